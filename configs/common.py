@@ -1,0 +1,209 @@
+"""Every field of a config, with its meaning. Data set configs override some of them.
+
+    from dirjax.configs import common
+
+    def get_config(arg="vanilla"):
+        config = common.get_config()
+        config.data.name = "mine"
+        return common.finish(config, arg)
+"""
+
+import difflib
+
+from ml_collections import ConfigDict, config_dict
+
+from dirjax.configs import methods
+
+OPTIONS = ("smoke",)
+
+
+def stage():
+    """The fields of one stage."""
+    return ConfigDict(
+        {
+            # Length: in epochs, or in steps where that is not 0.
+            "epochs": 10.0,
+            "steps": 0,
+            # adam | adamw | sgd; see dirjax/optimizers.py.
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
+            # Which parameters decay: kernels | all.
+            "decay": "kernels",
+            "momentum": 0.9,
+            "b2": 0.999,
+            # Largest norm of the gradient; 0 is none.
+            "clip": 0.0,
+            # Steps whose gradients make one update. Not a larger batch for losses
+            # over pairs.
+            "accumulate": 1,
+            # constant | cosine | step; warmup, final and milestones are fractions.
+            "schedule": "cosine",
+            "warmup": 0.0,
+            "final": 0.0,
+            "milestones": (2 / 3, 8 / 9),
+            "factor": 0.1,
+            # Patterns of parameters to train (all if empty), and to draw anew first.
+            "trainable": config_dict.placeholder(tuple),
+            "reinit": config_dict.placeholder(tuple),
+            # Parameters of the stage before: last | best.
+            "init_from": "last",
+            # Batch norm and dropout of the encoder: train | eval.
+            "encoder_mode": "train",
+            # Objective of this stage; empty means config.objective.
+            "objective": ConfigDict(),
+        }
+    )
+
+
+def get_config():
+    """All fields with their defaults."""
+    config = ConfigDict()
+    config.seed = 0
+    # Name of the preset, for reports.
+    config.method = "vanilla"
+
+    config.data = data = ConfigDict()
+    data.name = config_dict.placeholder(str)
+    # File of the data; data sets that ship with dirjax need none.
+    data.path = config_dict.placeholder(str)
+    # Column or array of the label, and its unit.
+    data.label = config_dict.placeholder(str)
+    data.unit = ""
+    # Column that says train, val or test; without it a balanced split is made.
+    data.split = "split"
+    # Bins of the label: width, and (low, high) of the label if it is not that of the
+    # training set.
+    data.bin_width = 1.0
+    data.label_range = config_dict.placeholder(tuple)
+    # Shots: more training examples than `many`, fewer than `few`.
+    data.many = 100
+    data.few = 20
+    # Use so many training rows only; 0 is all.
+    data.limit = 0
+    # Seed of splits and of generated labels; not of training.
+    data.seed = 0
+    # Rows of the global batch, over all devices and processes.
+    data.batch_size = 256
+    # Views of each image in a batch.
+    data.views = 1
+    # array (numpy) | tf (tf.data): the same batches.
+    data.reader = "array"
+    # Tables: columns (found by themselves if empty), scaling standard | robust,
+    # pieces of the piecewise-linear encoding, and the largest number of whole values
+    # up to which a numeric column is a category, too.
+    data.numeric = config_dict.placeholder(tuple)
+    data.categorical = config_dict.placeholder(tuple)
+    data.scaling = "robust"
+    data.quantiles = 0
+    data.both = 0
+    # Digits: skew of the rotation.
+    data.skew = 0.0
+
+    config.model = model = ConfigDict()
+    model.name = "mlp"
+    model.head = "linear"
+    # float32 | bfloat16: what the encoder computes in.
+    model.dtype = "float32"
+    # File of pretrained weights.
+    model.pretrained = config_dict.placeholder(str)
+    # standard: the head learns labels standardised by the training set's mean and
+    # deviation; none: labels as they are. Losses are in label units either way.
+    model.label_scaling = "standard"
+    # Further keyword arguments of the encoder.
+    model.encoder = ConfigDict()
+
+    config.stages = ("main",)
+    config.stage = ConfigDict({"main": stage()})
+
+    config.train = train = ConfigDict()
+    # Decay of the moving average of parameters that is evaluated; 0 is none.
+    train.average_decay = 0.0
+    # Steps in one call of the compiled program.
+    train.chunk = 1
+
+    config.eval = evaluation = ConfigDict()
+    # In epochs.
+    evaluation.every = 1.0
+    evaluation.batch_size = 1024
+    # Stands for an error of exactly zero in the geometric mean; 0 lets the mean be 0.
+    evaluation.gm_epsilon = 1e-10
+
+    config.checkpoint = ConfigDict({"every": 10.0})  # in epochs
+    config.log = ConfigDict({"every": 50})  # in steps
+    # Writers beside metrics.jsonl and the terminal: tensorboard, wandb.
+    config.writers = config_dict.placeholder(tuple)
+    # Which checkpoint is the result: smallest validation metric of a shot group.
+    config.select = ConfigDict({"metric": "mae", "shot": "all"})
+    # The loss that `BASE` in a preset stands for.
+    config.base = ConfigDict({"term": "l1", "beta": 1.0})
+    return config
+
+
+def _choose(kind, name, known):
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+        )
+
+
+def _objective(config, record):
+    """A preset's objective with the data set's base loss, as a ConfigDict."""
+    out = ConfigDict(record)
+    terms = {}
+    for name, kwargs in record["terms"].items():
+        if name == methods.BASE:
+            name = config.base.term
+            if name == "huber":
+                kwargs = {**kwargs, "beta": config.base.beta}
+        elif name == "focal_r":
+            kwargs = {**kwargs, "form": "mse" if config.base.term == "mse" else "l1"}
+        terms[name] = kwargs
+    out.terms = ConfigDict(terms)
+    return out
+
+
+def finish(config, arg):
+    """Applies `METHOD[,OPTION...]` and returns the config.
+
+    Args:
+      config: as the data set wants it. `config.stage.main` is the model for every
+        stage of the preset; a data set may add `config.stage.head` and so on.
+      arg: what stands after the colon.
+
+    Raises:
+      ValueError: for an unknown method or option.
+    """
+    name, *options = [part.strip() for part in arg.split(",")]
+    _choose("method", name, methods.PRESETS)
+    preset = methods.PRESETS[name]
+    config.method = name
+    config.objective = _objective(config, preset["objective"])
+    config.stages = preset.get("stages", ("main",))
+    for key in config.stages:
+        if key not in config.stage:
+            config.stage[key] = config.stage.main.copy_and_resolve_references()
+        for field, value in preset.get("stage", {}).get(key, {}).items():
+            if field == "objective":
+                value = _objective(config, value)
+            config.stage[key][field] = value
+    for key in [k for k in config.stage if k not in config.stages]:
+        del config.stage[key]
+    for option in options:
+        _choose("option", option, OPTIONS)
+        _smoke(config)
+    return config
+
+
+def _smoke(config):
+    """The whole path in at most 100 steps, for tests."""
+    config.data.batch_size = min(config.data.batch_size, 64)
+    config.data.limit = 1024
+    config.train.chunk = min(config.train.chunk, 10)
+    config.log.every = 10
+    config.eval.every = 0.25
+    config.checkpoint.every = 0.25
+    for stage_config in config.stage.values():
+        stage_config.steps = 60 // len(config.stages)

@@ -1,0 +1,35 @@
+"""Prices of 53,794 diamonds (ggplot2). Not shipped: the file comes from data.path.
+
+    python -m dirjax.main --config configs/diamonds.py:sqinv_lds --workdir runs/gems \
+        --config.data.path=diamonds.csv.gz
+
+46,154 training rows, 94 bins of 200 dollars (56 many, 37 median, 1 few), balanced val
+and test of 3,820 rows each.
+"""
+
+from dirjax.configs import common
+
+
+def get_config(arg="sqinv_lds"):
+    """The config for METHOD[,OPTION...]."""
+    config = common.get_config()
+    config.data.name = "diamonds"
+    config.data.label = "price"
+    config.data.unit = "dollars"
+    config.data.bin_width = 200.0
+    config.data.label_range = (200.0, 19000.0)
+    config.model.name = "mlp"
+    main = config.stage.main
+    main.epochs = 40.0
+    main.optimizer = "adamw"
+    main.learning_rate = 2e-3
+    main.weight_decay = 1e-2
+    main.b2 = 0.99
+    main.schedule = "cosine"
+    main.warmup = 0.02
+    config.train.average_decay = 0.999
+    config.train.chunk = 50
+    config.log.every = 200
+    config.eval.every = 2.0
+    config.checkpoint.every = 10.0
+    return common.finish(config, arg)

@@ -1,0 +1,87 @@
+"""Presets: what METHOD after the colon means. A preset is data.
+
+`BASE` stands for the base loss of the data set (l1, mse or huber). Every knob that a
+method has is listed, since the command line can change fields but not add them:
+`--config.objective.lds.sigma=1`. Wrappers are named outermost first.
+
+A preset may name stages; each may have an objective of its own. What is not said
+comes from `common.py`.
+"""
+
+BASE = "BASE"
+
+INVERSE = {"scheme": "inverse", "clip": (5.0, 1000.0)}
+SQRT_INVERSE = {"scheme": "sqrt_inverse", "clip": (5.0, 1000.0)}
+SMOOTH = {
+    "kernel": "gaussian",
+    "size": 5,
+    "sigma": 2.0,
+    "padding": "zero",
+    "truncate": False,
+}
+FDS = {
+    "mode": "clean",
+    "kernel": "gaussian",
+    "size": 5,
+    "sigma": 2.0,
+    "momentum": 0.9,
+    "start_update": 0,
+    "start_smooth": 1,
+    "clip": (0.1, 10.0),
+    "features": "raw",
+}
+FOCAL_R = {
+    "weight": 1.0,
+    "beta": 0.2,
+    "gamma": 1.0,
+    "activation": "sigmoid",
+    "unit": "bin",
+}
+
+
+def objective(*wrappers, terms=None, **settings):
+    """The part of a config below `objective`."""
+    return {"terms": terms or {BASE: {"weight": 1.0}}, "wrappers": wrappers, **settings}
+
+
+def retrain(first, second):
+    """RRT: `first` trains everything; then a fresh head alone is trained by `second`.
+
+    Decoupled training of Yang et al. 2021, after Kang et al. 2020. The encoder of the
+    second stage is the best of the first, and stands still (`encoder_mode="eval"`;
+    the public code lets its running statistics move on: "train").
+    """
+    return {
+        "objective": first,
+        "stages": ("main", "head"),
+        "stage": {
+            "head": {
+                "objective": second,
+                "trainable": ("head",),
+                "reinit": ("head",),
+                "init_from": "best",
+                "encoder_mode": "eval",
+            }
+        },
+    }
+
+
+_LDS_INV = {**INVERSE, **SMOOTH}
+_LDS_SQRT = {**SQRT_INVERSE, **SMOOTH}
+
+PRESETS = {
+    "vanilla": {"objective": objective()},
+    "inv": {"objective": objective("reweight", reweight=INVERSE)},
+    "sqinv": {"objective": objective("reweight", reweight=SQRT_INVERSE)},
+    "lds": {"objective": objective("lds", lds=_LDS_INV)},
+    "fds": {"objective": objective("fds", fds=FDS)},
+    "lds_fds": {"objective": objective("lds", "fds", lds=_LDS_INV, fds=FDS)},
+    "sqinv_lds": {"objective": objective("lds", lds=_LDS_SQRT)},
+    "sqinv_lds_fds": {"objective": objective("lds", "fds", lds=_LDS_SQRT, fds=FDS)},
+    "focal_r": {"objective": objective(terms={"focal_r": FOCAL_R})},
+    "rrt": retrain(objective(), objective("reweight", reweight=SQRT_INVERSE)),
+    "rrt_lds_fds": retrain(
+        objective("fds", fds=FDS),
+        objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
+    ),
+}

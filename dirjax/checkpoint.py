@@ -1,0 +1,108 @@
+"""Checkpoints: a thin cover over Orbax that keeps the last state and the best."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+
+def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """Smallest is best: a later stage before an earlier one, then the value."""
+    return -metrics["stage"], metrics["value"]
+
+
+class Checkpoints:
+    """States of one run, by step.
+
+    The newest is never deleted, nor is the best of the latest stage that was
+    evaluated. Writing goes on in the background.
+
+    Args:
+      folder: directory of the checkpoints, made if missing.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        keep = policies.AnyPreservationPolicy(
+            [
+                policies.LatestN(1),
+                # reverse=True keeps the smallest.
+                policies.BestN(
+                    get_metric_fn=_rank,
+                    reverse=True,
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        self._manager = ocp.CheckpointManager(
+            folder.resolve(),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=keep, enable_background_delete=True
+            ),
+        )
+
+    def save(
+        self, step: int, state: Any, *, stage: int, value: float | None = None
+    ) -> None:
+        """Saves a state.
+
+        Args:
+          step: steps done.
+          state: tree of arrays.
+          stage: number of the stage the state belongs to.
+          value: the selection metric of this state, smaller is better; None if it
+            was not evaluated.
+        """
+        if step in self._manager.all_steps():
+            return
+        metrics = None if value is None else {"stage": stage, "value": value}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
+            metrics=metrics,
+            force=True,
+        )
+
+    def latest(self) -> int | None:
+        """The newest step, or None."""
+        return self._manager.latest_step()
+
+    def best(self, stage: int | None = None) -> tuple[int, float] | None:
+        """Step and value of the best evaluated state (of one stage), or None."""
+        found = []
+        for step in self._manager.all_steps():
+            metrics = self._manager.metrics(step)
+            if metrics and stage in (None, metrics["stage"]):
+                found.append((_rank(metrics), step, metrics["value"]))
+        if not found:
+            return None
+        _, step, value = min(found)
+        return step, value
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The state of a step.
+
+        Args:
+          step: one that was saved.
+          like: tree of `jax.ShapeDtypeStruct` with shardings.
+        """
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
+        return self._manager.restore(step, args=args)["state"]
+
+    def preempted(self, step: int) -> bool:
+        """Whether the cluster asked all processes to stop at this step."""
+        return jax.process_count() > 1 and self._manager.reached_preemption(step)
+
+    def wait(self) -> None:
+        """Returns when everything is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and releases the manager's threads."""
+        self._manager.wait_until_finished()
+        self._manager.close()

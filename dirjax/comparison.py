@@ -1,0 +1,217 @@
+"""Figures that compare methods: error and gain by label, bars by shot, curves.
+
+Each function takes arrays by method and returns a matplotlib figure; see `plots` for
+the figures of one run. Bins are joined to at most thirty, since a single bin of a
+tail has a handful of test examples. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax import canvas
+from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.runs import COLUMNS, TrainBins
+
+
+def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any:
+    """Joins neighbouring bins until at most `limit` are left.
+
+    Args:
+      edges: `[num + 1]` bin edges.
+      sums: arrays `[..., num]` to be added up over joined bins.
+      limit: largest number of joined bins.
+
+    Returns:
+      The joined edges and the list of joined sums.
+
+    Example:
+      >>> edges, (count,) = merge(np.arange(5.0), [np.ones(4)], limit=2)
+      >>> edges.tolist(), count.tolist()
+      ([0.0, 2.0, 4.0], [2.0, 2.0])
+    """
+    num = len(edges) - 1
+    starts = np.arange(0, num, math.ceil(num / limit))
+    joined = [np.add.reduceat(values, starts, axis=-1) for values in sums]
+    return np.append(edges[starts], edges[-1]), joined
+
+
+@canvas.styled
+def shot_bars(
+    values: Mapping[str, Mapping[str, Sequence[float]]], axis: str = "test MAE"
+) -> Any:
+    """MAE of each method by shot group: mean, spread and each seed.
+
+    Args:
+      values: method -> column -> one value for each seed.
+      axis: text of the error axis.
+    """
+    height = 1.5 + 2 * (0.25 + 0.24 * len(values))
+    figure, axes = canvas.figure(2, 2, height=height, sharey=True)
+    names = list(values)
+    for ax, shot in zip(axes.flat, COLUMNS, strict=True):
+        colour = LIGHT["muted"] if shot == "all" else LIGHT[shot]
+        right = 0.0
+        for k, name in enumerate(names):
+            seeds = np.asarray(values[name].get(shot, ()), np.float64)
+            if not len(seeds):
+                continue
+            std = seeds.std(ddof=1) if len(seeds) > 1 else 0.0
+            end = max(seeds.mean() + std, seeds.max())
+            right = max(right, end)
+            ax.barh(k, seeds.mean(), 0.62, color=colour, alpha=0.55)
+            if len(seeds) > 1:
+                ax.errorbar(
+                    seeds.mean(),
+                    k,
+                    xerr=std,
+                    ecolor=LIGHT["ink"],
+                    elinewidth=1.1,
+                    capsize=2.5,
+                    fmt="none",
+                )
+                ax.scatter(
+                    seeds,
+                    np.full(len(seeds), k),
+                    s=7,
+                    zorder=3,
+                    color=LIGHT["ink"],
+                    linewidths=0,
+                )
+            ax.annotate(
+                f"{seeds.mean():.4g}",
+                (end, k),
+                (5, 0),
+                va="center",
+                textcoords="offset points",
+                fontsize=9,
+            )
+        ax.set_xlim(0, 1.32 * right if right else 1.0)
+        ax.set_title(shot, fontsize=10)
+        ax.grid(False)
+        ax.grid(True, axis="x")
+    axes[0, 0].set_yticks(range(len(names)), [canvas.plain(name) for name in names])
+    axes[0, 0].invert_yaxis()
+    figure.supxlabel(canvas.plain(axis), fontsize=10)
+    return figure
+
+
+@canvas.styled
+def mae_by_method(
+    logs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    bins: TrainBins | None = None,
+) -> Any:
+    """Validation MAE against the step by method: mean and range over seeds."""
+    figure, axes = canvas.figure(height=3.6)
+    ax = axes[0, 0]
+    for k, (name, runs) in enumerate(logs.items()):
+        at: dict[float, list[float]] = {}
+        for log in runs:
+            lines = [entry for entry in log if entry.get("split") == "val"]
+            for step, value in zip(*canvas.series(lines, "mae/all"), strict=True):
+                at.setdefault(step, []).append(value)
+        steps = sorted(at)
+        if steps:
+            mean = [np.mean(at[step]) for step in steps]
+            low, high = zip(*((min(at[s]), max(at[s])) for s in steps), strict=True)
+            ax.fill_between(steps, low, high, color=SERIES[k], alpha=0.18, linewidth=0)
+            ax.plot(
+                steps,
+                mean,
+                color=SERIES[k],
+                linestyle=DASHES[k],
+                label=canvas.plain(name),
+            )
+    ax.set_title("Validation MAE during training")
+    ax.set_xlabel("step")
+    ax.set_ylabel(canvas.error_axis(bins, "MAE") if bins else "MAE (label units)")
+    canvas.thousands(ax)
+    canvas.legend(figure, [ax], 3 if max(map(len, logs)) < 18 else 1)
+    return figure
+
+
+@canvas.styled
+def error_by_method(
+    bins: TrainBins, count: np.ndarray, absolute: Mapping[str, np.ndarray]
+) -> Any:
+    """Test MAE by label of several methods, mean over seeds.
+
+    Args:
+      bins: label bins.
+      count: `[num]` test examples.
+      absolute: method -> `[seeds, num]` sums of absolute errors.
+    """
+    figure, axes = canvas.figure(height=3.9)
+    ax = axes[0, 0]
+    canvas.behind(ax, bins)
+    for k, (name, values) in enumerate(absolute.items()):
+        edges, (size, sums) = merge(bins.edges, [count, values.mean(axis=0)])
+        error = np.divide(sums, size, out=np.full_like(sums, np.nan), where=size > 0)
+        ax.plot(
+            (edges[1:] + edges[:-1]) / 2,
+            error,
+            color=SERIES[k],
+            label=canvas.plain(name),
+            marker=MARKERS[k],
+            markersize=3.5,
+            linewidth=1.4,
+        )
+    ax.set_ylim(bottom=0)
+    ax.set_title("Test error by label")
+    ax.set_xlabel(canvas.label_axis(bins))
+    ax.set_ylabel(canvas.error_axis(bins))
+    canvas.legend(figure, [ax], 3 if max(map(len, absolute)) < 18 else 1)
+    return figure
+
+
+@canvas.styled
+def gain_by_label(
+    bins: TrainBins, count: np.ndarray, gains: Mapping[str, np.ndarray], base: str
+) -> Any:
+    """How much smaller the error is than the base's, by label.
+
+    Args:
+      bins: label bins.
+      count: `[num]` test examples.
+      gains: method -> `[pairs, num]` sums of absolute errors of the base minus
+        those of the method, a row for each common seed.
+      base: name of the base.
+    """
+    height = 1.15 + 1.25 * len(gains)
+    figure, axes = canvas.figure(len(gains), height=height, sharex=True, sharey=True)
+    for ax, (name, values) in zip(axes[:, 0], gains.items(), strict=True):
+        edges, (size, sums) = merge(bins.edges, [count, values])
+        gain = np.divide(sums, size, out=np.zeros_like(sums), where=size > 0)
+        mean, centers = gain.mean(axis=0), (edges[1:] + edges[:-1]) / 2
+        width = 0.86 * np.diff(edges)
+        for sign, colour in ((1, "gain"), (-1, "loss")):
+            shown = np.where(sign * mean > 0, mean, 0.0)
+            ax.bar(centers, shown, width, color=LIGHT[colour])
+        if len(values) > 1:
+            real = size > 0
+            ax.errorbar(
+                centers[real],
+                mean[real],
+                gain.std(axis=0, ddof=1)[real],
+                fmt="none",
+                ecolor=LIGHT["ink"],
+                elinewidth=0.9,
+                capsize=1.5,
+            )
+        ax.axhline(0, color=LIGHT["ink"], linewidth=0.9)
+        ax.set_title(canvas.plain(name), fontsize=10)
+        ax.set_xlim(bins.edges[0], bins.edges[-1])
+    figure.suptitle(
+        canvas.plain(f"Error saved against {base}"),
+        x=0.01,
+        ha="left",
+        fontsize=11,
+        fontweight="bold",
+    )
+    figure.supylabel(canvas.error_axis(bins, "MAE of base minus MAE"), fontsize=10)
+    axes[-1, 0].set_xlabel(canvas.label_axis(bins))
+    return figure

@@ -1,0 +1,73 @@
+"""Finds config files, here or in the installed package, and reads flags with them."""
+
+from __future__ import annotations
+
+import importlib.resources
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from dirjax.cli import InputError
+
+
+def find(path: str) -> str:
+    """`configs/NAME.py[:ARGUMENT]` -> a file that exists, with the argument.
+
+    A path that does not exist from here, but does in the package, means the
+    package's: an installed dirjax finds its configs from any folder.
+
+    Raises:
+      InputError: if there is none.
+    """
+    name, colon, argument = path.partition(":")
+    if pathlib.Path(name).is_file():
+        return path
+    parts = pathlib.PurePath(name).parts
+    package = importlib.resources.files("dirjax.configs")
+    if parts[:1] == ("configs",):
+        file = pathlib.Path(str(package.joinpath(*parts[1:])))
+        if file.is_file():
+            return f"{file}{colon}{argument}"
+    known = sorted(
+        f"configs/{f.name}"
+        for f in pathlib.Path(str(package)).glob("*.py")
+        if f.stem not in ("__init__", "common", "methods")
+    )
+    raise InputError(
+        f"--config must be a file, {name} does not exist. Those that come with dirjax: "
+        f"{', '.join(known)}."
+    )
+
+
+def parse(argv: Sequence[str], name: str) -> None:
+    """Parses flags, of which `--name` is a config file.
+
+    Args:
+      argv: the program's name and its arguments.
+      name: the flag, "config".
+
+    Raises:
+      InputError: for an unknown flag or field, a wrong value, or a wrong argument
+        after the colon.
+    """
+    args = list(argv)
+    if {"--help", "-h"} & set(args):
+        print(flags.FLAGS.main_module_help())
+        sys.exit(0)
+    for i, arg in enumerate(args):
+        if arg.startswith(f"--{name}="):
+            args[i] = f"--{name}=" + find(arg.partition("=")[2])
+        elif arg == f"--{name}" and i + 1 < len(args):
+            args[i + 1] = find(args[i + 1])
+    try:
+        rest = flags.FLAGS(args)
+    except (flags.Error, ValueError, TypeError, AttributeError, KeyError) as error:
+        # ml_collections wraps what a config file raises in its traceback.
+        text = str(error).strip().splitlines()[-1]
+        for kind in ("ValueError: ", "TypeError: ", "KeyError: "):
+            text = text.removeprefix(kind)
+        raise InputError(f"{text.strip()}") from error
+    if len(rest) > 1:
+        raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")

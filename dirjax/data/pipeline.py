@@ -1,0 +1,55 @@
+"""The tf.data reader: the batches of `stream`, gathered by TensorFlow and prefetched.
+
+This is the only module that imports TensorFlow, and it is imported on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dirjax.data import sources
+
+
+def dataset(split: sources.Split, rows: Iterable[np.ndarray]) -> tf.data.Dataset:
+    """A `tf.data.Dataset` of batches.
+
+    Args:
+      split: the split to read.
+      rows: arrays `[..., batch]` of row numbers, one for each element.
+
+    Returns:
+      Elements as `stream.gather` gives them, in the order of `rows`.
+    """
+    table = {
+        "inputs": split.inputs,
+        "label": split.label,
+        "bin": split.bin,
+        "weight": split.weight,
+        "index": split.index,
+    }
+    # Constants live in this closure once; from_tensor_slices would copy per element.
+    table = tf.nest.map_structure(tf.constant, table)
+
+    def look_up(row):
+        batch = tf.nest.map_structure(lambda x: tf.gather(x, row), table)
+        return batch | {"mask": tf.ones(tf.shape(row), tf.float32)}
+
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.ram_budget = 2**30
+    spec = tf.TensorSpec((None, None), tf.int64)
+    return (
+        tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=spec)
+        .map(look_up, num_parallel_calls=2, deterministic=True)
+        .prefetch(2)
+        .with_options(options)
+    )
+
+
+def read(split: sources.Split, rows: Iterable[np.ndarray]) -> Iterator[dict[str, Any]]:
+    """Yields the batches of `dataset` as numpy arrays."""
+    yield from dataset(split, rows).as_numpy_iterator()

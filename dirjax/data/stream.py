@@ -1,0 +1,180 @@
+"""Step-indexed streams: batch `s` is a pure function of `(seed, s)`.
+
+Position `p = step * batch_size + row` of the stream is example `p % n` of the
+permutation of epoch `p // n`, which a counter-based generator keyed by seed and epoch
+gives without any state. A stream therefore starts at any step, needs no checkpoint,
+is the same for any number of processes, and can be read by `array_reader` (numpy, no
+import cost) or `tf_reader` (tf.data) with equal batches. Batches never shrink at the
+end of an epoch: the last batch of one epoch is filled from the next.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dirjax.data import sources
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of examples in one epoch.
+
+    Args:
+      seed: seed of the run.
+      epoch: 0, 1, 2, ...
+      size: number of examples.
+
+    Returns:
+      `[size]` int64, read-only.
+
+    Example:
+      >>> sorted(permutation(0, 3, 4).tolist())
+      [0, 1, 2, 3]
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    order = rng.permutation(size)
+    order.flags.writeable = False
+    return order
+
+
+def indices(
+    *, seed: int, step: int, steps: int, batch_size: int, size: int
+) -> np.ndarray:
+    """Which examples form the global batches `step .. step + steps - 1`.
+
+    Returns:
+      `[steps, batch_size]` int64 positions in the training split.
+
+    Raises:
+      ValueError: if a size is not positive.
+
+    Example:
+      >>> indices(seed=0, step=1, steps=1, batch_size=2, size=4).shape
+      (1, 2)
+    """
+    if min(batch_size, size, steps) <= 0 or step < 0:
+        raise ValueError(
+            "batch_size, size and steps must be positive and step not negative, got "
+            f"{batch_size}, {size}, {steps} and {step}."
+        )
+    position = step * batch_size + np.arange(steps * batch_size)
+    epoch, place = np.divmod(position, size)
+    out = np.empty(len(position), np.int64)
+    for e in range(int(epoch[0]), int(epoch[-1]) + 1):
+        here = epoch == e
+        out[here] = permutation(seed, e, size)[place[here]]
+    return out.reshape(steps, batch_size)
+
+
+def block(rows: np.ndarray, process: int, processes: int) -> np.ndarray:
+    """Process `process` of `processes` takes its equal block of the last axis.
+
+    Raises:
+      ValueError: if the batch does not divide.
+    """
+    size, rest = divmod(rows.shape[-1], processes)
+    if rest:
+        raise ValueError(
+            f"a global batch of {rows.shape[-1]} rows does not divide among "
+            f"{processes} processes. Use a multiple for data.batch_size."
+        )
+    return rows[..., process * size : (process + 1) * size]
+
+
+def gather(split: sources.Split, rows: np.ndarray) -> dict[str, Any]:
+    """The batch of the given rows; leading axes are those of `rows`."""
+
+    def take(x):
+        return {k: take(v) for k, v in x.items()} if isinstance(x, dict) else x[rows]
+
+    return {
+        "inputs": take(split.inputs),
+        "label": split.label[rows],
+        "bin": split.bin[rows],
+        "weight": split.weight[rows],
+        "mask": np.ones(rows.shape, np.float32),
+        "index": split.index[rows],
+    }
+
+
+class Stream:
+    """Training batches of one process, read by global step.
+
+    Args:
+      split: the training split.
+      seed: seed of the run.
+      batch_size: rows of the global batch.
+      process: number of this process.
+      processes: how many there are.
+      reader: "array" gathers with numpy; "tf" reads through tf.data with
+        prefetching. Both give the same batches.
+    """
+
+    def __init__(
+        self,
+        split: sources.Split,
+        *,
+        seed: int,
+        batch_size: int,
+        process: int = 0,
+        processes: int = 1,
+        reader: str = "array",
+    ):
+        if reader not in ("array", "tf"):
+            raise ValueError(f"data.reader must be 'array' or 'tf', got {reader!r}.")
+        self._split = split
+        self._seed = seed
+        self._batch_size = batch_size
+        self._part = (process, processes)
+        self._reader = reader
+
+    def rows(self, step: int, steps: int) -> np.ndarray:
+        """`[steps, batch / processes]` rows of the split for these steps."""
+        rows = indices(
+            seed=self._seed,
+            step=step,
+            steps=steps,
+            batch_size=self._batch_size,
+            size=len(self._split.label),
+        )
+        return block(rows, *self._part)
+
+    def read(self, chunks: Iterator[tuple[int, int]]) -> Iterator[dict[str, Any]]:
+        """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`."""
+        if self._reader == "array":
+            for step, steps in chunks:
+                yield gather(self._split, self.rows(step, steps))
+        else:
+            from dirjax.data import pipeline
+
+            yield from pipeline.read(
+                self._split, (self.rows(step, steps) for step, steps in chunks)
+            )
+
+
+def eval_batches(
+    split: sources.Split, *, batch_size: int, process: int = 0, processes: int = 1
+) -> Iterator[dict[str, Any]]:
+    """All rows of a split in order, the last batch padded; padding has mask 0.
+
+    Args:
+      split: the rows to read.
+      batch_size: rows of the global batch.
+      process: number of this process.
+      processes: how many there are.
+
+    Yields:
+      Batches of `batch_size / processes` rows. Padding repeats row 0.
+    """
+    size = len(split.label)
+    for start in range(0, size, batch_size):
+        place = start + np.arange(batch_size)
+        place = block(place, process, processes)
+        real = place < size
+        batch = gather(split, np.where(real, place, 0))
+        batch["mask"] = real.astype(np.float32)
+        yield batch

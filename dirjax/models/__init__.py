@@ -1,0 +1,128 @@
+"""Models as pure functions: `build` returns `init`, `encode` and `head`.
+
+This room alone imports `flax.linen`; the rest of dirjax sees a `Network`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dirjax.models import heads, mlp, resnet
+from dirjax.models.heads import Outputs
+
+__all__ = ["ENCODERS", "Network", "Outputs", "build"]
+
+ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp.MLP,
+    "small_resnet": resnet.small_resnet,
+    "resnet18": resnet.resnet18,
+    "resnet34": resnet.resnet34,
+    "resnet50": resnet.resnet50,
+}
+
+
+class _Model(nn.Module):
+    """An encoder and a head, whose parameters are named so."""
+
+    encoder: nn.Module
+    head: nn.Module
+
+    def encode(self, inputs, *, train: bool):
+        return self.encoder(inputs, train=train).astype(jnp.float32)
+
+    def respond(self, features):
+        return self.head(features)
+
+    def __call__(self, inputs):
+        return self.respond(self.encode(inputs, train=False))
+
+
+class Network(NamedTuple):
+    """A model as functions.
+
+    Attributes:
+      prepare: raw batch inputs -> what the encoder sees (images to float, scaled).
+      init: `(key, prepared inputs) -> (params, state)`; `params` has the entries
+        "encoder" and "head", `state` holds running statistics.
+      encode: `(params, state, inputs, *, train, key) -> (features, state)`, features
+        `[batch, dim]` float32. `key` feeds dropout, in training only.
+      head: `(params, features) -> Outputs`.
+    """
+
+    prepare: Callable[[Any], Any]
+    init: Callable[[jax.Array, Any], tuple[Any, Any]]
+    encode: Callable[..., tuple[jax.Array, Any]]
+    head: Callable[[Any, jax.Array], Any]
+
+
+def build(
+    name: str,
+    *,
+    head: str = "linear",
+    dtype: str = "float32",
+    shift: float = 0.0,
+    scale: float = 1.0,
+    input_mean: float = 0.0,
+    input_std: float = 1.0,
+    encoder: Mapping[str, Any] | None = None,
+) -> Network:
+    """Builds a model.
+
+    Args:
+      name: a key of `ENCODERS`.
+      head: a key of `heads.HEADS`.
+      dtype: what the encoder computes in; parameters, features and the head are
+        float32.
+      shift: see `heads.Linear`.
+      scale: see `heads.Linear`.
+      input_mean: of images, after division by 255.
+      input_std: of images, after division by 255.
+      encoder: further keyword arguments of the encoder.
+
+    Returns:
+      The network.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    for kind, key, known in (
+        ("model.name", name, ENCODERS),
+        ("model.head", head, heads.HEADS),
+    ):
+        if key not in known:
+            raise ValueError(f"{kind} must be one of {', '.join(known)}, got {key!r}.")
+    model = _Model(
+        encoder=ENCODERS[name](dtype=jnp.dtype(dtype), **(encoder or {})),
+        head=heads.HEADS[head](shift=shift, scale=scale),
+    )
+
+    def prepare(inputs):
+        if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
+            return inputs
+        return (inputs.astype(jnp.float32) / 255.0 - input_mean) / input_std
+
+    def init(key, inputs):
+        variables = dict(model.init(key, inputs))
+        return variables.pop("params"), variables
+
+    def encode(params, state, inputs, *, train, key=None):
+        # flax returns a pair only where it may change state.
+        out = model.apply(
+            {"params": params, **state},
+            inputs,
+            train=train,
+            method="encode",
+            mutable=list(state) if train else False,
+            rngs={"dropout": key} if train and key is not None else None,
+        )
+        return out if train else (out, state)
+
+    def respond(params, features):
+        return model.apply({"params": params}, features, method="respond")
+
+    return Network(prepare, init, encode, respond)

@@ -1,0 +1,1 @@
+"""Objectives: one file per method, `base` holds the types and the composition."""

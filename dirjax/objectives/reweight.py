@@ -1,0 +1,94 @@
+"""Re-weighting by label frequency: INV and SQINV.
+
+Every example is weighted with the inverse of the (square root of the) number of
+training examples in its bin, scaled to mean 1 over the training set.
+
+The baselines of "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
+https://arxiv.org/abs/2102.09554
+
+**Deviations**: none in the weights of training examples. The published code clips
+counts to 5..1000 for ages and not for text similarity and depth; here `clip` says so.
+Labels outside the bins take the weight of the end bins (`labels.Bins.index`).
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from dirjax import labels
+from dirjax.objectives import base
+
+
+def make(
+    inner: base.Objective,
+    *,
+    scheme: str = "inverse",
+    clip: tuple[float, float] | None = (5.0, 1000.0),
+    kernel: str | None = None,
+    size: int = 5,
+    sigma: float = 2.0,
+    padding: str = "zero",
+    truncate: bool = False,
+) -> base.Objective:
+    """Multiplies `batch["weight"]` by the weight of the example's bin.
+
+    Args:
+      inner: the objective that sees the new weights.
+      scheme: `"inverse"` (INV), `"sqrt_inverse"` (SQINV) or `"none"`.
+      clip: counts are clipped to this range before they are inverted; None for no
+        clipping. Only for `"inverse"`: square roots are never clipped.
+      kernel: None, or the kernel that smooths the counts. See `lds`.
+      size: taps of the kernel, odd, in bins.
+      sigma: width of the kernel, in bins.
+      padding: what the kernel sees beyond the end bins, see `labels.smooth`.
+      truncate: round smoothed counts of `"inverse"` down to integers, as the
+        published code does.
+
+    Returns:
+      An objective whose state holds `table`, the weight of each bin `[num_bins]`
+      float32, beside the state of `inner`. `refresh` is that of `inner`.
+
+    Raises:
+      ValueError: at init, for an unknown scheme, kernel or padding.
+
+    Example:
+      >>> from dirjax.objectives import l1
+      >>> spec = labels.spec([0.0, 1.0, 1.0, 1.0, 1.0], bin_width=1.0)
+      >>> objective = make(l1.make(), scheme="sqrt_inverse")
+      >>> variables = objective.init(None, spec)
+      >>> variables.state["table"].tolist()
+      [1.6666666269302368, 0.8333333134651184]
+    """
+
+    def init(key, spec):
+        table = labels.bin_weights(
+            spec.counts,
+            scheme,
+            clip=clip,
+            kernel=kernel,
+            size=size,
+            sigma=sigma,
+            padding=padding,
+            truncate=truncate,
+        )
+        variables = inner.init(key, spec)
+        state = {"table": jnp.asarray(table, jnp.float32), "inner": variables.state}
+        return base.Variables(variables.params, state)
+
+    def inside(variables):
+        return base.Variables(variables.params, variables.state["inner"])
+
+    def loss(variables, view, batch, key):
+        table = variables.state["table"]
+        weight = batch["weight"] * table[batch["bin"]]
+        out = inner.loss(inside(variables), view, {**batch, "weight": weight}, key)
+        return out._replace(state={"table": table, "inner": out.state})
+
+    def refresh(variables, moments):
+        assert inner.refresh is not None
+        new = inner.refresh(inside(variables), moments)
+        return base.Variables(
+            new.params, {"table": variables.state["table"], "inner": new.state}
+        )
+
+    return base.Objective(init, loss, refresh if inner.refresh else None)

@@ -1,0 +1,125 @@
+"""Optimisers and schedules by name, built from optax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "step")
+
+
+def schedule(
+    name: str,
+    *,
+    learning_rate: float,
+    steps: int,
+    warmup: float = 0.0,
+    final: float = 0.0,
+    milestones: Sequence[float] = (),
+    factor: float = 0.1,
+) -> optax.Schedule:
+    """Learning rate as a function of the step within a stage.
+
+    Args:
+      name: "constant"; "cosine" from `learning_rate` down to `final` of it; "step",
+        times `factor` at each milestone.
+      learning_rate: the largest value.
+      steps: length of the stage.
+      warmup: fraction of the stage in which the rate rises linearly from 0.
+      final: fraction of the rate left at the end of a cosine.
+      milestones: fractions of the stage, for "step".
+      factor: see "step".
+
+    Returns:
+      `step -> learning rate`.
+
+    Raises:
+      ValueError: for an unknown name.
+
+    Example:
+      >>> lr = schedule("step", learning_rate=1.0, steps=9, milestones=(2 / 3,))
+      >>> [round(float(lr(s)), 3) for s in (0, 5, 6)]
+      [1.0, 1.0, 0.1]
+    """
+    rise = round(warmup * steps)
+    if name == "constant":
+        after = optax.constant_schedule(learning_rate)
+    elif name == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, max(1, steps - rise), final)
+    elif name == "step":
+        # optax drops after the boundary, so step `m` is the first at the lower rate.
+        drops = {max(0, round(m * steps) - rise): factor for m in milestones}
+        after = optax.piecewise_constant_schedule(learning_rate, drops)
+    else:
+        raise ValueError(
+            f"schedule must be one of {', '.join(SCHEDULES)}, got {name!r}."
+        )
+    if not rise:
+        return after
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, learning_rate, rise), after], [rise]
+    )
+
+
+def make(
+    name: str,
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float = 0.0,
+    decay: str = "kernels",
+    momentum: float = 0.9,
+    b2: float = 0.999,
+    clip: float = 0.0,
+    accumulate: int = 1,
+) -> optax.GradientTransformation:
+    """Builds an optimiser.
+
+    Args:
+      name: "adam" and "sgd" add `weight_decay * parameter` to the gradient, as the
+        public PyTorch code does; "adamw" decouples it.
+      learning_rate: value or schedule.
+      weight_decay: see `name`.
+      decay: which parameters decay: "kernels" (two or more dimensions) or "all".
+      momentum: of sgd (heavy ball), or the first moment of adam.
+      b2: second moment of adam.
+      clip: largest global gradient norm; 0 is none.
+      accumulate: steps whose gradients are averaged into one update. This is not a
+        larger batch for losses over pairs, which see one step's rows only.
+
+    Returns:
+      The gradient transformation.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    if decay not in ("kernels", "all"):
+        raise ValueError(f"decay must be 'kernels' or 'all', got {decay!r}.")
+
+    def decays(params: Any) -> Any:
+        return jax.tree.map(lambda p: decay == "all" or p.ndim > 1, params)
+
+    parts = [optax.clip_by_global_norm(clip)] if clip else []
+    decayed = optax.add_decayed_weights(weight_decay, decays)
+    if name == "adamw":
+        adam = optax.adamw(
+            learning_rate, momentum, b2, weight_decay=weight_decay, mask=decays
+        )
+        parts.append(adam)
+    elif name == "adam":
+        parts += [decayed] if weight_decay else []
+        parts.append(optax.adam(learning_rate, momentum, b2))
+    elif name == "sgd":
+        parts += [decayed] if weight_decay else []
+        parts.append(optax.sgd(learning_rate, momentum or None))
+    else:
+        raise ValueError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
+        )
+    tx = optax.chain(*parts)
+    if accumulate > 1:
+        return optax.MultiSteps(tx, accumulate).gradient_transformation()
+    return tx

@@ -1,0 +1,279 @@
+"""Figures of the report: label histogram, error by label, curves, predictions.
+
+Each function takes arrays and returns a matplotlib figure. `canvas.svg` and
+`canvas.png` write it. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax import canvas
+from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.runs import SHOTS, TrainBins
+
+
+@canvas.styled
+def label_histogram(bins: TrainBins) -> Any:
+    """Training examples by label bin, coloured by shot group."""
+    figure, axes = canvas.figure()
+    ax = axes[0, 0]
+    base = canvas.count_axis(ax, bins)
+    for code, shot in enumerate(SHOTS):
+        here = bins.shot == code
+        examples = int(bins.count[here].sum())
+        name = f"{shot}: {here.sum()} bins, {examples:,} ex."
+        values = np.where(here, bins.count, 0)
+        canvas.stairs(ax, values, bins.edges, base, color=LIGHT[shot], label=name)
+    thresholds = [
+        (limit, text)
+        for limit, text in ((bins.many, "many above"), (bins.few, "few below"))
+        if base < limit < ax.get_ylim()[1]
+    ]
+    if _by_threshold(bins):
+        for limit, text in thresholds:
+            ax.axhline(limit, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
+            place = {"x": 1.0, "y": limit, "ha": "right", "va": "bottom"}
+            ax.text(
+                s=f"{text} {limit}",
+                **place,
+                transform=ax.get_yaxis_transform(),
+                fontsize=9.5,
+            )
+    ax.set_xlim(bins.edges[0], bins.edges[-1])
+    ax.set_title("Training labels")
+    ax.set_xlabel(canvas.label_axis(bins))
+    ax.set_ylabel("training examples per bin")
+    canvas.legend(figure, [ax], 1 if max(bins.count.sum(), 1) > 1e6 else 3)
+    return figure
+
+
+def _by_threshold(bins: TrainBins) -> bool:
+    """Whether the groups follow the two thresholds and not a list of bins."""
+    expected = np.where(
+        bins.count > bins.many, 0, np.where(bins.count < bins.few, 2, 1)
+    )
+    edge = (bins.count == bins.many) | (bins.count == bins.few)
+    return bool(((bins.shot == expected) | edge).all())
+
+
+@canvas.styled
+def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> Any:
+    """Test MAE of each label bin, with the training counts behind it.
+
+    Args:
+      bins: label bins.
+      count: `[num]` test examples.
+      absolute: `[num]` sums of absolute errors, label units.
+    """
+    figure, axes = canvas.figure(height=3.7)
+    ax = axes[0, 0]
+    canvas.behind(ax, bins)
+    real = count > 0
+    error = np.divide(absolute, count, out=np.zeros_like(absolute), where=real)
+    centers = (bins.edges[1:] + bins.edges[:-1]) / 2
+    size = np.sqrt(count / max(count.max(), 1.0))
+    for code, shot in enumerate(SHOTS):
+        here = real & (bins.shot == code)
+        if here.any():
+            ax.scatter(
+                centers[here],
+                error[here],
+                s=10 + 38 * size[here],
+                label=shot,
+                marker=MARKERS[code],
+                color=LIGHT[shot],
+                linewidths=0,
+            )
+    overall = absolute.sum() / max(count.sum(), 1.0)
+    ax.axhline(overall, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
+    ax.axhline(
+        np.nan,
+        color=LIGHT["ink"],
+        linewidth=1.0,
+        linestyle=(0, (4, 2)),
+        label=f"all: {overall:.4g}",
+    )
+    ax.set_ylim(0, 1.08 * max(error[real].max(initial=0.0), 1e-12))
+    ax.set_title("Test error by label")
+    ax.set_xlabel(canvas.label_axis(bins))
+    ax.set_ylabel(canvas.error_axis(bins))
+    canvas.legend(figure, [ax], 4)
+    return figure
+
+
+def _mark_steps(ax, log: Sequence[Mapping[str, Any]], best: int | None) -> None:
+    """Marks the best step, and where stages start if there are several."""
+    starts: dict[str, float] = {}
+    for entry in log:
+        stage = str(entry.get("stage") or "")
+        starts.setdefault(stage, float(entry["step"]))
+    transform = ax.get_xaxis_transform()
+    if len(starts) > 1:
+        for k, (stage, start) in enumerate(starts.items()):
+            if k:
+                ax.axvline(start, color=LIGHT["muted"], linewidth=1.0, linestyle=":")
+            ax.text(
+                start,
+                1.0,
+                f" {canvas.plain(stage)}",
+                transform=transform,
+                va="bottom",
+                fontsize=9,
+                color=LIGHT["muted"],
+            )
+        ax.set_title(ax.get_title(loc="left"), pad=18)
+    if best is not None:
+        ax.axvline(
+            best,
+            color=LIGHT["ink"],
+            linewidth=1.0,
+            linestyle=(0, (4, 2)),
+            label=f"best step: {best:,}",
+        )
+
+
+@canvas.styled
+def loss_curves(log: Sequence[Mapping[str, Any]], best: int | None) -> Any:
+    """Training loss, and each of its terms, against the step."""
+    train = [entry for entry in log if entry.get("split") == "train"]
+    names = sorted({n for e in train for n in e if n.startswith("loss/")})
+    total = canvas.series(train, "loss")
+    if len(names) == 1 and np.array_equal(canvas.series(train, names[0]), total, True):
+        names = []
+    curves = {"total": total}
+    curves |= {f"{n[5:]} (unweighted)": canvas.series(train, n) for n in names[:5]}
+    figure, axes = canvas.figure(height=3.6)
+    ax = axes[0, 0]
+    for k, (name, (steps, values)) in enumerate(curves.items()):
+        colour = LIGHT["ink"] if k == 0 else SERIES[k - 1]
+        ax.plot(
+            steps, values, color=colour, linestyle=DASHES[k], label=canvas.plain(name)
+        )
+    values = np.concatenate([v[np.isfinite(v)] for _, v in curves.values()])
+    if len(values) and 0 < values.min() < values.max() / 30:
+        ax.set_yscale("log")
+    ax.set_title("Training loss")
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss")
+    _mark_steps(ax, log, best)
+    canvas.thousands(ax)
+    canvas.legend(figure, [ax], 2 if len(curves) > 2 else 3)
+    return figure
+
+
+@canvas.styled
+def mae_curves(
+    log: Sequence[Mapping[str, Any]], best: int | None, bins: TrainBins | None = None
+) -> Any:
+    """MAE by shot group on validation (lines) and training batches (thin)."""
+    figure, axes = canvas.figure(height=3.6)
+    ax = axes[0, 0]
+    for split, width, alpha in (("train", 0.9, 0.55), ("val", 1.8, 1.0)):
+        lines = [entry for entry in log if entry.get("split") == split]
+        for k, shot in enumerate(("all", *SHOTS)):
+            steps, values = canvas.series(lines, f"mae/{shot}")
+            if np.isfinite(values).any():
+                colour = LIGHT["ink"] if shot == "all" else LIGHT[shot]
+                ax.plot(
+                    steps,
+                    values,
+                    color=colour,
+                    linestyle=DASHES[k],
+                    alpha=alpha,
+                    linewidth=width,
+                    label=f"{split} {shot}",
+                )
+    ax.set_title("MAE by shot during training")
+    ax.set_xlabel("step")
+    ax.set_ylabel(canvas.error_axis(bins, "MAE") if bins else "MAE (label units)")
+    _mark_steps(ax, log, best)
+    canvas.thousands(ax)
+    canvas.legend(figure, [ax], 3)
+    return figure
+
+
+def _predicted(ax, label: np.ndarray, prediction: np.ndarray, bins) -> None:
+    real = np.isfinite(label) & np.isfinite(prediction)
+    label, prediction = label[real], prediction[real]
+    if not len(label):
+        return
+    low, high = float(label.min()), float(label.max())
+    inner = np.quantile(prediction, [0.001, 0.999])
+    low, high = min(low, inner[0]), max(high, inner[1])
+    pad = 0.03 * (high - low) or 1.0
+    limits = (low - pad, high + pad)
+    if len(label) > 1500:
+        from matplotlib.colors import ListedColormap, to_rgb
+
+        shade = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.12, 1.0, 32)]
+        ax.hexbin(
+            label,
+            prediction,
+            gridsize=42,
+            extent=(*limits, *limits),
+            mincnt=1,
+            bins="log",
+            cmap=ListedColormap(shade),
+            linewidths=0,
+        )
+    else:
+        ax.scatter(label, prediction, s=9, color=LIGHT["s0"], alpha=0.4, linewidths=0)
+    ax.plot(
+        limits,
+        limits,
+        color=LIGHT["ink"],
+        linewidth=1.1,
+        linestyle=(0, (4, 2)),
+        label="identity",
+    )
+    edges = np.linspace(label.min(), label.max(), 13)
+    group = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 11)
+    middle = [
+        (label[group == k].mean(), np.median(prediction[group == k]))
+        for k in range(12)
+        if (group == k).sum() >= 3
+    ]
+    if middle:
+        ax.plot(
+            *np.transpose(middle),
+            color=LIGHT["loss"],
+            marker="o",
+            markersize=3.5,
+            linewidth=1.5,
+            label="median prediction",
+        )
+    ax.set_xlim(*limits)
+    ax.set_ylim(*limits)
+    ax.set_aspect("equal")
+    ax.grid(True, axis="both")
+
+
+@canvas.styled
+def predicted_true(
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: TrainBins | None = None
+) -> Any:
+    """Predicted against true labels, a panel for each name.
+
+    Args:
+      pairs: title of the panel -> `(label, prediction)`, each `[n]`.
+      bins: names the label.
+    """
+    columns = min(len(pairs), 2)
+    rows = math.ceil(len(pairs) / columns)
+    height = 4.6 if columns == 1 else 0.8 + 2.6 * rows
+    figure, axes = canvas.figure(rows, columns, height=height)
+    for ax in axes.flat[len(pairs) :]:
+        ax.set_visible(False)
+    for ax, (name, (label, prediction)) in zip(axes.flat, pairs.items(), strict=False):
+        _predicted(ax, label, prediction, bins)
+        ax.set_title(canvas.plain(name), fontsize=11 if columns == 1 else 9.5)
+    what = canvas.label_axis(bins) if bins else "label"
+    figure.supxlabel(f"true {what}", fontsize=10)
+    figure.supylabel(f"predicted {what}", fontsize=10)
+    canvas.legend(figure, [axes[0, 0]], 2)
+    return figure

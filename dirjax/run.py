@@ -1,0 +1,345 @@
+"""The pieces of a run, built from its config: data, model, objectives, programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax import config as config_lib
+from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
+from dirjax import step as step_lib
+from dirjax.cli import InputError
+from dirjax.objectives import base
+from dirjax.step import TrainState
+
+
+class Run:
+    """Data, model and compiled programs of one config, on all devices.
+
+    Args:
+      config: plain values, validated.
+
+    Raises:
+      InputError: if the data or a size in the config is wrong.
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        self.config = config
+        self.source = load(config)
+        self.plan = config_lib.plan(config, len(self.source.splits["train"].label))
+        self.mesh = sharding.make_mesh()
+        self._replicated = sharding.replicated(self.mesh)
+        spec = self.source.spec
+        model = config["model"]
+        standard = model["label_scaling"] == "standard"
+        try:
+            sharding.check_batch("data.batch_size", self.plan.batch_size)
+            self.network = models.build(
+                model["name"],
+                head=model["head"],
+                dtype=model["dtype"],
+                shift=spec.label_mean if standard else 0.0,
+                scale=(spec.label_std or 1.0) if standard else 1.0,
+                input_mean=self.source.input_mean,
+                input_std=self.source.input_std,
+                encoder={**self.source.encoder, **model["encoder"]},
+            )
+        except (ValueError, TypeError) as error:
+            raise InputError(str(error)) from error
+        self.select_split = "val" if "val" in self.source.splits else None
+        self._params, self._model_state = jax.eval_shape(self._init, jax.random.key(0))
+        features, _ = jax.eval_shape(
+            functools.partial(self.network.encode, train=False),
+            self._params,
+            self._model_state,
+            self._example(),
+        )
+        self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
+        eval_step = step_lib.make_eval_step(
+            self.network,
+            num_bins=spec.bins.num,
+            shift=spec.bins.centers,
+            scale=spec.label_std or 1.0,
+            gm_epsilon=config["eval"]["gm_epsilon"],
+        )
+        self._eval_step = jax.jit(eval_step, out_shardings=self._replicated)
+        self.copy: Callable[[TrainState], TrainState] = jax.jit(
+            lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._replicated
+        )
+        self.number = functools.cache(
+            lambda n: jax.device_put(np.int32(n), self._replicated)
+        )
+
+    def _example(self) -> Any:
+        """Prepared inputs of one row, zeros."""
+        inputs = self.source.splits["train"].inputs
+        row = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), inputs)
+        return self.network.prepare(row)
+
+    def _init(self, key: jax.Array) -> tuple[Any, Any]:
+        return self.network.init(key, self._example())
+
+    def objective(self, stage: stages.Stage) -> base.Objective:
+        """The objective of a stage."""
+        record = stage.objective
+        try:
+            return base.from_config(record["terms"], record["wrappers"], record)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the objective of stage {stage.name!r}: {error}") from (
+                error
+            )
+
+    def _optimizer(self, stage: stages.Stage):
+        rate = optimizers.schedule(**stage.schedule)
+        tx = optimizers.make(learning_rate=rate, **stage.optimizer)
+        params = {"model": self._params, "objective": self._variables(stage).params}
+        try:
+            return step_lib.freeze(tx, params, stage.trainable)
+        except ValueError as error:
+            raise InputError(f"stage.{stage.name}.trainable: {error}") from error
+
+    def _variables(self, stage: stages.Stage) -> base.Variables:
+        init = functools.partial(self.objective(stage).init, spec=self.spec)
+        return jax.eval_shape(init, jax.random.key(0))
+
+    def _fresh(self, stage: stages.Stage, before: tuple[Any, Any] | None) -> TrainState:
+        """The state at the start of a stage; pure."""
+        root = jax.random.key(self.config["seed"])
+        key = base.stream_key(root, f"stage/{stage.name}")
+        params, model_state = self._init(base.stream_key(key, "model"))
+        if before is not None:
+            anew = stages.select(params, stage.reinit)
+            params = jax.tree.map(
+                lambda new, old, a: new if a else old, params, before[0], anew
+            )
+            model_state = before[1]
+        variables = self.objective(stage).init(
+            base.stream_key(key, "objective"), self.spec
+        )
+        # What objectives make on the host becomes part of the state on the device.
+        variables = jax.tree.map(jnp.asarray, variables)
+        tree = {"model": params, "objective": variables.params}
+        averages = self.config["train"]["average_decay"] > 0
+        return TrainState(
+            step=jnp.int32(stage.start),
+            params=tree,
+            model_state=model_state,
+            objective_state=variables.state,
+            opt_state=self._optimizer(stage)[0].init(tree),
+            average=jax.tree.map(jnp.copy, params) if averages else {},
+        )
+
+    def begin(self, stage: stages.Stage, before: TrainState | None) -> TrainState:
+        """The state at the start of a stage.
+
+        Args:
+          stage: the stage.
+          before: a state of the stage before, for the first stage None.
+        """
+        old = None if before is None else (before.eval_params, before.model_state)
+        try:
+            make = jax.jit(
+                functools.partial(self._fresh, stage), out_shardings=self._replicated
+            )
+            return make(old)
+        except ValueError as error:
+            raise InputError(f"stage {stage.name!r} cannot begin: {error}") from error
+
+    def abstract(self, stage: stages.Stage) -> TrainState:
+        """Shapes and shardings of the states of a stage, to restore into."""
+        shapes = jax.eval_shape(lambda: self._fresh(stage, None))
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._replicated),
+            shapes,
+        )
+
+    def compile(self, stage: stages.Stage) -> tuple[Callable, Callable | None]:
+        """The programs of a stage.
+
+        Returns:
+          `(state, batches, n) -> (state, report)`, and `state -> state` for the end
+          of an epoch or None. Both take the state over.
+        """
+        objective = self.objective(stage)
+        tx, trainable = self._optimizer(stage)
+        step = step_lib.make_train_step(
+            self.network,
+            objective,
+            tx,
+            seed=self.config["seed"],
+            trainable=trainable,
+            train_mode=stage.encoder_mode == "train",
+            average_decay=self.config["train"]["average_decay"],
+        )
+        steps = jax.jit(
+            step_lib.make_train_steps(step, self.plan.chunk_steps),
+            donate_argnums=0,
+            out_shardings=self._replicated,
+        )
+        if objective.refresh is None:
+            return steps, None
+        add = jax.jit(
+            step_lib.make_moments_step(self.network, num_bins=self.spec.bins.num),
+            donate_argnums=0,
+            out_shardings=self._replicated,
+        )
+
+        def update(state, total):
+            variables = base.Variables(
+                state.params["objective"], state.objective_state
+            )
+            new = objective.refresh(variables, total)
+            return state._replace(
+                params={**state.params, "objective": new.params},
+                objective_state=new.state,
+            )
+
+        update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
+
+        def refresh(state: TrainState) -> TrainState:
+            total = moments.zeros(self.spec.bins.num, self.spec.feature_dim)
+            total = jax.device_put(total, self._replicated)
+            for batch in self.eval_batches("train"):
+                total = add(total, state, batch)
+            return update(state, total)
+
+        return steps, refresh
+
+    def batches(self, step: int, stop: int) -> Iterator[tuple[int, int, Any]]:
+        """`(start, count, batches)` of the stretches from `step` to `stop`."""
+        stream = data.Stream(
+            self.source.splits["train"],
+            seed=self.config["seed"],
+            batch_size=self.plan.batch_size,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+            reader=self.config["data"]["reader"],
+        )
+        chunks = [c for c in self.plan.chunks(step) if c[0] < stop]
+        # A stretch always has the full number of rows; those past its end are not
+        # looked at, which spares a program for each length.
+        full = ((start, self.plan.chunk_steps) for start, _ in chunks)
+        for (start, count), batch in zip(chunks, stream.read(full), strict=True):
+            yield start, count, sharding.to_global(self.mesh, batch, axis=1)
+
+    def eval_batches(self, split: str) -> Iterator[Any]:
+        """All rows of a split, padded and masked, on the devices."""
+        rows = self.source.splits[split]
+        devices = jax.device_count()
+        size = min(self.config["eval"]["batch_size"], len(rows.label))
+        size = -(-size // devices) * devices
+        for batch in data.eval_batches(
+            rows,
+            batch_size=size,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        ):
+            yield sharding.to_global(self.mesh, batch)
+
+    def evaluate(
+        self, state: TrainState, split: str
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Metrics and predictions of a split.
+
+        Returns:
+          `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
+          `prediction` of its rows in order.
+        """
+        params = state.eval_params
+        out = [
+            self._eval_step(params, state.model_state, batch)
+            for batch in self.eval_batches(split)
+        ]
+        host = sharding.to_host(out)
+        total = jax.tree.map(
+            lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *[s for s, _ in host]
+        )
+        rows = self.source.splits[split]
+        prediction = np.concatenate([p for _, p in host])[: len(rows.label)]
+        scores = metrics.finalize(
+            total,
+            spec=self.spec,
+            shift=self.spec.bins.centers,
+            scale=self.spec.label_std or 1.0,
+        )
+        shots = self.spec.shots[rows.bin]
+        scores |= metrics.rank_metrics(prediction, rows.label, shots)
+        phi = labels.relevance(self.source.splits["train"].label, rows.label)
+        scores |= metrics.sera(prediction, rows.label, phi)
+        return scores, {
+            "index": rows.index,
+            "label": rows.label,
+            "prediction": prediction,
+        }
+
+    def value(self, scores: Mapping[str, Any]) -> float:
+        """The number that selects checkpoints, smaller is better."""
+        select = self.config["select"]
+        value = scores[select["metric"]][select["shot"]]
+        if value is None:
+            raise InputError(
+                f"select.shot must have examples in the validation split, "
+                f"{select['shot']!r} has none. Choose another group."
+            )
+        return value
+
+    def learning_rate(self, stage: stages.Stage, step: int) -> float:
+        """The learning rate that the step before `step` used."""
+        rate = optimizers.schedule(**stage.schedule)
+        return float(
+            rate((step - 1 - stage.start) // stage.optimizer["accumulate"])
+        )
+
+    def record(
+        self, stage: stages.Stage, step: int, split: str, seconds: float
+    ) -> dict[str, Any]:
+        """The head of a line in metrics.jsonl."""
+        return {
+            "step": step,
+            "epoch": round(self.plan.epoch(step), 4),
+            "stage": stage.name,
+            "split": split,
+            "time": round(seconds, 3),
+        }
+
+    def overview(self) -> str:
+        """What is about to run, in a few lines."""
+        sizes: dict[str, int] = {}
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self._params):
+            name = "/".join(stages.path_name(path).split("/")[:2])
+            sizes[name] = sizes.get(name, 0) + leaf.size
+        rows = ", ".join(f"{len(s.label):,} {n}" for n, s in self.source.splits.items())
+        shots = ", ".join(
+            f"{int(np.sum(self.spec.shots == i))} {name}"
+            for i, name in enumerate(labels.SHOTS)
+        )
+        pieces = ", ".join(f"{s.name} {s.steps:,} steps" for s in self.plan.stages)
+        device = jax.devices()[0]
+        parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
+        return (
+            f"{self.source.name}: {self.source.label}; {rows}\n"
+            f"bins: {self.spec.bins.num} ({shots})\n"
+            f"method: {self.config['method']}; {pieces}; batch {self.plan.batch_size}; "
+            f"{jax.device_count()} x {device.platform}\n"
+            f"parameters:\n{parameters}\n  {'total':<40}{sum(sizes.values()):>12,}"
+        )
+
+
+def load(config: Mapping[str, Any]) -> data.Source:
+    """The data of a config.
+
+    Raises:
+      InputError: if it is missing or wrong.
+    """
+    options = {k: v for k, v in config["data"].items()}
+    for field in ("batch_size", "views", "reader"):
+        del options[field]
+    options["numeric"] = options["numeric"] or ()
+    options["categorical"] = options["categorical"] or ()
+    return data.load(options.pop("name"), **options)

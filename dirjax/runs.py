@@ -1,0 +1,279 @@
+"""Run folders: reads what a finished or an unfinished run left on disk.
+
+Host numpy and JSON only: a laptop without JAX can read the runs of a cluster. What
+is missing or damaged becomes a note of the run, and only a folder that is no run at
+all is an error. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dirjax import cli
+
+SHOTS = ("many", "median", "few")
+COLUMNS = ("all", *SHOTS)
+SCHEMA = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBins:
+    """The label bins of `bins.json`.
+
+    Attributes:
+      label: name of the label, such as `"age"`.
+      unit: its unit, such as `"years"`; may be empty.
+      edges: `[num + 1]` float64, rising, in label units.
+      count: `[num]` int64, training examples.
+      shot: `[num]` int, index into `SHOTS`.
+      many: a bin with more training examples than this is many-shot.
+      few: a bin with fewer is few-shot.
+    """
+
+    label: str
+    unit: str
+    edges: np.ndarray
+    count: np.ndarray
+    shot: np.ndarray
+    many: int = 100
+    few: int = 20
+
+    def index(self, labels: np.ndarray) -> np.ndarray:
+        """Bin of each label, same shape; labels outside go to the end bins."""
+        inside = np.searchsorted(self.edges, labels, side="right") - 1
+        return np.clip(inside, 0, len(self.count) - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+      path: the folder.
+      config: `config.json`, or an empty dict.
+      result: `result.json`, or None while the run is not finished.
+      log: the lines of `metrics.jsonl`, in order.
+      bins: `bins.json`, or None.
+      predictions: arrays of `predictions.npz` by name, empty if there are none.
+      notes: sentences on what is missing or damaged.
+    """
+
+    path: pathlib.Path
+    config: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    log: tuple[Mapping[str, Any], ...]
+    bins: TrainBins | None
+    predictions: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+    def _field(self, name: str, default: Any) -> Any:
+        return (self.result or {}).get(name, self.config.get(name, default))
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        data = self.config.get("data")
+        named = data.get("name") if isinstance(data, Mapping) else None
+        return str((self.result or {}).get("dataset") or named or "unknown")
+
+    @property
+    def method(self) -> str:
+        """Name of the preset."""
+        return str(self._field("method", "unknown"))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self._field("seed", 0) or 0)
+
+    @property
+    def best_step(self) -> int | None:
+        """Step whose parameters were tested."""
+        step = (self.result or {}).get("best_step")
+        return None if step is None else int(step)
+
+    def value(self, metric: str, shot: str, split: str = "test") -> float | None:
+        """One number of `result.json`; None if it is missing or not finite."""
+        table = ((self.result or {}).get(split) or {}).get(metric)
+        if not isinstance(table, Mapping):
+            table = {"all": table}
+        return _finite(table.get(shot))
+
+    def bin_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Test examples and sum of absolute errors by label bin.
+
+        Returns:
+          `(count [num], absolute [num])` in float64, or None without bins or
+          predictions. Dense tasks store these two sums in `predictions.npz`.
+        """
+        if self.bins is None:
+            return None
+        size = len(self.bins.count)
+        stored = self.predictions
+        if "label" in stored:
+            error = np.abs(stored["prediction"] - stored["label"])
+            real = np.isfinite(error)
+            index = self.bins.index(stored["label"][real])
+            count = np.bincount(index, minlength=size).astype(np.float64)
+            return count, np.bincount(index, weights=error[real], minlength=size)
+        if "count" in stored and stored["count"].shape == (size,):
+            return stored["count"], stored["abs"]
+        return None
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _read_json(path: pathlib.Path) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} cannot be read as JSON ({error}).") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path.name} must hold a JSON object.")
+    return content
+
+
+def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+    if not path.is_file():
+        return [], ["metrics.jsonl is missing: no training curves."]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    log, broken = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, Mapping) and _finite(entry.get("step")) is not None:
+            log.append(entry)
+        else:
+            broken.append(number)
+    notes = []
+    if broken and broken[-1] == len(lines):
+        broken.pop()
+        notes.append("the last line of metrics.jsonl is cut off and was left out.")
+    if broken:
+        notes.append(
+            f"{len(broken)} lines of metrics.jsonl cannot be read and were left out "
+            f"(the first is line {broken[0]})."
+        )
+    if not log:
+        notes.append("metrics.jsonl has no readable line: no training curves.")
+    return log, notes
+
+
+def _read_bins(path: pathlib.Path) -> tuple[TrainBins | None, list[str]]:
+    try:
+        content = _read_json(path)
+        if content is None:
+            return None, ["bins.json is missing: no plots by label bin."]
+        edges = np.asarray(content["edges"], np.float64)
+        count = np.asarray(content["train_count"], np.int64)
+        shot = np.asarray([SHOTS.index(name) for name in content["shots"]], np.int64)
+        if not len(edges) - 1 == len(count) == len(shot) > 0:
+            raise ValueError("bins.json needs one edge more than counts and shots.")
+        if not (np.diff(edges) > 0).all():
+            raise ValueError("the edges in bins.json must rise.")
+        names = str(content.get("label") or "label"), str(content.get("unit") or "")
+        limits = int(content.get("many", 100)), int(content.get("few", 20))
+        return TrainBins(*names, edges, count, shot, *limits), []
+    except (KeyError, TypeError, ValueError) as error:
+        return None, [f"bins.json is damaged, no plots by label bin: {error}"]
+
+
+def _read_predictions(
+    path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    if not path.is_file():
+        return {}, ["predictions.npz is missing: no plots of the test predictions."]
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {
+                name: np.asarray(stored[name], np.float64)
+                for name in ("label", "prediction", "count", "abs")
+                if name in stored.files
+            }
+        for pair in (("label", "prediction"), ("count", "abs")):
+            if pair[0] in arrays:
+                if arrays[pair[0]].shape != arrays[pair[1]].shape:
+                    raise ValueError(f"{pair[0]} and {pair[1]} differ in shape.")
+                return {name: arrays[name].reshape(-1) for name in pair}, []
+        raise ValueError("it holds neither label and prediction nor count and abs.")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return {}, [f"predictions.npz is damaged, no plots of predictions: {error}"]
+
+
+def read_run(path: str | pathlib.Path) -> Run:
+    """Reads one run folder.
+
+    Args:
+      path: the folder given as `--workdir`.
+
+    Returns:
+      The run; `result` is None if it is not finished.
+
+    Raises:
+      cli.InputError: if the folder is missing or is no run, or if its
+        `result.json` cannot be read.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "config.json").write_text('{"seed": 3}')
+      ...     read_run(folder).seed
+      3
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise cli.InputError(
+            f"there is no folder {path}: pass the --workdir of a run of dirjax.main."
+        )
+    files = ("config.json", "metrics.jsonl", "result.json")
+    if not any((path / name).is_file() for name in files):
+        inside = any(path.glob("*/result.json")) or any(path.glob("*/config.json"))
+        hint = f"pass the runs inside it, {path}/*" if inside else "pass a --workdir"
+        raise cli.InputError(
+            f"{path} is no run folder, it has none of {', '.join(files)}: {hint}."
+        )
+    try:
+        config = _read_json(path / "config.json")
+        result = _read_json(path / "result.json")
+    except ValueError as error:
+        raise cli.InputError(
+            f"{path}: {error} Restore the file or run again."
+        ) from error
+    if result is not None and result.get("schema") != SCHEMA:
+        raise cli.InputError(
+            f"{path}/result.json has schema {result.get('schema')!r}, this dirjax "
+            f"reads schema {SCHEMA}: use the dirjax that wrote it."
+        )
+    notes = [] if config is not None else ["config.json is missing."]
+    log, log_notes = _read_log(path / "metrics.jsonl")
+    bins, bin_notes = _read_bins(path / "bins.json")
+    predictions, prediction_notes = {}, []
+    if result is not None:
+        predictions, prediction_notes = _read_predictions(path / "predictions.npz")
+    return Run(
+        path=path,
+        config=config or {},
+        result=result,
+        log=tuple(log),
+        bins=bins,
+        predictions=predictions,
+        notes=(*notes, *log_notes, *bin_notes, *prediction_notes),
+    )

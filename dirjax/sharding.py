@@ -1,0 +1,70 @@
+"""One parallel path: global arrays over a mesh of all devices, state replicated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def make_mesh() -> Mesh:
+    """A mesh of all devices of all processes with the one axis "data"."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Every device holds the whole array."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def over_batch(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """The given axis is cut into equal blocks, one for each device."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+
+
+def to_global(mesh: Mesh, batch: Any, *, axis: int = 0) -> Any:
+    """Host rows of this process -> global arrays.
+
+    Args:
+      mesh: from `make_mesh`.
+      batch: tree of numpy arrays, this process's rows along `axis`.
+      axis: the batch axis.
+    """
+    sharding = over_batch(mesh, axis)
+    if jax.process_count() == 1:
+        return jax.device_put(batch, sharding)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    )
+
+
+def to_host(tree: Any) -> Any:
+    """Global arrays, sharded or not -> numpy arrays, whole on every process."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils
+
+    return jax.tree.map(
+        lambda x: (
+            np.asarray(x)
+            if x.is_fully_replicated
+            else multihost_utils.process_allgather(x, tiled=True)
+        ),
+        tree,
+    )
+
+
+def check_batch(name: str, size: int) -> None:
+    """A global batch must divide among the devices.
+
+    Raises:
+      ValueError: if it does not.
+    """
+    devices = jax.device_count()
+    if size % devices:
+        raise ValueError(
+            f"{name} must be a multiple of the {devices} devices, got {size}. Use "
+            f"{-(-size // devices) * devices}."
+        )

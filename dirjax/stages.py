@@ -1,0 +1,176 @@
+"""Stages: a run as a table of pieces, and which piece a step belongs to.
+
+Everything here is a pure function of the step number, so a run resumes inside any
+stage with nothing else to restore.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One piece of a run.
+
+    Attributes:
+      name: name in the config.
+      number: 0, 1, ...
+      start: first step.
+      steps: number of steps.
+      objective: `{"terms", "wrappers", ...settings}`.
+      optimizer: keyword arguments of `optimizers.make`.
+      schedule: keyword arguments of `optimizers.schedule`.
+      trainable: patterns of parameter paths that are trained; empty means all.
+      reinit: patterns of parameter paths drawn anew at the start.
+      init_from: "last" or "best" parameters of the stage before.
+      encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
+    """
+
+    name: str
+    number: int
+    start: int
+    steps: int
+    objective: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    trainable: tuple[str, ...] = ()
+    reinit: tuple[str, ...] = ()
+    init_from: str = "last"
+    encoder_mode: str = "train"
+
+    @property
+    def stop(self) -> int:
+        """First step that is no longer in the stage."""
+        return self.start + self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All stages of a run and the steps at which something is due.
+
+    Attributes:
+      stages: in order.
+      size: number of training examples.
+      batch_size: global rows a step.
+      eval_epochs: evaluate after so many epochs.
+      save_epochs: save after so many epochs.
+      log_steps: log after so many steps.
+      chunk_steps: steps in one call of the compiled loop, at most.
+    """
+
+    stages: tuple[Stage, ...]
+    size: int
+    batch_size: int
+    eval_epochs: float
+    save_epochs: float
+    log_steps: int
+    chunk_steps: int
+
+    @property
+    def stop(self) -> int:
+        """Number of steps of the run."""
+        return self.stages[-1].stop
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage of a step; the last stage for the end of the run."""
+        for stage in self.stages:
+            if step < stage.stop:
+                return stage
+        return self.stages[-1]
+
+    def epoch(self, step: int) -> float:
+        """Passes over the training set after `step` steps."""
+        return step * self.batch_size / self.size
+
+    def _due(self, step: int, epochs: float) -> bool:
+        """Whether a multiple of `epochs` lies in (step - 1, step]."""
+        if step <= 0 or epochs <= 0:
+            return False
+        return math.floor(self.epoch(step) / epochs + 1e-9) > math.floor(
+            self.epoch(step - 1) / epochs + 1e-9
+        )
+
+    def ends_stage(self, step: int) -> bool:
+        """Whether a stage ends after `step` steps."""
+        return any(step == stage.stop for stage in self.stages)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the state after `step` steps is evaluated."""
+        return self._due(step, self.eval_epochs) or self.ends_stage(step)
+
+    def saves(self, step: int) -> bool:
+        """Whether the state after `step` steps is saved in any case."""
+        return self._due(step, self.save_epochs) or self.ends_stage(step)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch ends with step `step`."""
+        return self._due(step, 1.0)
+
+    def logs(self, step: int) -> bool:
+        """Whether training metrics are written after `step` steps."""
+        return step > 0 and (step % self.log_steps == 0 or self.ends_stage(step))
+
+    def next_stop(self, step: int) -> int:
+        """The step at which the compiled loop returns, when started at `step`."""
+        for stop in range(step + 1, step + self.chunk_steps):
+            if (
+                self.logs(stop)
+                or self.evaluates(stop)
+                or self.saves(stop)
+                or self.ends_epoch(stop)
+            ):
+                return stop
+        return min(step + self.chunk_steps, self.stop)
+
+    def chunks(self, step: int) -> Iterator[tuple[int, int]]:
+        """`(start, steps)` of each call of the compiled loop from `step` on."""
+        while step < self.stop:
+            stop = self.next_stop(step)
+            yield step, stop - step
+            step = stop
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """A key path of a tree as `encoder/block_0/kernel`."""
+    return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
+
+
+def select(params: Any, patterns: Sequence[str]) -> Any:
+    """A tree of bools: which parameters match a pattern or lie below one.
+
+    Args:
+      params: parameter tree.
+      patterns: paths, with shell wildcards: "head", "encoder/stage_3*".
+
+    Returns:
+      Tree of the same structure.
+
+    Raises:
+      ValueError: if a pattern matches nothing.
+
+    Example:
+      >>> select({"head": {"bias": 0}, "encoder": 0}, ("head",))
+      {'encoder': False, 'head': {'bias': True}}
+    """
+    names = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
+
+    def matches(name: str, pattern: str) -> bool:
+        return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name, f"{pattern}/*")
+
+    for pattern in patterns:
+        if not any(matches(name, pattern) for name in names):
+            top = ", ".join(sorted({name.split("/")[0] for name in names}))
+            raise ValueError(
+                f"no parameter matches {pattern!r}. Use a path or shell pattern below "
+                f"one of: {top}."
+            )
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: any(matches(path_name(path), p) for p in patterns), params
+    )

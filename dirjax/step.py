@@ -1,0 +1,261 @@
+"""The step: pure functions from state and batch to state and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dirjax import metrics as metrics_lib
+from dirjax import moments as moments_lib
+from dirjax import stages
+from dirjax.models import Network
+from dirjax.objectives.base import Batch, Objective, Variables, View, stream_key
+
+NEVER = 2**31 - 1
+
+
+class TrainState(NamedTuple):
+    """Everything that changes in training.
+
+    Attributes:
+      step: steps done, int32 scalar.
+      params: `{"model": ..., "objective": ...}`, trained.
+      model_state: running statistics of the model.
+      objective_state: carried state of the objective.
+      opt_state: state of the optimiser.
+      average: moving average of the model's parameters, or `{}` without one.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    objective_state: Any
+    opt_state: Any
+    average: Any
+
+    @property
+    def eval_params(self) -> Any:
+        """The model parameters to evaluate: the average, where there is one."""
+        return self.average or self.params["model"]
+
+
+class Report(NamedTuple):
+    """What a stretch of steps has to say.
+
+    Attributes:
+      sums: name -> `(sum, count)`.
+      first_bad: the first step with a loss or gradient that is not finite, or
+        `NEVER`.
+    """
+
+    sums: dict[str, tuple[jax.Array, jax.Array]]
+    first_bad: jax.Array
+
+
+def make_view(
+    network: Network,
+    params: Any,
+    model_state: Any,
+    inputs: Any,
+    key: jax.Array,
+    *,
+    train: bool,
+) -> tuple[View, Any]:
+    """The model at `params` for one batch, and its updated running statistics."""
+    features, new_state = network.encode(
+        params, model_state, inputs, train=train, key=key
+    )
+
+    def encode(inputs):
+        return network.encode(params, model_state, inputs, train=train, key=key)[0]
+
+    def head(features):
+        return network.head(params, features)
+
+    return View(features, head(features), encode, head), new_state
+
+
+def make_train_step(
+    network: Network,
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    *,
+    seed: int,
+    trainable: Any = None,
+    train_mode: bool = True,
+    average_decay: float = 0.0,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
+    """Makes the pure training step.
+
+    Args:
+      network: the model.
+      objective: what is minimised.
+      tx: the optimiser, which already leaves frozen parameters alone.
+      seed: of the run; the key of step `s` is a function of `(seed, s)`.
+      trainable: tree of bools over the model's parameters, None for all; others
+        get no gradient.
+      train_mode: batch norm and dropout of the encoder.
+      average_decay: of the moving average of the parameters; 0 keeps none.
+
+    Returns:
+      `(state, batch) -> (state, report)`.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        inputs = network.prepare(batch["inputs"])
+        batch = {**batch, "inputs": inputs}
+
+        def loss_fn(params):
+            model = params["model"]
+            if trainable is not None:
+                model = jax.tree.map(
+                    lambda p, t: p if t else jax.lax.stop_gradient(p), model, trainable
+                )
+            view, model_state = make_view(
+                network,
+                model,
+                state.model_state,
+                inputs,
+                stream_key(key, "dropout"),
+                train=train_mode,
+            )
+            out = objective.loss(
+                Variables(params["objective"], state.objective_state),
+                view,
+                batch,
+                stream_key(key, "objective"),
+            )
+            return out.loss, (out, model_state)
+
+        grads, (out, model_state) = jax.grad(loss_fn, has_aux=True)(state.params)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average_decay:
+            # A short warm-up, so that the start of training is forgotten.
+            done = state.step.astype(jnp.float32)
+            decay = jnp.minimum(average_decay, (1 + done) / (10 + done))
+            average = optax.incremental_update(params["model"], average, 1 - decay)
+        norm = optax.tree.norm(grads)
+        one = jnp.ones(())
+        sums = {"loss": (out.loss, one), "grad_norm": (norm, one)} | out.metrics
+        good = jnp.isfinite(out.loss) & jnp.isfinite(norm)
+        new = TrainState(
+            state.step + 1, params, model_state, out.state, opt_state, average
+        )
+        return new, Report(sums, jnp.where(good, NEVER, state.step))
+
+    return step
+
+
+def make_train_steps(
+    step: Callable[[TrainState, Batch], tuple[TrainState, Report]], chunk: int
+) -> Callable[[TrainState, Batch, Any], tuple[TrainState, Report]]:
+    """Wraps a step into a loop on the device, which saves a dispatch a step.
+
+    Args:
+      step: from `make_train_step`.
+      chunk: rows of the leading axis of the batches. With 1 there is no loop.
+
+    Returns:
+      `(state, batches, n) -> (state, report)` that does the first `n <= chunk` of
+      the `chunk` batches. `n` is traced, so a stretch of any length runs the same
+      program and gives the same bits.
+    """
+
+    def at(batches, i):
+        return jax.tree.map(lambda x: x[i], batches)
+
+    if chunk == 1:
+        return lambda state, batches, n: step(state, at(batches, 0))
+
+    def steps(state, batches, n):
+        shape = jax.eval_shape(step, state, at(batches, 0))[1].sums
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
+
+        def body(i, carry):
+            state, report = carry
+            state, new = step(state, at(batches, i))
+            sums = jax.tree.map(jnp.add, report.sums, new.sums)
+            return state, Report(sums, jnp.minimum(report.first_bad, new.first_bad))
+
+        start = (state, Report(zeros, jnp.int32(NEVER)))
+        return jax.lax.fori_loop(0, n, body, start)
+
+    return steps
+
+
+def make_eval_step(
+    network: Network, *, num_bins: int, shift: float, scale: float, gm_epsilon: float
+) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, jax.Array]]:
+    """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`."""
+
+    def step(params, model_state, batch):
+        inputs = network.prepare(batch["inputs"])
+        features, _ = network.encode(params, model_state, inputs, train=False)
+        prediction = network.head(params, features).prediction
+        sums = metrics_lib.batch_sums(
+            prediction,
+            batch["label"],
+            bins=batch["bin"],
+            mask=batch["mask"],
+            num_bins=num_bins,
+            shift=shift,
+            scale=scale,
+            gm_epsilon=gm_epsilon,
+        )
+        return sums, prediction
+
+    return step
+
+
+def make_moments_step(
+    network: Network, *, num_bins: int
+) -> Callable[[moments_lib.Moments, TrainState, Batch], moments_lib.Moments]:
+    """Makes `(moments, state, batch) -> moments` with one more batch of features.
+
+    Features are those of the current training parameters in evaluation mode.
+    """
+
+    def step(moments, state, batch):
+        inputs = network.prepare(batch["inputs"])
+        features, _ = network.encode(
+            state.params["model"], state.model_state, inputs, train=False
+        )
+        new = moments_lib.from_batch(
+            features, batch["bin"], batch["mask"], num_bins=num_bins
+        )
+        return moments_lib.merge(moments, new)
+
+    return step
+
+
+def freeze(
+    tx: optax.GradientTransformation, params: Any, patterns: tuple[str, ...]
+) -> tuple[optax.GradientTransformation, Any]:
+    """Restricts an optimiser to the model parameters that match.
+
+    Args:
+      tx: the optimiser.
+      params: `{"model", "objective"}`; the objective's own parameters are always
+        trained.
+      patterns: see `stages.select`; empty means everything.
+
+    Returns:
+      The optimiser, and a tree of bools over `params["model"]` or None.
+    """
+    if not patterns:
+        return tx, None
+    trainable = stages.select(params["model"], patterns)
+    labels = jax.tree.map(lambda t: "train" if t else "freeze", trainable)
+    rest = jax.tree.map(lambda _: "train", params["objective"])
+    tx = optax.partition(
+        {"train": tx, "freeze": optax.set_to_zero()},
+        {"model": labels, "objective": rest},
+    )
+    return tx, trainable

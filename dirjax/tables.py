@@ -1,0 +1,289 @@
+"""Tables over runs: mean and spread over seeds, paired differences to a base.
+
+`table` groups runs by data set and method. Runs of one method whose configs differ
+in more than the seed are kept apart, and the row says in what. A difference to the
+base is taken seed by seed, on the seeds that both have.
+
+Spread is the sample standard deviation (divisor n - 1). Deviations: none, this
+module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dirjax import cli
+from dirjax.runs import COLUMNS, SHOTS, Run
+
+METRICS = ("mae", "gm", "rmse", "pearson")
+DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")
+NAMES = {
+    "mae": "MAE",
+    "gm": "GM",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "bmae": "bMAE",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "abs_rel": "AbsRel",
+}
+# Errors, as opposed to correlations and accuracies, are better when they are low.
+_BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3")
+
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation of `size` values; None if undefined."""
+
+    mean: float | None
+    std: float | None
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method on one data set.
+
+    Attributes:
+      method: preset, with the fields in which it differs from runs of the same
+        preset: `"ssir [radius=0.5]"`.
+      runs: its runs, by rising seed.
+      values: metric -> column of `COLUMNS` -> spread over seeds.
+      difference: the same for `method - base` paired by seed, or None.
+      pairs: number of seeds that method and base have in common.
+    """
+
+    method: str
+    runs: tuple[Run, ...]
+    values: Mapping[str, Mapping[str, Spread]]
+    difference: Mapping[str, Mapping[str, Spread]] | None = None
+    pairs: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """All methods on one data set.
+
+    Attributes:
+      dataset: its name.
+      metrics: names of the metrics, in order.
+      rows: one for each method, the base first.
+      base: method that differences are taken to, or None.
+      warnings: sentences a reader must know before using the numbers.
+    """
+
+    dataset: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    base: str | None
+    warnings: tuple[str, ...]
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a small value of the metric is a good one."""
+    return metric not in _BOUNDED
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """Mean and sample standard deviation of the values that are not None.
+
+    Example:
+      >>> spread([1.0, 3.0, None])
+      Spread(mean=2.0, std=1.4142135623730951, size=2)
+    """
+    real = [value for value in values if value is not None]
+    if not real:
+        return Spread(None, None, 0)
+    std = float(np.std(real, ddof=1)) if len(real) > 1 else None
+    return Spread(float(np.mean(real)), std, len(real))
+
+
+def identity_gap(run: Run, metric: str = "mae") -> float | None:
+    """How far `all` is from the shot groups put together.
+
+    `mae_all = sum_s w_s mae_s` with `w_s` the share of test examples in group s;
+    the same holds for `mse`, and for the logarithm of `gm`.
+
+    Args:
+      run: a finished run.
+      metric: `mae`, `mse` or `gm`.
+
+    Returns:
+      `|all - sum| / max(|all|, tiny)`, or None if a number is missing.
+    """
+    count = {shot: run.value("count", shot) or 0.0 for shot in SHOTS}
+    total, overall = sum(count.values()), run.value(metric, "all")
+    if not total or overall is None:
+        return None
+    together = 0.0
+    for shot in SHOTS:
+        value = run.value(metric, shot)
+        if not count[shot]:
+            continue
+        if value is None or (metric == "gm" and value <= 0):
+            return None
+        part = math.log(value) if metric == "gm" else value
+        together += count[shot] / total * part
+    together = math.exp(together) if metric == "gm" else together
+    return abs(overall - together) / max(abs(overall), 1e-12)
+
+
+def _run_warnings(run: Run) -> list[str]:
+    warnings = []
+    for metric in ("mae", "gm", "mse"):
+        gap = identity_gap(run, metric)
+        if gap is not None and gap > 1e-3:
+            warnings.append(
+                f"{run.path}: {NAMES[metric]} of all test examples and of the shot "
+                f"groups disagree by {100 * gap:.2g}%. Do not use this row before "
+                "the evaluation has been checked."
+            )
+    if run.value("mae", "all") is None:
+        warnings.append(
+            f"{run.path}: the test MAE is missing or not finite, as after a diverged "
+            "training. This seed is not part of the mean."
+        )
+    elif identity_gap(run) is None:
+        warnings.append(
+            f"{run.path}: result.json lacks counts or errors by shot, so overall and "
+            "shot errors cannot be checked against each other."
+        )
+    return warnings
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif name not in ("seed", "workdir", "command"):
+            flat[prefix + name] = json.dumps(value)
+    return flat
+
+
+def _variants(runs: Sequence[Run]) -> list[str]:
+    """Name of each run's row: the method, and what sets its config apart."""
+    flats = [_flat(run.config) for run in runs]
+    if not all(flats):
+        return [run.method for run in runs]
+    keys = sorted(set().union(*flats))
+    varied = [k for k in keys if len({flat.get(k) for flat in flats}) > 1]
+    names = []
+    for run, flat in zip(runs, flats, strict=True):
+        parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]
+        names.append(f"{run.method} [{', '.join(parts)}]" if parts else run.method)
+    return names
+
+
+def _group(runs: Sequence[Run]) -> tuple[dict[str, tuple[Run, ...]], list[str]]:
+    by_method: dict[str, list[Run]] = {}
+    for run in runs:
+        by_method.setdefault(run.method, []).append(run)
+    groups: dict[str, dict[int, Run]] = {}
+    warnings = []
+    for members in by_method.values():
+        for name, run in zip(_variants(members), members, strict=True):
+            seeds = groups.setdefault(name, {})
+            if run.seed in seeds:
+                warnings.append(
+                    f"{name} has seed {run.seed} twice; {seeds[run.seed].path} is "
+                    f"used and {run.path} is not."
+                )
+            seeds.setdefault(run.seed, run)
+    return {n: tuple(s[k] for k in sorted(s)) for n, s in groups.items()}, warnings
+
+
+def _difference(
+    runs: Sequence[Run], base: Sequence[Run], metric: str, shot: str
+) -> Spread:
+    ours = {run.seed: run.value(metric, shot) for run in runs}
+    theirs = {run.seed: run.value(metric, shot) for run in base}
+    gaps: list[float | None] = []
+    for seed in sorted(ours.keys() & theirs.keys()):
+        one, other = ours[seed], theirs[seed]
+        gaps.append(None if one is None or other is None else one - other)
+    return spread(gaps)
+
+
+def _table(
+    dataset: str, runs: Sequence[Run], metrics: tuple[str, ...], base: str | None
+) -> Table:
+    groups, warnings = _group(runs)
+    for run in runs:
+        warnings += _run_warnings(run)
+    counts = {tuple(run.value("count", shot) for shot in COLUMNS) for run in runs}
+    if len(counts) > 1:
+        warnings.append(
+            "the runs were tested on different numbers of examples by shot: their "
+            "errors by shot cannot be compared."
+        )
+    if base is not None and base not in groups:
+        same = [name for name in groups if name.startswith(f"{base} [")]
+        if same:
+            raise cli.InputError(
+                f"{base} stands for several configs on {dataset}, name one of them "
+                f"as --base: {'; '.join(same)}."
+            )
+        warnings.append(f"no run of {base} on {dataset}, so there are no differences.")
+        base = None
+    rows = []
+    for name in sorted(groups, key=lambda name: name != base):
+        members = groups[name]
+        values = {
+            metric: {s: spread([r.value(metric, s) for r in members]) for s in COLUMNS}
+            for metric in metrics
+        }
+        row = Row(name, members, values)
+        if base is not None and name != base:
+            difference = {
+                metric: {
+                    s: _difference(members, groups[base], metric, s) for s in COLUMNS
+                }
+                for metric in metrics
+            }
+            seeds = {r.seed for r in members} & {r.seed for r in groups[base]}
+            row = dataclasses.replace(row, difference=difference, pairs=len(seeds))
+        rows.append(row)
+    return Table(dataset, metrics, tuple(rows), base, tuple(warnings))
+
+
+def table(
+    runs: Sequence[Run],
+    metrics: Sequence[str] = METRICS,
+    base: str | None = None,
+) -> list[Table]:
+    """One table for each data set.
+
+    Args:
+      runs: runs as read; unfinished ones are left out.
+      metrics: names of metrics in `result.json`.
+      base: method that the others are compared to, seed by seed.
+
+    Returns:
+      Tables in the order in which the data sets first appear.
+
+    Raises:
+      cli.InputError: if no run is finished, or no data set has the base.
+    """
+    finished = [run for run in runs if run.result is not None]
+    if not finished:
+        raise cli.InputError(
+            f"none of the {len(runs)} runs is finished, there is no result.json: "
+            "start the same training command again, it resumes."
+        )
+    by_dataset: dict[str, list[Run]] = {}
+    for run in finished:
+        by_dataset.setdefault(run.dataset, []).append(run)
+    names = sorted(set().union(*(_group(group)[0] for group in by_dataset.values())))
+    methods = {run.method for run in finished}
+    if base is not None and base not in names and base not in methods:
+        raise cli.InputError(
+            f"there is no finished run of the base {base!r}: choose one of "
+            f"{', '.join(names)}."
+        )
+    return [_table(d, g, tuple(metrics), base) for d, g in by_dataset.items()]

@@ -1,0 +1,259 @@
+"""The program: train, evaluate, keep the best, write the result. Read this first.
+
+The loop, always in this order: step, log, refresh statistics at the end of an epoch,
+evaluate the state as it is, save. The step number is the clock: batches, randomness
+and schedules are functions of (seed, step), so a run resumes from its last state and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+import dirjax
+from dirjax import config as config_lib
+from dirjax import labels, metrics, report
+from dirjax import writers as writers_lib
+from dirjax.checkpoint import Checkpoints
+from dirjax.cli import Failed, InputError, Interrupts
+from dirjax.run import Run
+from dirjax.step import NEVER, Report, TrainState
+
+
+def train_and_evaluate(
+    config: Mapping[str, Any], workdir: pathlib.Path
+) -> dict[str, Any]:
+    """Trains a model as the config says, or goes on where an earlier call stopped.
+
+    Args:
+      config: plain values; the fields are those of `configs/common.py`.
+      workdir: directory of the run, made if missing.
+
+    Returns:
+      The content of `result.json`.
+
+    Raises:
+      InputError: if the config or the data is wrong.
+      Stopped: after SIGTERM or SIGINT, with the state saved.
+      Failed: if a loss or gradient is not finite.
+    """
+    config_lib.validate(config)
+    if (workdir / "config.json").exists():
+        config_lib.check_same(config, workdir / "config.json")
+    if (workdir / "result.json").exists():
+        print(f"{workdir} is finished.")
+        report.show(workdir)
+        return report.read_run(workdir).result
+
+    run = Run(config)
+    first = jax.process_index() == 0
+    if first:
+        workdir.mkdir(parents=True, exist_ok=True)
+        writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
+        writers_lib.write_json(workdir / "data.json", run.source.record)
+        writers_lib.write_json(workdir / "bins.json", _bins(run))
+        print(run.overview(), flush=True)
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    step = checkpoints.latest() or 0
+    clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
+    writer = writers_lib.make(
+        workdir,
+        config["writers"] or (),
+        config=config,
+        step=step,
+        total=run.plan.stop,
+        first=first,
+    )
+    try:
+        with Interrupts() as interrupts:
+            _train(run, step, checkpoints, writer, clock, interrupts)
+    finally:
+        writer.close()
+        checkpoints.wait()
+
+    last = run.plan.stages[-1]
+    best = checkpoints.best(last.number)
+    best_step = best[0] if best else run.plan.stop
+    state = checkpoints.restore(best_step, run.abstract(last))
+    scores: dict[str, Any] = {"val": {}, "test": {}}
+    for split in [s for s in scores if s in run.source.splits]:
+        scores[split], predictions = run.evaluate(state, split)
+        metrics.check_identity(scores[split])
+        if first and split == "test":
+            writers_lib.write_npz(workdir / "predictions.npz", predictions)
+    result = {
+        "schema": 1,
+        "dirjax": dirjax.__version__,
+        "dataset": config["data"]["name"],
+        "method": config["method"],
+        "seed": config["seed"],
+        "steps": run.plan.stop,
+        "best_step": best_step,
+        "select": {"split": run.select_split, **config["select"]},
+        **scores,
+        "train_seconds": round(clock.seconds(), 3),
+        "examples_per_second": round(clock.rate(run.plan.batch_size), 1),
+        "device": jax.devices()[0].platform,
+        "processes": jax.process_count(),
+        "versions": {
+            name: importlib.metadata.version(name)
+            for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+        },
+    }
+    checkpoints.close()
+    if first:
+        writers_lib.write_json(workdir / "result.json", result)
+        report.show(workdir)
+    return result
+
+
+def _train(
+    run: Run,
+    step: int,
+    checkpoints: Checkpoints,
+    writer: writers_lib.Many,
+    clock: Clock,
+    interrupts: Interrupts,
+) -> None:
+    """The loop, from `step` to the end of the plan. Ends with everything saved."""
+    state: TrainState | None = None
+    if step:
+        state = checkpoints.restore(step, run.abstract(run.plan.stage_at(step - 1)))
+    for stage in run.plan.stages:
+        if step >= stage.stop:
+            continue
+        if step == stage.start:
+            before = run.plan.stages[stage.number - 1] if stage.number else None
+            if before and stage.init_from == "best":
+                checkpoints.wait()
+                found = checkpoints.best(before.number)
+                if found:
+                    state = checkpoints.restore(found[0], run.abstract(before))
+            state = run.begin(stage, state)
+        assert state is not None
+        train_steps, refresh = run.compile(stage)
+        best = checkpoints.best(stage.number)
+        # The best state is kept in memory until the next save: a run that is killed
+        # before goes on from the last save, and finds it again.
+        unsaved: tuple[int, float, TrainState] | None = None
+        reports: list[Report] = []
+        clock.start(step)
+        for start, count, batch in run.batches(step, stage.stop):
+            with jax.transfer_guard("disallow"):
+                state, new = train_steps(state, batch, run.number(count))
+            step = start + count
+            reports.append(new)
+            evaluates, saves = run.plan.evaluates(step), run.plan.saves(step)
+            stops = interrupts.received or checkpoints.preempted(step)
+            if run.plan.logs(step) or evaluates or saves or stops:
+                sums = _collect(reports)
+                reports = []
+                clock.stop(step)
+                if run.plan.logs(step):
+                    writer.write(_train_record(run, stage, step, sums, clock))
+            if refresh and run.plan.ends_epoch(step):
+                state = refresh(state)
+            value = None
+            if evaluates and run.select_split:
+                scores, _ = run.evaluate(state, run.select_split)
+                record = run.record(stage, step, run.select_split, clock.seconds())
+                writer.write(record | writers_lib.flatten(scores))
+                value = run.value(scores)
+                if best is None or value < best[1]:
+                    best, unsaved = (step, value), (step, value, run.copy(state))
+            if saves or stops:
+                if unsaved and unsaved[0] != step:
+                    checkpoints.save(
+                        unsaved[0], unsaved[2], stage=stage.number, value=unsaved[1]
+                    )
+                checkpoints.save(step, state, stage=stage.number, value=value)
+                unsaved = None
+            if stops:
+                checkpoints.wait()
+                interrupts.stop(f"stopped after step {step}, which is saved")
+            if evaluates or saves or (refresh and run.plan.ends_epoch(step)):
+                clock.start(step)
+
+
+def _collect(reports: list[Report]) -> dict[str, float]:
+    """Means over the steps of the reports.
+
+    Raises:
+      Failed: naming step and term, if anything is not finite.
+    """
+    host = jax.device_get(reports)
+    total = jax.tree.map(lambda *x: np.sum(x, axis=0), *[r.sums for r in host])
+    means = {name: float(s) / max(float(n), 1.0) for name, (s, n) in total.items()}
+    bad = min(int(r.first_bad) for r in host)
+    if bad != NEVER:
+        names = [n for n, m in means.items() if not np.isfinite(m)]
+        raise Failed(
+            f"step {bad} gave a value that is not finite, in {', '.join(names)}. The "
+            "last checkpoint is from before. Try a smaller learning rate or "
+            "stage.NAME.clip=1.0."
+        )
+    return means
+
+
+def _train_record(run, stage, step, sums, clock) -> dict[str, Any]:
+    """A line of training metrics."""
+    return run.record(stage, step, "train", clock.seconds()) | {
+        **sums,
+        "learning_rate": run.learning_rate(stage, step),
+        "examples_per_second": clock.last * run.plan.batch_size,
+    }
+
+
+def _bins(run: Run) -> dict[str, Any]:
+    """What reports need to know of the labels."""
+    spec = run.source.spec
+    return {
+        "label": run.source.label,
+        "edges": spec.bins.edges.tolist(),
+        "train_count": spec.counts.tolist(),
+        "shots": [labels.SHOTS[s] for s in spec.shots],
+    }
+
+
+class Clock:
+    """Seconds of the run, over all its calls, and steps a second without pauses."""
+
+    def __init__(self, before: float):
+        self._began = time.monotonic() - before
+        self._steps, self._busy = 0, 0.0
+        self._from: tuple[int, float] | None = None
+        self._warm = False
+        self.last = 0.0
+
+    def start(self, step: int) -> None:
+        """Training goes on after `step`."""
+        self._from = (step, time.monotonic())
+
+    def stop(self, step: int) -> None:
+        """The device has finished `step`."""
+        assert self._from is not None
+        now = time.monotonic()
+        steps, busy = step - self._from[0], now - self._from[1]
+        self.last = steps / max(busy, 1e-9)
+        # The first stretch compiles.
+        if self._warm:
+            self._steps, self._busy = self._steps + steps, self._busy + busy
+        self._warm = True
+        self._from = (step, now)
+
+    def seconds(self) -> float:
+        """Since the run began, evaluations and compilation included."""
+        return time.monotonic() - self._began
+
+    def rate(self, batch_size: int) -> float:
+        """Training examples a second."""
+        return batch_size * (
+            self._steps / self._busy if self._busy else self.last
+        )

@@ -1,0 +1,266 @@
+"""Writers: where metrics go. `metrics.jsonl` is the record of truth."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from dirjax.cli import InputError
+
+
+class Writer(Protocol):
+    """Takes one record of metrics at a time."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Writes a record: step, epoch, stage, split, time and metrics."""
+        ...
+
+    def close(self) -> None:
+        """Flushes."""
+        ...
+
+
+def clean(value: Any) -> Any:
+    """Replaces what JSON has no word for (NaN, infinity) by None.
+
+    Example:
+      >>> clean({"a": float("nan"), "b": [1.0]})
+      {'a': None, 'b': [1.0]}
+    """
+    if isinstance(value, Mapping):
+        return {k: clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(file: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(clean(value), indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, file)
+
+
+def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an npz file whole or not at all."""
+    temporary = file.with_name(f".{os.getpid()}.{file.name}")
+    np.savez(temporary, **arrays)
+    os.replace(temporary, file)
+
+
+def last_time(file: pathlib.Path, step: int) -> float:
+    """Seconds that a run had taken at `step`, from its metrics.jsonl; 0 if none."""
+    times = [r["time"] for r in _records(file) if r["step"] <= step]
+    return times[-1] if times else 0.0
+
+
+def _records(file: pathlib.Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSONL file; a line that a kill cut off is left out."""
+    records = []
+    if file.exists():
+        for line in file.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return records
+
+
+def flatten(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`{"mae": {"all": 1.0}}` -> `{"mae/all": 1.0}`."""
+    return {f"{m}/{s}": v for m, shots in metrics.items() for s, v in shots.items()}
+
+
+class Jsonl:
+    """Appends to a file, one JSON object a line.
+
+    Args:
+      file: the file.
+      step: records after this step are dropped first; they are of a part of the run
+        that is repeated now.
+    """
+
+    def __init__(self, file: pathlib.Path, step: int):
+        kept = [r for r in _records(file) if r["step"] <= step]
+        if file.exists():
+            temporary = file.with_name(f".{file.name}.{os.getpid()}")
+            temporary.write_text("".join(f"{json.dumps(r)}\n" for r in kept))
+            os.replace(temporary, file)
+        self._file = file.open("a")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Appends a line."""
+        self._file.write(json.dumps(clean(record), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class Console:
+    """Progress with time left on a terminal; a line for each evaluation everywhere.
+
+    Args:
+      total: steps of the run.
+      step: steps done.
+    """
+
+    def __init__(self, total: int, step: int):
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total,
+            initial=step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Moves the bar, or prints a line."""
+        if record["split"] == "train":
+            self._bar.update(record["step"] - self._bar.n)
+            rate = record.get("examples_per_second") or 0.0
+            loss = record["loss"]
+            self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:,.0f} examples/s")
+            return
+        shots = " ".join(
+            f"{shot} {record[f'mae/{shot}']:.4g}"
+            for shot in ("all", "many", "median", "few")
+            if record.get(f"mae/{shot}") is not None
+        )
+        self._bar.write(
+            f"step {record['step']:>7}  epoch {record['epoch']:7.2f}  "
+            f"{record['split']} MAE: {shots}",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()
+
+
+class TensorBoard:
+    """Event files below `workdir/tensorboard` (extra `tensorboard`)."""
+
+    def __init__(self, workdir: pathlib.Path):
+        try:
+            from tensorboardX import SummaryWriter  # pyright: ignore
+        except ImportError as error:
+            raise InputError(
+                "the writer 'tensorboard' needs the extra: pip install "
+                "'dirjax[tensorboard]'."
+            ) from error
+        self._writer = SummaryWriter(str(workdir / "tensorboard"))
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Writes every number of the record."""
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name not in ("step", "time"):
+                self._writer.add_scalar(
+                    f"{record['split']}/{name}", value, record["step"]
+                )
+
+    def close(self) -> None:
+        """Flushes and closes."""
+        self._writer.close()
+
+
+class WandB:
+    """A Weights & Biases run (extra `wandb`)."""
+
+    def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any]):
+        try:
+            import wandb  # pyright: ignore
+        except ImportError as error:
+            raise InputError(
+                "the writer 'wandb' needs the extra: pip install 'dirjax[wandb]'."
+            ) from error
+        self._run = wandb.init(
+            project="dirjax",
+            dir=str(workdir),
+            config=dict(config),
+            id=workdir.name,
+            resume="allow",
+        )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Logs every number of the record under its split."""
+        self._run.log(
+            {
+                f"{record['split']}/{k}": v
+                for k, v in record.items()
+                if isinstance(v, (int, float)) and k != "step"
+            },
+            step=record["step"],
+        )
+
+    def close(self) -> None:
+        """Ends the W&B run."""
+        self._run.finish()
+
+
+class Many:
+    """Writes to several writers; to none on processes other than the first."""
+
+    def __init__(self, writers: Sequence[Writer]):
+        self._writers = writers
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Passes the record on."""
+        for writer in self._writers:
+            writer.write(record)
+
+    def close(self) -> None:
+        """Closes all."""
+        for writer in self._writers:
+            writer.close()
+
+
+def make(
+    workdir: pathlib.Path,
+    names: Sequence[str],
+    *,
+    config: Mapping[str, Any],
+    step: int,
+    total: int,
+    first: bool,
+) -> Many:
+    """The writers of a run.
+
+    Args:
+      workdir: the run's directory.
+      names: beside JSONL and the console: "tensorboard", "wandb".
+      config: the config, for W&B.
+      step: steps done.
+      total: steps of the run.
+      first: whether this is the first process; others write nothing.
+
+    Raises:
+      InputError: for an unknown name or a missing extra.
+    """
+    if not first:
+        return Many([])
+    writers: list[Writer] = [
+        Jsonl(workdir / "metrics.jsonl", step),
+        Console(total, step),
+    ]
+    for name in names:
+        if name == "tensorboard":
+            writers.append(TensorBoard(workdir))
+        elif name == "wandb":
+            writers.append(WandB(workdir, config))
+        else:
+            raise InputError(f"writers must be tensorboard or wandb, got {name!r}.")
+    return Many(writers)

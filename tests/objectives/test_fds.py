@@ -1,0 +1,664 @@
+"""Feature distribution smoothing: both modes over epochs, calibration, smoothing."""
+
+import dataclasses
+import functools
+import pathlib
+import types
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from dirjax import labels as labels_lib
+from dirjax import moments as moments_lib
+from dirjax.objectives import base, fds
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+KERNELS = ("gaussian", "triang", "laplace")
+
+
+def spec_of(bins, dim):
+    counts = np.ones(bins.num, np.int64)
+    shots = np.zeros(bins.num, np.int8)
+    return labels_lib.Spec(bins, counts, shots, 0.0, 1.0, bins.num, dim)
+
+
+def unit_spec(num, dim):
+    return spec_of(labels_lib.Bins.uniform(width=1, origin=0, num=num), dim)
+
+
+def head(z):
+    return types.SimpleNamespace(prediction=z[..., 0], z=z)
+
+
+def view_of(features):
+    return base.View(features, head(features), lambda inputs: inputs, head)
+
+
+def probe_loss(variables, view, batch, key):
+    """Shows what the inner objective sees, and has a gradient for each entry."""
+    del key
+    loss = jnp.sum(view.outputs.z * batch["cotangent"])
+    again = view.head(view.encode(batch["inputs"])).z
+    seen = {"z": view.outputs.z, "features": view.features, "again": again}
+    one = jnp.ones(())
+    metrics = {name: (value, one) for name, value in seen.items()}
+    return base.Outcome(loss, variables.state, metrics)
+
+
+PROBE = base.Objective(lambda key, spec: base.Variables({}, {}), probe_loss)
+
+
+def make(**kwargs):
+    return fds.make(PROBE, **kwargs)
+
+
+def start(objective, spec):
+    return objective.init(jax.random.key(0), spec)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def smooth(objective, variables, features, bins, cotangent=None):
+    """Calibrated features and the gradient to the raw ones."""
+    cotangent = jnp.ones_like(features) if cotangent is None else cotangent
+
+    def loss(x):
+        batch = {"bin": bins, "inputs": x, "cotangent": cotangent}
+        out = objective.loss(variables, view_of(x), batch, None)
+        return out.loss, out
+
+    grad, out = jax.grad(loss, has_aux=True)(features)
+    return {name: value for name, (value, _) in out.metrics.items()} | {"grad": grad}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def refresh(objective, variables, features, bins, num_bins):
+    return objective.refresh(variables, table(features, bins, num_bins))
+
+
+def table(features, bins, num_bins):
+    one = jnp.ones(len(bins), features.dtype)
+    num = num_bins.shape[0]
+    return moments_lib.from_batch(features, bins, one, num_bins=num)
+
+
+# Goldens: runs of the published code over epochs.
+
+NAMES = {
+    "running_mean": "running_mean",
+    "running_var": "running_var",
+    "mean": "running_mean_last_epoch",
+    "var": "running_var_last_epoch",
+    "smoothed_mean": "smoothed_mean_last_epoch",
+    "smoothed_var": "smoothed_var_last_epoch",
+    "tracked": "num_samples_tracked",
+}
+
+
+def golden(file, number):
+    with np.load(GOLDEN / f"{file}.npz") as data:
+        prefix = f"c{number:02d}."
+        return {k[4:]: data[k] for k in data.files if k.startswith(prefix)}
+
+
+def run_golden(case, bins, options):
+    """Replays all epochs: states, calibrated features, gradients."""
+    momentum = float(case["p.momentum"])
+    dim = case["in.e0_smooth_features"].shape[1]
+    objective = make(
+        mode="official",
+        feedback=False,  # The reference was fed given features, not its own.
+        kernel=KERNELS[int(case["p.kernel"])],
+        size=int(case["p.ks"]),
+        sigma=float(case["p.sigma"]),
+        momentum=None if momentum < 0 else momentum,
+        start_update=int(case["p.start_update"]),
+        start_smooth=int(case["p.start_smooth"]),
+        first_bin=int(case["p.bucket_start"]),
+        **options,
+    )
+    spec = spec_of(bins, dim)
+    every = np.zeros(bins.num)
+
+    def last(x):  # Maps of the dense case have channels second.
+        return jnp.asarray(np.moveaxis(x, 1, -1))
+
+    with jax.enable_x64(True):
+        variables = start(objective, spec)
+        for epoch in case["p.epochs"]:
+            at = f"e{epoch}_"
+            got = smooth(
+                objective,
+                variables,
+                last(case[f"in.{at}smooth_features"]),
+                bins.index(case[f"in.{at}smooth_labels"]),
+                last(case[f"in.{at}cotangent"]),
+            )
+            want = last(case[f"out.{at}smooth"])
+            np.testing.assert_allclose(got["z"], want, rtol=1e-6, atol=1e-6)
+            want = last(case[f"grad.{at}features"])
+            np.testing.assert_allclose(got["grad"], want, rtol=1e-6, atol=1e-7)
+            features = last(case[f"in.{at}update_features"]).reshape(-1, dim)
+            index = bins.index(case[f"in.{at}update_labels"]).ravel()
+            variables = refresh(objective, variables, features, index, every)
+            state = variables.state["fds"]
+            for ours, theirs in NAMES.items():
+                # Their window is rounded to float32, so smoothed values agree to 1e-7.
+                tolerance = 1e-6 if "smoothed" in ours else 1e-9
+                np.testing.assert_allclose(
+                    getattr(state, ours),
+                    case[f"out.{at}end_{theirs}"],
+                    rtol=tolerance,
+                    atol=tolerance,
+                    err_msg=f"{ours}, epoch {epoch}",
+                )
+            assert state.epoch == epoch + 1
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_golden_ages(number):
+    """Labels beyond the bins are in case 0; every batch there holds both end labels.
+
+    So the published rule, pool them with the end bin, is ours: all rows are compared.
+    """
+    case = golden("fds_agedb", number)
+    num = int(case["p.bucket_num"])
+    bins = labels_lib.Bins.uniform(width=1, origin=0, num=num)
+    run_golden(case, bins, {})
+
+
+def test_golden_ages_with_more_bins_than_statistics():
+    """The same numbers with the last bins pooled by `last_bin`."""
+    case = golden("fds_agedb", 0)
+    bins = labels_lib.Bins.uniform(width=1, origin=0, num=25)
+    run_golden(case, bins, {"last_bin": int(case["p.bucket_num"]) - 1})
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_golden_text_similarity(number):
+    case = golden("fds_stsb", number)
+    num = int(case["p.bucket_num"])
+    bins = labels_lib.Bins.uniform(
+        width={10: 0.5, 50: 0.1}[num], origin=0, num=num, dtype=np.float32
+    )
+    run_golden(case, bins, {"clip": (0.5, 2.0), "fill_empty": True})
+
+
+def test_golden_depth():
+    """Dense maps: `[batch, height, width, dim]` features, one bin for each pixel."""
+    case = golden("fds_nyud2", 0)
+    num = int(case["p.bucket_num"])
+    edges = np.arange(num + 1).astype(np.float32) / np.float32(10)
+    run_golden(case, labels_lib.Bins(edges), {"clip": (0.2, 5.0), "alias": False})
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_golden_calibrate(number):
+    case = golden("calibrate_mean_var", number)
+    clip = float(case["p.clip_min"]), float(case["p.clip_max"])
+    with jax.enable_x64(True):
+        rows = jnp.zeros(6, int)
+        stats = {
+            ours: jnp.asarray(case[f"in.{theirs}"])[None]
+            for ours, theirs in (
+                ("mean", "m1"),
+                ("var", "v1"),
+                ("smoothed_mean", "m2"),
+                ("smoothed_var", "v2"),
+            )
+        }
+        move = functools.partial(fds.calibrate, rows=rows, clip=clip, **stats)
+        x = jnp.asarray(case["in.matrix"])
+        np.testing.assert_allclose(move(x), case["out.matrix"], rtol=1e-9)
+        grad = jax.grad(lambda x: (move(x) * case["in.cotangent"]).sum())(x)
+        np.testing.assert_allclose(grad, case["grad.matrix"], rtol=1e-9)
+
+
+def test_worked_example():
+    """Numbers from a run of the published class: bin means (0, 1, 2, 4, 8)(t + 1)."""
+    objective = make(mode="official", feedback=False, size=3, sigma=2.0)
+    variables = start(objective, unit_spec(5, 1))
+    bins = np.repeat(np.arange(5), 2)
+    shape = np.array([0.0, 1, 2, 4, 8])
+    shifts = []
+    for epoch in range(3):
+        x = (shape * (epoch + 1))[bins] + np.tile([-0.5, 0.5], 5)
+        x = jnp.asarray(x[:, None], jnp.float32)
+        shifts.append((smooth(objective, variables, x, bins)["z"] - x)[::2, 0])
+        variables = refresh(objective, variables, x, bins, np.zeros(5))
+        if epoch == 1:
+            state = variables.state["fds"]
+            want = [0, 1.1, 2.2, 4.4, 8.8]
+            np.testing.assert_allclose(state.running_mean[:, 0], want, rtol=1e-5)
+            want = [0.6666, 1.0, 2.3333, 4.6666, 5.3337]
+            np.testing.assert_allclose(state.smoothed_mean[:, 0], want, atol=1e-4)
+    np.testing.assert_array_equal(shifts[:2], np.zeros((2, 5)))
+    want = [0.6666, -0.1, 0.1333, 0.2666, -3.4663]
+    np.testing.assert_allclose(shifts[2], want, atol=1e-4)
+    got = fds.calibrate(
+        jnp.full((2, 1), 3.0),
+        jnp.array([0, 1]),
+        mean=jnp.ones((2, 1)),
+        var=jnp.full((2, 1), 4.0),
+        smoothed_mean=jnp.full((2, 1), 2.0),
+        smoothed_var=jnp.array([[1.0], [100.0]]),
+    )
+    np.testing.assert_allclose(got[:, 0], [3.0, 8.324555], rtol=1e-6)
+
+
+# The clean mode against slow loops written from the paper.
+
+
+class SlowFds:
+    """Statistics per bin and column in float64; None where a bin has none."""
+
+    def __init__(self, num, dim, window, momentum, clip=(0.1, 10.0)):
+        self.num, self.dim, self.window = num, dim, window
+        self.momentum, self.clip = momentum, clip
+        self.mean, self.var, self.seen = [None] * num, [None] * num, [0] * num
+        self.target = None
+
+    def end_epoch(self, features, bins):
+        for b in range(self.num):
+            rows = [x for x, k in zip(features, bins, strict=True) if k == b]
+            n = len(rows)
+            if n == 0:
+                continue
+            mean = [sum(x[j] for x in rows) / n for j in range(self.dim)]
+            var = [
+                sum((x[j] - mean[j]) ** 2 for x in rows) / max(n - 1, 1)
+                for j in range(self.dim)
+            ]
+            self.seen[b] += n
+            if self.mean[b] is None:
+                self.mean[b], self.var[b] = mean, var
+                continue
+            keep = 1 - n / self.seen[b] if self.momentum is None else self.momentum
+            for old, new in ((self.mean[b], mean), (self.var[b], var)):
+                for j in range(self.dim):
+                    old[j] = keep * old[j] + (1 - keep) * new[j]
+        varies = [v is not None and sum(v) >= 1e-10 for v in self.var]
+        known = [m is not None for m in self.mean]
+        self.target = [
+            (self._around(self.mean, b, known), self._around(self.var, b, varies))
+            for b in range(self.num)
+        ]
+
+    def _around(self, values, b, use):
+        half, total, share = len(self.window) // 2, [0.0] * self.dim, 0.0
+        for k, w in enumerate(self.window):
+            at = b + k - half
+            if at < 0:
+                at = -at
+            if at >= self.num:
+                at = 2 * (self.num - 1) - at
+            if use[at]:
+                share += w
+                total = [t + w * v for t, v in zip(total, values[at], strict=True)]
+        return [t / share for t in total] if share else None
+
+    def calibrate(self, features, bins):
+        out = np.array(features, np.float64)
+        if self.target is None:
+            return out
+        for i, b in enumerate(bins):
+            if self.var[b] is None or sum(self.var[b]) < 1e-10:
+                continue
+            mean, var = self.target[b]
+            for j in range(self.dim):
+                if self.var[b][j] > 0:
+                    ratio = np.clip(var[j] / self.var[b][j], *self.clip)
+                    gap = out[i, j] - self.mean[b][j]
+                    out[i, j] = gap * np.sqrt(ratio) + mean[j]
+        return out
+
+
+def epoch_data(seed, num, dim=3, rows=60):
+    """Bins 2 and 3 stay empty, bin 5 has one row, column 1 of bin 4 is dead."""
+    rng = np.random.default_rng(seed)
+    bins = rng.choice([b for b in range(num) if b not in (2, 3, 5)], rows)
+    bins[0] = 5
+    features = rng.normal(bins[:, None], 1 + bins[:, None] / 5, (rows, dim))
+    features[bins == 4, 1] = 2.0
+    return features, bins.astype(np.int32)
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0, None])
+@pytest.mark.parametrize(("kernel", "size", "x64"), [
+    ("gaussian", 5, True), ("laplace", 3, True), ("triang", 9, False),
+])  # fmt: skip
+def test_clean_against_slow_loops(momentum, kernel, size, x64):
+    num = 11
+    window = labels_lib.kernel_window(kernel, size, 2.0, normalize="sum")
+    slow = SlowFds(num, 3, window, momentum)
+    objective = make(kernel=kernel, size=size, momentum=momentum)
+    close = {"rtol": 1e-9, "atol": 1e-9} if x64 else {"rtol": 2e-5, "atol": 2e-5}
+    with jax.enable_x64(x64):
+        variables = start(objective, unit_spec(num, 3))
+        for epoch in range(4):
+            features, bins = epoch_data(10 * epoch, num)
+            if epoch == 2:
+                bins[1] = 3  # A bin that is seen late.
+            x = jnp.asarray(features, float)
+            np.testing.assert_allclose(
+                smooth(objective, variables, x, bins)["z"],
+                slow.calibrate(features, bins),
+                err_msg=f"epoch {epoch}",
+                **close,
+            )
+            variables = refresh(objective, variables, x, bins, np.zeros(num))
+            slow.end_epoch(features, bins)
+        unseen = fds.Statistics(*variables.state["fds"])
+        np.testing.assert_array_equal(unseen.var[2], 0)
+
+
+def test_clean_calibrates_one_epoch_earlier_than_official():
+    features, bins = epoch_data(0, 8)
+    x = jnp.asarray(features, jnp.float32)
+    moved = {}
+    for mode in ("clean", "official"):
+        objective = make(mode=mode)
+        variables = start(objective, unit_spec(8, 3))
+        moved[mode] = []
+        for _ in range(3):
+            z = smooth(objective, variables, x, bins)["z"]
+            moved[mode].append(bool((z != x).any()))
+            variables = refresh(objective, variables, x, bins, np.zeros(8))
+    assert moved == {"clean": [False, True, True], "official": [False, False, True]}
+
+
+def test_feedback_equals_a_second_pass_over_calibrated_features():
+    num = 10
+    spec = unit_spec(num, 3)
+    implied = make(mode="official")
+    measured = make(mode="official", feedback=False)
+    with jax.enable_x64(True):
+        a = b = start(implied, spec)
+        for epoch in range(5):
+            features, bins = epoch_data(epoch, num)
+            x = jnp.asarray(features)
+            z = smooth(implied, a, x, bins)["z"]
+            a = refresh(implied, a, x, bins, np.zeros(num))
+            b = refresh(measured, b, z, bins, np.zeros(num))
+            chex.assert_trees_all_close(a.state, b.state, rtol=1e-9, atol=1e-9)
+        assert (z != x).any()
+
+
+def test_clean_mode_does_not_lose_a_resumed_run_and_traces_once():
+    """Refresh and loss have one trace each over epochs, state keeps its structure."""
+    objective = make()
+    features, bins = epoch_data(3, 9)
+    x = jnp.asarray(features, jnp.float32)
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def epoch_end(variables, moments):
+        return objective.refresh(variables, moments)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def step(variables):
+        batch = {"bin": bins, "inputs": x, "cotangent": x}
+        return objective.loss(variables, view_of(x), batch, None)
+
+    variables = start(objective, unit_spec(9, 3))
+    for _ in range(3):
+        out = step(variables)
+        chex.assert_trees_all_equal_shapes_and_dtypes(out.state, variables.state)
+        chex.assert_trees_all_equal(out.state, variables.state)
+        new = epoch_end(variables, table(x, bins, np.zeros(9)))
+        chex.assert_trees_all_equal_shapes_and_dtypes(new, variables)
+        variables = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), new)
+    assert variables.state["fds"].epoch == 3
+    assert variables.state["fds"].mean.dtype == jnp.float32
+
+
+@pytest.fixture(name="ready", scope="module")
+def _ready():
+    """A clean objective after two epochs, and a batch."""
+    features, bins = epoch_data(4, 9)
+    x = jnp.asarray(features, jnp.float32)
+    objective = make()
+    variables = start(objective, unit_spec(9, 3))
+    for _ in range(2):
+        variables = refresh(objective, variables, x, bins, np.zeros(9))
+    return variables, x, bins
+
+
+def test_other_terms_see_raw_or_calibrated_features(ready):
+    variables, x, bins = ready
+    raw = smooth(make(), variables, x, bins)
+    seen = smooth(make(features="calibrated"), variables, x, bins)
+    np.testing.assert_array_equal(raw["features"], x)
+    np.testing.assert_array_equal(raw["z"], seen["z"])
+    np.testing.assert_array_equal(seen["features"], seen["z"])
+    # A second pass through encode and head is calibrated once.
+    np.testing.assert_array_equal(raw["again"], raw["z"])
+    np.testing.assert_array_equal(seen["again"], raw["z"])
+    np.testing.assert_array_equal(seen["grad"], raw["grad"])
+
+
+def test_labels_outside_take_the_end_bins(ready):
+    variables, x, _ = ready
+    spec = unit_spec(9, 3)
+    ends = np.where(np.arange(len(x)) % 2, 0, 8)
+    beyond = np.where(np.arange(len(x)) % 2, -5.0, 80.0)
+    a = smooth(make(), variables, x, ends)
+    b = smooth(make(), variables, x, spec.bins.index(beyond))
+    np.testing.assert_array_equal(a["z"], b["z"])
+
+
+def test_gradients(ready):
+    variables, x, bins = ready
+    with jax.enable_x64(True):
+        wide = jax.tree.map(
+            lambda v: jnp.asarray(v, jnp.float64 if v.ndim else v.dtype), variables
+        )
+
+        @jax.jit
+        def total(z):
+            batch = {"bin": bins[:8], "inputs": z, "cotangent": 1 + z}
+            return make().loss(wide, view_of(z), batch, None).loss
+
+        z = jnp.asarray(x[:8], jnp.float64)
+        chex.assert_numerical_grads(total, (z,), order=1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["clean", "official"])
+@pytest.mark.parametrize("case", ["constant", "one", "empty", "huge"])
+def test_values_and_gradients_are_finite_at_the_edges(mode, case):
+    objective = make(mode=mode)
+    spec = unit_spec(6, 2)
+    variables = start(objective, spec)
+    rows = {"constant": 8, "one": 1, "empty": 0, "huge": 8}[case]
+    rng = np.random.default_rng(0)
+    x = {"constant": np.ones((8, 2)), "huge": 1e15 * rng.normal(size=(8, 2))}.get(
+        case, rng.normal(size=(rows, 2))
+    )
+    x, bins = jnp.asarray(x, jnp.float32), np.arange(rows) % 4
+    for _ in range(4):
+        probe = jnp.asarray(rng.normal(size=(6, 2)), jnp.float32)
+        got = smooth(objective, variables, probe, np.arange(6))
+        assert all(np.isfinite(value).all() for value in got.values())
+        variables = refresh(objective, variables, x, bins, np.zeros(6))
+        assert all(np.isfinite(v).all() for v in jax.tree.leaves(variables.state))
+
+
+def test_statistics_have_no_gradient(ready):
+    variables, x, bins = ready
+
+    def loss(statistics):
+        state = variables.state | {"fds": statistics._replace(epoch=jnp.int32(2))}
+        batch = {"bin": bins, "inputs": x, "cotangent": x}
+        out = make().loss(variables._replace(state=state), view_of(x), batch, None)
+        return out.loss
+
+    floats = variables.state["fds"]._replace(epoch=jnp.zeros(()))
+    chex.assert_trees_all_equal(
+        jax.grad(loss)(floats), jax.tree.map(jnp.zeros_like, floats)
+    )
+
+
+def test_inner_state_and_refresh_pass_through():
+    inner = base.Objective(
+        lambda key, spec: base.Variables({"a": jnp.ones(())}, jnp.int32(0)),
+        lambda v, view, batch, key: base.Outcome(v.params["a"], v.state + 1, {}),
+        lambda v, moments: v._replace(state=v.state + 10),
+    )
+    objective = fds.make(inner)
+    variables = objective.init(None, unit_spec(4, 2))
+    batch = {"bin": jnp.zeros(3, int)}
+    out = objective.loss(variables, view_of(jnp.ones((3, 2))), batch, None)
+    assert out.state["inner"] == 1
+    assert objective.refresh is not None
+    after = objective.refresh(variables, moments_lib.zeros(4, 2))
+    assert after.state["inner"] == 10
+    assert after.params == variables.params
+    nested = base.weighted_sum({"x": fds.make(inner)}, {"x": 1.0})
+    assert nested.refresh is not None
+
+
+class Variants(chex.TestCase):
+    def setUp(self):
+        super().setUp()
+        rng = np.random.default_rng(5)
+        self.x = rng.normal(size=(12, 3)).astype(np.float32)
+        self.rows = rng.integers(0, 6, 12)
+        self.stats = {
+            name: np.abs(rng.normal(size=(6, 3))).astype(np.float32)
+            for name in ("mean", "var", "smoothed_mean", "smoothed_var")
+        }
+        self.stats["var"][2] = 0
+        self.stats["var"][3, 1] = 0
+
+    @chex.all_variants
+    def test_calibrate(self):
+        got = self.variant(
+            lambda x, rows, stats: fds.calibrate(x, rows, clip=(0.5, 2.0), **stats)
+        )(self.x, self.rows, self.stats)
+        for i, b in enumerate(self.rows):
+            m1, v1, m2, v2 = (table[b].astype(np.float64) for table in self.stats.values())
+            for j in range(3):
+                want = self.x[i, j]
+                if v1[j] > 0:
+                    ratio = min(max(v2[j] / v1[j], 0.5), 2.0)
+                    want = (want - m1[j]) * ratio**0.5 + m2[j]
+                np.testing.assert_allclose(got[i, j], want, rtol=1e-5, atol=1e-6)
+
+    @chex.all_variants
+    @parameterized.parameters(False, True)
+    def test_smooth_rows(self, masked):
+        window = labels_lib.kernel_window("gaussian", 5, 2.0, normalize="sum")
+        values = self.stats["mean"]
+        valid = np.array([True, False, True, True, False, True]) if masked else None
+        fn = functools.partial(fds.smooth_rows, window=window)
+        got = self.variant(fn)(values, valid) if masked else self.variant(fn)(values)
+        use = np.ones(6) if valid is None else valid.astype(float)
+        around = functools.partial(labels_lib.smooth, window=window, padding="reflect")
+        share = around(use)
+        for j in range(3):
+            want = around(use * values[:, j]) / share
+            np.testing.assert_allclose(got[:, j], want, rtol=1e-5, atol=1e-6)
+
+    @chex.all_variants
+    @parameterized.parameters("clean", "official")
+    def test_refresh(self, mode):
+        objective = make(mode=mode, fill_empty=mode == "official")
+        variables = start(objective, unit_spec(6, 3))
+        moments = table(self.x, self.rows, np.zeros(6))
+        want = objective.refresh(variables, moments)
+        got = self.variant(lambda v, m: objective.refresh(v, m))(variables, moments)
+        chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_smooth_rows_at_the_edges():
+    window = labels_lib.kernel_window("triang", 5, normalize="sum")
+    constant = jnp.full((7, 2), 3.0)
+    np.testing.assert_allclose(fds.smooth_rows(constant, window=window), 3, rtol=1e-6)
+    none = fds.smooth_rows(constant, jnp.zeros(7, bool), window=window)
+    np.testing.assert_array_equal(none, 0)
+    # Two bins, a window of five: the reflection goes back and forth.
+    pair = fds.smooth_rows(jnp.array([[0.0], [9.0]]), window=window)
+    np.testing.assert_allclose(pair[:, 0], [4.0, 5.0], rtol=1e-6)
+    alone = fds.smooth_rows(jnp.array([[2.0]]), window=window)
+    np.testing.assert_allclose(alone, 2, rtol=1e-6)
+
+
+def test_fill_goes_in_order_with_a_stale_right_neighbour():
+    objective = make(mode="official", fill_empty=True)
+    variables = start(objective, unit_spec(5, 1))
+    x = jnp.array([[4.0], [4.0]])
+    variables = refresh(objective, variables, x, jnp.array([1, 1]), np.zeros(5))
+    mean = variables.state["fds"].running_mean[:, 0]
+    np.testing.assert_allclose(mean, [4.0, 4.0, 2.0, 1.0, 1.0])
+    for num, want in ((1, [4.0]), (2, [4.0, 4.0])):
+        variables = start(objective, unit_spec(num, 1))
+        bins = jnp.full(2, num - 1)
+        variables = refresh(objective, variables, x, bins, np.zeros(num))
+        np.testing.assert_allclose(variables.state["fds"].running_mean[:, 0], want)
+
+
+@hypothesis.given(
+    st.integers(0, 10_000), st.permutations(range(20)), st.floats(-100, 100)
+)
+@hypothesis.settings(deadline=None, max_examples=15)
+def test_order_shift_and_padding(seed, order, shift):
+    """Rows keep their values under a permutation; a shift of all features stays."""
+    features, bins = epoch_data(seed, 9, rows=20)
+    order = np.array(order)
+    x = jnp.asarray(features, jnp.float32)
+    objective = ORDER
+    num = np.zeros(9)
+
+    def train(x, bins):
+        variables = start(objective, unit_spec(9, 3))
+        for _ in range(2):
+            variables = refresh(objective, variables, x, bins, num)
+        return variables
+
+    variables = train(x, bins)
+    z = smooth(objective, variables, x, bins)["z"]
+    other = train(x[order], bins[order])
+    chex.assert_trees_all_close(variables.state, other.state, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(
+        smooth(objective, variables, x[order], bins[order])["z"], z[order]
+    )
+    moved = train(x + shift, bins)
+    np.testing.assert_allclose(
+        smooth(objective, moved, x + shift, bins)["z"], z + shift, rtol=1e-3, atol=2e-3
+    )
+
+
+ORDER = make()
+
+
+def test_errors():
+    good = unit_spec(5, 2)
+    with pytest.raises(ValueError, match="feature_dim = 0"):
+        make().init(None, dataclasses.replace(good, feature_dim=0))
+    with pytest.raises(ValueError, match="there are 5 bins"):
+        make(first_bin=5).init(None, good)
+    with pytest.raises(ValueError, match="there are 5 bins"):
+        make(last_bin=5).init(None, good)
+    for options, match in (
+        ({"mode": "paper"}, "clean or official, got 'paper'"),
+        ({"features": "both"}, "raw or calibrated, got 'both'"),
+        ({"clip": (2.0, 1.0)}, "low first"),
+        ({"momentum": 1.0}, "got 1.0"),
+        ({"fill_empty": True}, "needs mode official"),
+        ({"first_bin": 3, "last_bin": 2}, "got 3 and 2"),
+        ({"size": 4}, "odd size"),
+        ({"kernel": "box"}, "kernel must be one of"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            make(**options)
+    objective = make()
+    with pytest.raises(ValueError, match=r"\(4,\)"):
+        batch = {"bin": jnp.zeros(4, int)}
+        objective.loss(start(objective, good), view_of(jnp.ones((3, 2))), batch, None)
