@@ -37,7 +37,7 @@ CASES = {
     "mlp4096": Case("mlp", 4096, 1.5),
 }
 COLUMNS = 8  # of the table
-WIDTHS = (256, 256)  # of the MLP
+WIDTH = 256  # of the two hidden layers of the MLP
 STAGES = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
 
@@ -58,7 +58,9 @@ def serve_jax(case: Case) -> None:
         network = models.build(case.network)
         inputs = jax.random.normal(key, (case.batch, case.side, case.side, 3))
     else:
-        network = models.build("mlp", encoder={"widths": WIDTHS})
+        encoder = {"numeric": COLUMNS, "width": WIDTH, "depth": 2}
+        encoder |= {"embedding": "none", "dropout": 0.0}
+        network = models.build("mlp", encoder=encoder)
         inputs = {"numeric": jax.random.normal(key, (case.batch, COLUMNS))}
     labels = 100 * jax.random.uniform(key, (case.batch,))
     optimizer = optax.adam(1e-3)
@@ -140,11 +142,11 @@ def serve_torch(case: Case) -> None:
         inputs = torch.randn(case.batch, 3, case.side, case.side)
     else:
         network = nn.Sequential(
-            nn.Linear(COLUMNS, WIDTHS[0]),
-            nn.ReLU(),
-            nn.Linear(*WIDTHS),
-            nn.ReLU(),
-            nn.Linear(WIDTHS[1], 1),
+            nn.Linear(COLUMNS, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, 1),
         )
         inputs = torch.randn(case.batch, COLUMNS)
     labels = 100 * torch.rand(case.batch)

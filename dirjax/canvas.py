@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.runs import TrainBins
+from dirjax.records import TrainBins
 
 # name -> (light, dark). A light colour is also the key by which `svg` finds it.
 COLOURS = {
     "ink": ("#1f2933", "#e8eaed"),
     "muted": ("#5b6772", "#a9b3bd"),
     "grid": ("#e1e5ea", "#363d45"),
-    "back": ("#d3dae1", "#434c55"),
+    "back": ("#dbe1e7", "#39414a"),
     "many": ("#1b6ca8", "#6db3f2"),
     "median": ("#c07f00", "#f0bd4f"),
     "few": ("#b3325f", "#f58ab0"),
@@ -41,7 +41,7 @@ LIGHT = {name: pair[0] for name, pair in COLOURS.items()}
 SERIES = tuple(LIGHT[f"s{k}"] for k in range(6))
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 11.0,
     "axes.titleweight": "bold",
@@ -70,7 +70,7 @@ _STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "dirjax",
 }
-_WIDTH = 5.4
+_WIDTH = 5.0
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,12 +94,23 @@ def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def legend(figure, axes, columns: int, handles=None) -> None:
-    """Puts the legend below the axes, where it covers no data."""
-    if handles is None:
-        handles = [h for ax in axes for h in ax.get_legend_handles_labels()[0]]
-    if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+def legend(figure, ax, columns: int | None = None) -> None:
+    """Puts the legend of `ax` below, where it covers no data, and makes room for it."""
+    handles, names = ax.get_legend_handles_labels()
+    if not handles:
+        return
+    longest = max(map(len, names))
+    columns = columns or (3 if longest < 16 else 2 if longest < 26 else 1)
+    rows = -(-len(handles) // columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * (rows - 1))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def headline(figure, text: str) -> None:
+    """The title of a figure with several axes."""
+    style = {"fontsize": 11, "fontweight": "bold", "color": LIGHT["ink"]}
+    figure.suptitle(plain(text), x=0.01, ha="left", **style)
 
 
 def plain(text: str) -> str:
@@ -156,10 +167,32 @@ def behind(ax, bins: TrainBins) -> None:
     ax.set_xlim(bins.edges[0], bins.edges[-1])
 
 
-def thousands(ax) -> None:
+def log_axis(ax) -> None:
+    """A logarithmic y axis with 1, 2 and 5 of each decade written out."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def wrapped(name: str) -> str:
+    """A long name in lines of about 20 characters, broken after `_` or a comma."""
+    lines = [""]
+    for part in re.findall(r"[^_, ]*[_, ]*", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > 20:
+            lines.append("")
+        lines[-1] += part
+    return plain("\n".join(lines))
+
+
+def step_axis(ax) -> None:
     """Writes steps as 10,000."""
     from matplotlib.ticker import FuncFormatter
 
+    ax.set_xlabel("step")
+    ax.locator_params(axis="x", nbins=6)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
@@ -188,9 +221,10 @@ def svg(figure: Any, name: str, alt: str) -> str:
     """
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    figure.set_layout_engine("none")  # It is laid out now; drawing again is cheap.
     text = out.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, (light, _) in COLOURS.items():
         text = text.replace(light, f"var(--{colour})")
@@ -204,7 +238,7 @@ def svg(figure: Any, name: str, alt: str) -> str:
 
 @styled
 def png(figure: Any) -> bytes:
-    """The figure as PNG, light on white, about 860 pixels wide."""
+    """The figure as PNG, light on white, 900 pixels wide."""
     out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=160, facecolor="white")
+    figure.savefig(out, format="png", dpi=180, facecolor="white")
     return out.getvalue()

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from dirjax import canvas
+from dirjax import canvas, formats
 from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
-from dirjax.runs import COLUMNS, TrainBins
+from dirjax.records import COLUMNS, TrainBins
 
 
 def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any:
@@ -50,14 +50,20 @@ def shot_bars(
       values: method -> column -> one value for each seed.
       axis: text of the error axis.
     """
-    height = 1.5 + 2 * (0.25 + 0.24 * len(values))
+    names = [canvas.wrapped(name) for name in values]
+    lines = sum(1 + name.count("\n") for name in names)
+    height = 1.8 + 2 * (0.25 + 0.22 * lines)
     figure, axes = canvas.figure(2, 2, height=height, sharey=True)
-    names = list(values)
+    largest = max(max(v, default=0) for m in values.values() for v in m.values())
+    decimals = formats.decimals("mae", largest)
+    # The part of each axis that the written mean takes, at about 0.08 inches a letter.
+    letters = max(len(line) for name in names for line in name.split("\n"))
+    share = (0.08 * len(f"{largest:.{decimals}f}") + 0.1) / (2.3 - 0.04 * letters)
     for ax, shot in zip(axes.flat, COLUMNS, strict=True):
         colour = LIGHT["muted"] if shot == "all" else LIGHT[shot]
         right = 0.0
-        for k, name in enumerate(names):
-            seeds = np.asarray(values[name].get(shot, ()), np.float64)
+        for k, columns in enumerate(values.values()):
+            seeds = np.asarray(columns.get(shot, ()), np.float64)
             if not len(seeds):
                 continue
             std = seeds.std(ddof=1) if len(seeds) > 1 else 0.0
@@ -83,20 +89,22 @@ def shot_bars(
                     linewidths=0,
                 )
             ax.annotate(
-                f"{seeds.mean():.4g}",
+                f"{seeds.mean():.{decimals}f}",
                 (end, k),
                 (5, 0),
                 va="center",
                 textcoords="offset points",
                 fontsize=9,
             )
-        ax.set_xlim(0, 1.32 * right if right else 1.0)
+        ax.set_xlim(0, right / (1 - share) if right else 1.0)
         ax.set_title(shot, fontsize=10)
         ax.grid(False)
         ax.grid(True, axis="x")
-    axes[0, 0].set_yticks(range(len(names)), [canvas.plain(name) for name in names])
+    axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].invert_yaxis()
-    figure.supxlabel(canvas.plain(axis), fontsize=10)
+    canvas.headline(figure, "Test error by shot")
+    for ax in axes[1]:
+        ax.set_xlabel(axis)
     return figure
 
 
@@ -127,10 +135,9 @@ def mae_by_method(
                 label=canvas.plain(name),
             )
     ax.set_title("Validation MAE during training")
-    ax.set_xlabel("step")
     ax.set_ylabel(canvas.error_axis(bins, "MAE") if bins else "MAE (label units)")
-    canvas.thousands(ax)
-    canvas.legend(figure, [ax], 3 if max(map(len, logs)) < 18 else 1)
+    canvas.step_axis(ax)
+    canvas.legend(figure, ax)
     return figure
 
 
@@ -164,7 +171,7 @@ def error_by_method(
     ax.set_title("Test error by label")
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel(canvas.error_axis(bins))
-    canvas.legend(figure, [ax], 3 if max(map(len, absolute)) < 18 else 1)
+    canvas.legend(figure, ax)
     return figure
 
 
@@ -181,7 +188,7 @@ def gain_by_label(
         those of the method, a row for each common seed.
       base: name of the base.
     """
-    height = 1.15 + 1.25 * len(gains)
+    height = 1.0 + 1.45 * len(gains)
     figure, axes = canvas.figure(len(gains), height=height, sharex=True, sharey=True)
     for ax, (name, values) in zip(axes[:, 0], gains.items(), strict=True):
         edges, (size, sums) = merge(bins.edges, [count, values])
@@ -205,13 +212,8 @@ def gain_by_label(
         ax.axhline(0, color=LIGHT["ink"], linewidth=0.9)
         ax.set_title(canvas.plain(name), fontsize=10)
         ax.set_xlim(bins.edges[0], bins.edges[-1])
-    figure.suptitle(
-        canvas.plain(f"Error saved against {base}"),
-        x=0.01,
-        ha="left",
-        fontsize=11,
-        fontweight="bold",
-    )
-    figure.supylabel(canvas.error_axis(bins, "MAE of base minus MAE"), fontsize=10)
+        ax.set_ylabel(canvas.error_axis(bins, "gain"))
+        ax.locator_params(axis="y", nbins=5)
+    canvas.headline(figure, f"Gain in test MAE over {base}")
     axes[-1, 0].set_xlabel(canvas.label_axis(bins))
     return figure

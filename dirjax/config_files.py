@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.resources
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -39,6 +41,23 @@ def find(path: str) -> str:
         f"--config must be a file, {name} does not exist. Those that come with dirjax: "
         f"{', '.join(known)}."
     )
+
+
+def load(path: str, argument: str) -> Any:
+    """The config of a file: what its `get_config(argument)` returns.
+
+    Raises:
+      InputError: if there is no such file, or it refuses the argument.
+    """
+    file = find(path)
+    spec = importlib.util.spec_from_file_location("dirjax_config", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return module.get_config(argument)
+    except ValueError as error:
+        raise InputError(f"{path}:{argument}: {error}") from error
 
 
 def parse(argv: Sequence[str], name: str) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dirjax.runs import COLUMNS
+from dirjax.records import COLUMNS
 from dirjax.tables import NAMES, Row, Spread, Table, lower_is_better
 
 EMPTY = "-"
@@ -57,14 +57,21 @@ def metric_name(metric: str) -> str:
     return NAMES.get(metric, metric)
 
 
-def _decimals(metric: str, spreads: Iterable[Spread]) -> int:
-    """Four digits for the largest value, three decimals for correlations."""
-    if not lower_is_better(metric):
+def decimals(metric: str, largest: float) -> int:
+    """How many decimals are shown: two for errors of tens and hundreds.
+
+    Args:
+      metric: its name; correlations and accuracies have three.
+      largest: largest value of the column.
+    """
+    if not lower_is_better(metric) or not largest:
         return 3
-    largest = max((abs(s.mean) for s in spreads if s.mean is not None), default=0.0)
-    if largest == 0:
-        return 3
-    return min(max(3 - math.floor(math.log10(largest) + 1e-9), 0), 5)
+    return sum(largest < limit for limit in (1e4, 1e3, 10, 1, 0.1))
+
+
+def _shared_decimals(metric: str, spreads: Iterable[Spread]) -> int:
+    means = (abs(s.mean) for s in spreads if s.mean is not None)
+    return decimals(metric, max(means, default=0.0))
 
 
 def _cell(value: Spread, decimals: int, best: bool = False, sign: str = "") -> Cell:
@@ -94,8 +101,8 @@ def _one_method(table: Table) -> Block:
     for metric in table.metrics:
         values = [row.values[metric][shot] for shot in COLUMNS]
         if any(value.size for value in values):
-            decimals = _decimals(metric, values)
-            cells = (_cell(value, decimals) for value in values)
+            digits = _shared_decimals(metric, values)
+            cells = (_cell(value, digits) for value in values)
             rows.append((Cell(metric_name(metric)), *cells))
     rows.append((Cell("examples"), *_counts(row)))
     title = f"{table.dataset}, {row.method}, {_seeds(row)}: test set{at}"
@@ -106,9 +113,9 @@ def _one_metric(table: Table, metric: str) -> Block | None:
     values = [[row.values[metric][shot] for shot in COLUMNS] for row in table.rows]
     if not any(value.size for line in values for value in line):
         return None
-    decimals = _decimals(metric, (value for line in values for value in line))
+    digits = _shared_decimals(metric, (value for line in values for value in line))
     shown = [
-        [None if v.mean is None else round(v.mean, decimals) for v in line]
+        [None if v.mean is None else round(v.mean, digits) for v in line]
         for line in values
     ]
     choose = min if lower_is_better(metric) else max
@@ -119,7 +126,7 @@ def _one_metric(table: Table, metric: str) -> Block | None:
     rows = []
     for row, line, means in zip(table.rows, values, shown, strict=True):
         cells = [
-            _cell(value, decimals, best=mean is not None and mean == top)
+            _cell(value, digits, best=mean is not None and mean == top)
             for value, mean, top in zip(line, means, best, strict=True)
         ]
         rows.append((Cell(row.method), Cell(str(len(row.runs))), *cells))
@@ -127,7 +134,7 @@ def _one_metric(table: Table, metric: str) -> Block | None:
     for row in table.rows:
         if row.difference is not None:
             cells = [
-                _cell(row.difference[metric][shot], decimals, sign="+")
+                _cell(row.difference[metric][shot], digits, sign="+")
                 for shot in COLUMNS
             ]
             name = Cell(f"{row.method} minus {table.base}")
@@ -191,8 +198,8 @@ def to_text(tables: Sequence[Table]) -> str:
                 lines.append("  ".join(cells).rstrip())
             parts.append("\n".join([block.title, *lines]))
         if footnote(table):
-            parts.append(footnote(table))
-        parts += [f"Warning: {warning}" for warning in table.warnings]
+            parts.append(textwrap.fill(footnote(table), 88))
+        parts += [textwrap.fill(f"Warning: {text}", 88) for text in table.warnings]
     return "\n\n".join(parts) + "\n"
 
 
@@ -277,8 +284,7 @@ def to_csv(tables: Sequence[Table]) -> str:
                     if row.difference is not None:
                         gap = row.difference[metric][shot]
                     examples = row.runs[0].value("count", shot)
-                    writer.writerow(
-                        [table.dataset, row.method, seeds, metric, shot]
-                        + [*value, table.base, gap.size, gap.mean, gap.std, examples]
-                    )
+                    name = (table.dataset, row.method, seeds, metric, shot)
+                    paired = (table.base, gap.size, gap.mean, gap.std)
+                    writer.writerow([*name, *value, *paired, examples])
     return out.getvalue()

@@ -7,10 +7,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from dirjax import cli, config_files
+from dirjax import cli, config_files, startup
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "FILE.py:METHOD[,OPTION...]", lock_config=True
@@ -18,24 +18,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Call jax.distributed.initialize() (pods, Slurm, MPI)."
+    "distributed",
+    "JAX_COORDINATOR_ADDRESS" in os.environ,
+    "One of several processes. On Cloud TPU, Slurm and Open MPI nothing else is "
+    "needed; elsewhere set JAX_COORDINATOR_ADDRESS (host:port), JAX_NUM_PROCESSES and "
+    "JAX_PROCESS_ID.",
 )
-
-
-def _quiet() -> None:
-    """Keeps compiler and library chatter off the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.set_verbosity(logging.ERROR)
-
-
-def _compilation_cache() -> None:
-    """A restart does not compile again."""
-    import jax
-
-    default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
-    jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,11 +32,9 @@ def main(argv: Sequence[str]) -> None:
     for flag, name in ((_CONFIG, "config"), (_WORKDIR, "workdir")):
         if not flag.value:
             raise cli.InputError(f"--{name} is missing. Give it, see --help.")
-    _compilation_cache()
-    if _DISTRIBUTED.value or "JAX_COORDINATOR_ADDRESS" in os.environ:
-        import jax
-
-        jax.distributed.initialize()
+    startup.prepare()
+    if _DISTRIBUTED.value:
+        startup.join()
     from dirjax import config, train
 
     train.train_and_evaluate(
@@ -57,5 +43,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    _quiet()
+    startup.quiet()
     sys.exit(cli.run(main, sys.argv, debug="--debug" in sys.argv))

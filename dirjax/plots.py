@@ -14,7 +14,7 @@ import numpy as np
 
 from dirjax import canvas
 from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
-from dirjax.runs import SHOTS, TrainBins
+from dirjax.records import SHOTS, TrainBins
 
 
 @canvas.styled
@@ -25,30 +25,34 @@ def label_histogram(bins: TrainBins) -> Any:
     base = canvas.count_axis(ax, bins)
     for code, shot in enumerate(SHOTS):
         here = bins.shot == code
+        if not here.any():
+            continue
         examples = int(bins.count[here].sum())
-        name = f"{shot}: {here.sum()} bins, {examples:,} ex."
+        plural = "" if here.sum() == 1 else "s"
+        name = f"{shot}: {examples:,} in {here.sum()} bin{plural}"
         values = np.where(here, bins.count, 0)
         canvas.stairs(ax, values, bins.edges, base, color=LIGHT[shot], label=name)
-    thresholds = [
-        (limit, text)
-        for limit, text in ((bins.many, "many above"), (bins.few, "few below"))
-        if base < limit < ax.get_ylim()[1]
-    ]
-    if _by_threshold(bins):
-        for limit, text in thresholds:
+    limits = ((bins.many, "many\n> ", "bottom"), (bins.few, "few\n< ", "top"))
+    for limit, text, va in limits if _by_threshold(bins) else ():
+        lowest, highest = bins.count.min(), ax.get_ylim()[1]
+        if max(base, lowest / 10) < limit < highest:
             ax.axhline(limit, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
-            place = {"x": 1.0, "y": limit, "ha": "right", "va": "bottom"}
-            ax.text(
-                s=f"{text} {limit}",
-                **place,
-                transform=ax.get_yaxis_transform(),
-                fontsize=9.5,
+            ax.annotate(
+                f"{text}{limit}",
+                (1.0, limit),
+                (4, 0),
+                xycoords=ax.get_yaxis_transform(),
+                textcoords="offset points",
+                va=va,
+                fontsize=9,
+                linespacing=1.0,
+                annotation_clip=False,
             )
     ax.set_xlim(bins.edges[0], bins.edges[-1])
     ax.set_title("Training labels")
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel("training examples per bin")
-    canvas.legend(figure, [ax], 1 if max(bins.count.sum(), 1) > 1e6 else 3)
+    canvas.legend(figure, ax, 2)
     return figure
 
 
@@ -102,7 +106,7 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
     ax.set_title("Test error by label")
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel(canvas.error_axis(bins))
-    canvas.legend(figure, [ax], 4)
+    canvas.legend(figure, ax, 4)
     return figure
 
 
@@ -156,13 +160,12 @@ def loss_curves(log: Sequence[Mapping[str, Any]], best: int | None) -> Any:
         )
     values = np.concatenate([v[np.isfinite(v)] for _, v in curves.values()])
     if len(values) and 0 < values.min() < values.max() / 30:
-        ax.set_yscale("log")
+        canvas.log_axis(ax)
     ax.set_title("Training loss")
-    ax.set_xlabel("step")
     ax.set_ylabel("loss")
     _mark_steps(ax, log, best)
-    canvas.thousands(ax)
-    canvas.legend(figure, [ax], 2 if len(curves) > 2 else 3)
+    canvas.step_axis(ax)
+    canvas.legend(figure, ax)
     return figure
 
 
@@ -173,7 +176,8 @@ def mae_curves(
     """MAE by shot group on validation (lines) and training batches (thin)."""
     figure, axes = canvas.figure(height=3.6)
     ax = axes[0, 0]
-    for split, width, alpha in (("train", 0.9, 0.55), ("val", 1.8, 1.0)):
+    both = any("mae/all" in e for e in log if e.get("split") == "train")
+    for split, width, alpha in (("val", 1.8, 1.0), ("train", 0.9, 0.55)):
         lines = [entry for entry in log if entry.get("split") == split]
         for k, shot in enumerate(("all", *SHOTS)):
             steps, values = canvas.series(lines, f"mae/{shot}")
@@ -186,31 +190,32 @@ def mae_curves(
                     linestyle=DASHES[k],
                     alpha=alpha,
                     linewidth=width,
-                    label=f"{split} {shot}",
+                    zorder=1 + width,
+                    label=f"{split} {shot}" if both else shot,
                 )
-    ax.set_title("MAE by shot during training")
-    ax.set_xlabel("step")
+    ax.set_title("MAE by shot" if both else "Validation MAE by shot")
     ax.set_ylabel(canvas.error_axis(bins, "MAE") if bins else "MAE (label units)")
     _mark_steps(ax, log, best)
-    canvas.thousands(ax)
-    canvas.legend(figure, [ax], 3)
+    canvas.step_axis(ax)
+    canvas.legend(figure, ax, 3)
     return figure
 
 
-def _predicted(ax, label: np.ndarray, prediction: np.ndarray, bins) -> None:
-    real = np.isfinite(label) & np.isfinite(prediction)
-    label, prediction = label[real], prediction[real]
-    if not len(label):
-        return
-    low, high = float(label.min()), float(label.max())
-    inner = np.quantile(prediction, [0.001, 0.999])
-    low, high = min(low, inner[0]), max(high, inner[1])
+def _limits(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Range of labels and of all but the wildest predictions."""
+    ends = []
+    for label, prediction in pairs:
+        ends += [label.min(), label.max(), *np.quantile(prediction, [0.001, 0.999])]
+    low, high = float(min(ends)), float(max(ends))
     pad = 0.03 * (high - low) or 1.0
-    limits = (low - pad, high + pad)
+    return low - pad, high + pad
+
+
+def _predicted(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
     if len(label) > 1500:
         from matplotlib.colors import ListedColormap, to_rgb
 
-        shade = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.12, 1.0, 32)]
+        shade = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.2, 1.0, 32)]
         ax.hexbin(
             label,
             prediction,
@@ -240,7 +245,7 @@ def _predicted(ax, label: np.ndarray, prediction: np.ndarray, bins) -> None:
     ]
     if middle:
         ax.plot(
-            *np.transpose(middle),
+            *zip(*middle, strict=True),
             color=LIGHT["loss"],
             marker="o",
             markersize=3.5,
@@ -263,17 +268,30 @@ def predicted_true(
       pairs: title of the panel -> `(label, prediction)`, each `[n]`.
       bins: names the label.
     """
-    columns = min(len(pairs), 2)
-    rows = math.ceil(len(pairs) / columns)
-    height = 4.6 if columns == 1 else 0.8 + 2.6 * rows
+    real = {}
+    for name, (label, prediction) in pairs.items():
+        kept = np.isfinite(label) & np.isfinite(prediction)
+        if kept.any():
+            real[name] = (label[kept], prediction[kept])
+    columns = 1 if len(real) < 2 else 2
+    rows = max(math.ceil(len(real) / columns), 1)
+    titles = [name if columns == 1 else canvas.wrapped(name) for name in real]
+    lines = max((title.count("\n") for title in titles), default=0)
+    height = 5.0 if columns == 1 else 0.9 + (2.35 + 0.15 * lines) * rows
     figure, axes = canvas.figure(rows, columns, height=height)
-    for ax in axes.flat[len(pairs) :]:
-        ax.set_visible(False)
-    for ax, (name, (label, prediction)) in zip(axes.flat, pairs.items(), strict=False):
-        _predicted(ax, label, prediction, bins)
-        ax.set_title(canvas.plain(name), fontsize=11 if columns == 1 else 9.5)
     what = canvas.label_axis(bins) if bins else "label"
-    figure.supxlabel(f"true {what}", fontsize=10)
-    figure.supylabel(f"predicted {what}", fontsize=10)
-    canvas.legend(figure, [axes[0, 0]], 2)
+    limits = _limits(list(real.values())) if real else (0.0, 1.0)
+    for k, ax in enumerate(axes.flat):
+        if k >= len(real):
+            ax.set_visible(False)
+            continue
+        name = list(real)[k]
+        label, prediction = real[name]
+        _predicted(ax, label, prediction, limits)
+        ax.set_title(titles[k], fontsize=11 if columns == 1 else 9.5)
+        if k % columns == 0:
+            ax.set_ylabel(f"predicted {what}")
+        if k + columns >= len(real):
+            ax.set_xlabel(f"true {what}")
+    canvas.legend(figure, axes[0, 0], 2)
     return figure

@@ -190,6 +190,12 @@ class Run:
             out_shardings=self._replicated,
         )
 
+        # A program, since donated leaves must not share a buffer.
+        zeros = jax.jit(
+            lambda: moments.zeros(self.spec.bins.num, self.spec.feature_dim),
+            out_shardings=self._replicated,
+        )
+
         def update(state, total):
             variables = base.Variables(
                 state.params["objective"], state.objective_state
@@ -203,8 +209,7 @@ class Run:
         update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
 
         def refresh(state: TrainState) -> TrainState:
-            total = moments.zeros(self.spec.bins.num, self.spec.feature_dim)
-            total = jax.device_put(total, self._replicated)
+            total = zeros()
             for batch in self.eval_batches("train"):
                 total = add(total, state, batch)
             return update(state, total)

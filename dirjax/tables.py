@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax import cli
-from dirjax.runs import COLUMNS, SHOTS, Run
+from dirjax.records import COLUMNS, SHOTS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
 DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")
@@ -156,12 +156,17 @@ def _run_warnings(run: Run) -> list[str]:
     return warnings
 
 
+# Fields that say where and how a run went, not what it computed.
+_NO_VARIANT = {"seed", "workdir", "command", "method", "writers", "data.path"}
+_NO_VARIANT |= {"log.every", "checkpoint.every"}
+
+
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
-        elif name not in ("seed", "workdir", "command"):
+        elif prefix + name not in _NO_VARIANT:
             flat[prefix + name] = json.dumps(value)
     return flat
 
@@ -172,7 +177,13 @@ def _variants(runs: Sequence[Run]) -> list[str]:
     if not all(flats):
         return [run.method for run in runs]
     keys = sorted(set().union(*flats))
-    varied = [k for k in keys if len({flat.get(k) for flat in flats}) > 1]
+    seeds = [str(run.seed) for run in runs]
+    varied = [
+        key
+        for key in keys
+        if len({flat.get(key) for flat in flats}) > 1
+        and [flat.get(key) for flat in flats] != seeds
+    ]
     names = []
     for run, flat in zip(runs, flats, strict=True):
         parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]

@@ -9,6 +9,7 @@ nothing else.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import pathlib
 import time
 from collections.abc import Mapping
@@ -28,13 +29,14 @@ from dirjax.step import NEVER, Report, TrainState
 
 
 def train_and_evaluate(
-    config: Mapping[str, Any], workdir: pathlib.Path
+    config: Mapping[str, Any], workdir: pathlib.Path, *, verbose: bool = True
 ) -> dict[str, Any]:
     """Trains a model as the config says, or goes on where an earlier call stopped.
 
     Args:
       config: plain values; the fields are those of `configs/common.py`.
       workdir: directory of the run, made if missing.
+      verbose: show progress, the table, and write the report.
 
     Returns:
       The content of `result.json`.
@@ -48,9 +50,10 @@ def train_and_evaluate(
     if (workdir / "config.json").exists():
         config_lib.check_same(config, workdir / "config.json")
     if (workdir / "result.json").exists():
-        print(f"{workdir} is finished.")
-        report.show(workdir)
-        return report.read_run(workdir).result
+        if verbose:
+            print(f"{workdir} is finished.")
+            report.show(workdir)
+        return json.loads((workdir / "result.json").read_text())
 
     run = Run(config)
     first = jax.process_index() == 0
@@ -59,7 +62,8 @@ def train_and_evaluate(
         writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
         writers_lib.write_json(workdir / "data.json", run.source.record)
         writers_lib.write_json(workdir / "bins.json", _bins(run))
-        print(run.overview(), flush=True)
+        if verbose:
+            print(run.overview(), flush=True)
     checkpoints = Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest() or 0
     clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
@@ -70,6 +74,7 @@ def train_and_evaluate(
         step=step,
         total=run.plan.stop,
         first=first,
+        verbose=verbose,
     )
     try:
         with Interrupts() as interrupts:
@@ -110,7 +115,8 @@ def train_and_evaluate(
     checkpoints.close()
     if first:
         writers_lib.write_json(workdir / "result.json", result)
-        report.show(workdir)
+        if verbose:
+            report.show(workdir)
     return result
 
 

@@ -236,6 +236,7 @@ def make(
     step: int,
     total: int,
     first: bool,
+    verbose: bool = True,
 ) -> Many:
     """The writers of a run.
 
@@ -246,16 +247,16 @@ def make(
       step: steps done.
       total: steps of the run.
       first: whether this is the first process; others write nothing.
+      verbose: write to the terminal, too.
 
     Raises:
       InputError: for an unknown name or a missing extra.
     """
     if not first:
         return Many([])
-    writers: list[Writer] = [
-        Jsonl(workdir / "metrics.jsonl", step),
-        Console(total, step),
-    ]
+    writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
+    if verbose:
+        writers.append(Console(total, step))
     for name in names:
         if name == "tensorboard":
             writers.append(TensorBoard(workdir))

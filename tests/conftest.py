@@ -1,17 +1,29 @@
-"""Test setting: four CPU devices, strict ranks, warnings as errors."""
+"""Test setting: four CPU devices, strict ranks, warnings as errors.
+
+Programs are compiled with little optimisation and once a session: most of the time of
+a test is the compiler's.
+"""
 
 import os
 import pathlib
+import tempfile
 
 import chex
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
+_CACHE = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
+# Commands that tests start inherit it.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

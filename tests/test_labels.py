@@ -373,13 +373,13 @@ def test_shot_lists():
 
 def test_spec():
     made = labels.spec(
-        np.repeat([2, 4, 5], [101, 20, 19]), bin_width=1, label_range=(0, 6)
+        np.repeat([1, 2, 4, 5], [100, 101, 20, 19]), bin_width=1, label_range=(0, 6)
     )
-    assert made.counts.tolist() == [0, 0, 101, 0, 20, 19]
-    assert made.shots.tolist() == [2, 2, 0, 2, 1, 2]
-    values = np.repeat([2.0, 4.0, 5.0], [101, 20, 19])
+    assert made.counts.tolist() == [0, 100, 101, 0, 20, 19]
+    assert made.shots.tolist() == [2, 1, 0, 2, 1, 2]
+    values = np.repeat([1.0, 2.0, 4.0, 5.0], [100, 101, 20, 19])
     assert (made.label_mean, made.label_std) == (values.mean(), values.std())
-    assert (made.examples, made.feature_dim) == (140, 0)
+    assert (made.examples, made.feature_dim) == (240, 0)
     listed = labels.spec([0, 5], bin_width=0.1, label_range=(0, 5),
                          shot_lists=STSB_LISTS, dtype=np.float32)  # fmt: skip
     assert listed.counts[[0, 49]].tolist() == [1, 1]

@@ -100,7 +100,7 @@ def check_close(result, expected, rtol=1e-5):
                 np.testing.assert_allclose(got, value, **tolerance, err_msg=name)
 
 
-def example(seed=0, n=400, epsilon=False):
+def example(seed=0, n=400):
     rng = np.random.default_rng(seed)
     train = np.float32(np.round(rng.exponential(6, 2000) - 3, 1))
     spec = labels.spec(train, bin_width=1.5, label_range=(-3, 30))
@@ -141,7 +141,7 @@ class BatchSumsTest(chex.TestCase):
             np.testing.assert_allclose(got, want, rtol=1e-6)
 
     @chex.all_variants
-    @parameterized.parameters(((4, 3),), ((2, 3, 5),), ((0,),))
+    @parameterized.parameters(((2, 3, 5),), ((0,),))
     def test_any_shape_and_types(self, shape):
         rng = np.random.default_rng(0)
         p, y = rng.normal(size=shape), rng.integers(0, 4, shape)
@@ -192,7 +192,7 @@ class BatchSumsTest(chex.TestCase):
 @pytest.mark.parametrize("shift", ["centers", "mean"])
 @pytest.mark.parametrize("gm_epsilon", [0.0, 1e-10, 0.25])
 def test_finalize_is_the_slow_loop(seed, shift, gm_epsilon):
-    predictions, values, spec = example(seed)
+    predictions, values, spec = example(seed, n=400 if seed < 3 else 12)
     if seed % 2:
         predictions[::7] = values[::7]
     result = evaluate(

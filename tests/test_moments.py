@@ -52,9 +52,8 @@ class Variants(chex.TestCase):
         assert_close(fn(*batch), reference(*batch))
 
     @chex.all_variants
-    @parameterized.parameters(0.0, 1e3)
-    def test_merge(self, mean):
-        a, b = draw(1, mean=mean), draw(2, mean=mean)
+    def test_merge(self):
+        a, b = draw(1, mean=1e3), draw(2, mean=1e3)
         part = functools.partial(moments.from_batch, num_bins=BINS)
         got = self.variant(lambda x, y: moments.merge(part(*x), part(*y)))(a, b)
         whole = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
@@ -77,7 +76,9 @@ class Variants(chex.TestCase):
         bins[0] = 2  # One example.
         mask = np.ones_like(bins, np.float32)
         table = moments.from_batch(features, bins, mask, num_bins=BINS)
-        got = self.variant(functools.partial(moments.variance, unbiased=unbiased))(table)
+        got = self.variant(functools.partial(moments.variance, unbiased=unbiased))(
+            table
+        )
         for b in range(BINS):
             rows = features[bins == b].astype(np.float64)
             ddof = int(unbiased and len(rows) > 1)

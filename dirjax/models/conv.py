@@ -278,9 +278,9 @@ class Conv(nn.Module):
       platform: whose lowering to take; default that of the default backend.
 
     Example:
-      >>> layer = Conv(8, (3, 3), strides=(2, 2))
-      >>> variables = layer.init(jax.random.key(0), jnp.ones((1, 6, 6, 3)))
-      >>> layer.apply(variables, jnp.ones((1, 6, 6, 3))).shape
+      >>> layer, x = Conv(8, (3, 3), strides=(2, 2)), jnp.ones((1, 6, 6, 3))
+      >>> y, _ = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
+      >>> y.shape
       (1, 3, 3, 8)
     """
 

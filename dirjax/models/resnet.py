@@ -99,10 +99,12 @@ class ResNet(nn.Module):
       platform: see `conv.Conv`.
 
     Example:
-      >>> model = small_resnet(width=4)
-      >>> variables = model.init(jax.random.key(0), jnp.ones((2, 8, 8, 1)), train=False)
-      >>> model.apply(variables, jnp.ones((2, 8, 8, 1)), train=False).shape
-      (2, 16)
+      >>> images = jnp.ones((2, 8, 8, 1))
+      >>> run = lambda key: small_resnet(width=4).init_with_output(
+      ...     key, images, train=False)
+      >>> features, variables = jax.eval_shape(run, jax.random.key(0))
+      >>> features.shape, sorted(variables)
+      ((2, 16), ['batch_stats', 'params'])
     """
 
     stage_sizes: Sequence[int]

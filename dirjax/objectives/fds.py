@@ -20,7 +20,7 @@ calibration come from the same epoch. `mode="official"` follows the published co
 - *lag*: the statistics are smoothed before they are updated, so an epoch sees smoothed
   values that are two epochs old, and the first epoch with smoothing does nothing;
 - *alias*: `m1, v1` are the current running statistics, one epoch newer than `m2, v2`
-  (`alias=False` for the copies of the depth code);
+  (`alias=False` for the depth code, which copies on a GPU);
 - *feedback*: the statistics are those of calibrated features (`feedback=False` for
   depth). The calibration is affine in each bin, so they follow from the raw moments;
 - *empty bins* keep mean 0 and variance 1 and enter their neighbours' smoothing, or are
@@ -33,8 +33,8 @@ In both modes:
 - The pass over the training set computes moments of the whole set at once. It does not
   move batch-norm statistics, which the published pass does.
 - Columns of variance 0 are not moved, and neither are bins whose variances sum to less
-  than 1e-10 (a single example), as published. The age code would move columns of
-  negative variance too, which do not arise.
+  than 1e-10 (a single example), as in the age code. In the text and depth code one
+  column of variance 0 keeps the whole bin where it is (`whole_rows`).
 - A resumed run goes on as if it had not stopped; there the alias is lost.
 
 In clean mode, which has no published counterpart for these cases, empty bins are left
@@ -49,6 +49,7 @@ taps; see `labels.kernel_window`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -84,39 +85,55 @@ class Statistics(NamedTuple):
     epoch: jax.Array
 
 
+def identity(num_rows: int, dim: int) -> Statistics:
+    """Statistics before the first epoch: means 0, variances 1, nothing moves.
+
+    Args:
+      num_rows: number of label bins.
+      dim: width of the features.
+
+    Returns:
+      Statistics in the default float type.
+
+    Example:
+      >>> identity(3, 2).smoothed_var.shape
+      (3, 2)
+    """
+    zero, one = jnp.zeros((num_rows, dim)), jnp.ones((num_rows, dim))
+    none, epoch = jnp.zeros(num_rows), jnp.zeros((), jnp.int32)
+    return Statistics(zero, one, zero, one, zero, one, none, epoch)
+
+
 def _scale(
-    var: jax.Array, smoothed_var: jax.Array, clip: tuple[float, float]
+    statistics: Statistics, clip: tuple[float, float], whole_rows: bool
 ) -> tuple[jax.Array, jax.Array]:
     """Which entries move, and their scale; both `[rows, dim]`."""
+    var, smoothed_var = statistics.var, statistics.smoothed_var
     some = jnp.sum(var, axis=-1, keepdims=True) >= 1e-10
     moves = some & (var > 0) & (smoothed_var >= 0)
-    ratio = smoothed_var / jnp.where(moves, var, 1)
-    # Entries that do not move must not bring a NaN root into the gradient.
-    ratio = jnp.clip(jnp.where(moves, ratio, 1), *clip)
-    return moves, jnp.sqrt(ratio)
+    if whole_rows:
+        moves = moves & moves.all(axis=-1, keepdims=True)
+    ratio = jnp.where(moves, smoothed_var / jnp.where(moves, var, 1), 1)
+    return moves, jnp.sqrt(jnp.clip(ratio, *clip))
 
 
 def calibrate(
     features: jax.Array,
     rows: jax.Array,
     *,
-    mean: jax.Array,
-    var: jax.Array,
-    smoothed_mean: jax.Array,
-    smoothed_var: jax.Array,
+    statistics: Statistics,
     clip: tuple[float, float] = (0.1, 10.0),
+    whole_rows: bool = False,
 ) -> jax.Array:
     """Moves features from the statistics of their row to the smoothed ones.
 
     Args:
       features: `[batch, dim]` float; dense tasks `[batch, height, width, dim]`.
       rows: `[batch]` int (dense `[batch, height, width]`), row of each example.
-      mean: `[rows, dim]` mean to move from.
-      var: `[rows, dim]` variance to move from. Entries that are 0, and rows that sum
-        to less than 1e-10, leave the features as they are.
-      smoothed_mean: `[rows, dim]` mean to move to.
-      smoothed_var: `[rows, dim]` variance to move to.
+      statistics: `mean`, `var`, `smoothed_mean` and `smoothed_var` are used. Entries of
+        variance 0, and rows whose variances sum to less than 1e-10, do not move.
       clip: lowest and highest ratio of the two variances.
+      whole_rows: a row does not move if one of its entries does not.
 
     Returns:
       Same shape as `features`. Gradients flow to `features` only.
@@ -125,25 +142,20 @@ def calibrate(
       ValueError: if shapes do not fit.
 
     Example:
-      >>> table = lambda x: jnp.full((1, 1), x)
-      >>> calibrate(jnp.array([[3.0]]), jnp.array([0]), mean=table(1.0), var=table(4.0),
-      ...           smoothed_mean=table(2.0), smoothed_var=table(1.0)).tolist()
+      >>> one = jnp.ones((1, 1))
+      >>> s = identity(1, 1)._replace(mean=one, var=4 * one, smoothed_mean=2 * one)
+      >>> calibrate(jnp.array([[3.0]]), jnp.array([0]), statistics=s).tolist()
       [[3.0]]
     """
     letters = "b h w" if jnp.ndim(rows) == 3 else "b"
     base.check_shapes(
         features=(features, f"{letters} dim"),
         rows=(rows, letters),
-        mean=(mean, "rows dim"),
-        var=(var, "rows dim"),
-        smoothed_mean=(smoothed_mean, "rows dim"),
-        smoothed_var=(smoothed_var, "rows dim"),
+        mean=(statistics.mean, "rows dim"),
     )
-    mean, var, smoothed_mean, smoothed_var = jax.lax.stop_gradient(
-        (mean, var, smoothed_mean, smoothed_var)
-    )
-    moves, scale = _scale(var, smoothed_var, clip)
-    moved = (features - mean[rows]) * scale[rows] + smoothed_mean[rows]
+    now = jax.lax.stop_gradient(statistics)
+    moves, scale = _scale(now, clip, whole_rows)
+    moved = (features - now.mean[rows]) * scale[rows] + now.smoothed_mean[rows]
     return jnp.where(moves[rows], moved, features)
 
 
@@ -173,12 +185,12 @@ def smooth_rows(
         values=(values, "rows dim"),
         valid=None if valid is None else (valid, "rows"),
     )
-    num, size = values.shape[0], window.size
-    index = np.pad(np.arange(num), size // 2, mode="reflect")
+    padded = np.pad(np.arange(values.shape[0]), window.size // 2, mode="reflect")
+    reach = np.lib.stride_tricks.sliding_window_view(padded, window.size)
+    taps = jnp.asarray(window, values.dtype)
 
     def convolve(table):
-        taps = (float(window[k]) * table[index[k : k + num]] for k in range(size))
-        return sum(taps, start=jnp.zeros_like(table))
+        return jnp.einsum("rtd,t->rd", table[reach], taps, precision="highest")
 
     if valid is None:
         return convolve(values)
@@ -204,29 +216,17 @@ def _fill(values: jax.Array, empty: jax.Array) -> jax.Array:
 
 
 def _check(mode, features, clip, momentum, fill_empty, first_bin, last_bin) -> None:
-    if mode not in ("clean", "official"):
-        raise ValueError(f"mode of fds must be clean or official, got {mode!r}.")
-    if features not in ("raw", "calibrated"):
-        raise ValueError(
-            f"features of fds must be raw or calibrated, got {features!r}: what other "
-            "terms see as features."
-        )
-    if not 0 <= clip[0] <= clip[1]:
-        raise ValueError(f"clip of fds must be (low, high), low first, got {clip}.")
-    if momentum is not None and not 0 <= momentum < 1:
-        raise ValueError(
-            f"momentum of fds must be in [0, 1), got {momentum}: the share of the old "
-            "statistics, or None to weight all epochs alike."
-        )
-    if fill_empty and mode == "clean":
-        raise ValueError(
-            "fill_empty of fds needs mode official: clean mode leaves empty bins out "
-            "of the smoothing."
-        )
-    if first_bin < 0 or (last_bin is not None and last_bin < first_bin):
-        raise ValueError(
-            f"fds needs 0 <= first_bin <= last_bin, got {first_bin} and {last_bin}."
-        )
+    last = first_bin if last_bin is None else last_bin
+    for good, expected, got in (
+        (mode in ("clean", "official"), "mode clean or official", mode),
+        (features in ("raw", "calibrated"), "features raw or calibrated", features),
+        (0 <= clip[0] <= clip[1], "clip as (low, high), low first", clip),
+        (momentum is None or 0 <= momentum < 1, "momentum None or in [0, 1)", momentum),
+        (mode == "official" or not fill_empty, "mode official for fill_empty", mode),
+        (0 <= first_bin <= last, "0 <= first_bin <= last_bin", (first_bin, last)),
+    ):
+        if not good:
+            raise ValueError(f"fds needs {expected}, got {got!r}: change this option.")
 
 
 def make(
@@ -243,6 +243,7 @@ def make(
     fill_empty: bool = False,
     feedback: bool | None = None,
     alias: bool = True,
+    whole_rows: bool = False,
     features: str = "raw",
     first_bin: int = 0,
     last_bin: int | None = None,
@@ -267,6 +268,8 @@ def make(
       fill_empty: official mode: fill bins without examples from their neighbours.
       feedback: collect statistics of calibrated features. Default: in official mode.
       alias: official mode: move from the current running statistics.
+      whole_rows: leave a bin as it is if one of its columns has no variance
+        (published code for text similarity and depth).
       features: what other terms see as `view.features`, `"raw"` or `"calibrated"`.
       first_bin: bins before it are pooled with it (published for AgeDB: 3).
       last_bin: bins after it are pooled with it (AgeDB: 99). Default: the last one.
@@ -288,20 +291,13 @@ def make(
     official = mode == "official"
     feedback = official if feedback is None else feedback
     window = labels.kernel_window(kernel, size, sigma, normalize="sum")
+    smooth = functools.partial(smooth_rows, window=window)
 
     def to_rows(bins, num_rows):
         return jnp.clip(bins - first_bin, 0, num_rows - 1)
 
     def move(z, rows, now: Statistics):
-        moved = calibrate(
-            z,
-            rows,
-            mean=now.mean,
-            var=now.var,
-            smoothed_mean=now.smoothed_mean,
-            smoothed_var=now.smoothed_var,
-            clip=clip,
-        )
+        moved = calibrate(z, rows, statistics=now, clip=clip, whole_rows=whole_rows)
         return jnp.where(now.epoch >= start_smooth, moved, z)
 
     def init(key, spec):
@@ -309,28 +305,13 @@ def make(
         last = num - 1 if last_bin is None else last_bin
         if not first_bin <= last < num:
             raise ValueError(
-                f"fds got first_bin {first_bin} and last_bin {last_bin}, but there are "
-                f"{num} bins: choose numbers from 0 to {num - 1}."
+                f"fds needs first_bin and last_bin from 0 to {num - 1}, as there are "
+                f"{num} bins, got {first_bin} and {last}."
             )
         if dim <= 0:
-            raise ValueError(
-                "fds needs the width of the features, got spec.feature_dim = "
-                f"{dim}: set it with dataclasses.replace(spec, feature_dim=...)."
-            )
-        shape = (last - first_bin + 1, dim)
-        zero, one = jnp.zeros(shape), jnp.ones(shape)
-        start = Statistics(
-            running_mean=zero,
-            running_var=one,
-            mean=zero,
-            var=one,
-            smoothed_mean=zero,
-            smoothed_var=one,
-            tracked=jnp.zeros(shape[0]),
-            epoch=jnp.zeros((), jnp.int32),
-        )
+            raise ValueError(f"fds needs spec.feature_dim above 0, got {dim}: set it.")
         variables = inner.init(key, spec)
-        state = {"fds": start, "inner": variables.state}
+        state = {"fds": identity(last - first_bin + 1, dim), "inner": variables.state}
         return base.Variables(variables.params, state)
 
     def loss(variables, view, batch, key):
@@ -355,21 +336,23 @@ def make(
         return out._replace(state={"fds": now, "inner": out.state})
 
     def collect(old: Statistics, moments):
-        """New running statistics and counts, and whether they count already."""
-        num = old.tracked.shape[0]
-        rows = to_rows(jnp.arange(moments.count.shape[0]), num)
-        pooled = moments_lib.pool(moments, rows, num_rows=num)
-        mean, var = pooled.mean, moments_lib.variance(pooled)
+        """New running mean and variance, and counts."""
+        num, bins = old.tracked.shape[0], moments.count.shape[0]
+        if num < bins:
+            rows = to_rows(jnp.arange(bins), num)
+            moments = moments_lib.pool(moments, rows, num_rows=num)
+        count, mean = moments.count, moments.mean
+        var = moments_lib.variance(moments)
         if feedback:
-            moves, scale = _scale(old.var, old.smoothed_var, clip)
+            moves, scale = _scale(old, clip, whole_rows)
             moves = moves & (old.epoch >= start_smooth)
             mean = move(mean, jnp.arange(num), old)
             var = jnp.where(moves, var * scale**2, var)
         active = old.epoch >= start_update
-        present = (pooled.count > 0) & active
-        tracked = jnp.where(present, old.tracked + pooled.count, old.tracked)
+        present = (count > 0) & active
+        tracked = jnp.where(present, old.tracked + count, old.tracked)
         if momentum is None:
-            keep = 1 - pooled.count / jnp.maximum(tracked, 1)
+            keep = 1 - count / jnp.maximum(tracked, 1)
         else:
             keep = jnp.full_like(tracked, momentum)
         fresh = old.epoch == start_update if official else old.tracked == 0
@@ -383,40 +366,29 @@ def make(
             new = [_fill(running, empty) for running in new]
         return new[0], new[1], tracked
 
-    def smoothed(running_mean, running_var, tracked):
-        if official:
-            return (
-                smooth_rows(running_mean, window=window),
-                smooth_rows(running_var, window=window),
-            )
-        seen = tracked > 0
-        varies = seen & (jnp.sum(running_var, axis=-1) >= 1e-10)
-        return (
-            smooth_rows(running_mean, seen, window=window),
-            smooth_rows(running_var, varies, window=window),
-        )
-
     def refresh(variables, moments):
         old = variables.state["fds"]
         run_mean, run_var, tracked = collect(old, moments)
         if official:
             ready = old.epoch > start_update
-            mean, var = (
-                (run_mean, run_var) if alias else (old.running_mean, old.running_var)
-            )
-            target = smoothed(old.running_mean, old.running_var, tracked)
+            mean, var = old.running_mean, old.running_var
+            smoothed = smooth(mean, None), smooth(var, None)
+            if alias:
+                mean, var = run_mean, run_var
         else:
             ready = old.epoch >= start_update
+            seen = tracked > 0
+            varies = seen & (jnp.sum(run_var, axis=-1) >= 1e-10)
+            smoothed = smooth(run_mean, seen), smooth(run_var, varies)
             # Variance 0 keeps the features of an unseen bin as they are.
-            mean, var = run_mean, jnp.where(tracked[:, None] > 0, run_var, 0)
-            target = smoothed(run_mean, run_var, tracked)
+            mean, var = run_mean, jnp.where(seen[:, None], run_var, 0)
         new = Statistics(
             running_mean=run_mean,
             running_var=run_var,
             mean=jnp.where(ready, mean, old.mean),
             var=jnp.where(ready, var, old.var),
-            smoothed_mean=jnp.where(ready, target[0], old.smoothed_mean),
-            smoothed_var=jnp.where(ready, target[1], old.smoothed_var),
+            smoothed_mean=jnp.where(ready, smoothed[0], old.smoothed_mean),
+            smoothed_var=jnp.where(ready, smoothed[1], old.smoothed_var),
             tracked=tracked,
             epoch=old.epoch + 1,
         )

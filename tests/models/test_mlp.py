@@ -39,13 +39,12 @@ def encoder(**kwargs):
     )
 
 
-def start(model, inputs, seed=0):
-    init = jax.jit(lambda key, x: model.init(key, x, train=False))
-    return init(jax.random.key(seed), inputs)
+def start(model, inputs):
+    return model.init(jax.random.key(0), inputs, train=False)
 
 
 def evaluate(model, variables, inputs):
-    return jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, inputs)
+    return model.apply(variables, inputs, train=False)
 
 
 class EmbeddingTest(chex.TestCase):
@@ -107,7 +106,7 @@ class EncoderTest(chex.TestCase):
         chex.assert_type(features, jnp.float32)
         chex.assert_tree_all_finite(features)
 
-    @chex.all_variants()
+    @chex.variants(with_jit=True, without_jit=True)
     def test_dropout_is_a_function_of_the_key(self):
         inputs, model = rows(), encoder(dropout=0.5)
         variables = start(model, inputs)
@@ -121,12 +120,9 @@ class EncoderTest(chex.TestCase):
         same = fn(variables, inputs, first) == fn(variables, inputs, second)
         assert not same.all()
 
-    @parameterized.parameters(*mlp.EMBEDDINGS)
-    def test_bfloat16(self, embedding):
+    def test_bfloat16(self):
         inputs = rows()
-        exact, low = (
-            encoder(embedding=embedding, dtype=t) for t in (jnp.float32, jnp.bfloat16)
-        )
+        exact, low = (encoder(dtype=t) for t in (jnp.float32, jnp.bfloat16))
         variables = start(low, inputs)
         chex.assert_trees_all_equal_dtypes(variables, start(exact, inputs))
         features = evaluate(low, variables, inputs)
@@ -198,9 +194,8 @@ class EncoderTest(chex.TestCase):
             encoder(dropout=0.0).apply(variables, inputs, train=True),
         )
 
-    @parameterized.parameters(*mlp.EMBEDDINGS)
-    def test_unknown_codes_only(self, embedding):
-        inputs, model = rows(), encoder(embedding=embedding)
+    def test_unknown_codes_only(self):
+        inputs, model = rows(), encoder()
         variables = start(model, inputs)
         unknown = {**inputs, "categorical": jnp.zeros((6, 2), jnp.int32)}
         chex.assert_tree_all_finite(evaluate(model, variables, unknown))
@@ -260,7 +255,9 @@ def test_learns_a_step_and_a_category(embedding):
     variables = start(model, inputs)
 
     def loss(variables):
-        predictions = model.apply(variables, inputs, train=False)[:, 0]
+        # One feature alone is never below -0.28, the least value of SiLU.
+        features = model.apply(variables, inputs, train=False)
+        predictions = features[:, 0] - features[:, 1]
         return jnp.abs(predictions - labels).mean()
 
     def step(carry, _):

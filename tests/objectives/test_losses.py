@@ -18,11 +18,17 @@ from dirjax import labels as labels_lib
 from dirjax.objectives import base, focal_r, huber, l1, mse
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+L1, MSE = focal_r.focal_l1_loss, focal_r.focal_mse_loss
 FOCAL = [
     functools.partial(fn, beta=0.2, gamma=gamma, activation=activation)
-    for fn in (focal_r.focal_l1_loss, focal_r.focal_mse_loss)
-    for gamma in (0.0, 0.5, 1.0, 2.0)
-    for activation in ("sigmoid", "tanh")
+    for fn, gamma, activation in (
+        (L1, 0.0, "sigmoid"),
+        (L1, 0.5, "sigmoid"),
+        (L1, 1.0, "tanh"),
+        (MSE, 0.5, "tanh"),
+        (MSE, 1.0, "sigmoid"),
+        (MSE, 2.0, "sigmoid"),
+    )
 ]
 LOSSES = [l1.l1_loss, mse.mse_loss, functools.partial(huber.huber_loss, beta=0.7)]
 LOSSES += FOCAL

@@ -41,7 +41,11 @@ def loss(objective, batch, predictions=None, spec=SPEC):
 # The weights of labels 0, 1, 2 and 4, from runs of the published code.
 WORKED = [
     (reweight.make, {"scheme": "inverse"}, [1.363636, 1.363636, 0.757576, 1.363636]),
-    (reweight.make, {"scheme": "sqrt_inverse"}, [2.142857, 1.071429, 0.714286, 2.142857]),
+    (
+        reweight.make,
+        {"scheme": "sqrt_inverse"},
+        [2.142857, 1.071429, 0.714286, 2.142857],
+    ),
     (lds.make, {}, [1.090505, 1.030769, 0.902096, 1.667552]),
     (lds.make, {"scheme": "inverse"}, [1.375215, 1.065219, 0.887633, 1.375215]),
     (
@@ -76,9 +80,7 @@ def test_weights_multiply_what_is_there():
     weight = jnp.array([0.5, 2.0])
     objective = reweight.make(l1.make(), scheme="sqrt_inverse")
     got = loss(objective, batch_of([0.0, 1.0], weight=weight))
-    np.testing.assert_allclose(
-        got, (0.5 * 2.142857 + 2 * 1.071429) / 2, rtol=1e-6
-    )
+    np.testing.assert_allclose(got, (0.5 * 2.142857 + 2 * 1.071429) / 2, rtol=1e-6)
     twice = reweight.make(objective, scheme="sqrt_inverse")
     got = loss(twice, batch_of([0.0]))
     np.testing.assert_allclose(got, 2.142857**2, rtol=1e-6)

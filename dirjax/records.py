@@ -11,6 +11,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -80,9 +81,8 @@ class Run:
     @property
     def dataset(self) -> str:
         """Name of the data set."""
-        data = self.config.get("data")
-        named = data.get("name") if isinstance(data, Mapping) else None
-        return str((self.result or {}).get("dataset") or named or "unknown")
+        named = (self.result or {}).get("dataset") or _data(self.config).get("name")
+        return str(named or "unknown")
 
     @property
     def method(self) -> str:
@@ -127,6 +127,11 @@ class Run:
         if "count" in stored and stored["count"].shape == (size,):
             return stored["count"], stored["abs"]
         return None
+
+
+def _data(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    data = (config or {}).get("data")
+    return data if isinstance(data, Mapping) else {}
 
 
 def _finite(value: Any) -> float | None:
@@ -174,10 +179,14 @@ def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         )
     if not log:
         notes.append("metrics.jsonl has no readable line: no training curves.")
-    return log, notes
+    # A run that was stopped and resumed writes some steps again; the last one counts.
+    last = {(entry["step"], entry.get("split")): entry for entry in log}
+    return sorted(last.values(), key=lambda entry: entry["step"]), notes
 
 
-def _read_bins(path: pathlib.Path) -> tuple[TrainBins | None, list[str]]:
+def _read_bins(
+    path: pathlib.Path, data: Mapping[str, Any]
+) -> tuple[TrainBins | None, list[str]]:
     try:
         content = _read_json(path)
         if content is None:
@@ -189,9 +198,12 @@ def _read_bins(path: pathlib.Path) -> tuple[TrainBins | None, list[str]]:
             raise ValueError("bins.json needs one edge more than counts and shots.")
         if not (np.diff(edges) > 0).all():
             raise ValueError("the edges in bins.json must rise.")
-        names = str(content.get("label") or "label"), str(content.get("unit") or "")
-        limits = int(content.get("many", 100)), int(content.get("few", 20))
-        return TrainBins(*names, edges, count, shot, *limits), []
+        label = str(content.get("label") or data.get("label") or "label")
+        unit = str(content.get("unit") or data.get("unit") or "")
+        if (ending := re.fullmatch(r"(.*\S) \(([^()]+)\)", label)) is not None:
+            label, unit = ending.groups()
+        limits = int(data.get("many") or 100), int(data.get("few") or 20)
+        return TrainBins(label, unit, edges, count, shot, *limits), []
     except (KeyError, TypeError, ValueError) as error:
         return None, [f"bins.json is damaged, no plots by label bin: {error}"]
 
@@ -264,7 +276,7 @@ def read_run(path: str | pathlib.Path) -> Run:
         )
     notes = [] if config is not None else ["config.json is missing."]
     log, log_notes = _read_log(path / "metrics.jsonl")
-    bins, bin_notes = _read_bins(path / "bins.json")
+    bins, bin_notes = _read_bins(path / "bins.json", _data(config))
     predictions, prediction_notes = {}, []
     if result is not None:
         predictions, prediction_notes = _read_predictions(path / "predictions.npz")

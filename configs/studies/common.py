@@ -1,0 +1,20 @@
+"""Fields of a study."""
+
+from ml_collections import ConfigDict
+
+
+def get_config():
+    """An empty study."""
+    study = ConfigDict()
+    # Config files of data sets.
+    study.configs = ("configs/bikeshare.py",)
+    study.methods = ("vanilla",)
+    # Options after the method, for every run.
+    study.options = ()
+    study.seeds = (0, 1, 2, 3, 4)
+    # Fields that every run sets, (path, value), and fields that vary, (path, values).
+    study.fields = ()
+    study.grid = ()
+    # Method that the others are compared with, seed by seed.
+    study.base = "vanilla"
+    return study

@@ -1,0 +1,45 @@
+"""What a command does before its first array: quiet, cache, memory, other processes."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from dirjax import allocator
+
+
+def quiet() -> None:
+    """Keeps compiler and library chatter off the terminal. Call before JAX is used."""
+    from absl import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)
+
+
+def prepare() -> None:
+    """A tuned allocator, and programs that are compiled once and kept on disk.
+
+    The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla.
+    """
+    allocator.tune_allocator()
+    import jax
+
+    default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def join() -> None:
+    """Joins the other processes of a pod.
+
+    On Cloud TPU, Slurm and Open MPI JAX finds them; elsewhere the environment says
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    import jax
+
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    address, count, number = (os.environ.get(name) for name in names)
+    jax.distributed.initialize(
+        address, int(count) if count else None, int(number) if number else None
+    )

@@ -1,0 +1,170 @@
+"""`python -m dirjax.sweep --config configs/studies/NAME.py --workdir DIR`.
+
+A study is a grid: config files x methods x values of fields x seeds. Each point is a
+run of its own in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Runs that are finished
+are skipped and runs that were killed go on, so the same command again does what is
+left; `--job K/N` does every N-th run, for N machines or N cores. The last job to
+finish writes one report over all runs into `DIR/report`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from dirjax import cli, config_files, startup
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of a study.
+
+    Attributes:
+      file: config file of the data set.
+      argument: what stands after the colon.
+      fields: field path -> value, set after the config is made.
+      folder: directory of the run, below the study's.
+    """
+
+    file: str
+    argument: str
+    fields: Mapping[str, Any]
+    folder: pathlib.PurePath
+
+
+def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
+    """All runs of a study; the seed varies slowest.
+
+    Args:
+      study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
+        value, set in every run) and `grid` (pairs of path and values); see
+        `configs/studies/common.py`.
+    """
+    grid = [[(k, v) for v in values] for k, values in study["grid"]]
+    for seed, file, method, *point in itertools.product(
+        study["seeds"], study["configs"], study["methods"], *grid
+    ):
+        parts = [f"{k}={v}" for k, v in point]
+        folder = pathlib.PurePath(pathlib.Path(file).stem, method, *parts)
+        argument = ",".join([method, *study["options"]])
+        fields = {**dict(study["fields"]), **dict(point), "seed": seed}
+        yield Job(file, argument, fields, folder / f"seed_{seed}")
+
+
+def build(job: Job) -> dict[str, Any]:
+    """The config of a job, as plain values.
+
+    Raises:
+      InputError: if the file, the method or a field does not exist.
+    """
+    from dirjax import config as config_lib
+
+    config = config_files.load(job.file, job.argument)
+    config.lock()
+    for field, value in job.fields.items():
+        try:
+            config.update_from_flattened_dict({field: value})
+        except (KeyError, AttributeError, TypeError) as error:
+            raise cli.InputError(
+                f"the study sets {field}={value!r}, which does not fit {job.file}: "
+                f"{error}."
+            ) from error
+    return config_lib.plain(config)
+
+
+def _share(text: str) -> tuple[int, int]:
+    """`K/N` -> `(K, N)`."""
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdigit() and count.isdigit()) or not (
+        1 <= int(number) <= int(count)
+    ):
+        raise cli.InputError(f"--job must be K/N with K from 1 to N, got {text!r}.")
+    return int(number), int(count)
+
+
+def run(
+    study: Mapping[str, Any],
+    workdir: pathlib.Path,
+    *,
+    job: str = "1/1",
+    dry_run: bool = False,
+) -> None:
+    """Does this job's share of a study.
+
+    Args:
+      study: see `jobs`.
+      workdir: directory of the study.
+      job: "K/N": every N-th run, from the K-th.
+      dry_run: print the runs, do nothing.
+
+    Raises:
+      InputError: if the study is wrong; every config is built before the first run.
+      Failed: after the others are done, if a run did not end.
+    """
+    number, count = _share(job)
+    every = list(jobs(study))
+    configs = [build(j) for j in every]
+    mine = list(zip(every, configs, strict=True))[number - 1 :: count]
+    if dry_run:
+        for j, _ in mine:
+            done = (workdir / j.folder / "result.json").exists()
+            print(f"{'done' if done else 'todo'}  {j.folder}")
+        return
+    import jax
+
+    from dirjax import report, train
+
+    broken = []
+    for i, (j, config) in enumerate(mine, 1):
+        folder = workdir / j.folder
+        if (folder / "result.json").exists():
+            continue
+        print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
+        try:
+            train.train_and_evaluate(config, folder, verbose=False)
+        except cli.Failed as error:
+            broken.append(f"{j.folder}: {error}")
+        jax.clear_caches()
+    if broken:
+        raise cli.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
+    folders = [workdir / j.folder for j in every]
+    if all((f / "result.json").exists() for f in folders):
+        page = report.write_report(folders, workdir / "report", base=study["base"])
+        print((workdir / "report" / "table.txt").read_text())
+        print(f"Report: {page}")
+
+
+_STUDY = config_flags.DEFINE_config_file(
+    "config", None, "configs/studies/NAME.py", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study.")
+_JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs, do nothing.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses flags and runs."""
+    config_files.parse(argv, "config")
+    for flag, name in ((_STUDY, "config"), (_WORKDIR, "workdir")):
+        if not flag.value:
+            raise cli.InputError(f"--{name} is missing. Give it, see --help.")
+    startup.prepare()
+    run(
+        _STUDY.value.to_dict(),
+        pathlib.Path(_WORKDIR.value).expanduser(),
+        job=_JOB.value,
+        dry_run=_DRY_RUN.value,
+    )
+
+
+if __name__ == "__main__":
+    startup.quiet()
+    sys.exit(cli.run(main, sys.argv, debug="--debug" in sys.argv))

@@ -1,0 +1,123 @@
+"""Made-up run folders that look like the trainer's, for tests of what reads them."""
+
+import json
+import pathlib
+
+import numpy as np
+
+SHOTS = ("many", "median", "few")
+
+
+def label_bins(rng, unit=""):
+    """A long-tailed label, such as hourly bike rentals, in bins of width ten."""
+    train = np.minimum(rng.gamma(0.95, 190.0, 10_000), 976.0)
+    edges = np.arange(0.0, 981.0, 10.0)
+    count = np.histogram(train, edges)[0]
+    shots = np.select([count > 100, count < 20], ["few", "few"], "median")
+    shots = np.where(count > 100, "many", shots)
+    return {
+        "label": "bikers",
+        "unit": unit,
+        "edges": edges.tolist(),
+        "train_count": count.tolist(),
+        "shots": shots.tolist(),
+    }
+
+
+def by_shot(error, prediction, label, shot):
+    """The metrics of result.json, from their definitions."""
+    table = {n: {} for n in ("mae", "gm", "mse", "rmse", "pearson", "count")}
+    for name in ("all", *SHOTS):
+        here = np.ones_like(shot, bool) if name == "all" else shot == name
+        e = error[here]
+        table["count"][name] = int(here.sum())
+        empty = not here.any()
+        table["mae"][name] = None if empty else float(e.mean())
+        table["gm"][name] = None if empty else float(np.exp(np.log(e + 1e-10).mean()))
+        table["mse"][name] = None if empty else float((e**2).mean())
+        table["rmse"][name] = None if empty else float(np.sqrt((e**2).mean()))
+        corr = None if empty else np.corrcoef(prediction[here], label[here])[0, 1]
+        table["pearson"][name] = None if empty else float(corr)
+    return table
+
+
+def write_run(
+    folder,
+    *,
+    method="sqinv_lds",
+    seed=0,
+    shrink=0.25,
+    dataset="bikeshare",
+    finished=True,
+    stages=("main",),
+    examples=3476,
+    **config,
+):
+    """Writes a run folder; returns it."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    bins = label_bins(np.random.default_rng(7))
+    edges = np.asarray(bins["edges"])
+    rng = np.random.default_rng([seed, int(shrink * 1000)])
+    test = np.random.default_rng(11)
+    label = np.floor(np.minimum(test.gamma(0.95, 190.0, examples), 976.0))
+    noise = rng.normal(0, 30 - 60 * shrink + 0.12 * label)
+    prediction = label - shrink * (label - 190.0) + noise
+    index = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 97)
+    shot = np.asarray(bins["shots"])[index]
+    scores = by_shot(np.abs(prediction - label), prediction, label, shot)
+    steps, every = 2000, 100
+    lines = []
+    for step in range(20, steps + 1, 20):
+        stage = stages[min(step * len(stages) // (steps + 1), len(stages) - 1)]
+        base = {"step": step, "epoch": step / 40, "stage": stage, "time": step / 80}
+        decay = 1 + 3 * np.exp(-step / 250) + rng.normal(0, 0.04)
+        terms = {"loss/l1": 48 * decay, "loss/ranksim": 2.5 * decay**2}
+        total = terms["loss/l1"] + 0.5 * terms["loss/ranksim"]
+        train = {"loss": total, **terms, "learning_rate": 1e-3, "grad_norm": 1.0}
+        lines.append({**base, "split": "train", **train})
+        if step % every == 0:
+            drift = 0.02 * max(step - 1500, 0) / 100
+            val = {
+                f"mae/{name}": None if value is None else value * (decay + drift)
+                for name, value in scores["mae"].items()
+            }
+            lines.append({**base, "split": "val", **val})
+    stored = {
+        "seed": seed,
+        "method": method,
+        "data": {"name": dataset, "label": "bikers", "bin_width": 10.0},
+        "stages": list(stages),
+        **config,
+    }
+    (folder / "config.json").write_text(json.dumps(stored))
+    with (folder / "metrics.jsonl").open("w") as out:
+        out.writelines(json.dumps(line) + "\n" for line in lines)
+    if not finished:
+        return folder
+    (folder / "bins.json").write_text(json.dumps(bins))
+    np.savez(
+        folder / "predictions.npz",
+        index=np.arange(len(label)),
+        label=label.astype(np.float32),
+        prediction=prediction.astype(np.float32),
+    )
+    result = {
+        "schema": 1,
+        "dirjax": "0.1.0",
+        "dataset": dataset,
+        "method": method,
+        "seed": seed,
+        "steps": steps,
+        "best_step": 1800,
+        "select": {"split": "val", "metric": "mae", "shot": "all"},
+        "test": scores,
+        "val": {},
+        "train_seconds": 21.4,
+        "examples_per_second": 24012.5,
+        "device": "cpu",
+        "processes": 1,
+        "versions": {"jax": "0.10.2", "flax": "0.12.8"},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder

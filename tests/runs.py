@@ -1,0 +1,45 @@
+"""Short runs for tests."""
+
+import json
+import pathlib
+
+from dirjax import config as config_lib
+from dirjax import config_files, train
+
+
+def config(name="bikeshare", argument="vanilla,smoke", **fields):
+    """A config as plain values; `fields` are paths with `__` for dots."""
+    made = config_files.load(f"configs/{name}.py", argument)
+    for path, value in fields.items():
+        made.update_from_flattened_dict({path.replace("__", "."): value})
+    return config_lib.plain(made)
+
+
+def tiny(argument, **fields):
+    """Six steps of a tiny MLP on 96 rows, an epoch of three steps."""
+    fields = {
+        "data__limit": 96,
+        "data__batch_size": 32,
+        "train__chunk": 2,
+        "log__every": 1,
+        "eval__every": 1.0,
+        "checkpoint__every": 1.0,
+        "model__encoder": {"width": 8, "depth": 1},
+        **fields,
+    }
+    made = config("bikeshare", argument, **fields)
+    steps = 6 // len(made["stages"])
+    for stage in made["stage"].values():
+        stage["steps"] = steps
+    return made
+
+
+def run(made, workdir: pathlib.Path):
+    """Trains quietly; the result."""
+    return train.train_and_evaluate(made, workdir, verbose=False)
+
+
+def log(workdir: pathlib.Path, split="train"):
+    """Records of metrics.jsonl."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [r for r in map(json.loads, lines) if r["split"] == split]

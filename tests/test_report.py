@@ -1,0 +1,400 @@
+"""Reports over made-up run folders."""
+
+import csv
+import html.parser
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dirjax import canvas, cli, comparison, formats, report, tables
+from tests.fake_runs import SHOTS, write_run
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("one") / "run", stages=("main", "head"))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    methods = {"ranksim": 0.3, "vanilla": 0.36, "sqinv_lds": 0.25}
+    return [
+        write_run(folder / f"{m}_{k}", method=m, seed=k, shrink=shrink + 0.01 * k)
+        for m, shrink in methods.items()
+        for k in range(5)
+    ]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Draws figures but does not render them, for tests of words and numbers."""
+    monkeypatch.setattr(canvas, "svg", lambda figure, name, alt: "<svg></svg>")
+    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+
+
+def change(folder, name, edit):
+    """Applies `edit` to a JSON file of a run."""
+    content = json.loads((folder / name).read_text())
+    edit(content)
+    (folder / name).write_text(json.dumps(content))
+
+
+def small(folder, **kwargs):
+    """A run that is quick to draw."""
+    return write_run(folder, examples=400, **kwargs)
+
+
+def python(*args, **kwargs):
+    return subprocess.run(
+        [sys.executable, *map(str, args)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        **kwargs,
+    )
+
+
+class _Page(html.parser.HTMLParser):
+    """Collects tags and ids, and checks that every element is closed."""
+
+    void = frozenset({"meta", "br", "use", "path", "link", "img", "image", "rect"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids, self.links = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        names = ("href", "src", "xlink:href")
+        self.links += [value for name, value in attrs if name in names]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+
+def test_light_import_and_time(one, tmp_path):
+    """Neither JAX nor TensorFlow, and matplotlib only when there is a figure."""
+    code = (
+        "import sys, time; from dirjax import report; "
+        "assert 'matplotlib' not in sys.modules; start = time.process_time(); "
+        f"report.write_report([{str(one)!r}], {str(tmp_path)!r}); "
+        "print(time.process_time() - start); "
+        "bad = {'jax', 'flax', 'tensorflow', 'pandas', 'matplotlib.pyplot'}; "
+        "sys.exit(str(bad & set(sys.modules)) if bad & set(sys.modules) else 0)"
+    )
+    done = python("-W", "error", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 4, "a training ends with its report"
+
+
+def test_page_is_complete_and_stands_alone(one, tmp_path):
+    path = report.write_report([one], tmp_path / "report")
+    assert path == tmp_path / "report" / "report.html"
+    text = path.read_text()
+    page = _Page(text)
+    assert len(page.ids) == len(set(page.ids)), "ids are unique over all figures"
+    assert all(link.startswith("#") for link in page.links)
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    assert {f"#{n}" for n in re.findall(r"url\(#([^)]+)\)", text)} <= {
+        f"#{n}" for n in page.ids
+    }
+    assert "@import" not in text
+    assert "<script" not in text
+    figures = [a for tag, a in page.tags if tag == "svg"]
+    assert len(figures) == 5
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in figures)
+    assert "prefers-color-scheme: dark" in text
+    for light, _ in canvas.COLOURS.values():
+        assert light not in text.split("</style></head>")[1], "a colour is a variable"
+    for name in ("histogram", "error_by_label", "predictions", "loss", "mae"):
+        head = (tmp_path / "report" / f"{name}.png").read_bytes()[:8]
+        assert head == b"\x89PNG\r\n\x1a\n"
+    for word in ("best val mae/all", "jax 0.10.2", "21.4 s", "1,800", "cpu"):
+        assert word in text
+    assert "--config configs/bikeshare.py:sqinv_lds" in text
+    assert "Warning" not in text
+
+
+def test_one_run_as_text(one, tmp_path, quick):
+    report.write_report([one], tmp_path)
+    lines = (tmp_path / "table.txt").read_text().splitlines()
+    assert lines[0] == "bikeshare, sqinv_lds, seed 0: test set at step 1800"
+    assert lines[1].split() == ["all", "many", "median", "few"]
+    rows = [line.split() for line in lines if not line.startswith("-")][2:7]
+    assert [row[0] for row in rows] == ["MAE", "GM", "RMSE", "Pearson", "examples"]
+    scores = json.loads((one / "result.json").read_text())["test"]
+    shots = ("all", *SHOTS)
+    assert rows[0][1:] == [f"{scores['mae'][s]:.2f}" for s in shots]
+    assert rows[3][1:] == [f"{scores['pearson'][s]:.3f}" for s in shots]
+    assert rows[4][1:] == [str(scores["count"][s]) for s in shots]
+    assert max(map(len, lines)) < 89
+
+
+def test_mean_spread_and_pairs_by_hand(tmp_path):
+    """Base has seeds 0, 1, 2 and the method 1, 2, 3: two pairs."""
+    errors = {"vanilla": {0: 9.0, 1: 4.0, 2: 6.0}, "lds": {1: 3.0, 2: 3.0, 3: 9.0}}
+    runs = []
+    for method, seeds in errors.items():
+        for seed, value in seeds.items():
+            folder = small(tmp_path / f"{method}{seed}", method=method, seed=seed)
+            test = {"mae": {"all": value, "few": None}, "count": {"all": 5}}
+            change(folder, "result.json", lambda r, test=test: r.update(test=test))
+            runs.append(report.read_run(folder))
+    (table,) = report.table(runs, base="vanilla")
+    base, row = table.rows
+    assert (base.method, row.method, row.pairs) == ("vanilla", "lds", 2)
+    assert base.difference is None
+    value = row.values["mae"]["all"]
+    assert value.size == 3
+    np.testing.assert_allclose(value[:2], (5.0, np.sqrt(12.0)))
+    gap = row.difference["mae"]["all"]  # 3 - 4 and 3 - 6
+    assert gap.size == 2
+    np.testing.assert_allclose(gap[:2], (-2.0, np.sqrt(2.0)))
+    assert row.values["mae"]["few"] == (None, None, 0)
+    text = formats.to_text([table])
+    assert "lds minus vanilla" in text
+    assert "-2.000 ± 1.414" in text
+    # Without a base there are no differences.
+    (table,) = report.table(runs)
+    assert all(row.difference is None for row in table.rows)
+
+
+def test_study_formats(study, tmp_path):
+    report.write_report(study, tmp_path, base="vanilla")
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 4 * 4
+    runs = [report.read_run(path) for path in study]
+    ours = [r.value("mae", "few") for r in runs if r.method == "sqinv_lds"]
+    base = [r.value("mae", "few") for r in runs if r.method == "vanilla"]
+    row = next(
+        r
+        for r in rows
+        if (r["method"], r["metric"], r["shot"]) == ("sqinv_lds", "mae", "few")
+    )
+    gap = np.subtract(ours, base)
+    np.testing.assert_allclose(float(row["mean"]), np.mean(ours))
+    np.testing.assert_allclose(float(row["std"]), np.std(ours, ddof=1))
+    np.testing.assert_allclose(float(row["difference_mean"]), gap.mean())
+    np.testing.assert_allclose(float(row["difference_std"]), gap.std(ddof=1))
+    assert (row["pairs"], row["base"], row["seeds"]) == ("5", "vanilla", "0 1 2 3 4")
+    latex = (tmp_path / "table.tex").read_text()
+    assert r"sqinv\_lds & $5$ & $\mathbf{" in latex
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 4
+    markdown = (tmp_path / "table.md").read_text()
+    widths = {ln.count(" | ") for ln in markdown.splitlines() if ln.startswith("|")}
+    assert widths == {5}
+    assert "gain_by_label.png" in {path.name for path in tmp_path.iterdir()}
+    _Page((tmp_path / "report.html").read_text())
+
+
+def test_names_are_escaped(tmp_path):
+    name = "a_b&c<d>$x$|{%"
+    folder = small(tmp_path / "run", method=name)
+    change(folder, "bins.json", lambda b: b.update(label=name, unit="$"))
+    other = small(tmp_path / "other", method="vanilla")
+    text = report.write_report([folder, other], tmp_path / "out").read_text()
+    assert "<d>" not in text
+    _Page(text)
+    latex = (tmp_path / "out" / "table.tex").read_text()
+    assert r"a\_b\&c<d>\$x\$|\{\%" in latex
+    assert r"a\_b&c\<d>$x$\|{%" in (tmp_path / "out" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "missing", ["bins.json", "predictions.npz", "metrics.jsonl", "config.json"]
+)
+@pytest.mark.parametrize("damage", [False, True])
+def test_missing_files_are_said(tmp_path, quick, missing, damage):
+    folder = small(tmp_path / "run")
+    (folder / missing).unlink()
+    if damage and missing != "config.json":
+        (folder / missing).write_bytes(b"{\x00 not what it should be")
+    text = report.write_report([folder], tmp_path / "out").read_text()
+    assert "Left out" in text
+    assert missing in text.split("Left out")[1]
+    drawn = len(list((tmp_path / "out").glob("*.png")))
+    assert drawn == {"bins.json": 3, "config.json": 5, "predictions.npz": 3}.get(
+        missing, 3
+    )
+
+
+def test_unit_is_written_once(tmp_path):
+    folder = small(tmp_path / "run")
+    change(folder, "bins.json", lambda b: b.update(label="age (years)"))
+    change(folder, "config.json", lambda c: c["data"].update(unit="years"))
+    bins = report.read_run(folder).bins
+    assert canvas.label_axis(bins) == "age (years)"
+    assert canvas.error_axis(bins) == "test MAE (years)"
+
+
+def test_cut_log_and_resumed_steps(tmp_path, quick):
+    folder = small(tmp_path / "run")
+    log = folder / "metrics.jsonl"
+    text = log.read_text()
+    again = json.dumps({"step": 2000, "split": "train", "loss": None})
+    log.write_text(text + again + "\n" + text.splitlines()[0][:40])
+    run = report.read_run(folder)
+    assert any("cut off" in note for note in run.notes)
+    last = [e for e in run.log if e["step"] == 2000 and e["split"] == "train"]
+    assert [entry["loss"] for entry in last] == [None], "the last writing counts"
+    report.write_report([folder], tmp_path / "out")
+
+
+def test_empty_shots(tmp_path):
+    """All bins are few-shot, and no other group has a test example."""
+    folder = small(tmp_path / "run")
+
+    def bins(content):
+        content["train_count"] = [min(c, 5) for c in content["train_count"]]
+        content["shots"] = ["few"] * len(content["shots"])
+
+    def result(content):
+        for table in content["test"].values():
+            table.update(few=table["all"], many=None, median=None)
+        content["test"]["count"].update(many=0, median=0)
+
+    change(folder, "bins.json", bins)
+    change(folder, "result.json", result)
+    report.write_report([folder], tmp_path / "out")
+    text = (tmp_path / "out" / "table.txt").read_text()
+    assert "Warning" not in text
+    mae = next(line for line in text.splitlines() if line.startswith("MAE"))
+    assert mae.split()[2:4] == ["-", "-"]
+
+
+def test_identity_fails_aloud(tmp_path, quick):
+    folder = small(tmp_path / "run")
+    change(folder, "result.json", lambda r: r["test"]["mae"].update(all=50.0))
+    text = report.write_report([folder], tmp_path / "out").read_text()
+    assert "MAE of all test examples and of the shot groups disagree" in text
+    assert tables.identity_gap(report.read_run(folder)) > 0.1
+    change(folder, "result.json", lambda r: r["test"]["mae"].update(all=None))
+    text = report.write_report([folder], tmp_path / "out").read_text()
+    assert "missing or not finite" in text
+
+
+def test_unlike_runs_of_one_method(tmp_path):
+    """Another config is another row; the same seed twice is said."""
+    folders = [
+        small(tmp_path / f"{radius}-{seed}", method="ssir", seed=seed, radius=radius)
+        for radius in (0.5, 1.0)
+        for seed in (0, 1)
+    ]
+    runs = [report.read_run(folder) for folder in folders]
+    (table,) = report.table(runs)
+    assert [r.method for r in table.rows] == ["ssir [radius=0.5]", "ssir [radius=1.0]"]
+    assert [len(r.runs) for r in table.rows] == [2, 2]
+    (table,) = report.table(runs, base="ssir [radius=1.0]")
+    assert table.rows[1].pairs == 2
+    with pytest.raises(cli.InputError, match=r"several configs.*radius=0\.5"):
+        report.table(runs, base="ssir")
+    twin = report.read_run(small(tmp_path / "twin", method="ssir", radius=0.5))
+    (table,) = report.table([*runs, twin])
+    assert any("seed 0 twice" in warning for warning in table.warnings)
+    assert len(table.rows[0].runs) == 2
+
+
+def test_several_data_sets_dense_and_unfinished(tmp_path, quick):
+    first = small(tmp_path / "first", method="vanilla")
+    dense = small(tmp_path / "dense", method="vanilla", dataset="nyud2")
+    scores = {"all": 0.9, "many": 0.91, "median": 0.8, "few": None}
+    change(dense, "result.json", lambda r: r["test"].update(delta1=scores))
+    run = report.read_run(dense)
+    count, absolute = run.bin_errors()
+    np.savez(dense / "predictions.npz", count=count, abs=absolute)
+    again = report.read_run(dense).bin_errors()
+    np.testing.assert_allclose(
+        again[1] / np.maximum(count, 1), absolute / count.clip(1)
+    )
+    waiting = small(tmp_path / "waiting", finished=False, seed=4)
+    text = report.write_report([first, dense, waiting], tmp_path / "out").read_text()
+    assert "<h2>bikeshare</h2>" in text
+    assert "<h2>nyud2</h2>" in text
+    assert "delta1" in text
+    assert "Unfinished runs" in text
+    assert "waiting: bikeshare, sqinv_lds, seed 4, last logged step 2000" in text
+    names = {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert {"bikeshare-predictions.png", "nyud2-error_by_label.png"} <= names
+    assert "nyud2-predictions.png" not in names
+
+
+def test_wrong_input(tmp_path, quick, capsys):
+    waiting = small(tmp_path / "waiting", finished=False)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = small(tmp_path / "done")
+    cases = (
+        ([tmp_path / "none"], "there is no folder"),
+        ([empty], "is no run folder"),
+        ([tmp_path], "pass the runs inside it"),
+        ([waiting], "is finished"),
+        ([done, "--base", "lds"], "no finished run of the base 'lds'"),
+        ([done, "--output", done / "result.json"], "cannot write to"),
+    )
+    for args, message in cases:
+        assert report.main([str(arg) for arg in args]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.count("\n") == 1
+    with pytest.raises(cli.InputError):
+        report.main([str(empty), "--debug"])
+    change(done, "result.json", lambda r: r.update(schema=2))
+    assert report.main([str(done)]) == 2
+    assert "schema 2" in capsys.readouterr().err
+
+
+def test_command_and_show(tmp_path, quick, capsys):
+    folder = small(tmp_path / "run")
+    assert report.main([str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.endswith(f"Report: {folder / 'report' / 'report.html'}\n")
+    assert out.startswith("bikeshare, sqinv_lds, seed 0")
+    assert report.show(folder)["best_step"] == 1800
+    assert "MAE" in capsys.readouterr().out
+
+
+def test_many_methods_fit(tmp_path):
+    """More methods than colours, long names, and counts on a linear axis."""
+    folders = [
+        small(tmp_path / str(k), method=f"a_method_with_a_long_name_{k}")
+        for k in range(7)
+    ]
+    for folder in folders:
+        change(
+            folder,
+            "bins.json",
+            lambda b: b.update(train_count=[500] * 98, shots=["many"] * 98),
+        )
+    base = "a_method_with_a_long_name_3"
+    text = report.write_report(folders, tmp_path / "out", base).read_text()
+    assert "show the first 6 of 7 methods" in text
+
+
+def test_merge_keeps_sums():
+    count = np.arange(98.0)
+    edges, (joined,) = comparison.merge(np.arange(99.0), [count])
+    assert len(joined) == len(edges) - 1 <= 30
+    assert joined.sum() == count.sum()
+    assert edges[-1] == 98.0

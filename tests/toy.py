@@ -1,0 +1,102 @@
+"""A tiny table problem that goes the real way: network, objective, step."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax import labels, models, optimizers, step
+from dirjax.objectives import base
+
+WIDTH = 4
+ROWS = 8
+# Six bins of width 1 over 0..6; the fourth and the last hold no training label.
+SPEC = dataclasses.replace(
+    labels.spec(
+        np.repeat([0.5, 1.5, 2.5, 4.5], [40, 9, 3, 1]),
+        bin_width=1.0,
+        label_range=(0.0, 6.0),
+        many=20,
+        few=2,
+    ),
+    feature_dim=WIDTH,
+)
+
+
+@functools.cache
+def network(dtype="float32", dropout=0.0, scale=1.0):
+    """Two numeric columns and one category to four features."""
+    return models.build(
+        "mlp",
+        dtype=dtype,
+        shift=2.0,
+        scale=scale,
+        encoder={
+            "numeric": 2,
+            "cardinalities": (3,),
+            "width": WIDTH,
+            "depth": 1,
+            "embedding": "none",
+            "dropout": dropout,
+        },
+    )
+
+
+def batch(seed=0, rows=ROWS):
+    """Labels in all bins, some of them tied, as a stream yields them."""
+    rng = np.random.default_rng(seed)
+    label = np.float32(rng.choice([0.5, 0.5, 1.25, 2.5, 3.5, 4.75, 5.5], rows))
+    return {
+        "inputs": {
+            "numeric": np.float32(rng.normal(size=(rows, 2))),
+            "categorical": np.int32(rng.integers(0, 3, (rows, 1))),
+        },
+        "label": label,
+        "bin": SPEC.bins.index(label),
+        "weight": np.ones(rows, np.float32),
+        "mask": np.ones(rows, np.float32),
+        "index": np.arange(rows, dtype=np.int32),
+    }
+
+
+@functools.cache
+def model_variables(net):
+    """Parameters and running statistics of a network."""
+    example = jax.tree.map(lambda x: x[:1], batch()["inputs"])
+    return jax.jit(net.init)(jax.random.key(1), example)
+
+
+def start(objective, tx=None, net=None, average=False):
+    """The state before the first step."""
+    net = net or network()
+    params, model_state = model_variables(net)
+    variables = objective.init(jax.random.key(2), SPEC)
+    variables = jax.tree.map(jnp.asarray, variables)
+    tree = {"model": params, "objective": variables.params}
+    return step.TrainState(
+        step=jnp.int32(0),
+        params=tree,
+        model_state=model_state,
+        objective_state=variables.state,
+        opt_state=(tx or sgd()).init(tree),
+        average=jax.tree.map(jnp.copy, params) if average else {},
+    )
+
+
+@functools.cache
+def sgd(rate=0.05):
+    """An optimiser that moves parameters in proportion to gradients."""
+    return optimizers.make("sgd", rate)
+
+
+def train_step(objective, net=None, tx=None, **options):
+    """The step of dirjax, not compiled."""
+    options = {"seed": 3} | options
+    return step.make_train_step(net or network(), objective, tx or sgd(), **options)
+
+
+def l1():
+    """The plain loss, as `from_config` makes it."""
+    return base.from_config({"l1": {}})
