@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -38,7 +39,9 @@ def main(argv: Sequence[str]) -> None:
     from dirjax import config, train
 
     train.train_and_evaluate(
-        config.plain(_CONFIG.value), pathlib.Path(_WORKDIR.value).expanduser()
+        config.plain(_CONFIG.value),
+        pathlib.Path(_WORKDIR.value).expanduser(),
+        command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
     )
 
 

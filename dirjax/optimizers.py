@@ -52,7 +52,10 @@ def schedule(
         after = optax.cosine_decay_schedule(learning_rate, max(1, steps - rise), final)
     elif name == "step":
         # optax drops after the boundary, so step `m` is the first at the lower rate.
-        drops = {max(0, round(m * steps) - rise): factor for m in milestones}
+        drops: dict[int, float] = {}
+        for milestone in milestones:
+            first = max(0, round(milestone * steps) - rise)
+            drops[first] = drops.get(first, 1.0) * factor
         after = optax.piecewise_constant_schedule(learning_rate, drops)
     else:
         raise ValueError(

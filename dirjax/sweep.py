@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pathlib
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -79,6 +80,14 @@ def build(job: Job) -> dict[str, Any]:
     return config_lib.plain(config)
 
 
+def command(job: Job, folder: pathlib.Path) -> str:
+    """The command that does one run by itself."""
+    fields = [f"--config.{k}={v}" for k, v in job.fields.items()]
+    config = f"{job.file}:{job.argument}"
+    arguments = ["--config", config, "--workdir", str(folder), *fields]
+    return shlex.join(["python", "-m", "dirjax.main", *arguments])
+
+
 def _share(text: str) -> tuple[int, int]:
     """`K/N` -> `(K, N)`."""
     number, slash, count = text.partition("/")
@@ -128,7 +137,9 @@ def run(
             continue
         print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
         try:
-            train.train_and_evaluate(config, folder, verbose=False)
+            train.train_and_evaluate(
+                config, folder, verbose=False, command=command(j, folder)
+            )
         except cli.Failed as error:
             broken.append(f"{j.folder}: {error}")
         jax.clear_caches()
@@ -136,7 +147,7 @@ def run(
         raise cli.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
     folders = [workdir / j.folder for j in every]
     if all((f / "result.json").exists() for f in folders):
-        page = report.write_report(folders, workdir / "report", base=study["base"])
+        page = report.write_report(folders, workdir / "report", base=study["base"] or None)
         print((workdir / "report" / "table.txt").read_text())
         print(f"Report: {page}")
 

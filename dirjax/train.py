@@ -29,7 +29,11 @@ from dirjax.step import NEVER, Report, TrainState
 
 
 def train_and_evaluate(
-    config: Mapping[str, Any], workdir: pathlib.Path, *, verbose: bool = True
+    config: Mapping[str, Any],
+    workdir: pathlib.Path,
+    *,
+    verbose: bool = True,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Trains a model as the config says, or goes on where an earlier call stopped.
 
@@ -37,6 +41,7 @@ def train_and_evaluate(
       config: plain values; the fields are those of `configs/common.py`.
       workdir: directory of the run, made if missing.
       verbose: show progress, the table, and write the report.
+      command: what was typed, for the report.
 
     Returns:
       The content of `result.json`.
@@ -99,6 +104,7 @@ def train_and_evaluate(
         "dataset": config["data"]["name"],
         "method": config["method"],
         "seed": config["seed"],
+        "command": command,
         "steps": run.plan.stop,
         "best_step": best_step,
         "select": {"split": run.select_split, **config["select"]},

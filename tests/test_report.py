@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from dirjax import canvas, cli, comparison, formats, report, tables
+from dirjax import cli, report
+from dirjax.report import canvas, comparison, formats, tables
 from tests.fake_runs import SHOTS, write_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -25,6 +25,12 @@ SPEC = dataclasses.replace(
 )
 
 
+# Tiny programs that run a few times are not worth optimising.
+jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+
+
 @functools.cache
 def network(dtype="float32", dropout=0.0, scale=1.0):
     """Two numeric columns and one category to four features."""
@@ -65,7 +71,7 @@ def batch(seed=0, rows=ROWS):
 def model_variables(net):
     """Parameters and running statistics of a network."""
     example = jax.tree.map(lambda x: x[:1], batch()["inputs"])
-    return jax.jit(net.init)(jax.random.key(1), example)
+    return jit(net.init)(jax.random.key(1), example)
 
 
 def start(objective, tx=None, net=None, average=False):

@@ -15,6 +15,6 @@ def get_config():
     # Fields that every run sets, (path, value), and fields that vary, (path, values).
     study.fields = ()
     study.grid = ()
-    # Method that the others are compared with, seed by seed.
+    # Method that the others are compared with, seed by seed; empty for none.
     study.base = "vanilla"
     return study

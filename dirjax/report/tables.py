@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax import cli
-from dirjax.records import COLUMNS, SHOTS, Run
+from dirjax.report.records import COLUMNS, SHOTS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
 DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")

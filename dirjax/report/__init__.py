@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from dirjax import canvas, cli, comparison, formats, page, plots
-from dirjax.records import COLUMNS, Run, read_run
-from dirjax.tables import DENSE_METRICS, METRICS, Table, table
+from dirjax import cli
+from dirjax.report import canvas, comparison, formats, page, plots
+from dirjax.report.records import COLUMNS, Run, read_run
+from dirjax.report.tables import DENSE_METRICS, METRICS, Table, table
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 
@@ -203,10 +204,12 @@ def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
     dense = [
         m for m in DENSE_METRICS if any(r.value(m, "all") is not None for r in runs)
     ]
-    finished = [run for run in runs if run.result is not None]
-    if base is None and {DEFAULT_BASE} < {run.method for run in finished}:
+    plain = table(runs, (*METRICS, *dense))
+    names = {row.method for one in plain for row in one.rows}
+    # Where one preset stands for several configs nobody knows which is the base.
+    if base is None and {DEFAULT_BASE} < names:
         base = DEFAULT_BASE
-    return table(runs, (*METRICS, *dense), base)
+    return plain if base is None else table(runs, (*METRICS, *dense), base)
 
 
 def _write(
@@ -325,7 +328,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 2 for a wrong input."""
     argv = sys.argv[1:] if argv is None else argv
     return cli.run(_main, argv, debug="--debug" in argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

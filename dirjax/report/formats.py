@@ -16,8 +16,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dirjax.records import COLUMNS
-from dirjax.tables import NAMES, Row, Spread, Table, lower_is_better
+from dirjax.report.records import COLUMNS
+from dirjax.report.tables import NAMES, Row, Spread, Table, lower_is_better
 
 EMPTY = "-"
 CSV_COLUMNS = (

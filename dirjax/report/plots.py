@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dirjax import canvas
-from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
-from dirjax.records import SHOTS, TrainBins
+from dirjax.report import canvas
+from dirjax.report.canvas import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.report.records import SHOTS, TrainBins
 
 
 @canvas.styled

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from dirjax import canvas, formats
-from dirjax.canvas import DASHES, LIGHT, MARKERS, SERIES
-from dirjax.records import COLUMNS, TrainBins
+from dirjax.report import canvas, formats
+from dirjax.report.canvas import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.report.records import COLUMNS, TrainBins
 
 
 def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.records import TrainBins
+from dirjax.report.records import TrainBins
 
 # name -> (light, dark). A light colour is also the key by which `svg` finds it.
 COLOURS = {

@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
-from dirjax import canvas, formats
-from dirjax.records import Run
-from dirjax.tables import Table
+from dirjax.report import canvas, formats
+from dirjax.report.records import Run
+from dirjax.report.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
