@@ -169,8 +169,9 @@ def finish(config, arg):
     """Applies `METHOD[,OPTION...]` and returns the config.
 
     Args:
-      config: as the data set wants it. `config.stage.main` is the model for every
-        stage of the preset; a data set may add `config.stage.head` and so on.
+      config: as the data set wants it. Other stages of the preset are copies of
+        `config.stage.main` with a third of its epochs; a data set may say otherwise
+        in `config.stage.head`.
       arg: what stands after the colon.
 
     Raises:
@@ -185,6 +186,8 @@ def finish(config, arg):
     for key in config.stages:
         if key not in config.stage:
             config.stage[key] = config.stage.main.copy_and_resolve_references()
+            # As 30 epochs after 90, the published schedule of RRT.
+            config.stage[key].epochs = config.stage.main.epochs / 3
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value)

@@ -42,7 +42,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             folder.resolve(),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=keep, enable_background_delete=True
+                preservation_policy=keep,
+                # Without it metrics are neither written nor read back.
+                best_fn=_rank,
+                best_mode="min",
+                enable_background_delete=True,
             ),
         )
 

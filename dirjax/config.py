@@ -157,7 +157,8 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     rows, start = [], 0
     for number, name in enumerate(config["stages"]):
         record = config["stage"][name]
-        steps = record["steps"] or -(-int(record["epochs"] * size) // batch_size)
+        rows_read = int(record["epochs"] * size)
+        steps = record["steps"] or max(1, -(-rows_read // batch_size))
         stage = stages.Stage(
             name=name,
             number=number,

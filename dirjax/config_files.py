@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import importlib.util
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -83,6 +84,14 @@ def parse(argv: Sequence[str], name: str) -> None:
     try:
         rest = flags.FLAGS(args)
     except (flags.Error, ValueError, TypeError, AttributeError, KeyError) as error:
+        if isinstance(error, (AttributeError, KeyError)):
+            # A name and perhaps a hint, with the quotes of one or two reprs.
+            parts = re.split(r"\\n|\n", str(error.args[0]))
+            missing, *hint = (part.strip("'\"\\") for part in parts)
+            raise InputError(
+                f"the config has no field {' '.join([f'{missing}.', *hint])} Its fields "
+                "are those of configs/common.py and of its preset."
+            ) from error
         # ml_collections wraps what a config file raises in its traceback.
         text = str(error).strip().splitlines()[-1]
         for kind in ("ValueError: ", "TypeError: ", "KeyError: "):

@@ -254,14 +254,16 @@ def make(
     """
     if not first:
         return Many([])
+    # Those that can refuse come before a file is opened.
+    extra: list[Writer] = []
+    for name in names:
+        if name == "tensorboard":
+            extra.append(TensorBoard(workdir))
+        elif name == "wandb":
+            extra.append(WandB(workdir, config))
+        else:
+            raise InputError(f"writers must be tensorboard or wandb, got {name!r}.")
     writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
     if verbose:
         writers.append(Console(total, step))
-    for name in names:
-        if name == "tensorboard":
-            writers.append(TensorBoard(workdir))
-        elif name == "wandb":
-            writers.append(WandB(workdir, config))
-        else:
-            raise InputError(f"writers must be tensorboard or wandb, got {name!r}.")
-    return Many(writers)
+    return Many([*writers, *extra])

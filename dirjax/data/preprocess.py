@@ -23,7 +23,9 @@ from dirjax.cli import InputError
 def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     """Center and scale of one column; a column without spread gets scale 1."""
     if scaling == "standard":
-        return float(x.mean()), float(x.std()) or 1.0
+        # Rounding gives equal values a deviation.
+        spread = float(x.std()) if x.min() < x.max() else 0.0
+        return float(x.mean()), spread or 1.0
     low, center, high = np.quantile(x, (0.25, 0.5, 0.75))
     # Where the quartiles coincide half of the range stands in for them.
     scale = (high - low) or (x.max() - x.min()) / 2

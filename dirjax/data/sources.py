@@ -197,11 +197,18 @@ def table(
       The source.
 
     Raises:
-      InputError: if a column is missing or a label is no finite number.
+      InputError: if the file is no CSV file, a column is missing or a label is no
+        finite number.
     """
     import pandas as pd  # 0.4 s; arrays and images do without
 
-    frame = pd.read_csv(file)
+    try:
+        frame = pd.read_csv(file)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(
+            f"{file} must be a CSV file with a header, plain or gzip: {error}. Give "
+            "another file for data.path."
+        ) from error
     if label not in frame:
         raise InputError(
             f"{file} has no column {label!r} (data.label); it has "
@@ -295,7 +302,10 @@ def _row_keys(frame: Any) -> np.ndarray:
     """`[rows]` int64 from the content of each row, so that row order is no matter."""
     import pandas as pd
 
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy().view(np.int64)
+    hashes = pd.util.hash_pandas_object(frame, index=False)
+    # Equal rows are told apart by number.
+    keys = pd.DataFrame({"row": hashes, "copy": hashes.groupby(hashes).cumcount()})
+    return pd.util.hash_pandas_object(keys, index=False).to_numpy().view(np.int64)
 
 
 def images(

@@ -1,0 +1,280 @@
+"""Sources: the stated counts of each data set, and a sentence for wrong files."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from dirjax import data, labels
+from dirjax.cli import InputError
+from dirjax.data import sources
+
+BIKES = {"label": "bikers", "split": "split", "bin_width": 10.0}
+
+
+def counts(source):
+    return [len(source.splits[s].label) for s in ("train", "val", "test")]
+
+
+def shots(source):
+    """Bins with training examples: how many are many, median and few."""
+    full = source.spec.counts > 0
+    return np.bincount(source.spec.shots[full], minlength=3).tolist()
+
+
+def check(source):
+    """What holds for each source."""
+    rows = np.concatenate([s.index for s in source.splits.values()])
+    assert len(np.unique(rows)) == len(rows)
+    assert source.spec.examples == len(source.splits["train"].label)
+    for split in source.splits.values():
+        size = len(split.label)
+        assert split.label.dtype == split.weight.dtype == np.float32
+        assert split.bin.dtype == split.index.dtype == np.int32
+        assert split.bin.shape == split.index.shape == split.weight.shape == (size,)
+        assert np.isfinite(split.label).all()
+        arrays = split.inputs
+        for x in arrays.values() if isinstance(arrays, dict) else [arrays]:
+            assert len(x) == size
+            assert np.isfinite(x).all()
+    train = source.splits["train"]
+    np.testing.assert_array_equal(
+        np.bincount(train.bin, minlength=source.spec.bins.num), source.spec.counts
+    )
+
+
+class TestEmbedded:
+    def test_bikeshare(self):
+        source = data.load("bikeshare", label_range=(0.0, 660.0), both=366, **BIKES)
+        check(source)
+        assert counts(source) == [6547, 1049, 1049]
+        assert (source.spec.counts > 0).sum() == 65
+        assert shots(source) == [21, 25, 19]
+        table = source.record["table"]
+        assert "bikers" not in table["numeric"] + table["categorical"]
+        assert "split" not in table["numeric"] + table["categorical"]
+        assert len(source.encoder["cardinalities"]) == len(table["categorical"])
+        assert source.encoder["numeric"] == len(table["numeric"])
+
+    def test_mnist5k(self):
+        source = data.load(
+            "mnist5k", label="thickness_px", bin_width=0.1, label_range=(0.8, 7.8)
+        )
+        check(source)
+        assert counts(source) == [4394, 303, 303]
+        assert (source.spec.counts > 0).sum() == 57
+        assert shots(source) == [15, 13, 29]
+        pixels = source.splits["train"].inputs
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (28, 28, 1)
+        scaled = pixels / 255.0
+        np.testing.assert_allclose(source.input_mean, scaled.mean(), rtol=1e-4)
+        np.testing.assert_allclose(source.input_std, scaled.std(), rtol=1e-4)
+
+    def test_limit_keeps_some_training_rows_and_all_others(self):
+        whole, small, again = (
+            data.load("bikeshare", limit=n, label_range=(0.0, 660.0), **BIKES)
+            for n in (0, 100, 100)
+        )
+        check(small)
+        assert counts(small) == [100, 1049, 1049]
+        assert set(small.splits["train"].index) < set(whole.splits["train"].index)
+        np.testing.assert_array_equal(
+            small.splits["train"].index, again.splits["train"].index
+        )
+        np.testing.assert_array_equal(
+            small.splits["val"].index, whole.splits["val"].index
+        )
+
+    @pytest.mark.data
+    def test_diamonds(self, data_dir):
+        source = data.load(
+            "diamonds",
+            path=str(data_dir / "tabular" / "diamonds.csv.gz"),
+            label="price",
+            split="split",
+            bin_width=200.0,
+            label_range=(200.0, 19000.0),
+        )
+        check(source)
+        assert counts(source) == [46154, 3820, 3820]
+        assert shots(source) == [56, 37, 1]
+        assert source.spec.bins.num == 94
+
+
+HEADER = "x,color,y,part\n"
+ROWS = [f"{i / 7:.3f},{'rgb'[i % 3]},{i % 10},train" for i in range(90)]
+
+
+def write(folder, text, name="mine.csv"):
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def load(file, **options):
+    options = {"label": "y", "split": "part", "bin_width": 1.0} | options
+    return sources.table("mine", file, **options)
+
+
+class TestTable:
+    def test_columns_are_found(self, tmp_path):
+        source = load(write(tmp_path, HEADER + "\n".join(ROWS)))
+        check(source)
+        assert list(source.splits) == ["train"]
+        assert source.record["table"]["numeric"] == ("x",)
+        assert source.record["table"]["categorical"] == ("color",)
+        assert source.splits["train"].label[13] == 3.0
+        assert source.splits["train"].index[13] == 13
+
+    def test_columns_are_named(self, tmp_path):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        source = load(file, numeric=("x",), categorical=("x", "color"))
+        assert source.encoder["cardinalities"] == (91, 4)
+
+    def test_few_whole_values_are_a_category_too(self, tmp_path):
+        rows = [f"{i / 7},{i % 4},{i % 10},train" for i in range(90)]
+        file = write(tmp_path, HEADER + "\n".join(rows))
+        assert load(file, both=4).encoder["cardinalities"] == (5,)
+        assert load(file, both=3).encoder["cardinalities"] == ()
+
+    def test_gzip(self, tmp_path):
+        file = tmp_path / "mine.csv.gz"
+        file.write_bytes(gzip.compress((HEADER + "\n".join(ROWS)).encode()))
+        assert len(load(file).splits["train"].label) == 90
+
+    def test_a_unit_is_shown(self, tmp_path):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        assert load(file, unit="cm").label == "y (cm)"
+        assert load(file).label == "y"
+
+
+def replaced(row, text):
+    """The table with one data row, counted from 0, written anew."""
+    rows = list(ROWS)
+    rows[row] = text
+    return HEADER + "\n".join(rows)
+
+
+class TestWrongInput:
+    def test_no_such_label(self, tmp_path):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        with pytest.raises(InputError, match=r"no column 'age' .*x, color, y, part"):
+            load(file, label="age")
+
+    @pytest.mark.parametrize("field", ["numeric", "categorical"])
+    def test_no_such_feature(self, tmp_path, field):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        with pytest.raises(InputError, match=f"no column 'size'.*data.{field}"):
+            load(file, **{field: ("size",)})
+
+    def test_a_label_that_is_no_number(self, tmp_path):
+        file = write(tmp_path, replaced(2, "0.3,r,seven,train"))
+        with pytest.raises(InputError, match=r"'y' .*must hold numbers.*seven"):
+            load(file)
+
+    def test_a_missing_label(self, tmp_path):
+        file = write(tmp_path, replaced(2, "0.3,r,,train"))
+        # Line 4 of the file: a header, and two rows before.
+        with pytest.raises(InputError, match=r"nan in row 4, column 'y'"):
+            load(file)
+
+    def test_an_infinite_label(self, tmp_path):
+        file = write(tmp_path, replaced(0, "0.3,r,inf,train"))
+        with pytest.raises(InputError, match=r"inf in row 2"):
+            load(file)
+
+    @pytest.mark.parametrize("value", ["training", "TRAIN", ""])
+    def test_a_wrong_split_value(self, tmp_path, value):
+        file = write(tmp_path, replaced(5, f"0.3,r,1,{value}"))
+        with pytest.raises(InputError, match=r"'part' .*train, val or test, row 7"):
+            load(file)
+
+    def test_no_training_row(self, tmp_path):
+        text = (HEADER + "\n".join(ROWS)).replace("train", "val")
+        with pytest.raises(InputError, match="names no training row"):
+            load(write(tmp_path, text))
+
+    def test_a_range_in_other_units(self, tmp_path):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        with pytest.raises(InputError, match="label_range"):
+            load(file, label_range=(500.0, 900.0))
+
+    def test_an_empty_file(self, tmp_path):
+        with pytest.raises(InputError, match=r"mine\.csv must be a CSV file"):
+            load(write(tmp_path, ""))
+
+    def test_a_file_of_another_kind(self, tmp_path):
+        for name, content in (("a.csv", b"\xff\xfe\x00"), ("b.csv.gz", b"no gzip")):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(InputError, match="must be a CSV file"):
+                load(tmp_path / name)
+
+    def test_no_rows(self, tmp_path):
+        with pytest.raises(InputError):
+            load(write(tmp_path, HEADER))
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(InputError, match=r"data\.path must be a file, .*none\.csv"):
+            data.load("mine", path=str(tmp_path / "none.csv"), **BIKES)
+
+    def test_an_unknown_name(self):
+        with pytest.raises(InputError, match=r"bikeshare, mnist5k, .*got 'bikshare'"):
+            data.load("bikshare", **BIKES)
+
+    def test_data_that_is_not_shipped_says_where_to_get_it(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("DIRJAX_DATA", str(tmp_path))
+        with pytest.raises(InputError, match=r"ggplot2.*data\.path.*DIRJAX_DATA"):
+            data.load("diamonds", label="price", split="split", bin_width=200.0)
+
+
+FREE = "x,color,y\n"
+FREE_ROWS = [f"{i / 7:.3f},{'rgb'[i % 3]},{min(i % 10, i % 7)}" for i in range(300)]
+
+
+def parts_by_row(file):
+    """Content of each row -> split."""
+    source = load(file)
+    lines = file.read_text().splitlines()[1:]
+    return {
+        lines[i]: name for name, split in source.splits.items() for i in split.index
+    }
+
+
+class TestSplitThatIsMade:
+    def test_it_is_balanced(self, tmp_path):
+        source = load(write(tmp_path, FREE + "\n".join(FREE_ROWS)))
+        check(source)
+        y = np.array([float(r.split(",")[2]) for r in FREE_ROWS])
+        total = np.bincount(y.astype(int), minlength=source.spec.bins.num)
+        for name in ("val", "test"):
+            got = np.bincount(
+                source.splits[name].label.astype(int), minlength=len(total)
+            )
+            np.testing.assert_array_equal(got, np.minimum(total // 3, 30))
+
+    def test_it_does_not_depend_on_the_order_of_rows(self, tmp_path):
+        order = np.random.default_rng(0).permutation(len(FREE_ROWS))
+        shuffled = [FREE_ROWS[i] for i in order]
+        one = write(tmp_path, FREE + "\n".join(FREE_ROWS), "one.csv")
+        two = write(tmp_path, FREE + "\n".join(shuffled), "two.csv")
+        assert parts_by_row(one) == parts_by_row(two)
+
+    def test_rows_may_repeat(self, tmp_path):
+        rows = [*FREE_ROWS, *FREE_ROWS[:40], FREE_ROWS[0]]
+        source = load(write(tmp_path, FREE + "\n".join(rows)))
+        check(source)
+        assert sum(counts(source)) == 341
+
+    def test_it_is_a_function_of_the_seed(self, tmp_path):
+        file = write(tmp_path, FREE + "\n".join(FREE_ROWS))
+        first, again, other = (
+            load(file, seed=s).splits["val"].index.tolist() for s in (0, 0, 1)
+        )
+        assert first == again
+        assert first != other
+
+
+def test_shots_are_named_as_everywhere():
+    assert labels.SHOTS == ("many", "median", "few")
+    assert sources.SPLITS == ("train", "val", "test")

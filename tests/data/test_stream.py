@@ -1,0 +1,201 @@
+"""Streams: pure functions of (seed, step), the same for every reader and process."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dirjax.data import sources, stream
+
+
+def split_of(size, kind="table"):
+    rows = np.arange(size)
+    if kind == "images":
+        pixels = np.random.default_rng(0).integers(0, 256, (size, 5, 4, 1))
+        inputs = pixels.astype(np.uint8)
+    else:
+        inputs = {
+            "numeric": np.float32(rows[:, None] * [1.0, -0.1]),
+            "categorical": np.int32(rows[:, None] % 3),
+        }
+    return sources.Split(
+        inputs=inputs,
+        label=np.float32(rows * 0.5),
+        bin=np.int32(rows // 4),
+        weight=np.float32(1 + rows % 2),
+        index=np.int32(rows * 10),
+    )
+
+
+def stream_of(size=23, batch_size=6, **options):
+    options = {"seed": 5} | options
+    return stream.Stream(split_of(size), batch_size=batch_size, **options)
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(x, y)
+
+
+sizes = st.integers(1, 40)
+
+
+class TestOrder:
+    @settings(max_examples=50, deadline=None)
+    @given(sizes, st.integers(1, 15), st.integers(0, 3))
+    def test_each_epoch_is_a_permutation(self, size, batch_size, seed):
+        steps = -(-3 * size // batch_size)
+        flat = stream.indices(
+            seed=seed, step=0, steps=steps, batch_size=batch_size, size=size
+        ).ravel()
+        for epoch in range(3):
+            here = flat[epoch * size : (epoch + 1) * size]
+            np.testing.assert_array_equal(np.sort(here), np.arange(size))
+
+    @settings(max_examples=50, deadline=None)
+    @given(sizes, st.integers(1, 15), st.integers(0, 20), st.integers(1, 9))
+    def test_from_step_k_is_from_0_without_k(self, size, batch_size, k, steps):
+        options = {"seed": 1, "batch_size": batch_size, "size": size}
+        whole = stream.indices(step=0, steps=k + steps, **options)
+        assert whole.shape == (k + steps, batch_size)
+        part = stream.indices(step=k, steps=steps, **options)
+        np.testing.assert_array_equal(part, whole[k:])
+
+    def test_orders_differ_between_epochs_and_seeds(self):
+        orders = [stream.permutation(s, e, 50) for s in (0, 1) for e in (0, 1)]
+        assert len({tuple(o) for o in orders}) == 4
+
+    def test_an_order_cannot_be_spoiled(self):
+        with pytest.raises(ValueError, match="read-only"):
+            stream.permutation(0, 0, 5)[0] = 3
+
+    def test_a_late_step_costs_no_walk(self):
+        """A step far in the future: nothing is generated in between."""
+        rows = stream.indices(seed=0, step=10**9, steps=1, batch_size=4, size=10)
+        assert rows.shape == (1, 4)
+        assert set(rows.ravel()) <= set(range(10))
+
+    def test_a_batch_larger_than_the_set_wraps(self):
+        rows = stream.indices(seed=0, step=0, steps=1, batch_size=7, size=3)[0]
+        assert sorted(rows[:3]) == sorted(rows[3:6]) == [0, 1, 2]
+
+    @pytest.mark.parametrize(
+        "wrong", [{"batch_size": 0}, {"size": 0}, {"steps": 0}, {"step": -1}]
+    )
+    def test_wrong_sizes(self, wrong):
+        options = {"seed": 0, "step": 0, "steps": 1, "batch_size": 2, "size": 3}
+        with pytest.raises(ValueError, match="must be positive"):
+            stream.indices(**(options | wrong))
+
+
+class TestProcesses:
+    @settings(max_examples=30, deadline=None)
+    @given(sizes, st.integers(1, 4), st.sampled_from([1, 2, 3, 4]), st.integers(0, 9))
+    def test_blocks_concatenate_to_the_global_batch(self, size, each, count, step):
+        batch_size = each * count
+        whole = stream_of(size, batch_size).rows(step, 2)
+        parts = [
+            stream_of(size, batch_size, process=k, processes=count).rows(step, 2)
+            for k in range(count)
+        ]
+        assert all(p.shape == (2, each) for p in parts)
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+    def test_a_batch_that_does_not_divide(self):
+        with pytest.raises(ValueError, match=r"6 rows .* 4 processes.*batch_size"):
+            stream_of(batch_size=6, process=0, processes=4).rows(0, 1)
+
+
+class TestReaders:
+    def test_rows_are_those_of_the_split(self):
+        reader = stream_of()
+        (batch,) = reader.read(iter([(2, 3)]))
+        rows = reader.rows(2, 3)
+        assert batch["label"].shape == (3, 6)
+        np.testing.assert_array_equal(batch["index"], rows * 10)
+        np.testing.assert_array_equal(batch["label"], np.float32(rows * 0.5))
+        np.testing.assert_array_equal(batch["bin"], rows // 4)
+        np.testing.assert_array_equal(batch["weight"], 1 + rows % 2)
+        np.testing.assert_array_equal(batch["inputs"]["numeric"][..., 0], rows)
+        assert batch["inputs"]["numeric"].shape == (3, 6, 2)
+        np.testing.assert_array_equal(batch["mask"], np.ones((3, 6), np.float32))
+
+    @pytest.mark.parametrize("kind", ["table", "images"])
+    def test_tensorflow_reads_the_same_bits(self, kind):
+        chunks = [(0, 2), (2, 1), (3, 4), (5, 4)]
+        split = split_of(23, kind)
+        options = {"seed": 5, "batch_size": 6, "process": 1, "processes": 2}
+        array, tf = (
+            list(stream.Stream(split, reader=r, **options).read(iter(chunks)))
+            for r in ("array", "tf")
+        )
+        assert len(array) == len(tf) == 4
+        for a, b in zip(array, tf, strict=True):
+            assert_same(a, b)
+
+    def test_unknown_reader(self):
+        with pytest.raises(ValueError, match="'array' or 'tf', got 'csv'"):
+            stream_of(reader="csv")
+
+
+class TestEvalBatches:
+    @settings(max_examples=40, deadline=None)
+    @given(sizes, st.integers(1, 4), st.sampled_from([1, 2, 4]))
+    def test_every_row_counts_once_and_in_order(self, size, each, count):
+        split, batch_size = split_of(size), each * count
+        parts = [
+            list(
+                stream.eval_batches(
+                    split, batch_size=batch_size, process=k, processes=count
+                )
+            )
+            for k in range(count)
+        ]
+        assert {len(p) for p in parts} == {-(-size // batch_size)}
+        seen = []
+        for batches in zip(*parts, strict=True):
+            for batch in batches:
+                assert batch["label"].shape == batch["mask"].shape == (each,)
+                assert batch["inputs"]["numeric"].shape == (each, 2)
+                seen += batch["index"][batch["mask"] > 0].tolist()
+        assert seen == split.index.tolist()
+
+    def test_padding_is_masked_and_finite(self):
+        *_, last = stream.eval_batches(split_of(7), batch_size=4)
+        assert last["mask"].tolist() == [1, 1, 1, 0]
+        assert last["mask"].dtype == np.float32
+        assert last["index"].tolist() == [40, 50, 60, 0]
+
+
+def imports_after(code):
+    """Modules of interest in a fresh interpreter after `code`."""
+    script = (
+        f"import sys\n{code}\n"
+        "names = ('jax', 'tensorflow', 'pandas', 'flax', 'matplotlib')\n"
+        "print(*[n for n in names if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_dirjax_is_light():
+    assert imports_after("import dirjax") == set()
+
+
+def test_the_array_path_imports_no_tensorflow():
+    code = """
+from dirjax import data
+source = data.load('bikeshare', label='bikers', split='split', bin_width=10.0)
+reader = data.Stream(source.splits['train'], seed=0, batch_size=8)
+assert len(next(reader.read(iter([(0, 1)])))['label'][0]) == 8
+assert len(list(data.eval_batches(source.splits['val'], batch_size=1000))) == 2
+"""
+    assert "tensorflow" not in imports_after(code)

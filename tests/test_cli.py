@@ -1,0 +1,170 @@
+"""Exit statuses and signals, as the contract has them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dirjax import cli
+
+
+def raising(error):
+    def main(argv):
+        raise error
+
+    return main
+
+
+class TestRun:
+    def test_arguments_are_passed_on(self):
+        seen = []
+        assert cli.run(seen.append, ["a", "b"]) == 0
+        assert seen == [["a", "b"]]
+
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (cli.InputError("x must be 1, got 2."), 2),
+            (cli.Failed("x must be 1, got 2."), 1),
+            (cli.Stopped("x must be 1, got 2."), 143),
+            (cli.Stopped("x must be 1, got 2.", signal.SIGTERM), 143),
+            (cli.Stopped("x must be 1, got 2.", signal.SIGINT), 130),
+        ],
+    )
+    def test_status_and_one_sentence(self, capsys, error, status):
+        assert cli.run(raising(error), []) == status
+        out, err = capsys.readouterr()
+        assert out == ""
+        (line,) = err.splitlines()
+        assert line.endswith("x must be 1, got 2.")
+
+    @pytest.mark.parametrize("error", [ValueError("ours"), KeyError("k"), OSError()])
+    def test_anything_else_raises(self, error):
+        with pytest.raises(type(error)):
+            cli.run(raising(error), [])
+
+    def test_debug_shows_the_traceback_of_a_wrong_input(self):
+        with pytest.raises(cli.InputError, match="wrong"):
+            cli.run(raising(cli.InputError("wrong")), [], debug=True)
+
+    def test_wrong_input_is_a_value_error(self):
+        assert issubclass(cli.InputError, ValueError)
+
+
+@pytest.fixture
+def caught():
+    """Signals that reach the handlers from before."""
+    seen = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {n: signal.signal(n, lambda n, frame: seen.append(n)) for n in numbers}
+    yield seen
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class TestInterrupts:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_the_first_signal_is_noted(self, caught, number):
+        with cli.Interrupts() as interrupts:
+            assert interrupts.received == 0
+            os.kill(os.getpid(), number)
+            assert interrupts.received == number
+        assert caught == []
+
+    def test_the_second_acts_as_it_would_without_us(self, caught):
+        with cli.Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.received == signal.SIGTERM
+        assert caught == [signal.SIGTERM]
+
+    def test_another_kind_is_a_first_again(self, caught):
+        with cli.Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interrupts.received == signal.SIGINT
+        assert caught == []
+
+    def test_handlers_come_back(self, caught):
+        before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+        with cli.Interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert caught == [signal.SIGTERM]
+
+    def test_handlers_come_back_after_an_error(self, caught):
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(RuntimeError), cli.Interrupts():
+            raise RuntimeError
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_stopping_carries_the_signal(self, caught, number):
+        with cli.Interrupts() as interrupts:
+            os.kill(os.getpid(), number)
+            with pytest.raises(cli.Stopped, match="saved") as raised:
+                interrupts.stop("saved")
+        assert raised.value.signal == number
+
+    def test_stopping_without_a_signal_is_a_preemption(self):
+        with pytest.raises(cli.Stopped) as raised:
+            cli.Interrupts().stop("saved")
+        assert raised.value.signal == signal.SIGTERM
+
+    def test_other_threads_do_without(self):
+        seen = []
+
+        def work():
+            with cli.Interrupts() as interrupts:
+                seen.append(interrupts.received)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        assert seen == [0]
+
+
+def dirjax(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "dirjax.main", *args],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestMain:
+    def test_wrong_input_is_status_2_and_one_sentence(self, tmp_path):
+        done = dirjax("--config=configs/bikeshare.py:ldss", f"--workdir={tmp_path}/r")
+        assert done.returncode == 2
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert "Did you mean 'lds'?" in line
+        assert not (tmp_path / "r").exists()
+
+    @pytest.mark.parametrize(
+        ("args", "missing"),
+        [
+            (["--workdir=x"], "--config"),
+            (["--config=configs/bikeshare.py"], "--workdir"),
+        ],
+    )
+    def test_a_missing_flag_is_named(self, args, missing):
+        done = dirjax(*args)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert missing in line
+
+    def test_debug_gives_the_traceback(self):
+        done = dirjax("--config=configs/bikeshare.py:ldss", "--workdir=x", "--debug")
+        assert done.returncode not in (0, 2)
+        assert "Traceback" in done.stderr
+
+    def test_help(self):
+        done = dirjax("--help")
+        assert done.returncode == 0
+        assert "--workdir" in done.stdout

@@ -1,0 +1,363 @@
+"""The door: every preset builds, and wrong input is answered with a sentence."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+from dirjax.configs import common, methods
+from ml_collections import ConfigDict
+
+from dirjax import config as config_lib
+from dirjax import config_files
+from dirjax.cli import InputError
+from dirjax.objectives import base
+from tests import toy
+
+FOLDER = pathlib.Path(common.__file__).parent
+FILES = sorted(
+    f.stem
+    for f in FOLDER.glob("*.py")
+    if f.stem not in ("__init__", "common", "methods")
+)
+
+
+def made(name, argument):
+    return config_files.load(f"configs/{name}.py", argument)
+
+
+def plain(name="bikeshare", argument="vanilla", **fields):
+    """Plain values; `fields` are paths with `__` for dots."""
+    config = made(name, argument)
+    config.unlock()
+    for path, value in fields.items():
+        config.update_from_flattened_dict({path.replace("__", "."): value})
+    return config_lib.plain(config)
+
+
+class TestPresets:
+    @pytest.mark.parametrize("method", methods.PRESETS)
+    @pytest.mark.parametrize("name", FILES)
+    def test_every_file_takes_every_preset(self, name, method):
+        config = plain(name, method)
+        config_lib.validate(config)
+        assert config["method"] == method
+        assert config["data"]["name"] == name
+        plan = config_lib.plan(config, 5000)
+        assert len(plan.stages) == len(config["stages"])
+        assert all(s.steps > 0 for s in plan.stages)
+        # What is written to config.json is what is used.
+        assert config_lib.to_json(config) == json.loads(json.dumps(config))
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_smoke_is_at_most_100_steps(self, name):
+        for method in methods.PRESETS:
+            config = plain(name, f"{method},smoke")
+            config_lib.validate(config)
+            assert config_lib.plan(config, 1024).stop <= 100
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_the_default_preset_is_known(self, name):
+        config = config_files.load(f"configs/{name}.py", "sqinv_lds")
+        assert config.method in methods.PRESETS
+
+    @pytest.mark.parametrize("term", ["l1", "mse", "huber"])
+    @pytest.mark.parametrize("method", methods.PRESETS)
+    def test_every_objective_builds_with_every_base_loss(self, method, term):
+        config = common.get_config()
+        config.base.term = term
+        config.base.beta = 0.7
+        config = config_lib.plain(common.finish(config, method))
+        for stage in config_lib.plan(config, 1000).stages:
+            record = stage.objective
+            assert methods.BASE not in record["terms"]
+            objective = base.from_config(record["terms"], record["wrappers"], record)
+            shapes = jax.eval_shape(
+                lambda key, o=objective: o.init(key, toy.SPEC), jax.random.key(0)
+            )
+            assert isinstance(shapes, base.Variables)
+
+    def test_stages_of_a_preset(self):
+        config = plain(argument="rrt_lds_fds")
+        main, head = config_lib.plan(config, 6547).stages
+        assert (main.name, head.name) == ("main", "head")
+        assert head.start == main.stop
+        assert main.objective["wrappers"] == ("fds",)
+        assert head.objective["wrappers"] == ("lds", "fds")
+        assert head.trainable == head.reinit == ("head",)
+        assert head.init_from == "best"
+        assert head.encoder_mode == "eval"
+        assert main.trainable == main.reinit == ()
+
+    def test_presets_are_not_shared(self):
+        first = made("bikeshare", "fds")
+        first.objective.fds.sigma = 99.0
+        assert made("bikeshare", "fds").objective.fds.sigma != 99.0
+
+    @pytest.mark.parametrize(
+        ("argument", "words"),
+        [
+            ("sqinv_ldss", ["method 'sqinv_ldss'", "Did you mean 'sqinv_lds'", "fds"]),
+            ("lds,smoek", ["option 'smoek'", "Did you mean 'smoke'"]),
+            ("zzz", ["method 'zzz'", "Known:", "vanilla"]),
+            ("", ["method ''"]),
+        ],
+    )
+    def test_unknown_arguments(self, argument, words):
+        for name in FILES:
+            with pytest.raises(InputError) as raised:
+                made(name, argument)
+            for word in words:
+                assert word in str(raised.value)
+
+    def test_labels_of_the_digits(self):
+        for option in ("slant", "rotation"):
+            config = plain("mnist5k", f"lds,{option},smoke")
+            config_lib.validate(config)
+            assert config["data"]["label"] == f"{option}_deg"
+            assert config["data"]["limit"] > 0
+
+
+class TestFind:
+    def test_a_config_of_the_package_from_any_folder(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        found = config_files.find("configs/bikeshare.py:lds,smoke")
+        path, _, argument = found.partition(":")
+        assert pathlib.Path(path).samefile(FOLDER / "bikeshare.py")
+        assert argument == "lds,smoke"
+
+    def test_a_file_here_comes_first(self, tmp_path, monkeypatch):
+        (tmp_path / "configs").mkdir()
+        (tmp_path / "configs" / "bikeshare.py").write_text("")
+        monkeypatch.chdir(tmp_path)
+        assert config_files.find("configs/bikeshare.py") == "configs/bikeshare.py"
+
+    @pytest.mark.parametrize("path", ["configs/none.py", "none.py:lds", "configs"])
+    def test_no_such_file(self, path, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(InputError, match=r"does not exist\..*configs/bikeshare"):
+            config_files.find(path)
+
+
+WRONG = {
+    "data__name": (None, "given"),
+    "data__label": (None, "given"),
+    "data__bin_width": (0.0, "positive"),
+    "data__batch_size": (0, "at least 1"),
+    "data__reader": ("csv", "'array' or 'tf'"),
+    "data__views": (2, "1"),
+    "train__chunk": (0, "at least 1"),
+    "train__average_decay": (1.0, "in"),
+    "eval__batch_size": (0, "at least 1"),
+    "log__every": (0, "at least 1"),
+    "model__dtype": ("float16", "'float32' or 'bfloat16'"),
+    "model__label_scaling": ("log", "'standard' or 'none'"),
+    "select__metric": ("mea", "mae"),
+    "select__shot": ("medium", "median"),
+    "stages": ((), "at least one"),
+    "stage__main__optimizer": ("lion", "adam, adamw, sgd"),
+    "stage__main__schedule": ("linear", "constant, cosine, step"),
+    "stage__main__decay": ("none", "kernels, all"),
+    "stage__main__init_from": ("first", "last, best"),
+    "stage__main__encoder_mode": ("test", "train, eval"),
+    "stage__main__epochs": (0.0, "positive"),
+    "stage__main__learning_rate": (-1.0, "positive"),
+    "stage__main__accumulate": (0, "at least 1"),
+}
+
+
+class TestValidate:
+    @pytest.mark.parametrize("field", WRONG)
+    def test_the_sentence_names_field_expectation_and_value(self, field):
+        value, expected = WRONG[field]
+        config = config_lib.plain(made("bikeshare", "vanilla"))
+        *path, last = field.split("__")
+        inner = config
+        for key in path:
+            inner = inner[key]
+        inner[last] = value
+        with pytest.raises(InputError) as raised:
+            config_lib.validate(config)
+        text = str(raised.value)
+        assert f"config.{field.replace('__', '.')} must be" in text
+        assert expected in text
+        assert repr(value) in text
+        assert "\n" not in text
+
+    def test_a_stage_that_is_not_defined(self):
+        config = plain() | {"stages": ("main", "extra")}
+        with pytest.raises(InputError, match=r"config\.stage\.extra"):
+            config_lib.validate(config)
+
+
+class TestPlan:
+    def test_epochs_are_steps_rounded_up(self):
+        config = plain(stage__main__epochs=2.5, data__batch_size=32)
+        # 2.5 * 100 / 32 = 7.8.
+        assert config_lib.plan(config, 100).stop == 8
+        config = plain(stage__main__epochs=2.0, data__batch_size=50)
+        assert config_lib.plan(config, 100).stop == 4
+
+    def test_steps_come_before_epochs(self):
+        config = plain(stage__main__epochs=2.5, stage__main__steps=17)
+        plan = config_lib.plan(config, 1000)
+        assert plan.stop == 17
+        assert plan.stages[0].schedule["steps"] == 17
+
+    def test_the_schedule_counts_updates(self):
+        config = plain(stage__main__steps=60, stage__main__accumulate=4)
+        (stage,) = config_lib.plan(config, 1000).stages
+        assert stage.steps == 60
+        assert stage.schedule["steps"] == 15
+
+    def test_part_of_an_epoch_is_a_step_at_least(self):
+        config = plain(stage__main__epochs=1e-4, data__batch_size=32)
+        assert config_lib.plan(config, 100).stop == 1
+
+    def test_a_batch_larger_than_the_set(self):
+        config = plain(data__batch_size=128)
+        with pytest.raises(InputError, match=r"at most the 100 training rows.* 128"):
+            config_lib.plan(config, 100)
+
+
+class TestCheckSame:
+    def write(self, folder, config):
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder / "config.json"
+
+    def test_equal_configs(self, tmp_path):
+        for method in methods.PRESETS:
+            file = self.write(tmp_path, plain(argument=method))
+            config_lib.check_same(plain(argument=method), file)
+
+    def test_the_fields_that_differ_are_named(self, tmp_path):
+        file = self.write(tmp_path, plain(seed=1, data__batch_size=64))
+        with pytest.raises(InputError) as raised:
+            config_lib.check_same(plain(seed=2, data__batch_size=32), file)
+        text = str(raised.value)
+        for word in ("seed 1 -> 2", "data.batch_size 64 -> 32", str(tmp_path)):
+            assert word in text
+        assert "learning_rate" not in text
+        assert "--workdir" in text
+
+    def test_a_field_that_one_of_them_lacks(self, tmp_path):
+        file = self.write(tmp_path, plain(argument="lds"))
+        with pytest.raises(InputError, match=r"method 'lds' -> 'vanilla'"):
+            config_lib.check_same(plain(argument="vanilla"), file)
+
+    def test_a_long_list_is_cut(self, tmp_path):
+        file = self.write(tmp_path, plain("bikeshare"))
+        with pytest.raises(InputError, match=r", \.\.\."):
+            config_lib.check_same(plain("mnist5k"), file)
+
+
+def test_plain_values():
+    config = ConfigDict({"a": {"b": (1, 2)}, "c": None})
+    got = config_lib.plain(config)
+    assert got == {"a": {"b": (1, 2)}, "c": None}
+    assert type(got["a"]) is dict
+    assert type(got["a"]["b"]) is tuple
+
+
+BIKE = "--config=configs/bikeshare.py:sqinv_lds"
+# Arguments -> words of the sentence, or values of config fields.
+CASES = {
+    "unknown field": (
+        [BIKE, "--config.data.batch_sise=3"],
+        ["batch_sise", 'Did you mean "batch_size"'],
+    ),
+    "unknown stage": (
+        [BIKE, "--config.stage.mian.epochs=3"],
+        ["mian", 'Did you mean "main"'],
+    ),
+    "a field of another preset": ([BIKE, "--config.objective.fds.sigma=1"], ["fds"]),
+    "no number": ([BIKE, "--config.data.batch_size=many"], ["batch_size", "many"]),
+    "no whole number": ([BIKE, "--config.seed=1.5"], ["seed", "1.5"]),
+    "unknown flag": ([BIKE, "--wrkdir=x"], ["wrkdir", "workdir"]),
+    "stray word": ([BIKE, "lds"], ["'lds'", "--"]),
+    "unknown preset": (
+        ["--config=configs/bikeshare.py:sqinv_ld"],
+        ["'sqinv_ld'", "Did you mean 'sqinv_lds'"],
+    ),
+    "unknown option": (
+        ["--config", "configs/bikeshare.py:lds,smok"],
+        ["'smok'", "Did you mean 'smoke'"],
+    ),
+    "unknown file": (["--config=configs/bikes.py"], ["bikes.py", "bikeshare.py"]),
+    "values": (
+        [
+            BIKE,
+            "--config.seed=3",
+            "--config.objective.lds.sigma=1",
+            "--config.eval.every=2",
+            "--config.data.path=x.csv",
+            "--config.stage.main.trainable=('head',)",
+            "--config.data.label_range=(1.0,2.5)",
+        ],
+        {
+            "seed": 3,
+            "objective.lds.sigma": 1.0,
+            "eval.every": 2.0,
+            "data.path": "x.csv",
+            "stage.main.trainable": ["head"],
+            "data.label_range": [1.0, 2.5],
+        },
+    ),
+    "two words": (
+        ["--config", "configs/bikeshare.py:fds", "--config.seed", "4"],
+        {"seed": 4, "method": "fds"},
+    ),
+}
+SCRIPT = """
+import json, multiprocessing, sys
+from dirjax import config_files, main
+
+def answer(args):
+    sys.argv = ["dirjax", *args]  # Where ml_collections looks for overrides.
+    try:
+        config_files.parse(sys.argv, "config")
+        return json.loads(main._CONFIG.value.to_json())
+    except main.cli.InputError as error:
+        return str(error)
+
+cases = json.load(sys.stdin)
+fork = multiprocessing.get_context("fork")
+with fork.Pool(1, maxtasksperchild=1) as pool:  # Flags are global.
+    answers = pool.map(answer, cases.values(), chunksize=1)
+json.dump(dict(zip(cases, answers)), sys.stdout)
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed():
+    """The answers to all cases, each of which parses in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps({name: args for name, (args, _) in CASES.items()}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_command_line(parsed, case):
+    got, want = parsed[case], CASES[case][1]
+    if isinstance(want, list):
+        assert isinstance(got, str), "the arguments were accepted"
+        for word in want:
+            assert word in got
+        assert "\n" not in got
+        assert "\\n" not in got
+        assert "Traceback" not in got
+    else:
+        assert isinstance(got, dict), got
+        for path, value in want.items():
+            inner = got
+            for key in path.split("."):
+                inner = inner[key]
+            assert inner == value, path

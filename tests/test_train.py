@@ -1,0 +1,240 @@
+"""Whole runs, as a user starts them."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from dirjax import cli, metrics
+from dirjax.run import Run
+from tests import runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHOTS = {"all", "many", "median", "few"}
+
+
+def command(*arguments, **kwargs):
+    """Runs `python -m dirjax.main` with one device, as on a laptop."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return subprocess.run(
+        [sys.executable, "-m", "dirjax.main", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=200,
+        **kwargs,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The default run in its short form, from an empty folder."""
+    empty = tmp_path_factory.mktemp("empty")
+    done = command(
+        "--config=configs/bikeshare.py:sqinv_lds,smoke", "--workdir=run", cwd=empty
+    )
+    assert done.returncode == 0, done.stderr
+    return done, empty / "run"
+
+
+def test_the_terminal_shows_table_and_report_and_nothing_else(finished):
+    done, workdir = finished
+    assert done.stderr == ""
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    table = {row[0]: row[1:] for row in rows}
+    assert ["all", "many", "median", "few"] in rows
+    for metric in ("MAE", "GM", "RMSE", "Pearson"):
+        assert len(table[metric]) == 4
+    assert rows[-1] == ["Report:", "run/report/report.html"]
+    assert (workdir / "report" / "report.html").stat().st_size > 10_000
+
+
+def test_the_directory_is_as_promised(finished):
+    _, workdir = finished
+    result = json.loads((workdir / "result.json").read_text())
+    assert result["schema"] == 1
+    assert (result["dataset"], result["method"]) == ("bikeshare", "sqinv_lds")
+    assert (result["seed"], result["steps"]) == (0, 60)
+    assert result["select"] == {"split": "val", "metric": "mae", "shot": "all"}
+    assert result["device"] == "cpu"
+    assert result["processes"] == 1
+    for split in ("val", "test"):
+        scores = result[split]
+        names = {"mae", "gm", "mse", "rmse", "pearson", "spearman", "bmae", "count"}
+        assert names <= set(scores)
+        assert all(set(scores[name]) == SHOTS for name in names)
+        metrics.check_identity(scores)
+        assert scores["count"]["all"] == 1049
+    assert {"jax", "flax"} <= set(result["versions"])
+    assert result["examples_per_second"] > 0
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["method"] == "sqinv_lds"
+    steps = [r["step"] for r in runs.log(workdir)]
+    assert steps == sorted(steps)
+    assert steps[-1] == 60
+    assert all(np.isfinite(r["loss"]) for r in runs.log(workdir))
+    saved = {p.name for p in (workdir / "checkpoints").iterdir()}
+    assert {"60", str(result["best_step"])} <= saved
+
+
+def test_predictions_give_the_metrics_of_the_result(finished):
+    _, workdir = finished
+    result = json.loads((workdir / "result.json").read_text())
+    with np.load(workdir / "predictions.npz") as arrays:
+        p, y = (arrays[k].astype(np.float64) for k in ("prediction", "label"))
+        assert len(np.unique(arrays["index"])) == 1049
+    bins = json.loads((workdir / "bins.json").read_text())
+    shots = np.array(bins["shots"])[np.searchsorted(bins["edges"], y, "right") - 1]
+    for shot in SHOTS:
+        here = np.ones(len(y), bool) if shot == "all" else shots == shot
+        test = {k: v[shot] for k, v in result["test"].items() if shot in v}
+        if not here.any():
+            assert test["mae"] is None
+            continue
+        error = np.abs(p - y)[here]
+        np.testing.assert_allclose(test["mae"], error.mean(), rtol=1e-5)
+        np.testing.assert_allclose(test["rmse"], np.sqrt((error**2).mean()), rtol=1e-5)
+        np.testing.assert_allclose(
+            test["gm"], np.exp(np.log(np.maximum(error, 1e-10)).mean()), rtol=1e-4
+        )
+        corr = np.corrcoef(p[here], y[here])[0, 1]
+        np.testing.assert_allclose(test["pearson"], corr, rtol=1e-4)
+
+
+def test_again_says_so(finished):
+    _, workdir = finished
+    again = command(
+        "--config=configs/bikeshare.py:sqinv_lds,smoke", "--workdir", workdir
+    )
+    assert again.returncode == 0
+    assert "is finished" in again.stdout
+
+
+def test_another_config_is_exit_2(finished):
+    _, workdir = finished
+    other = command("--config=configs/bikeshare.py:fds,smoke", "--workdir", workdir)
+    assert other.returncode == 2
+    assert len(other.stderr.splitlines()) == 1
+    assert "method 'sqinv_lds' -> 'fds'" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config=configs/bikeshare.py:sqinv_lsd"], "Did you mean 'sqinv_lds'"),
+        (["--config=configs/nowhere.py:fds"], "configs/bikeshare.py"),
+        (["--config=configs/bikeshare.py:fds", "--config.sede=1"], "seed"),
+        (["--config=configs/bikeshare.py:fds", "--config.seed=x"], "seed"),
+        ([], "--config is missing"),
+        (
+            ["--config=configs/bikeshare.py:fds", "--config.data.path=no.csv"],
+            "no.csv",
+        ),
+        (
+            ["--config=configs/bikeshare.py:fds", "--config.data.batch_size=9999"],
+            "6547 training rows",
+        ),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_exit_2(arguments, said, tmp_path):
+    done = command(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("dirjax: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_sigterm_saves_and_exits_143(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "dirjax.main",
+            "--config=configs/bikeshare.py:vanilla",
+            f"--workdir={tmp_path}",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "which is saved" in errors
+    assert not (tmp_path / "result.json").exists()
+    assert any(p.name.isdigit() for p in (tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("label", ["thickness_px", "slant_deg", "rotation_deg"])
+def test_digits_learn(label, tmp_path):
+    option = {"thickness_px": "", "slant_deg": ",slant", "rotation_deg": ",rotation"}
+    made = runs.config(
+        "mnist5k",
+        f"sqinv_lds{option[label]},smoke",
+        model__encoder={"width": 4, "stage_sizes": (1,)},
+        data__limit=64 * 6,
+        stage__main__steps=12,
+    )
+    assert made["data"]["label"] == label
+    result = runs.run(made, tmp_path)
+    assert result["test"]["mae"]["all"] > 0
+    losses = [r["loss"] for r in runs.log(tmp_path)]
+    assert np.isfinite(losses).all()
+
+
+def test_vanilla_falls_below_a_stated_error(tmp_path):
+    # 300 steps of the default model; predicting the median of 115 gives 150.
+    made = runs.config(
+        "bikeshare",
+        "vanilla",
+        stage__main__steps=300,
+        eval__every=0.0,
+        checkpoint__every=0.0,
+    )
+    assert runs.run(made, tmp_path)["test"]["mae"]["all"] < 40
+
+
+def test_a_value_that_is_not_finite_stops_the_run_by_step_and_term(tmp_path):
+    made = runs.tiny("vanilla,smoke", stage__main__learning_rate=1e30)
+    with pytest.raises(cli.Failed, match=r"step \d+ gave a value .* loss/l1"):
+        runs.run(made, tmp_path)
+    assert not (tmp_path / "result.json").exists()
+
+
+PRESETS = [
+    (name, method)
+    for name in ("bikeshare", "mnist5k")
+    for method in (
+        *("vanilla", "inv", "sqinv", "lds", "fds", "lds_fds", "sqinv_lds"),
+        *("sqinv_lds_fds", "focal_r", "rrt", "rrt_lds_fds"),
+    )
+]
+
+
+@pytest.mark.parametrize(("name", "method"), PRESETS)
+def test_every_preset_builds_and_its_step_has_shapes(name, method):
+    run = Run(runs.config(name, f"{method},smoke"))
+    for stage in run.plan.stages:
+        state = run.abstract(stage)
+        steps, refresh = run.compile(stage)
+        _, _, batch = next(run.batches(stage.start, stage.stop))
+        new, report = jax.eval_shape(steps, state, batch, np.int32(1))
+        assert jax.tree.structure(new) == jax.tree.structure(state)
+        assert report.sums["loss"][0].shape == ()
+        assert (refresh is not None) == ("fds" in stage.objective["wrappers"])
