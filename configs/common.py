@@ -1,18 +1,17 @@
 """Every field of a config, with its meaning. Data set configs override some of them.
 
-    from dirjax.configs import common
+from dirjax.configs import common
 
-    def get_config(arg="vanilla"):
-        config = common.get_config()
-        config.data.name = "mine"
-        return common.finish(config, arg)
+def get_config(arg="vanilla"):
+    config = common.get_config()
+    config.data.name = "mine"
+    return common.finish(config, arg)
 """
 
 import difflib
 
-from ml_collections import ConfigDict, config_dict
-
 from dirjax.configs import methods
+from ml_collections import ConfigDict, config_dict
 
 OPTIONS = ("smoke",)
 

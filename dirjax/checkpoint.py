@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
 
-def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+def _rank(metrics: Any) -> Any:
     """Smallest is best: a later stage before an earlier one, then the value."""
     return -metrics["stage"], metrics["value"]
 

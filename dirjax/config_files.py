@@ -52,7 +52,8 @@ def load(path: str, argument: str) -> Any:
     """
     file = find(path)
     spec = importlib.util.spec_from_file_location("dirjax_config", file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
@@ -88,10 +89,11 @@ def parse(argv: Sequence[str], name: str) -> None:
             # A name and perhaps a hint, with the quotes of one or two reprs.
             parts = re.split(r"\\n|\n", str(error.args[0]))
             missing, *hint = (part.strip("'\"\\") for part in parts)
-            raise InputError(
-                f"the config has no field {' '.join([f'{missing}.', *hint])} Its fields "
-                "are those of configs/common.py and of its preset."
-            ) from error
+            if missing.isidentifier():
+                raise InputError(
+                    f"the config has no field {' '.join([f'{missing}.', *hint])} Its "
+                    "fields are those of configs/common.py and of its preset."
+                ) from error
         # ml_collections wraps what a config file raises in its traceback.
         text = str(error).strip().splitlines()[-1]
         for kind in ("ValueError: ", "TypeError: ", "KeyError: "):
@@ -99,3 +101,14 @@ def parse(argv: Sequence[str], name: str) -> None:
         raise InputError(f"{text.strip()}") from error
     if len(rest) > 1:
         raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")
+
+
+def require(flag: flags.FlagHolder) -> Any:
+    """The value of a flag that must be given.
+
+    Raises:
+      InputError: if it was not.
+    """
+    if not flag.value:
+        raise InputError(f"--{flag.name} is missing. Give it, see --help.")
+    return flag.value

@@ -30,17 +30,16 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main(argv: Sequence[str]) -> None:
     """Parses flags and trains."""
     config_files.parse(argv, "config")
-    for flag, name in ((_CONFIG, "config"), (_WORKDIR, "workdir")):
-        if not flag.value:
-            raise cli.InputError(f"--{name} is missing. Give it, see --help.")
+    made = config_files.require(_CONFIG)
+    workdir = config_files.require(_WORKDIR)
     startup.prepare()
     if _DISTRIBUTED.value:
         startup.join()
     from dirjax import config, train
 
     train.train_and_evaluate(
-        config.plain(_CONFIG.value),
-        pathlib.Path(_WORKDIR.value).expanduser(),
+        config.plain(made),
+        pathlib.Path(workdir).expanduser(),
         command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
     )
 

@@ -105,8 +105,8 @@ class Run:
             raise InputError(f"stage.{stage.name}.trainable: {error}") from error
 
     def _variables(self, stage: stages.Stage) -> base.Variables:
-        init = functools.partial(self.objective(stage).init, spec=self.spec)
-        return jax.eval_shape(init, jax.random.key(0))
+        init = self.objective(stage).init
+        return jax.eval_shape(lambda key: init(key, self.spec), jax.random.key(0))
 
     def _fresh(self, stage: stages.Stage, before: tuple[Any, Any] | None) -> TrainState:
         """The state at the start of a stage; pure."""
@@ -182,7 +182,8 @@ class Run:
             donate_argnums=0,
             out_shardings=self._replicated,
         )
-        if objective.refresh is None:
+        gather = objective.refresh
+        if gather is None:
             return steps, None
         add = jax.jit(
             step_lib.make_moments_step(self.network, num_bins=self.spec.bins.num),
@@ -197,10 +198,8 @@ class Run:
         )
 
         def update(state, total):
-            variables = base.Variables(
-                state.params["objective"], state.objective_state
-            )
-            new = objective.refresh(variables, total)
+            variables = base.Variables(state.params["objective"], state.objective_state)
+            new = gather(variables, total)
             return state._replace(
                 params={**state.params, "objective": new.params},
                 objective_state=new.state,
@@ -296,10 +295,8 @@ class Run:
 
     def learning_rate(self, stage: stages.Stage, step: int) -> float:
         """The learning rate that the step before `step` used."""
-        rate = optimizers.schedule(**stage.schedule)
-        return float(
-            rate((step - 1 - stage.start) // stage.optimizer["accumulate"])
-        )
+        rate: Any = optimizers.schedule(**stage.schedule)
+        return float(rate((step - 1 - stage.start) // stage.optimizer["accumulate"]))
 
     def record(
         self, stage: stages.Stage, step: int, split: str, seconds: float
@@ -342,7 +339,7 @@ def load(config: Mapping[str, Any]) -> data.Source:
     Raises:
       InputError: if it is missing or wrong.
     """
-    options = {k: v for k, v in config["data"].items()}
+    options = dict(config["data"])
     for field in ("batch_size", "views", "reader"):
         del options[field]
     options["numeric"] = options["numeric"] or ()

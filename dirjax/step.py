@@ -110,7 +110,7 @@ def make_train_step(
         inputs = network.prepare(batch["inputs"])
         batch = {**batch, "inputs": inputs}
 
-        def loss_fn(params):
+        def loss_fn(params: Any):
             model = params["model"]
             if trainable is not None:
                 model = jax.tree.map(
@@ -134,7 +134,7 @@ def make_train_step(
 
         grads, (out, model_state) = jax.grad(loss_fn, has_aux=True)(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params: Any = optax.apply_updates(state.params, updates)
         average = state.average
         if average_decay:
             # A short warm-up, so that the start of training is forgotten.
@@ -191,7 +191,7 @@ def make_train_steps(
 
 
 def make_eval_step(
-    network: Network, *, num_bins: int, shift: float, scale: float, gm_epsilon: float
+    network: Network, *, num_bins: int, shift: Any, scale: float, gm_epsilon: float
 ) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, jax.Array]]:
     """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`."""
 

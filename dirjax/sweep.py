@@ -147,7 +147,9 @@ def run(
         raise cli.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
     folders = [workdir / j.folder for j in every]
     if all((f / "result.json").exists() for f in folders):
-        page = report.write_report(folders, workdir / "report", base=study["base"] or None)
+        page = report.write_report(
+            folders, workdir / "report", base=study["base"] or None
+        )
         print((workdir / "report" / "table.txt").read_text())
         print(f"Report: {page}")
 
@@ -164,13 +166,12 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.
 def main(argv: Sequence[str]) -> None:
     """Parses flags and runs."""
     config_files.parse(argv, "config")
-    for flag, name in ((_STUDY, "config"), (_WORKDIR, "workdir")):
-        if not flag.value:
-            raise cli.InputError(f"--{name} is missing. Give it, see --help.")
+    study = config_files.require(_STUDY)
+    workdir = config_files.require(_WORKDIR)
     startup.prepare()
     run(
-        _STUDY.value.to_dict(),
-        pathlib.Path(_WORKDIR.value).expanduser(),
+        study.to_dict(),
+        pathlib.Path(workdir).expanduser(),
         job=_JOB.value,
         dry_run=_DRY_RUN.value,
     )

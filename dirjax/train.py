@@ -23,7 +23,7 @@ from dirjax import config as config_lib
 from dirjax import labels, metrics, report
 from dirjax import writers as writers_lib
 from dirjax.checkpoint import Checkpoints
-from dirjax.cli import Failed, InputError, Interrupts
+from dirjax.cli import Failed, Interrupts
 from dirjax.run import Run
 from dirjax.step import NEVER, Report, TrainState
 
@@ -135,7 +135,7 @@ def _train(
     interrupts: Interrupts,
 ) -> None:
     """The loop, from `step` to the end of the plan. Ends with everything saved."""
-    state: TrainState | None = None
+    state: Any = None  # a TrainState, from here or from the first stage
     if step:
         state = checkpoints.restore(step, run.abstract(run.plan.stage_at(step - 1)))
     for stage in run.plan.stages:
@@ -149,7 +149,6 @@ def _train(
                 if found:
                     state = checkpoints.restore(found[0], run.abstract(before))
             state = run.begin(stage, state)
-        assert state is not None
         train_steps, refresh = run.compile(stage)
         best = checkpoints.best(stage.number)
         # The best state is kept in memory until the next save: a run that is killed
@@ -266,6 +265,4 @@ class Clock:
 
     def rate(self, batch_size: int) -> float:
         """Training examples a second."""
-        return batch_size * (
-            self._steps / self._busy if self._busy else self.last
-        )
+        return batch_size * (self._steps / self._busy if self._busy else self.last)

@@ -53,7 +53,7 @@ def write_json(file: pathlib.Path, value: Any) -> None:
 def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an npz file whole or not at all."""
     temporary = file.with_name(f".{os.getpid()}.{file.name}")
-    np.savez(temporary, **arrays)
+    np.savez(temporary, allow_pickle=False, **arrays)
     os.replace(temporary, file)
 
 

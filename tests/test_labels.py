@@ -11,7 +11,8 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import labels
+from dirjax import labels, weights
+from dirjax.data import splits
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 KERNELS = ("gaussian", "triang", "laplace")
@@ -163,17 +164,17 @@ def test_covering_puts_every_label_between_its_edges(values, width):
         (lambda: labels.Bins(np.array([0, 2, 1.0])), "got 2.0 before 1.0"),
         (lambda: labels.Bins(np.array([0.0])), "two or more"),
         (lambda: labels.Bins(np.array([0.0, np.inf])), "finite"),
-        (lambda: labels.kernel_window("box", 5), "got 'box'"),
-        (lambda: labels.kernel_window("triang", 4), "odd"),
-        (lambda: labels.kernel_window("laplace", 5, 0), "sigma above 0"),
-        (lambda: labels.kernel_window("laplace", 5, normalize="l2"), "max, sum"),
-        (lambda: labels.smooth([1, 2], [1, 2, 3]), "symmetric"),
-        (lambda: labels.smooth([], [1]), "num >= 1"),
-        (lambda: labels.smooth([1], [1], "wrap"), "zero, edge, reflect"),
-        (lambda: labels.bin_weights([0, 0], "inverse"), "one above 0"),
-        (lambda: labels.bin_weights([-1, 2], "inverse"), "from 0"),
-        (lambda: labels.bin_weights([1], "sqrt"), "sqrt_inverse, got 'sqrt'"),
-        (lambda: labels.bin_weights([1], "none", kernel="triang"), "no weights"),
+        (lambda: weights.kernel_window("box", 5), "got 'box'"),
+        (lambda: weights.kernel_window("triang", 4), "odd"),
+        (lambda: weights.kernel_window("laplace", 5, 0), "sigma above 0"),
+        (lambda: weights.kernel_window("laplace", 5, normalize="l2"), "max, sum"),
+        (lambda: weights.smooth([1, 2], [1, 2, 3]), "symmetric"),
+        (lambda: weights.smooth([], [1]), "num >= 1"),
+        (lambda: weights.smooth([1], [1], "wrap"), "zero, edge, reflect"),
+        (lambda: weights.bin_weights([0, 0], "inverse"), "one above 0"),
+        (lambda: weights.bin_weights([-1, 2], "inverse"), "from 0"),
+        (lambda: weights.bin_weights([1], "sqrt"), "sqrt_inverse, got 'sqrt'"),
+        (lambda: weights.bin_weights([1], "none", kernel="triang"), "no weights"),
         (lambda: labels.shot_groups([1], many=5, few=9), "exceed"),
         (lambda: labels.shot_groups([1], explicit={"medium": [0]}), "'medium'"),
         (lambda: labels.shot_groups([1, 2], explicit={"many": [0]}), r"bins \[1\]"),
@@ -192,25 +193,25 @@ def test_errors_say_what_to_do(call, says):
 @pytest.mark.parametrize("case", cases("kernel_windows"))
 def test_golden_windows(case):
     kernel, size = KERNELS[int(case["p.kernel"])], int(case["p.ks"])
-    window = labels.kernel_window(kernel, size, float(case["p.sigma"]))
+    window = weights.kernel_window(kernel, size, float(case["p.sigma"]))
     np.testing.assert_allclose(window, case["out.lds"], rtol=1e-9)
-    window = labels.kernel_window(kernel, size, float(case["p.sigma"]), "sum")
+    window = weights.kernel_window(kernel, size, float(case["p.sigma"]), "sum")
     np.testing.assert_allclose(window, case["out.fds"], rtol=1e-6)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    kernel=st.sampled_from(labels.KERNELS),
+    kernel=st.sampled_from(weights.KERNELS),
     half=st.integers(0, 12),
     sigma=st.floats(0.2, 30),
 )
 def test_windows_are_symmetric_with_peak_one(kernel, half, sigma):
-    window = labels.kernel_window(kernel, 2 * half + 1, sigma)
+    window = weights.kernel_window(kernel, 2 * half + 1, sigma)
     np.testing.assert_array_equal(window, window[::-1])
     assert window.max() == 1
     # A wide Gaussian, cut at 4 sigma and folded, is flat but for its cut.
     assert window[half] > 0.999 if kernel == "gaussian" else window[half] == 1
-    total = labels.kernel_window(kernel, 2 * half + 1, sigma, "sum")
+    total = weights.kernel_window(kernel, 2 * half + 1, sigma, "sum")
     np.testing.assert_allclose(total, window / window.sum(), rtol=1e-12)
     if kernel == "gaussian":
         impulse = np.zeros(2 * half + 1)
@@ -220,11 +221,11 @@ def test_windows_are_symmetric_with_peak_one(kernel, half, sigma):
 
 
 def test_windows_by_hand():
-    exact = labels.kernel_window("gaussian_exact", 5, 2.0)
+    exact = weights.kernel_window("gaussian_exact", 5, 2.0)
     np.testing.assert_allclose(exact[:2], [0.606531, 0.882497], atol=1e-6)
-    triang = labels.kernel_window("triang", 5, 9.0)
+    triang = weights.kernel_window("triang", 5, 9.0)
     np.testing.assert_allclose(triang, np.array([1, 2, 3, 2, 1]) / 3)
-    laplace = labels.kernel_window("laplace", 5, 2.0)
+    laplace = weights.kernel_window("laplace", 5, 2.0)
     np.testing.assert_allclose(laplace[:2], [0.367879, 0.606531], atol=1e-6)
 
 
@@ -235,12 +236,12 @@ def test_windows_by_hand():
     padding=st.sampled_from(["zero", "edge", "reflect"]),
 )
 def test_smooth_is_scipy(values, half, padding):
-    window = labels.kernel_window("laplace", 2 * half + 1, 2.0)
+    window = weights.kernel_window("laplace", 2 * half + 1, 2.0)
     mode = {"zero": "constant", "edge": "reflect", "reflect": "mirror"}[padding]
     slow = scipy.ndimage.convolve1d(np.array(values), window, mode=mode)
-    fast = labels.smooth(values, window, padding)
+    fast = weights.smooth(values, window, padding)
     np.testing.assert_allclose(fast, slow, rtol=1e-12, atol=1e-9)
-    back = labels.smooth(values[::-1], window, padding)[::-1]
+    back = weights.smooth(values[::-1], window, padding)[::-1]
     np.testing.assert_array_equal(fast, back)
 
 
@@ -253,7 +254,7 @@ def test_golden_agedb_weights(case):
     bins = labels.Bins.uniform(width=1, origin=0, num=int(case["p.max_target"]))
     scheme, options = SCHEMES[int(case["p.reweight"])], kernel_options(case)
     counts = labels.histogram(ages, bins)
-    density = labels.bin_density(counts, scheme, truncate=True, **options)
+    density = weights.bin_density(counts, scheme, truncate=True, **options)
     expected = case["out.weights"].ravel()
     if options:
         check_density(case, density)
@@ -262,9 +263,9 @@ def test_golden_agedb_weights(case):
             inverse = 1 / case["out.smoothed_counts"][bins.index(ages)]
             np.testing.assert_allclose(expected, inverse / inverse.mean(), rtol=1e-6)
             return
-    weights = labels.sample_weights(ages, bins, scheme, truncate=True, **options)
-    assert weights.dtype == np.float32
-    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    found = weights.sample_weights(ages, bins, scheme, truncate=True, **options)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", cases("stsb_weights"))
@@ -278,9 +279,9 @@ def test_golden_stsb_weights(case):
     options |= {"clip": None, "truncate": True}
     if "kernel" in options:
         counts = labels.histogram(scores, bins)
-        check_density(case, labels.bin_density(counts, scheme, **options))
-    weights = labels.sample_weights(scores, bins, scheme, **options)
-    np.testing.assert_allclose(weights, case["out.weights"], rtol=1e-6)
+        check_density(case, weights.bin_density(counts, scheme, **options))
+    found = weights.sample_weights(scores, bins, scheme, **options)
+    np.testing.assert_allclose(found, case["out.weights"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("case", cases("nyud2_weights"))
@@ -291,28 +292,28 @@ def test_golden_nyud2_weights(case):
     counts = case["in.train_bucket_num"]
     scheme, options = SCHEMES[int(case["p.reweight"])], kernel_options(case)
     options |= {"clip": None, "padding": "edge", "truncate": True}
-    weights = labels.bin_weights(counts[first:], scheme, **options)
+    found = weights.bin_weights(counts[first:], scheme, **options)
     expected = case["out.bucket_weights"]
-    np.testing.assert_allclose(weights, expected[first:], rtol=2e-6)
-    np.testing.assert_allclose(expected[:first], weights[0], rtol=2e-6)
+    np.testing.assert_allclose(found, expected[first:], rtol=2e-6)
+    np.testing.assert_allclose(expected[:first], found[0], rtol=2e-6)
     depth = case["in.depth"]
-    weights = labels.sample_weights(
+    found = weights.sample_weights(
         depth, bins, scheme, counts=counts[first:], **options
     )
-    np.testing.assert_allclose(weights, case["out.weights"], rtol=2e-6)
+    np.testing.assert_allclose(found, case["out.weights"], rtol=2e-6)
 
 
 def test_worked_example_by_hand():
     counts = [1, 4, 9, 0, 1]
-    weights = labels.bin_weights(counts, "inverse")
-    np.testing.assert_allclose(weights[:3], [1.363636, 1.363636, 0.757576], atol=1e-6)
-    weights = labels.bin_weights(counts, "sqrt_inverse", kernel="gaussian")
+    found = weights.bin_weights(counts, "inverse")
+    np.testing.assert_allclose(found[:3], [1.363636, 1.363636, 0.757576], atol=1e-6)
+    found = weights.bin_weights(counts, "sqrt_inverse", kernel="gaussian")
     expected = [1.090505, 1.030769, 0.902096, 1.667552]
-    np.testing.assert_allclose(weights[[0, 1, 2, 4]], expected, atol=1e-6)
-    weights = labels.bin_weights(counts, "inverse", kernel="gaussian")
+    np.testing.assert_allclose(found[[0, 1, 2, 4]], expected, atol=1e-6)
+    found = weights.bin_weights(counts, "inverse", kernel="gaussian")
     expected = [1.375215, 1.065219, 0.887633, 1.375215]
-    np.testing.assert_allclose(weights[[0, 1, 2, 4]], expected, atol=1e-6)
-    np.testing.assert_array_equal(labels.bin_weights(counts, "none"), np.ones(5))
+    np.testing.assert_allclose(found[[0, 1, 2, 4]], expected, atol=1e-6)
+    np.testing.assert_array_equal(weights.bin_weights(counts, "none"), np.ones(5))
 
 
 def slow_weights(counts, scheme, clip, window):
@@ -345,20 +346,20 @@ def slow_weights(counts, scheme, clip, window):
 )
 def test_weights_are_the_text_with_mean_one(counts, scheme, clip, size):
     kernel = None if size is None else "triang"
-    weights = labels.bin_weights(
+    found = weights.bin_weights(
         counts, scheme, clip=clip, kernel=kernel, size=size or 5
     )
-    window = [1.0] if size is None else labels.kernel_window("triang", size).tolist()
+    window = [1.0] if size is None else weights.kernel_window("triang", size).tolist()
     slow = slow_weights(counts, scheme, clip, window)
-    np.testing.assert_allclose(weights, slow, rtol=1e-10)
-    np.testing.assert_allclose(np.average(weights, weights=counts), 1, rtol=1e-12)
+    np.testing.assert_allclose(found, slow, rtol=1e-10)
+    np.testing.assert_allclose(np.average(found, found=counts), 1, rtol=1e-12)
     ordered = np.repeat(np.arange(len(counts)), counts)
     bins = labels.Bins.uniform(width=1, origin=0, num=len(counts))
     options = {"clip": clip, "kernel": kernel, "size": size or 5}
-    sample = labels.sample_weights(ordered, bins, scheme, **options)
+    sample = weights.sample_weights(ordered, bins, scheme, **options)
     np.testing.assert_allclose(sample.mean(dtype=np.float64), 1, rtol=1e-6)
     mixed = np.random.default_rng(0).permutation(ordered.size)
-    moved = labels.sample_weights(ordered[mixed], bins, scheme, **options)
+    moved = weights.sample_weights(ordered[mixed], bins, scheme, **options)
     np.testing.assert_array_equal(moved, sample[mixed])
 
 
@@ -415,7 +416,7 @@ def test_agedb_counts(data_dir):
 def test_agedb_split_sizes(data_dir):
     ages, files, parts = read_agedb(data_dir)
     bins = labels.Bins.uniform(width=1, origin=0, num=121)
-    mine = labels.balanced_split(ages, bins, seed=0, keys=files)
+    mine = splits.balanced_split(ages, bins, seed=0, keys=files)
     assert np.bincount(mine).tolist() == [12208, 2140, 2140]
     for number, name in enumerate(("train", "val", "test")):
         np.testing.assert_array_equal(
@@ -441,7 +442,7 @@ def test_split_follows_keys_not_rows(values, seed, words, order):
     values = np.array(values)
 
     def split(rows):
-        return labels.balanced_split(
+        return splits.balanced_split(
             values[rows], bins, denominator=3, cap=4, seed=seed, keys=keys[rows]
         )
 
@@ -462,25 +463,25 @@ def test_split_follows_keys_not_rows(values, seed, words, order):
 def test_split_seeds_and_keys_matter():
     bins = labels.Bins.uniform(width=1, origin=0, num=1)
     values = np.zeros(90)
-    parts = [labels.balanced_split(values, bins, seed=seed) for seed in range(40)]
+    parts = [splits.balanced_split(values, bins, seed=seed) for seed in range(40)]
     assert len({p.tobytes() for p in parts}) == 40
     test_share = np.mean([p == 2 for p in parts], axis=0)
     assert test_share.min() > 0.05
     assert test_share.max() < 0.7
     with pytest.raises(ValueError, match="distinct"):
-        labels.balanced_split([0, 0], bins, seed=0, keys=["a", "a"])
+        splits.balanced_split([0, 0], bins, seed=0, keys=["a", "a"])
     with pytest.raises(ValueError, match=r"need \[n\] labels"):
-        labels.balanced_split([0, 0], bins, seed=0, keys=[1])
+        splits.balanced_split([0, 0], bins, seed=0, keys=[1])
     with pytest.raises(ValueError, match="denominator >= 2"):
-        labels.balanced_split([0, 0], bins, seed=0, denominator=1)
+        splits.balanced_split([0, 0], bins, seed=0, denominator=1)
 
 
 def test_split_is_frozen():
     """Splits must not change with a version: published runs name only the seed."""
     bins = labels.Bins.uniform(width=1, origin=0, num=2)
-    parts = labels.balanced_split([0, 1] * 6, bins, seed=1)
+    parts = splits.balanced_split([0, 1] * 6, bins, seed=1)
     assert "".join(map(str, parts)) == "202200121101"
-    parts = labels.balanced_split([0] * 6, bins, seed=1, keys=list("abcdef"))
+    parts = splits.balanced_split([0] * 6, bins, seed=1, keys=list("abcdef"))
     assert "".join(map(str, parts)) == "120021"
 
 

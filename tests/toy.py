@@ -26,9 +26,7 @@ SPEC = dataclasses.replace(
 
 
 # Tiny programs that run a few times are not worth optimising.
-jit = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
-)
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @functools.cache

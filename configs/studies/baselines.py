@@ -1,6 +1,6 @@
 """The eleven baselines on three data sets, five seeds: docs/results.md.
 
-    python -m dirjax.sweep --config configs/studies/baselines.py --workdir runs/baselines
+    python -m dirjax.sweep --config configs/studies/baselines.py --workdir runs/base
 
 The argument after the colon picks one data set: `baselines.py:mnist5k`.
 """

@@ -14,6 +14,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
+from dirjax.data import splits
 
 TITLES = {
     "thickness_px": "stroke thickness (px)",
@@ -109,5 +110,5 @@ def load(
     y = measured[label].astype(np.float64)
     if label == "slant_deg":
         bins = labels.Bins.covering(y, width=bin_width)
-        part = labels.balanced_split(y, bins, denominator=5, cap=10, seed=seed)
+        part = splits.balanced_split(y, bins, denominator=5, cap=10, seed=seed)
     return images[..., None], y, part

@@ -52,4 +52,5 @@ def dataset(split: sources.Split, rows: Iterable[np.ndarray]) -> tf.data.Dataset
 
 def read(split: sources.Split, rows: Iterable[np.ndarray]) -> Iterator[dict[str, Any]]:
     """Yields the batches of `dataset` as numpy arrays."""
-    yield from dataset(split, rows).as_numpy_iterator()
+    batches: Any = dataset(split, rows).as_numpy_iterator()
+    yield from batches

@@ -155,7 +155,7 @@ class TablePreprocessor:
     def from_json(cls, record: dict[str, Any]) -> TablePreprocessor:
         """The inverse of `to_json`."""
 
-        def tuples(x):
+        def tuples(x: Any) -> Any:
             return tuple(tuples(v) for v in x) if isinstance(x, (list, tuple)) else x
 
         return cls(**{k: tuples(v) for k, v in record.items()})

@@ -13,7 +13,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
-from dirjax.data import digits
+from dirjax.data import digits, splits
 from dirjax.data.preprocess import TablePreprocessor
 
 SPLITS = ("train", "val", "test")
@@ -138,7 +138,7 @@ def _splits(
     except ValueError as error:
         raise InputError(f"the training labels cannot be binned: {error}") from error
     bins = spec.bins.index(label)
-    splits = {}
+    cut = {}
     for number, name in enumerate(SPLITS):
         rows = np.flatnonzero(part == number)
         if not len(rows):
@@ -148,14 +148,14 @@ def _splits(
             if isinstance(inputs, dict)
             else inputs[rows]
         )
-        splits[name] = Split(
+        cut[name] = Split(
             inputs=here,
             label=label[rows].astype(np.float32),
             bin=bins[rows].astype(np.int32),
             weight=np.ones(len(rows), np.float32),
             index=rows.astype(np.int32),
         )
-    return splits, spec
+    return cut, spec
 
 
 def table(
@@ -248,13 +248,13 @@ def table(
         scaling=scaling,
         quantiles=quantiles,
     )
-    splits, spec = _splits(
+    parts, spec = _splits(
         fitted.transform(columns), y, part, limit=limit, seed=seed, **options
     )
     return Source(
         name=name,
         label=f"{label} ({unit})" if unit else label,
-        splits=splits,
+        splits=parts,
         spec=spec,
         encoder={
             "numeric": len(fitted.numeric),
@@ -280,7 +280,7 @@ def _parts(
     if split not in frame:
         bins = labels.Bins.covering(y, width=width)
         keys = _row_keys(frame)
-        return labels.balanced_split(y, bins, seed=seed, keys=keys)
+        return splits.balanced_split(y, bins, seed=seed, keys=keys)
     values = frame[split].astype(str).to_numpy()
     part = np.full(len(values), -1, np.int8)
     for number, name in enumerate(SPLITS):
@@ -299,13 +299,18 @@ def _parts(
 
 
 def _row_keys(frame: Any) -> np.ndarray:
-    """`[rows]` int64 from the content of each row, so that row order is no matter."""
-    import pandas as pd
+    """`[rows]` int64 from the content of each row, so that row order is no matter.
 
-    hashes = pd.util.hash_pandas_object(frame, index=False)
-    # Equal rows are told apart by number.
-    keys = pd.DataFrame({"row": hashes, "copy": hashes.groupby(hashes).cumcount()})
-    return pd.util.hash_pandas_object(keys, index=False).to_numpy().view(np.int64)
+    Rows that are equal to the last field are told apart by a number, which of them
+    goes where makes no difference.
+    """
+    import pandas.util
+
+    hashed: Any = pandas.util.hash_pandas_object
+    keys = hashed(frame, index=False).astype("uint64")
+    twins = keys.groupby(keys).cumcount().to_numpy().astype(np.uint64)
+    keys = keys.to_numpy() + twins * np.uint64(0x9E3779B97F4A7C15)
+    return keys.view(np.int64)
 
 
 def images(
@@ -322,13 +327,13 @@ def images(
     pixels, y, part = digits.load(
         file, label=label, skew=skew, seed=seed, bin_width=options["bin_width"]
     )
-    splits, spec = _splits(pixels, y, part, limit=limit, seed=seed, **options)
-    train = splits["train"].inputs / np.float32(255)
+    parts, spec = _splits(pixels, y, part, limit=limit, seed=seed, **options)
+    train = parts["train"].inputs / np.float32(255)
     mean, std = float(train.mean()), float(train.std())
     return Source(
         name=name,
         label=digits.TITLES[label],
-        splits=splits,
+        splits=parts,
         spec=spec,
         encoder={},
         input_mean=mean,

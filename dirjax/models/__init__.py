@@ -110,9 +110,9 @@ def build(
         variables = dict(model.init(key, inputs))
         return variables.pop("params"), variables
 
-    def encode(params, state, inputs, *, train, key=None):
+    def encode(params, state, inputs, *, train, key=None) -> tuple[Any, Any]:
         # flax returns a pair only where it may change state.
-        out = model.apply(
+        out: Any = model.apply(
             {"params": params, **state},
             inputs,
             train=train,
@@ -120,7 +120,8 @@ def build(
             mutable=list(state) if train else False,
             rngs={"dropout": key} if train and key is not None else None,
         )
-        return out if train else (out, state)
+        features, new_state = out if train else (out, state)
+        return features, new_state
 
     def respond(params, features):
         return model.apply({"params": params}, features, method="respond")

@@ -43,7 +43,7 @@ them are not moved; a bin without variance enters the smoothed means but not the
 smoothed variances; a bin that is seen late takes its first statistics as they are.
 
 The `"gaussian"` window is the published one, folded at the ends and nearly flat for 5
-taps; see `labels.kernel_window`.
+taps; see `weights.kernel_window`.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import labels
 from dirjax import moments as moments_lib
+from dirjax import weights
 from dirjax.objectives import base
 
 
@@ -256,7 +256,7 @@ def make(
     Args:
       inner: the objective that sees calibrated outputs.
       mode: `"clean"` or `"official"`, see the module.
-      kernel: smoothing kernel over bins, see `labels.kernel_window`.
+      kernel: smoothing kernel over bins, see `weights.kernel_window`.
       size: taps of the kernel, odd, in bins.
       sigma: width of the kernel, in bins.
       momentum: share of the old statistics in an update; None for the mean over all
@@ -290,7 +290,7 @@ def make(
     _check(mode, features, clip, momentum, fill_empty, first_bin, last_bin)
     official = mode == "official"
     feedback = official if feedback is None else feedback
-    window = labels.kernel_window(kernel, size, sigma, normalize="sum")
+    window = weights.kernel_window(kernel, size, sigma, normalize="sum")
     smooth = functools.partial(smooth_rows, window=window)
 
     def to_rows(bins, num_rows):

@@ -14,7 +14,7 @@ https://arxiv.org/abs/2102.09554
   paper's text smooths the density itself.
 - The defaults are the published setting for ages, Gaussian with 5 taps and sigma 2 on
   square-rooted counts. Its window is folded at the ends, as published, and nearly
-  flat (0.86, 0.95, 1, 0.95, 0.86); see `labels.kernel_window`.
+  flat (0.86, 0.95, 1, 0.95, 0.86); see `weights.kernel_window`.
 - Published runs use `padding="zero"` for ages and text similarity and `"edge"` for
   depth.
 """
@@ -42,10 +42,10 @@ def make(
       scheme: `"sqrt_inverse"` (published for ages) or `"inverse"` (for text
         similarity and depth).
       clip: range of the counts for `"inverse"`, before smoothing; None for none.
-      kernel: `"gaussian"`, or another name known to `labels.kernel_window`.
+      kernel: `"gaussian"`, or another name known to `weights.kernel_window`.
       size: taps of the kernel, odd, in bins.
       sigma: width of the kernel, in bins.
-      padding: what the kernel sees beyond the end bins, see `labels.smooth`.
+      padding: what the kernel sees beyond the end bins, see `weights.smooth`.
       truncate: round smoothed counts down, as the published code with `"inverse"`.
 
     Returns:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from dirjax import labels
+from dirjax import weights
 from dirjax.objectives import base
 
 
@@ -40,7 +40,7 @@ def make(
       kernel: None, or the kernel that smooths the counts. See `lds`.
       size: taps of the kernel, odd, in bins.
       sigma: width of the kernel, in bins.
-      padding: what the kernel sees beyond the end bins, see `labels.smooth`.
+      padding: what the kernel sees beyond the end bins, see `weights.smooth`.
       truncate: round smoothed counts of `"inverse"` down to integers, as the
         published code does.
 
@@ -61,7 +61,7 @@ def make(
     """
 
     def init(key, spec):
-        table = labels.bin_weights(
+        table = weights.bin_weights(
             spec.counts,
             scheme,
             clip=clip,
