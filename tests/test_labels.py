@@ -352,7 +352,7 @@ def test_weights_are_the_text_with_mean_one(counts, scheme, clip, size):
     window = [1.0] if size is None else weights.kernel_window("triang", size).tolist()
     slow = slow_weights(counts, scheme, clip, window)
     np.testing.assert_allclose(found, slow, rtol=1e-10)
-    np.testing.assert_allclose(np.average(found, found=counts), 1, rtol=1e-12)
+    np.testing.assert_allclose(np.average(found, weights=counts), 1, rtol=1e-12)
     ordered = np.repeat(np.arange(len(counts)), counts)
     bins = labels.Bins.uniform(width=1, origin=0, num=len(counts))
     options = {"clip": clip, "kernel": kernel, "size": size or 5}
