@@ -13,6 +13,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+import tempfile
 
 import _duel
 
@@ -27,6 +28,7 @@ class Case:
     batch: int
     goal: float
     side: int = 0  # of the square image in pixels; 0 for a table
+    loop: bool = False  # the whole loop: batches drawn from 16,384 shuffled rows
 
 
 CASES = {
@@ -35,8 +37,11 @@ CASES = {
     "mlp256": Case("mlp", 256, 2.0),
     "mlp1024": Case("mlp", 1024, 2.0),
     "mlp4096": Case("mlp", 4096, 1.5),
+    "loop256": Case("mlp", 256, 1.5, loop=True),
+    "loop1024": Case("mlp", 1024, 1.5, loop=True),
 }
 COLUMNS = 8  # of the table
+ROWS = 16_384  # of the table, for the loop
 WIDTH = 256  # of the two hidden layers of the MLP
 STAGES = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 
@@ -88,6 +93,59 @@ def serve_jax(case: Case) -> None:
         jax.block_until_ready(state)
 
     _duel.serve(step, units=case.batch)
+
+
+def serve_loop(case: Case) -> None:
+    """Serves steps of dirjax as its loop does them: streams, stretches, metrics."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+    from dirjax import startup
+
+    startup.prepare()
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from dirjax import config as config_lib
+    from dirjax import config_files
+    from dirjax.run import Run
+
+    values = np.random.default_rng(0).normal(size=(ROWS, COLUMNS))
+    frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(COLUMNS)])
+    frame["y"], frame["split"] = values.sum(1), "train"
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "table.csv"
+        frame.to_csv(file, index=False)
+        made = config_files.load("configs/bikeshare.py", "vanilla")
+        for path, value in {
+            "data.path": str(file),
+            "data.label": "y",
+            "data.bin_width": 0.5,
+            "data.label_range": None,
+            "data.both": 0,
+            "data.batch_size": case.batch,
+            "model.encoder": {"width": WIDTH, "depth": 2, "embedding": "none"},
+            "stage.main.optimizer": "adam",
+            "stage.main.steps": 10**8,
+        }.items():
+            made.update_from_flattened_dict({path: value})
+        run = Run(config_lib.plain(made))
+    (stage,) = run.plan.stages
+    compiled, _ = run.compile(stage)
+    state, done = run.begin(stage, None), 0
+    stretches = run.batches(0, stage.stop)
+
+    def step(count):
+        # Whole stretches: the rest of one is a debt that the next call pays.
+        nonlocal state, done
+        done += count
+        while done > 0:
+            _, size, batch = next(stretches)
+            state, report = compiled(state, batch, run.number(size))
+            jax.device_get(report)
+            done -= size
+        jax.block_until_ready(state)
+
+    _duel.serve(step, units=case.batch, seconds=3.0)
 
 
 def serve_torch(case: Case) -> None:
@@ -153,12 +211,30 @@ def serve_torch(case: Case) -> None:
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
 
+    def batches():
+        while not case.loop:
+            yield inputs, labels
+        while True:
+            order = torch.randperm(ROWS)
+            for start in range(0, ROWS - case.batch + 1, case.batch):
+                rows = order[start : start + case.batch]
+                yield table[rows], targets[rows]
+
+    if case.loop:
+        table = torch.randn(ROWS, COLUMNS)
+        targets = table.sum(1)
+    source = batches()
+
     def step(count):
-        for _ in range(count):
+        total = 0.0
+        for i in range(count):
+            x, y = next(source)
             optimizer.zero_grad(set_to_none=True)
-            predictions = network(inputs)[:, 0]
-            nn.functional.l1_loss(predictions, labels).backward()
+            loss = nn.functional.l1_loss(network(x)[:, 0], y)
+            loss.backward()
             optimizer.step()
+            if case.loop and i % 50 == 0:
+                total += loss.item()
 
     _duel.serve(step, units=case.batch)
 
@@ -176,8 +252,9 @@ def main() -> None:
     parser.add_argument("--worker", choices=("jax", "torch"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        serve = {"jax": serve_jax, "torch": serve_torch}[options.worker]
-        serve(CASES[options.cases[0]])
+        case = CASES[options.cases[0]]
+        ours = serve_loop if case.loop else serve_jax
+        {"jax": ours, "torch": serve_torch}[options.worker](case)
         return
     env = dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(THREADS))
     print("case      torch/s  dirjax/s  ratio  (low-high)    goal  first step, s")

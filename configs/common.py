@@ -75,9 +75,13 @@ def get_config():
     # training set.
     data.bin_width = 1.0
     data.label_range = config_dict.placeholder(tuple)
-    # Shots: more training examples than `many`, fewer than `few`.
+    # Type of the edges of bins, float64 | float32; STS-B-DIR is binned in float32.
+    data.bin_dtype = "float64"
+    # Shots: more training examples than `many`, fewer than `few`; or lists of bins,
+    # {"many": (0, 1), "median": (...), "few": (...)}, as some benchmarks fix them.
     data.many = 100
     data.few = 20
+    data.shot_lists = ConfigDict()
     # Use so many training rows only; 0 is all.
     data.limit = 0
     # Seed of splits and of generated labels; not of training.

@@ -55,6 +55,12 @@ def validate(config: Mapping[str, Any]) -> None:
     ):
         _require(value >= 1, field, "at least 1", value)
     _require(
+        data["bin_dtype"] in ("float64", "float32"),
+        "data.bin_dtype",
+        "'float64' or 'float32'",
+        data["bin_dtype"],
+    )
+    _require(
         data["reader"] in ("array", "tf"),
         "data.reader",
         "'array' or 'tf'",

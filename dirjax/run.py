@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -225,10 +226,11 @@ class Run:
             processes=jax.process_count(),
             reader=self.config["data"]["reader"],
         )
-        chunks = [c for c in self.plan.chunks(step) if c[0] < stop]
+        chunks = itertools.takewhile(lambda c: c[0] < stop, self.plan.chunks(step))
+        chunks, ahead = itertools.tee(chunks)
         # A stretch always has the full number of rows; those past its end are not
         # looked at, which spares a program for each length.
-        full = ((start, self.plan.chunk_steps) for start, _ in chunks)
+        full = ((start, self.plan.chunk_steps) for start, _ in ahead)
         for (start, count), batch in zip(chunks, stream.read(full), strict=True):
             yield start, count, sharding.to_global(self.mesh, batch, axis=1)
 
@@ -323,12 +325,19 @@ class Run:
         )
         pieces = ", ".join(f"{s.name} {s.steps:,} steps" for s in self.plan.stages)
         device = jax.devices()[0]
+        slow = [s.name for s in self.plan.stages if s.optimizer["accumulate"] > 1]
+        note = (
+            f"note: {', '.join(slow)} accumulates gradients; a loss over pairs still "
+            "sees the pairs of one step only\n"
+            if slow
+            else ""
+        )
         parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
         return (
             f"{self.source.name}: {self.source.label}; {rows}\n"
             f"bins: {self.spec.bins.num} ({shots})\n"
             f"method: {self.config['method']}; {pieces}; batch {self.plan.batch_size}; "
-            f"{jax.device_count()} x {device.platform}\n"
+            f"{jax.device_count()} x {device.platform}\n{note}"
             f"parameters:\n{parameters}\n  {'total':<40}{sum(sizes.values()):>12,}"
         )
 
@@ -342,6 +351,8 @@ def load(config: Mapping[str, Any]) -> data.Source:
     options = dict(config["data"])
     for field in ("batch_size", "views", "reader"):
         del options[field]
+    options["dtype"] = options.pop("bin_dtype")
+    options["shot_lists"] = options["shot_lists"] or None
     options["numeric"] = options["numeric"] or ()
     options["categorical"] = options["categorical"] or ()
     return data.load(options.pop("name"), **options)

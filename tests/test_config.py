@@ -247,6 +247,15 @@ class TestCheckSame:
         with pytest.raises(InputError, match=r"method 'lds' -> 'vanilla'"):
             config_lib.check_same(plain(argument="vanilla"), file)
 
+    @pytest.mark.parametrize("lacks", ["before", "now"])
+    def test_a_field_that_is_new_or_gone(self, tmp_path, lacks):
+        config, without = plain(seed=7), plain()
+        del without["seed"]
+        before, now = (without, config) if lacks == "before" else (config, without)
+        said = "None -> 7" if lacks == "before" else "7 -> None"
+        with pytest.raises(InputError, match=rf"\(seed {said}\)"):
+            config_lib.check_same(now, self.write(tmp_path, before))
+
     def test_a_long_list_is_cut(self, tmp_path):
         file = self.write(tmp_path, plain("bikeshare"))
         with pytest.raises(InputError, match=r", \.\.\."):

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from dirjax.configs import methods
 
-from dirjax import moments, objectives, sharding, step
+from dirjax import moments, objectives, sharding, step, weights
 from dirjax.checkpoint import Checkpoints
-from dirjax.objectives import base
+from dirjax.objectives import base, fds
 from tests import toy
 
 MODULES = sorted(
@@ -296,6 +296,39 @@ def test_refresh_of_an_empty_epoch_is_finite(case):
         state = refresh(state, batch)
         chex.assert_tree_all_finite(state.objective_state)
         assert int(run(state, toy.batch())[1].first_bad) == step.NEVER
+
+
+@pytest.mark.parametrize("case", NESTED)
+def test_nested_wrappers_each_do_their_part(case):
+    """Weights from the outside, calibrated features from the inside, in any order."""
+    record, batch = NESTED[case], toy.batch()
+    assert set(record["wrappers"]) == {"lds", "fds"}
+    settings = {k: v for k, v in record["lds"].items() if k != "scheme"}
+    table = weights.bin_weights(toy.SPEC.counts, record["lds"]["scheme"], **settings)
+    state, run, _ = started(case)
+    net, params = toy.network(), state.params["model"]
+
+    def by_hand(move):
+        features, _ = net.encode(params, {}, batch["inputs"], train=False)
+        prediction = net.head(params, move(features)).prediction
+        return np.mean(table[batch["bin"]] * np.abs(prediction - batch["label"]))
+
+    # Nothing is smoothed in the first epoch.
+    plain = run(state, batch)[1].sums["loss"][0]
+    np.testing.assert_allclose(plain, by_hand(lambda z: z), rtol=1e-5)
+    later = epochs_later(case)
+    inner = later.objective_state
+    statistics = inner["fds"] if "fds" in inner else inner["inner"]["fds"]
+    clip = record["fds"]["clip"]
+    want = by_hand(
+        lambda z: fds.calibrate(z, batch["bin"], statistics=statistics, clip=clip)
+    )
+    calibrated = run(later, batch)[1].sums["loss"][0]
+    assert abs(calibrated - plain) > 1e-3
+    np.testing.assert_allclose(calibrated, want, rtol=1e-5)
+    other = base.from_config({"l1": {}}, record["wrappers"][::-1], record)
+    _, report = toy.jit(toy.train_step(other))(toy.start(other), batch)
+    np.testing.assert_allclose(report.sums["loss"][0], plain, rtol=1e-5)
 
 
 def test_the_folder_was_found():

@@ -41,7 +41,7 @@ def loop():
     net, tx = toy.network(dropout=0.5), optimizers.make("adam", 0.01)
     one = toy.train_step(objective, net, tx, average_decay=0.9)
     state = toy.start(objective, tx, average=True)
-    return state, one, toy.jit(step.make_train_steps(one, CHUNK))
+    return state, one, jax.jit(step.make_train_steps(one, CHUNK))
 
 
 def assert_same(a, b):

@@ -30,7 +30,8 @@ def load(
     """
     file = sources.locate(name, path)
     if name == "mnist5k":
-        keep = ("label", "limit", "seed", "bin_width", "label_range", "many", "few")
+        bins = ("bin_width", "label_range", "dtype", "many", "few", "shot_lists")
+        keep = ("label", "limit", "seed", *bins)
         options = {k: v for k, v in options.items() if k in keep}
         return sources.images(name, file, skew=skew, **options)
     return sources.table(name, file, **options)

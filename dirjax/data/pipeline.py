@@ -13,6 +13,9 @@ import tensorflow as tf
 
 from dirjax.data import sources
 
+# The accelerators are JAX's: TensorFlow would take all of their memory.
+tf.config.set_visible_devices([], "GPU")
+
 
 def dataset(split: sources.Split, rows: Iterable[np.ndarray]) -> tf.data.Dataset:
     """A `tf.data.Dataset` of batches.

@@ -239,6 +239,15 @@ def table(
             )
     part = _parts(frame, split, y, file, seed=seed, width=options["bin_width"])
     columns = {c: frame[c].to_numpy() for c in dict.fromkeys((*numeric, *categorical))}
+    for column, values in columns.items():
+        missing = np.flatnonzero(pd.isna(values))
+        if len(missing):
+            raise InputError(
+                f"features must have a value in every row, {file} has none in row "
+                f"{missing[0] + 2}, column {column!r} ({len(missing)} in all). Fill "
+                "the gaps, or leave the column out with data.numeric and "
+                "data.categorical."
+            )
     train = {c: v[part == 0] for c, v in columns.items()}
     doubled = tuple(c for c in numeric if _few_values(train[c], both))
     fitted = TablePreprocessor.fit(

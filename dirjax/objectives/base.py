@@ -214,7 +214,7 @@ def module(name: str) -> Any:
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:
-        if error.name != path:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
             f"there is no objective {name!r}: no module {path} was found. Use the "

@@ -278,3 +278,12 @@ class TestSplitThatIsMade:
 def test_shots_are_named_as_everywhere():
     assert labels.SHOTS == ("many", "median", "few")
     assert sources.SPLITS == ("train", "val", "test")
+
+
+def test_a_missing_feature_is_named_by_row_and_column(tmp_path):
+    file = tmp_path / "gaps.csv"
+    rows = [f"{i},{i % 3},{i},train" for i in range(30)]
+    rows[4] = "4,,4,train"
+    file.write_text("\n".join(["a,b,y,split", *rows]) + "\n")
+    with pytest.raises(InputError, match=r"row 6, column 'b' \(1 in all\)"):
+        sources.table("gaps", file, label="y", split="split", bin_width=1.0)
