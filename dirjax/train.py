@@ -23,7 +23,7 @@ from dirjax import config as config_lib
 from dirjax import labels, metrics, report
 from dirjax import writers as writers_lib
 from dirjax.checkpoint import Checkpoints
-from dirjax.cli import Failed, Interrupts
+from dirjax.cli import Failed, InputError, Interrupts
 from dirjax.run import Run
 from dirjax.step import NEVER, Report, TrainState
 
@@ -54,6 +54,11 @@ def train_and_evaluate(
     config_lib.validate(config)
     if (workdir / "config.json").exists():
         config_lib.check_same(config, workdir / "config.json")
+    elif (workdir / "checkpoints").exists():
+        raise InputError(
+            f"{workdir} holds checkpoints but no config.json, so nobody knows of which "
+            "run. Use another --workdir."
+        )
     if (workdir / "result.json").exists():
         if verbose:
             print(f"{workdir} is finished.")

@@ -28,6 +28,7 @@ def start(processes: int, devices: int, command: list[str]) -> list[subprocess.P
     address = f"127.0.0.1:{free_port()}"
     running = []
     for number in range(processes):
+        # The last of two equal flags counts.
         flags = os.environ.get("XLA_FLAGS", "")
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",

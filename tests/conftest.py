@@ -11,9 +11,10 @@ import tempfile
 import chex
 import pytest
 
+from tests.commands import FAST_COMPILER
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_FLAGS = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILER}"
 _CACHE = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
 # Commands that tests start inherit it.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name

@@ -1,13 +1,12 @@
 """One device = four devices = two processes of two: the global batch is the batch."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+
+from tests import commands, runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARGUMENTS = (
@@ -20,27 +19,16 @@ ARGUMENTS = (
 
 
 def run(method, workdir, devices, processes):
-    """The result and the losses of one run."""
-    command = [a.format(method=method) for a in ARGUMENTS] + [f"--workdir={workdir}"]
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    """The result, the losses and the predictions of one run."""
+    arguments = [a.format(method=method) for a in ARGUMENTS] + [f"--workdir={workdir}"]
     if processes > 1:
         start = [str(ROOT / "launch" / "cpu_processes.py"), "-n", str(processes)]
-        start += ["-d", str(devices), "--"]
+        done = commands.run(*start, "-d", devices, "--", *arguments)
     else:
-        start = ["-m", "dirjax.main"]
-        flag = f"--xla_force_host_platform_device_count={devices}"
-        environment["XLA_FLAGS"] = flag
-    done = subprocess.run(
-        [sys.executable, *start, *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+        done = commands.run("-m", "dirjax.main", *arguments, devices=devices)
     assert done.returncode == 0, done.stderr
     result = json.loads((workdir / "result.json").read_text())
-    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    losses = [r["loss"] for r in lines if r["split"] == "train"]
+    losses = [r["loss"] for r in runs.log(workdir)]
     with np.load(workdir / "predictions.npz") as arrays:
         return result, losses, arrays["prediction"]
 

@@ -1,8 +1,6 @@
 """Whole runs, as a user starts them."""
 
 import json
-import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -14,23 +12,14 @@ import pytest
 
 from dirjax import cli, metrics
 from dirjax.run import Run
-from tests import runs
+from tests import commands, runs
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHOTS = {"all", "many", "median", "few"}
 
 
 def command(*arguments, **kwargs):
     """Runs `python -m dirjax.main` with one device, as on a laptop."""
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return subprocess.run(
-        [sys.executable, "-m", "dirjax.main", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=200,
-        **kwargs,
-    )
+    return commands.run("-m", "dirjax.main", *arguments, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +142,6 @@ def test_wrong_input_is_one_sentence_and_exit_2(arguments, said, tmp_path):
 
 
 def test_sigterm_saves_and_exits_143(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     process = subprocess.Popen(
         [
             sys.executable,
@@ -162,7 +150,7 @@ def test_sigterm_saves_and_exits_143(tmp_path):
             "--config=configs/bikeshare.py:vanilla",
             f"--workdir={tmp_path}",
         ],
-        env=environment,
+        env=commands.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

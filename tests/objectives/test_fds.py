@@ -16,6 +16,7 @@ from absl.testing import parameterized
 
 from dirjax import labels as labels_lib
 from dirjax import moments as moments_lib
+from dirjax import weights
 from dirjax.objectives import base, fds
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -339,7 +340,7 @@ def epoch_data(seed, num, dim=3, rows=60):
 )
 def test_clean_against_slow_loops(kernel, size, momentum, x64):
     num = 9
-    window = labels_lib.kernel_window(kernel, size, 2.0, normalize="sum")
+    window = weights.kernel_window(kernel, size, 2.0, normalize="sum")
     slow = SlowFds(num, 3, window, momentum)
     default = (kernel, size, momentum) == ("gaussian", 5, 0.9)
     objective = CLEAN if default else make(kernel=kernel, size=size, momentum=momentum)
@@ -564,13 +565,13 @@ class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters(False, True)
     def test_smooth_rows(self, masked):
-        window = labels_lib.kernel_window("gaussian", 5, 2.0, normalize="sum")
+        window = weights.kernel_window("gaussian", 5, 2.0, normalize="sum")
         values = self.stats["mean"]
         valid = np.array([True, False, True, True, False, True]) if masked else None
         fn = functools.partial(fds.smooth_rows, window=window)
         got = self.variant(fn)(values, valid) if masked else self.variant(fn)(values)
         use = np.ones(6) if valid is None else valid.astype(float)
-        around = functools.partial(labels_lib.smooth, window=window, padding="reflect")
+        around = functools.partial(weights.smooth, window=window, padding="reflect")
         share = around(use)
         for j in range(3):
             want = around(use * values[:, j]) / share
@@ -578,7 +579,7 @@ class Variants(chex.TestCase):
 
 
 def test_smooth_rows_at_the_edges():
-    window = labels_lib.kernel_window("triang", 5, normalize="sum")
+    window = weights.kernel_window("triang", 5, normalize="sum")
     fn = jax.jit(functools.partial(fds.smooth_rows, window=window))
     constant = np.full((7, 2), 3, np.float32)
     np.testing.assert_allclose(fn(constant), 3, rtol=1e-6)

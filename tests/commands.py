@@ -1,0 +1,27 @@
+"""Commands as a user starts them, in processes of their own."""
+
+import os
+import subprocess
+import sys
+
+FAST_COMPILER = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+
+def environment(devices: int = 1) -> dict[str, str]:
+    """This environment, with so many CPU devices."""
+    count = f"--xla_force_host_platform_device_count={devices}"
+    return os.environ | {"XLA_FLAGS": f"{FAST_COMPILER} {count}"}
+
+
+def run(*command, devices: int = 1, **kwargs) -> subprocess.CompletedProcess:
+    """Runs `python COMMAND...` to its end."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=environment(devices),
+        timeout=240,
+        **kwargs,
+    )
