@@ -22,7 +22,7 @@ def get_config(arg="sqinv_lds"):
     config.model.name = "mlp"
     config.model.encoder.dropout = 0.05
     main = config.stage.main
-    main.epochs = 30.0
+    main.epochs = 15.0
     main.optimizer = "adamw"
     main.learning_rate = 4e-3
     main.weight_decay = 1e-2
@@ -30,6 +30,6 @@ def get_config(arg="sqinv_lds"):
     main.warmup = 0.02
     config.train.chunk = 50
     config.log.every = 200
-    config.eval.every = 2.0
-    config.checkpoint.every = 10.0
+    config.eval.every = 1.0
+    config.checkpoint.every = 5.0
     return common.finish(config, arg)
