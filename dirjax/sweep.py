@@ -128,12 +128,14 @@ def run(
         return
     import jax
 
+    from dirjax import config as config_lib
     from dirjax import report, train
 
     broken = []
     for i, (j, config) in enumerate(mine, 1):
         folder = workdir / j.folder
         if (folder / "result.json").exists():
+            config_lib.check_same(config, folder / "config.json")
             continue
         print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
         try:

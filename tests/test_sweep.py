@@ -1,0 +1,78 @@
+"""Studies: every point once, finished ones skipped, one report at the end."""
+
+import json
+
+import pytest
+
+from dirjax import cli, sweep
+from dirjax.configs.studies import baselines, common
+
+TINY = (
+    ("data.limit", 64),
+    ("data.batch_size", 32),
+    ("stage.main.steps", 2),
+    ("model.encoder", {"width": 4, "depth": 1}),
+)
+
+
+def study(**fields):
+    made = common.get_config().to_dict()
+    return made | {"seeds": (0, 1), "options": ("smoke",), "fields": TINY} | fields
+
+
+def test_the_grid_is_a_product_with_folders_of_its_own():
+    made = study(methods=("vanilla", "fds"), grid=(("data.bin_width", (5.0, 10.0)),))
+    every = list(sweep.jobs(made))
+    assert len(every) == len({j.folder for j in every}) == 8
+    one = every[0]
+    assert str(one.folder) == "bikeshare/vanilla/data.bin_width=5.0/seed_0"
+    config = sweep.build(one)
+    assert config["data"]["bin_width"] == 5.0
+    assert config["model"]["encoder"]["width"] == 4
+
+
+def test_the_published_study_builds():
+    assert len(list(sweep.jobs(baselines.get_config().to_dict()))) == 165
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"methods": ("vanila",)}, "Did you mean 'vanilla'"),
+        ({"configs": ("configs/no.py",)}, "does not exist"),
+        ({"fields": (("data.bin_widht", 1.0),)}, "bin_widht"),
+        ({"grid": (("data.bin_width", ("x",)),)}, "bin_width='x'"),
+    ],
+)
+def test_a_wrong_study_stops_before_the_first_run(fields, said, tmp_path):
+    with pytest.raises(cli.InputError, match=said):
+        sweep.run(study(**fields), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0"])
+def test_a_wrong_share_is_refused(share, tmp_path):
+    with pytest.raises(cli.InputError, match="--job must be K/N"):
+        sweep.run(study(), tmp_path, job=share)
+
+
+def test_shares_skip_finish_and_report(tmp_path, capsys):
+    made = study(methods=("vanilla", "sqinv"))
+    sweep.run(made, tmp_path, dry_run=True)
+    assert capsys.readouterr().out.count("todo") == 4
+    sweep.run(made, tmp_path, job="1/2")
+    assert not (tmp_path / "report").exists()
+    done = sorted(tmp_path.glob("*/*/*/result.json"))
+    assert len(done) == 2
+    times = {f: f.stat().st_mtime_ns for f in done}
+    sweep.run(made, tmp_path, job="2/2")
+    assert {f: f.stat().st_mtime_ns for f in done} == times
+    table = (tmp_path / "report" / "table.txt").read_text()
+    assert "sqinv minus vanilla" in table
+    result = json.loads(done[0].read_text())
+    assert "--config.data.limit=64" in result["command"]
+
+    # A finished run of another config is not taken for this one.
+    other = made | {"fields": (*TINY[:2], ("stage.main.steps", 3), TINY[3])}
+    with pytest.raises(cli.InputError, match=r"stage.main.steps 2 -> 3"):
+        sweep.run(other, tmp_path)
