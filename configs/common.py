@@ -10,8 +10,9 @@ def get_config(arg="vanilla"):
 
 import difflib
 
-from dirjax.configs import methods
 from ml_collections import ConfigDict, config_dict
+
+from dirjax.configs import methods
 
 OPTIONS = ("smoke",)
 

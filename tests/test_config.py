@@ -7,12 +7,12 @@ import sys
 
 import jax
 import pytest
-from dirjax.configs import common, methods
 from ml_collections import ConfigDict
 
 from dirjax import config as config_lib
 from dirjax import config_files
 from dirjax.cli import InputError
+from dirjax.configs import common, methods
 from dirjax.objectives import base
 from tests import toy
 

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dirjax.configs import methods
 
 from dirjax import moments, objectives, sharding, step, weights
 from dirjax.checkpoint import Checkpoints
+from dirjax.configs import methods
 from dirjax.objectives import base, fds
 from tests import toy
 
