@@ -20,7 +20,7 @@ def get_config(arg="sqinv_lds"):
     config.data.both = 366
     config.data.scaling = "standard"
     config.model.name = "mlp"
-    config.model.encoder.dropout = 0.2
+    config.model.encoder = common.mlp(dropout=0.2)
     main = config.stage.main
     main.epochs = 100.0
     main.optimizer = "adamw"

@@ -14,7 +14,8 @@ from ml_collections import ConfigDict, config_dict
 
 from dirjax.configs import methods
 
-OPTIONS = ("smoke",)
+LOSSES = ("l1", "mse", "huber")
+OPTIONS = ("smoke", *LOSSES)
 
 
 def stage():
@@ -54,6 +55,21 @@ def stage():
             "objective": ConfigDict(),
         }
     )
+
+
+def mlp(**changes):
+    """The fields of the table model; see dirjax/models/mlp.py."""
+    fields = {
+        "width": 256,
+        "depth": 3,
+        # Of numeric columns: periodic | piecewise (needs data.quantiles) | none.
+        "embedding": "periodic",
+        "embedding_dim": 16,
+        "frequency_scale": 0.3,
+        "category_dim": 16,
+        "dropout": 0.1,
+    }
+    return ConfigDict(fields | changes)
 
 
 def get_config():
@@ -139,7 +155,8 @@ def get_config():
     config.writers = config_dict.placeholder(tuple)
     # Which checkpoint is the result: smallest validation metric of a shot group.
     config.select = ConfigDict({"metric": "mae", "shot": "all"})
-    # The loss that `BASE` in a preset stands for.
+    # The loss that `BASE` in a preset stands for: l1 | mse | huber. The options of the
+    # same names change it.
     config.base = ConfigDict({"term": "l1", "beta": 1.0})
     return config
 
@@ -183,6 +200,10 @@ def finish(config, arg):
     """
     name, *options = [part.strip() for part in arg.split(",")]
     _choose("method", name, methods.PRESETS)
+    for option in options:
+        _choose("option", option, OPTIONS)
+        if option in LOSSES:
+            config.base.term = option
     preset = methods.PRESETS[name]
     config.method = name
     config.objective = _objective(config, preset["objective"])
@@ -198,9 +219,10 @@ def finish(config, arg):
             config.stage[key][field] = value
     for key in [k for k in config.stage if k not in config.stages]:
         del config.stage[key]
-    for option in options:
-        _choose("option", option, OPTIONS)
+    if "smoke" in options:
         _smoke(config)
+    # It has done its work, and would do nothing when set now.
+    del config.base
     return config
 
 

@@ -20,7 +20,7 @@ def get_config(arg="sqinv_lds"):
     config.data.label_range = (200.0, 19000.0)
     config.data.scaling = "standard"
     config.model.name = "mlp"
-    config.model.encoder.dropout = 0.05
+    config.model.encoder = common.mlp(dropout=0.05)
     main = config.stage.main
     main.epochs = 15.0
     main.optimizer = "adamw"

@@ -1,8 +1,9 @@
 """Presets: what METHOD after the colon means. A preset is data.
 
-`BASE` stands for the base loss of the data set (l1, mse or huber). Every knob that a
-method has is listed, since the command line can change fields but not add them:
-`--config.objective.lds.sigma=1`. Wrappers are named outermost first.
+`BASE` stands for the base loss of the data set (l1, mse or huber). Knobs are listed,
+since the command line can change fields but not add them:
+`--config.objective.lds.sigma=1`; those whose default is None are left out. Wrappers are
+named outermost first.
 
 A preset may name stages; each may have an objective of its own. What is not said
 comes from `common.py`.
@@ -29,6 +30,10 @@ FDS = {
     "start_smooth": 1,
     "clip": (0.1, 10.0),
     "features": "raw",
+    "fill_empty": False,
+    "alias": True,
+    "whole_rows": False,
+    "first_bin": 0,
 }
 FOCAL_R = {
     "weight": 1.0,

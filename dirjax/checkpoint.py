@@ -11,8 +11,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 
 def _rank(metrics: Any) -> Any:
-    """Smallest is best: a later stage before an earlier one, then the value."""
-    return -metrics["stage"], metrics["value"]
+    """Smallest is best: a later stage before an earlier one, value, earlier step."""
+    return -metrics["stage"], metrics["value"], metrics["step"]
 
 
 class Checkpoints:
@@ -63,7 +63,9 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        metrics = None if value is None else {"stage": stage, "value": value}
+        metrics = None
+        if value is not None:
+            metrics = {"stage": stage, "value": value, "step": step}
         self._manager.save(
             step,
             args=ocp.args.Composite(state=ocp.args.StandardSave(state)),
@@ -97,9 +99,17 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         return self._manager.restore(step, args=args)["state"]
 
-    def preempted(self, step: int) -> bool:
-        """Whether the cluster asked all processes to stop at this step."""
-        return jax.process_count() > 1 and self._manager.reached_preemption(step)
+    def preempted(self, start: int, step: int) -> bool:
+        """Whether all processes are to stop after the steps `start + 1 .. step`.
+
+        JAX agrees on one step after a signal to any process, and answers yes for
+        that number alone: a stretch has to ask for each of its steps.
+        """
+        if jax.process_count() == 1:
+            return False
+        asked = range(start + 1, step + 1)
+        answers = [self._manager.reached_preemption(s) for s in asked]
+        return any(answers)
 
     def wait(self) -> None:
         """Returns when everything is on disk."""

@@ -32,7 +32,8 @@ class Failed(RuntimeError):
 class Interrupts:
     """Notes SIGTERM and SIGINT, so that the loop can save before it stops.
 
-    A second signal of the same kind acts as it would without us.
+    A second signal of the same kind acts as it would without us. With several
+    processes signals are left to JAX, which agrees with all of them on a step.
 
     Attributes:
       received: number of the first signal, or 0.
@@ -48,9 +49,12 @@ class Interrupts:
         signal.signal(number, self._before[number])
 
     def __enter__(self) -> Interrupts:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Handlers can be set in the main thread only.
-            if threading.current_thread() is threading.main_thread():
+        import jax
+
+        # Handlers can be set in the main thread only.
+        main = threading.current_thread() is threading.main_thread()
+        if main and jax.process_count() == 1:
+            for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self
 

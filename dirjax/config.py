@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -103,7 +104,14 @@ def validate(config: Mapping[str, Any]) -> None:
         f"one of {', '.join(shots)}",
         select["shot"],
     )
-    _require(bool(config["stages"]), "stages", "at least one name", config["stages"])
+    for field, value in (
+        ("eval.every", config["eval"]["every"]),
+        ("checkpoint.every", config["checkpoint"]["every"]),
+    ):
+        _require(value >= 0, field, "at least 0", value)
+    names = config["stages"]
+    once = len(names) == len(set(names)) > 0
+    _require(once, "stages", "names, each of them once", names)
     for name in config["stages"]:
         _require(name in config["stage"], f"stage.{name}", "defined", None)
         stage = config["stage"][name]
@@ -121,12 +129,17 @@ def validate(config: Mapping[str, Any]) -> None:
                 f"one of {', '.join(known)}",
                 stage[field],
             )
+        _require(stage["steps"] >= 0, f"{where}.steps", "at least 0", stage["steps"])
         _require(
-            stage["steps"] > 0 or stage["epochs"] > 0,
+            stage["steps"] > 0 or 0 < stage["epochs"] < math.inf,
             f"{where}.epochs",
-            "positive",
+            "positive and finite",
             stage["epochs"],
         )
+        for field in ("warmup", "final"):
+            _require(
+                0 <= stage[field] <= 1, f"{where}.{field}", "in [0, 1]", stage[field]
+            )
         _require(
             stage["learning_rate"] > 0,
             f"{where}.learning_rate",
@@ -223,7 +236,12 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
     Raises:
       InputError: naming the fields that differ.
     """
-    before = dict(_leaves(json.loads(file.read_text())))
+    try:
+        before = dict(_leaves(json.loads(file.read_text())))
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise InputError(
+            f"{file} is no config ({error}). Use another --workdir."
+        ) from error
     now = dict(_leaves(to_json(config)))
     differ = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
     if differ:

@@ -84,7 +84,7 @@ def parse(argv: Sequence[str], name: str) -> None:
             args[i + 1] = find(args[i + 1])
     try:
         rest = flags.FLAGS(args)
-    except (flags.Error, ValueError, TypeError, AttributeError, KeyError) as error:
+    except Exception as error:  # a config file is the user's code and may raise all
         if isinstance(error, (AttributeError, KeyError)):
             # A name and perhaps a hint, with the quotes of one or two reprs.
             parts = re.split(r"\\n|\n", str(error.args[0]))

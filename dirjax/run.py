@@ -15,7 +15,7 @@ import numpy as np
 from dirjax import config as config_lib
 from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
 from dirjax import step as step_lib
-from dirjax.cli import InputError
+from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
 from dirjax.step import TrainState
 
@@ -76,6 +76,7 @@ class Run:
         self.number = functools.cache(
             lambda n: jax.device_put(np.int32(n), self._replicated)
         )
+        self._check()
 
     def _example(self) -> Any:
         """Prepared inputs of one row, zeros."""
@@ -177,6 +178,7 @@ class Run:
             trainable=trainable,
             train_mode=stage.encoder_mode == "train",
             average_decay=self.config["train"]["average_decay"],
+            start=stage.start,
         )
         steps = jax.jit(
             step_lib.make_train_steps(step, self.plan.chunk_steps),
@@ -226,12 +228,14 @@ class Run:
             processes=jax.process_count(),
             reader=self.config["data"]["reader"],
         )
-        chunks = itertools.takewhile(lambda c: c[0] < stop, self.plan.chunks(step))
-        chunks, ahead = itertools.tee(chunks)
+
+        def chunks() -> Iterator[tuple[int, int]]:
+            return itertools.takewhile(lambda c: c[0] < stop, self.plan.chunks(step))
+
         # A stretch always has the full number of rows; those past its end are not
         # looked at, which spares a program for each length.
-        full = ((start, self.plan.chunk_steps) for start, _ in ahead)
-        for (start, count), batch in zip(chunks, stream.read(full), strict=True):
+        full = ((start, self.plan.chunk_steps) for start, _ in chunks())
+        for (start, count), batch in zip(chunks(), stream.read(full), strict=True):
             yield start, count, sharding.to_global(self.mesh, batch, axis=1)
 
     def eval_batches(self, split: str) -> Iterator[Any]:
@@ -284,16 +288,43 @@ class Run:
             "prediction": prediction,
         }
 
-    def value(self, scores: Mapping[str, Any]) -> float:
-        """The number that selects checkpoints, smaller is better."""
+    def value(self, scores: Mapping[str, Any], step: int) -> float:
+        """The number that selects checkpoints, smaller is better.
+
+        Raises:
+          Failed: if it is not finite.
+        """
         select = self.config["select"]
         value = scores[select["metric"]][select["shot"]]
         if value is None:
-            raise InputError(
-                f"select.shot must have examples in the validation split, "
-                f"{select['shot']!r} has none. Choose another group."
+            raise Failed(
+                f"the validation {select['metric']} after step {step} is not finite. "
+                "Look for features of the validation rows that are not, or try a "
+                "smaller learning rate."
             )
         return value
+
+    def _check(self) -> None:
+        """Finds what is wrong with any stage before the first one begins.
+
+        Raises:
+          InputError: naming the field.
+        """
+        for stage in self.plan.stages:
+            self.abstract(stage)
+            for field in ("trainable", "reinit"):
+                try:
+                    stages.select(self._params, getattr(stage, field))
+                except ValueError as error:
+                    raise InputError(f"stage.{stage.name}.{field}: {error}") from error
+        shot = self.config["select"]["shot"]
+        if self.select_split and shot != "all":
+            shots = self.spec.shots[self.source.splits[self.select_split].bin]
+            if not np.any(shots == labels.SHOTS.index(shot)):
+                raise InputError(
+                    "select.shot must have examples in the validation split, "
+                    f"{shot!r} has none. Choose another group."
+                )
 
     def learning_rate(self, stage: stages.Stage, step: int) -> float:
         """The learning rate that the step before `step` used."""

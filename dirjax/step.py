@@ -88,6 +88,7 @@ def make_train_step(
     trainable: Any = None,
     train_mode: bool = True,
     average_decay: float = 0.0,
+    start: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
     """Makes the pure training step.
 
@@ -100,6 +101,7 @@ def make_train_step(
         get no gradient.
       train_mode: batch norm and dropout of the encoder.
       average_decay: of the moving average of the parameters; 0 keeps none.
+      start: first step of the stage; the average warms up from there.
 
     Returns:
       `(state, batch) -> (state, report)`.
@@ -138,13 +140,15 @@ def make_train_step(
         average = state.average
         if average_decay:
             # A short warm-up, so that the start of training is forgotten.
-            done = state.step.astype(jnp.float32)
+            done = (state.step - start).astype(jnp.float32)
             decay = jnp.minimum(average_decay, (1 + done) / (10 + done))
             average = optax.incremental_update(params["model"], average, 1 - decay)
         norm = optax.tree.norm(grads)
         one = jnp.ones(())
         sums = {"loss": (out.loss, one), "grad_norm": (norm, one)} | out.metrics
+        # An update that overflows would show one step later, when it is saved.
         good = jnp.isfinite(out.loss) & jnp.isfinite(norm)
+        good &= jnp.isfinite(optax.tree.norm(updates))
         new = TrainState(
             state.step + 1, params, model_state, out.state, opt_state, average
         )

@@ -117,9 +117,22 @@ def run(
       InputError: if the study is wrong; every config is built before the first run.
       Failed: after the others are done, if a run did not end.
     """
+    from dirjax import config as config_lib
+    from dirjax.data import sources
+
     number, count = _share(job)
+    missing = {"configs", "methods", "seeds", "options", "fields", "grid", "base"}
+    missing -= set(study)
+    if missing:
+        raise cli.InputError(
+            f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "
+            "of configs/studies, or begin from configs/studies/common.py."
+        )
     every = list(jobs(study))
     configs = [build(j) for j in every]
+    for config in configs:
+        config_lib.validate(config)
+        sources.locate(config["data"]["name"], config["data"]["path"])
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]
     if dry_run:
         for j, _ in mine:
@@ -128,7 +141,6 @@ def run(
         return
     import jax
 
-    from dirjax import config as config_lib
     from dirjax import report, train
 
     broken = []

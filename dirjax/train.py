@@ -11,21 +11,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 import dirjax
 from dirjax import config as config_lib
 from dirjax import labels, metrics, report
 from dirjax import writers as writers_lib
 from dirjax.checkpoint import Checkpoints
-from dirjax.cli import Failed, InputError, Interrupts
+from dirjax.cli import InputError, Interrupts
+from dirjax.progress import Clock, Means
 from dirjax.run import Run
-from dirjax.step import NEVER, Report, TrainState
+from dirjax.step import TrainState
 
 
 def train_and_evaluate(
@@ -52,13 +51,10 @@ def train_and_evaluate(
       Failed: if a loss or gradient is not finite.
     """
     config_lib.validate(config)
-    if (workdir / "config.json").exists():
-        config_lib.check_same(config, workdir / "config.json")
-    elif (workdir / "checkpoints").exists():
-        raise InputError(
-            f"{workdir} holds checkpoints but no config.json, so nobody knows of which "
-            "run. Use another --workdir."
-        )
+    writers_lib.check(config["writers"] or ())
+    first = jax.process_index() == 0
+    verbose = verbose and first
+    _check_workdir(config, workdir)
     if (workdir / "result.json").exists():
         if verbose:
             print(f"{workdir} is finished.")
@@ -66,33 +62,60 @@ def train_and_evaluate(
         return json.loads((workdir / "result.json").read_text())
 
     run = Run(config)
-    first = jax.process_index() == 0
     if first:
         workdir.mkdir(parents=True, exist_ok=True)
         writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
         writers_lib.write_json(workdir / "data.json", run.source.record)
         writers_lib.write_json(workdir / "bins.json", _bins(run))
-        if verbose:
-            print(run.overview(), flush=True)
+    if verbose:
+        print(run.overview(), flush=True)
     checkpoints = Checkpoints(workdir / "checkpoints")
-    step = checkpoints.latest() or 0
-    clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
-    writer = writers_lib.make(
-        workdir,
-        config["writers"] or (),
-        config=config,
-        step=step,
-        total=run.plan.stop,
-        first=first,
-        verbose=verbose,
-    )
     try:
-        with Interrupts() as interrupts:
+        step = checkpoints.latest() or 0
+        clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
+        writer = writers_lib.make(
+            workdir,
+            config["writers"] or (),
+            config=config,
+            step=step,
+            total=run.plan.stop,
+            first=first,
+            verbose=verbose,
+        )
+        with writer, Interrupts() as interrupts:
             _train(run, step, checkpoints, writer, clock, interrupts)
+        result = _result(run, checkpoints, clock, workdir, command)
     finally:
-        writer.close()
-        checkpoints.wait()
+        checkpoints.close()
+    if first:
+        writers_lib.write_json(workdir / "result.json", result)
+    if verbose:
+        report.show(workdir)
+    return result
 
+
+def _check_workdir(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
+    """A directory belongs to one config."""
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir must be a directory, {workdir} is a file.")
+    if (workdir / "config.json").exists():
+        config_lib.check_same(config, workdir / "config.json")
+    elif (workdir / "checkpoints").exists():
+        raise InputError(
+            f"{workdir} holds checkpoints but no config.json, so nobody knows of which "
+            "run. Use another --workdir."
+        )
+
+
+def _result(
+    run: Run,
+    checkpoints: Checkpoints,
+    clock: Clock,
+    workdir: pathlib.Path,
+    command: str | None,
+) -> dict[str, Any]:
+    """Evaluates the best state of the last stage; the content of result.json."""
+    checkpoints.wait()
     last = run.plan.stages[-1]
     best = checkpoints.best(last.number)
     best_step = best[0] if best else run.plan.stop
@@ -101,21 +124,22 @@ def train_and_evaluate(
     for split in [s for s in scores if s in run.source.splits]:
         scores[split], predictions = run.evaluate(state, split)
         metrics.check_identity(scores[split])
-        if first and split == "test":
+        if jax.process_index() == 0 and split == "test":
             writers_lib.write_npz(workdir / "predictions.npz", predictions)
-    result = {
+    rate = clock.rate()
+    return {
         "schema": 1,
         "dirjax": dirjax.__version__,
-        "dataset": config["data"]["name"],
-        "method": config["method"],
-        "seed": config["seed"],
+        "dataset": run.config["data"]["name"],
+        "method": run.config["method"],
+        "seed": run.config["seed"],
         "command": command,
         "steps": run.plan.stop,
         "best_step": best_step,
-        "select": {"split": run.select_split, **config["select"]},
+        "select": {"split": run.select_split, **run.config["select"]},
         **scores,
         "train_seconds": round(clock.seconds(), 3),
-        "examples_per_second": round(clock.rate(run.plan.batch_size), 1),
+        "examples_per_second": rate and round(rate * run.plan.batch_size, 1),
         "device": jax.devices()[0].platform,
         "processes": jax.process_count(),
         "versions": {
@@ -123,12 +147,6 @@ def train_and_evaluate(
             for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
         },
     }
-    checkpoints.close()
-    if first:
-        writers_lib.write_json(workdir / "result.json", result)
-        if verbose:
-            report.show(workdir)
-    return result
 
 
 def _train(
@@ -159,21 +177,27 @@ def _train(
         # The best state is kept in memory until the next save: a run that is killed
         # before goes on from the last save, and finds it again.
         unsaved: tuple[int, float, TrainState] | None = None
-        reports: list[Report] = []
+        means = Means()
+        clock.compiles()
         clock.start(step)
         for start, count, batch in run.batches(step, stage.stop):
             with jax.transfer_guard("disallow"):
                 state, new = train_steps(state, batch, run.number(count))
             step = start + count
-            reports.append(new)
+            means.add(new)
             evaluates, saves = run.plan.evaluates(step), run.plan.saves(step)
-            stops = interrupts.received or checkpoints.preempted(step)
-            if run.plan.logs(step) or evaluates or saves or stops:
-                sums = _collect(reports)
-                reports = []
+            logs = run.plan.logs(step)
+            stops = interrupts.received or checkpoints.preempted(start, step)
+            if logs or evaluates or saves or stops:
+                means.collect()
                 clock.stop(step)
-                if run.plan.logs(step):
-                    writer.write(_train_record(run, stage, step, sums, clock))
+            if logs:
+                record = run.record(stage, step, "train", clock.seconds())
+                rates = {
+                    "learning_rate": run.learning_rate(stage, step),
+                    "examples_per_second": clock.take() * run.plan.batch_size,
+                }
+                writer.write(record | means.take() | rates)
             if refresh and run.plan.ends_epoch(step):
                 state = refresh(state)
             value = None
@@ -181,7 +205,7 @@ def _train(
                 scores, _ = run.evaluate(state, run.select_split)
                 record = run.record(stage, step, run.select_split, clock.seconds())
                 writer.write(record | writers_lib.flatten(scores))
-                value = run.value(scores)
+                value = run.value(scores, step)
                 if best is None or value < best[1]:
                     best, unsaved = (step, value), (step, value, run.copy(state))
             if saves or stops:
@@ -198,35 +222,6 @@ def _train(
                 clock.start(step)
 
 
-def _collect(reports: list[Report]) -> dict[str, float]:
-    """Means over the steps of the reports.
-
-    Raises:
-      Failed: naming step and term, if anything is not finite.
-    """
-    host = jax.device_get(reports)
-    total = jax.tree.map(lambda *x: np.sum(x, axis=0), *[r.sums for r in host])
-    means = {name: float(s) / max(float(n), 1.0) for name, (s, n) in total.items()}
-    bad = min(int(r.first_bad) for r in host)
-    if bad != NEVER:
-        names = [n for n, m in means.items() if not np.isfinite(m)]
-        raise Failed(
-            f"step {bad} gave a value that is not finite, in {', '.join(names)}. The "
-            "last checkpoint is from before. Try a smaller learning rate or "
-            "stage.NAME.clip=1.0."
-        )
-    return means
-
-
-def _train_record(run, stage, step, sums, clock) -> dict[str, Any]:
-    """A line of training metrics."""
-    return run.record(stage, step, "train", clock.seconds()) | {
-        **sums,
-        "learning_rate": run.learning_rate(stage, step),
-        "examples_per_second": clock.last * run.plan.batch_size,
-    }
-
-
 def _bins(run: Run) -> dict[str, Any]:
     """What reports need to know of the labels."""
     spec = run.source.spec
@@ -236,38 +231,3 @@ def _bins(run: Run) -> dict[str, Any]:
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }
-
-
-class Clock:
-    """Seconds of the run, over all its calls, and steps a second without pauses."""
-
-    def __init__(self, before: float):
-        self._began = time.monotonic() - before
-        self._steps, self._busy = 0, 0.0
-        self._from: tuple[int, float] | None = None
-        self._warm = False
-        self.last = 0.0
-
-    def start(self, step: int) -> None:
-        """Training goes on after `step`."""
-        self._from = (step, time.monotonic())
-
-    def stop(self, step: int) -> None:
-        """The device has finished `step`."""
-        assert self._from is not None
-        now = time.monotonic()
-        steps, busy = step - self._from[0], now - self._from[1]
-        self.last = steps / max(busy, 1e-9)
-        # The first stretch compiles.
-        if self._warm:
-            self._steps, self._busy = self._steps + steps, self._busy + busy
-        self._warm = True
-        self._from = (step, now)
-
-    def seconds(self) -> float:
-        """Since the run began, evaluations and compilation included."""
-        return time.monotonic() - self._began
-
-    def rate(self, batch_size: int) -> float:
-        """Training examples a second."""
-        return batch_size * (self._steps / self._busy if self._busy else self.last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import math
 import os
@@ -154,15 +156,11 @@ class Console:
 class TensorBoard:
     """Event files below `workdir/tensorboard` (extra `tensorboard`)."""
 
-    def __init__(self, workdir: pathlib.Path):
-        try:
-            from tensorboardX import SummaryWriter  # pyright: ignore
-        except ImportError as error:
-            raise InputError(
-                "the writer 'tensorboard' needs the extra: pip install "
-                "'dirjax[tensorboard]'."
-            ) from error
-        self._writer = SummaryWriter(str(workdir / "tensorboard"))
+    def __init__(self, workdir: pathlib.Path, step: int):
+        from tensorboardX import SummaryWriter  # pyright: ignore
+
+        # Events after `step` are of a part of the run that is repeated now.
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes every number of the record."""
@@ -181,17 +179,15 @@ class WandB:
     """A Weights & Biases run (extra `wandb`)."""
 
     def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any]):
-        try:
-            import wandb  # pyright: ignore
-        except ImportError as error:
-            raise InputError(
-                "the writer 'wandb' needs the extra: pip install 'dirjax[wandb]'."
-            ) from error
+        import wandb  # pyright: ignore
+
+        path = str(workdir.resolve())
         self._run = wandb.init(
             project="dirjax",
             dir=str(workdir),
             config=dict(config),
-            id=workdir.name,
+            id=hashlib.sha1(path.encode()).hexdigest()[:16],
+            name=path[-100:],
             resume="allow",
         )
 
@@ -222,10 +218,32 @@ class Many:
         for writer in self._writers:
             writer.write(record)
 
-    def close(self) -> None:
-        """Closes all."""
+    def __enter__(self) -> Many:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
         for writer in self._writers:
             writer.close()
+
+
+EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuses writers that do not exist or are not installed.
+
+    Raises:
+      InputError: saying what to install.
+    """
+    for name in names:
+        if name not in EXTRAS:
+            raise InputError(
+                f"writers must be out of {', '.join(EXTRAS)}, got {name!r}."
+            )
+        if importlib.util.find_spec(EXTRAS[name]) is None:
+            raise InputError(
+                f"the writer {name!r} needs the extra: pip install 'dirjax[{name}]'."
+            )
 
 
 def make(
@@ -250,20 +268,16 @@ def make(
       verbose: write to the terminal, too.
 
     Raises:
-      InputError: for an unknown name or a missing extra.
+      InputError: see `check`.
     """
     if not first:
         return Many([])
-    # Those that can refuse come before a file is opened.
-    extra: list[Writer] = []
-    for name in names:
-        if name == "tensorboard":
-            extra.append(TensorBoard(workdir))
-        elif name == "wandb":
-            extra.append(WandB(workdir, config))
-        else:
-            raise InputError(f"writers must be tensorboard or wandb, got {name!r}.")
+    check(names)
     writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
     if verbose:
         writers.append(Console(total, step))
-    return Many([*writers, *extra])
+    if "tensorboard" in names:
+        writers.append(TensorBoard(workdir, step))
+    if "wandb" in names:
+        writers.append(WandB(workdir, config))
+    return Many(writers)

@@ -11,11 +11,11 @@ python=${PYTHON:-python3}
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -e .
 case " $* " in
-  *" --config"*) ;;
+  *" --config "* | *" --config="*) ;;
   *) set -- --config configs/bikeshare.py:sqinv_lds "$@" ;;
 esac
 case " $* " in
-  *" --workdir"*) ;;
+  *" --workdir "* | *" --workdir="*) ;;
   *) set -- --workdir "runs/$(date +%Y%m%d-%H%M%S)" "$@" ;;
 esac
 exec .venv/bin/python -m dirjax.main "$@"

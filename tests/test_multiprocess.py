@@ -2,18 +2,25 @@
 
 import json
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
 from tests import commands, runs
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
+import cpu_processes
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ARGUMENTS = (
     "--config=configs/bikeshare.py:{method},smoke",
     "--config.stage.main.steps=8",
     "--config.data.limit=256",
-    "--config.log.every=1",
+    "--config.log.every=4",
     "--config.train.chunk=2",
 )
 
@@ -48,3 +55,39 @@ def test_devices_and_processes_do_not_matter(method, tmp_path):
                 if value is not None:
                     now = other[0]["test"][metric][shot]
                     np.testing.assert_allclose(now, value, rtol=1e-4)
+
+
+@pytest.mark.multiprocess
+def test_sigterm_to_one_process_stops_all_with_a_checkpoint(tmp_path):
+    """A pod agrees on a step, whichever process hears of the signal."""
+    port = cpu_processes.free_port()
+    started = []
+    for number in range(2):
+        environment = commands.environment(devices=1) | {
+            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(number),
+        }
+        command = [sys.executable, "-m", "dirjax.main", f"--workdir={tmp_path}"]
+        command += ["--config=configs/bikeshare.py:vanilla", "--config.log.every=5"]
+        started.append(
+            subprocess.Popen(
+                [*command, "--config.train.chunk=5"],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    log = tmp_path / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline
+        assert all(p.poll() is None for p in started)
+        time.sleep(0.05)
+    started[1].send_signal(signal.SIGTERM)
+    errors = [p.communicate(timeout=90)[1] for p in started]
+    assert [p.returncode for p in started] == [143, 143], errors
+    assert not (tmp_path / "result.json").exists()
+    names = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert any(name.isdigit() for name in names), names

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dirjax import checkpoint, cli, writers
+from dirjax.run import Run
 from tests import runs
 
 
@@ -35,6 +36,13 @@ def stop_after(monkeypatch, step):
     monkeypatch.setattr(writers.Many, "write", wrapped)
 
 
+def metrics_of(workdir, split):
+    """Records of a split without clock readings."""
+    timed = ("time", "examples_per_second")
+    lines = runs.log(workdir, split)
+    return [{k: v for k, v in r.items() if k not in timed} for r in lines]
+
+
 @pytest.mark.parametrize("method", ["fds", "rrt", "sqinv_lds_fds", "rrt_lds_fds"])
 def test_three_and_three_are_six(method, tmp_path, monkeypatch):
     made = runs.tiny(f"{method},smoke", train__chunk=1)
@@ -59,18 +67,67 @@ def test_three_and_three_are_six(method, tmp_path, monkeypatch):
     ):
         np.testing.assert_array_equal(x["prediction"], y["prediction"])
     for split in ("train", "val"):
-        x, y = (runs.log(tmp_path / name, split) for name in ("whole", "parts"))
-        for a, b in zip(x, y, strict=True):
-            for record in (a, b):
-                record.pop("time")
-                record.pop("examples_per_second", None)
-            assert a == b
+        x, y = (metrics_of(tmp_path / name, split) for name in ("whole", "parts"))
+        assert x == y
+
+
+def test_a_stop_between_all_boundaries(tmp_path, monkeypatch):
+    """SIGTERM inside an epoch, with an evaluated best state not yet on disk."""
+    fields = {"train__chunk": 2, "log__every": 2}
+    fields |= {"eval__every": 1 / 3, "checkpoint__every": 9.0}
+    made = runs.tiny("sqinv_lds_fds,smoke", **fields)
+    made["stage"]["main"]["steps"] = 12
+    whole = runs.run(made, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(cli.Stopped):
+            runs.run(made, tmp_path / "parts")
+    saved = checkpoint.Checkpoints(tmp_path / "parts" / "checkpoints")
+    assert saved.latest() in (5, 6)
+    assert saved.best() is not None
+    saved.close()
+    assert runs.run(made, tmp_path / "parts")["test"] == whole["test"]
+    x, y = (metrics_of(tmp_path / name, "val") for name in ("whole", "parts"))
+    assert x == y
 
 
 def test_stretches_of_the_loop_do_not_matter(tmp_path):
-    one = runs.run(runs.tiny("fds,smoke", train__chunk=2), tmp_path / "two")
-    other = runs.run(runs.tiny("fds,smoke", train__chunk=5), tmp_path / "five")
-    assert one["test"] == other["test"]
+    fields = {"log__every": 6, "eval__every": 0.0, "checkpoint__every": 0.0}
+    results, lengths = [], []
+    for chunk in (2, 5):
+        made = runs.tiny("sqinv_lds,smoke", train__chunk=chunk, **fields)
+        run = Run(made)
+        lengths.append([n for _, n in run.plan.chunks(0)])
+        results.append(runs.run(made, tmp_path / str(chunk)))
+    assert lengths == [[2, 1, 2, 1], [3, 3]]
+    assert results[0]["test"] == results[1]["test"]
+
+
+def test_lines_of_the_log_hold_every_step(tmp_path):
+    """Evaluations between two lines take nothing from the later one."""
+    fields = {"train__chunk": 1, "checkpoint__every": 0.0}
+    one = runs.tiny("vanilla,smoke", log__every=1, eval__every=0.0, **fields)
+    runs.run(one, tmp_path / "each")
+    six = runs.tiny("vanilla,smoke", log__every=6, eval__every=1 / 3, **fields)
+    runs.run(six, tmp_path / "six")
+    each = [r["loss"] for r in runs.log(tmp_path / "each")]
+    (line,) = runs.log(tmp_path / "six")
+    np.testing.assert_allclose(line["loss"], np.mean(each), rtol=1e-6)
+
+
+def test_the_average_of_a_second_stage_starts_afresh():
+    """Its warm-up counts the steps of the stage, not of the run."""
+    run = Run(runs.tiny("rrt,smoke", train__average_decay=0.999, train__chunk=1))
+    main, head = run.plan.stages
+    state = run.begin(head, run.begin(main, None))
+    assert int(state.step) == head.start == 3
+    before = np.asarray(state.average["head"]["linear"]["kernel"])
+    steps, _ = run.compile(head)
+    _, count, batch = next(run.batches(head.start, head.stop))
+    state, _ = steps(state, batch, run.number(count))
+    now = np.asarray(state.params["model"]["head"]["linear"]["kernel"])
+    average = np.asarray(state.average["head"]["linear"]["kernel"])
+    np.testing.assert_allclose(average, 0.1 * before + 0.9 * now, rtol=1e-5)
 
 
 def test_same_seed_same_numbers_other_seed_others(tmp_path):

@@ -30,6 +30,7 @@ def load(
     """
     file = sources.locate(name, path)
     if name == "mnist5k":
+        # The rest is about columns, of which images have none.
         bins = ("bin_width", "label_range", "dtype", "many", "few", "shot_lists")
         keep = ("label", "limit", "seed", *bins)
         options = {k: v for k, v in options.items() if k in keep}

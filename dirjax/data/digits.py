@@ -9,6 +9,7 @@ those of val and test are uniform, so the imbalance can be set.
 from __future__ import annotations
 
 import pathlib
+import zipfile
 
 import numpy as np
 
@@ -96,10 +97,16 @@ def load(
         raise InputError(
             f"data.label of mnist5k must be one of {', '.join(TITLES)}, got {label!r}."
         )
-    with np.load(file, allow_pickle=False) as arrays:
-        images = arrays["image"]
-        measured = {k: arrays[k] for k in ("thickness_px", "slant_deg")}
-        part = arrays["split_thickness"].astype(np.int8)
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            images = arrays["image"]
+            measured = {k: arrays[k] for k in ("thickness_px", "slant_deg")}
+            part = arrays["split_thickness"].astype(np.int8)
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{file} must be the npz file of the digits: {error}. Leave data.path out "
+            "to use the one that comes with dirjax."
+        ) from error
     if label == "rotation_deg":
         rng = np.random.Generator(np.random.Philox(key=[seed, 0]))
         uniform = rng.random(len(images))

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.resources
 import os
 import pathlib
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,7 +205,7 @@ def table(
 
     try:
         frame = pd.read_csv(file)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{file} must be a CSV file with a header, plain or gzip: {error}. Give "
             "another file for data.path."
@@ -240,12 +241,15 @@ def table(
     part = _parts(frame, split, y, file, seed=seed, width=options["bin_width"])
     columns = {c: frame[c].to_numpy() for c in dict.fromkeys((*numeric, *categorical))}
     for column, values in columns.items():
-        missing = np.flatnonzero(pd.isna(values))
+        missing = pd.isna(values)
+        if column in numeric:
+            missing = missing | ~np.isfinite(values.astype(np.float64))
+        missing = np.flatnonzero(missing)
         if len(missing):
             raise InputError(
-                f"features must have a value in every row, {file} has none in row "
-                f"{missing[0] + 2}, column {column!r} ({len(missing)} in all). Fill "
-                "the gaps, or leave the column out with data.numeric and "
+                f"features must have a finite value in every row, {file} has none in "
+                f"row {missing[0] + 2}, column {column!r} ({len(missing)} in all). "
+                "Fill the gaps, or leave the column out with data.numeric and "
                 "data.categorical."
             )
     train = {c: v[part == 0] for c, v in columns.items()}
