@@ -139,8 +139,6 @@ def run(
             done = (workdir / j.folder / "result.json").exists()
             print(f"{'done' if done else 'todo'}  {j.folder}")
         return
-    import jax
-
     from dirjax import report, train
 
     broken = []
@@ -156,7 +154,6 @@ def run(
             )
         except cli.Failed as error:
             broken.append(f"{j.folder}: {error}")
-        jax.clear_caches()
     if broken:
         raise cli.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
     folders = [workdir / j.folder for j in every]

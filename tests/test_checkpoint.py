@@ -172,4 +172,4 @@ def test_saving_a_step_twice_keeps_the_first(checkpoints):
 
 
 def test_one_process_is_not_preempted(checkpoints):
-    assert not checkpoints.preempted(1)
+    assert not checkpoints.preempted(0, 5)

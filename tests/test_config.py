@@ -156,7 +156,7 @@ WRONG = {
     "model__label_scaling": ("log", "'standard' or 'none'"),
     "select__metric": ("mea", "mae"),
     "select__shot": ("medium", "median"),
-    "stages": ((), "at least one"),
+    "stages": ((), "each of them once"),
     "stage__main__optimizer": ("lion", "adam, adamw, sgd"),
     "stage__main__schedule": ("linear", "constant, cosine, step"),
     "stage__main__decay": ("none", "kernels, all"),

@@ -22,6 +22,9 @@ ARGUMENTS = (
     "--config.data.limit=256",
     "--config.log.every=4",
     "--config.train.chunk=2",
+    "--config.model.encoder.width=16",
+    "--config.model.encoder.depth=1",
+    "--config.data.both=0",
 )
 
 

@@ -175,33 +175,43 @@ def test_digits_learn(label, tmp_path):
     made = runs.config(
         "mnist5k",
         f"sqinv_lds{option[label]},smoke",
-        model__encoder={"width": 4, "stage_sizes": (1,)},
+        model__encoder={"width": 8, "stage_sizes": (1,)},
+        train__average_decay=0.0,
         data__limit=64 * 6,
-        stage__main__steps=12,
+        stage__main__steps=60,
+        stage__main__learning_rate=0.02,
+        log__every=10,
+        eval__every=0.0,
+        checkpoint__every=0.0,
     )
     assert made["data"]["label"] == label
     result = runs.run(made, tmp_path)
     assert result["test"]["mae"]["all"] > 0
     losses = [r["loss"] for r in runs.log(tmp_path)]
-    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.9 * losses[0]
 
 
 def test_vanilla_falls_below_a_stated_error(tmp_path):
-    # 300 steps of the default model; predicting the median of 115 gives 150.
+    # 200 steps of the default model; predicting the median of 115 gives 150.
     made = runs.config(
         "bikeshare",
         "vanilla",
-        stage__main__steps=300,
+        stage__main__steps=200,
         eval__every=0.0,
         checkpoint__every=0.0,
     )
-    assert runs.run(made, tmp_path)["test"]["mae"]["all"] < 40
+    assert runs.run(made, tmp_path)["test"]["mae"]["all"] < 50
 
 
-def test_a_value_that_is_not_finite_stops_the_run_by_step_and_term(tmp_path):
-    made = runs.tiny("vanilla,smoke", stage__main__learning_rate=1e30)
-    with pytest.raises(cli.Failed, match=r"step \d+ gave a value .* loss/l1"):
-        runs.run(made, tmp_path)
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(1e30, "step 1 gave a value .*, in the update"), (1e15, "step 2 .* loss/l1")],
+)
+def test_a_value_that_is_not_finite_stops_the_run(rate, said, tmp_path):
+    fields = {"stage__main__optimizer": "sgd", "stage__main__learning_rate": rate}
+    fields |= {"model__encoder__depth": 3, "model__encoder__dropout": 0.0}
+    with pytest.raises(cli.Failed, match=said):
+        runs.run(runs.tiny("vanilla,smoke", **fields), tmp_path)
     assert not (tmp_path / "result.json").exists()
 
 

@@ -169,19 +169,17 @@ class TestMake:
         return writers.make(folder, **({"first": True, "verbose": False} | options))
 
     def test_other_processes_write_nothing(self, tmp_path):
-        writer = self.make(tmp_path, first=False)
-        writer.write(record(1))
-        writer.close()
+        with self.make(tmp_path, first=False) as writer:
+            writer.write(record(1))
         assert not list(tmp_path.iterdir())
 
     def test_the_record_of_truth_is_always_there(self, tmp_path):
-        writer = self.make(tmp_path)
-        writer.write(record(1))
-        writer.close()
+        with self.make(tmp_path) as writer:
+            writer.write(record(1))
         assert lines(tmp_path / "metrics.jsonl") == [record(1)]
 
     def test_unknown(self, tmp_path):
-        with pytest.raises(InputError, match=r"tensorboard or wandb, got 'csv'"):
+        with pytest.raises(InputError, match=r"tensorboard, wandb, got 'csv'"):
             self.make(tmp_path, names=("csv",))
 
     @pytest.mark.parametrize(

@@ -75,8 +75,10 @@ def by_hand(fn, p, y):
 
 class Variants(chex.TestCase):
     @chex.all_variants
-    @parameterized.parameters(*LOSSES)
-    def test_against_formula(self, fn):
+    # By number: the name of a partial holds an address, another in each process.
+    @parameterized.parameters(*range(len(LOSSES)))
+    def test_against_formula(self, number):
+        fn = LOSSES[number]
         p = np.array([0.0, 1.0, -3.0, 2.5, 40.0, 1.2], np.float32)
         y = np.array([0.0, 3.0, 2.0, 2.4, -1.0, 0.5], np.float32)
         want = [by_hand(fn, a, b) for a, b in zip(p, y, strict=True)]
