@@ -123,8 +123,12 @@ def serve_loop(case: Case) -> None:
             "data.label_range": None,
             "data.both": 0,
             "data.batch_size": case.batch,
-            "model.encoder": {"width": WIDTH, "depth": 2, "embedding": "none"},
+            "model.encoder.width": WIDTH,
+            "model.encoder.depth": 2,
+            "model.encoder.embedding": "none",
+            "model.encoder.dropout": 0.0,
             "stage.main.optimizer": "adam",
+            "stage.main.weight_decay": 0.0,
             "stage.main.steps": 10**8,
         }.items():
             made.update_from_flattened_dict({path: value})
