@@ -1,8 +1,10 @@
 """Commands as a user starts them, in processes of their own."""
 
 import os
+import pathlib
 import subprocess
 import sys
+import time
 
 FAST_COMPILER = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -25,3 +27,13 @@ def run(*command, devices: int = 1, **kwargs) -> subprocess.CompletedProcess:
         timeout=240,
         **kwargs,
     )
+
+
+def wait_for_lines(workdir: pathlib.Path, running: list[subprocess.Popen]) -> None:
+    """Returns when a run has written a few lines of metrics."""
+    log = workdir / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") > 3):
+        assert time.monotonic() < deadline
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.05)

@@ -5,7 +5,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -82,12 +81,7 @@ def test_sigterm_to_one_process_stops_all_with_a_checkpoint(tmp_path):
                 text=True,
             )
         )
-    log = tmp_path / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("\n") > 3):
-        assert time.monotonic() < deadline
-        assert all(p.poll() is None for p in started)
-        time.sleep(0.05)
+    commands.wait_for_lines(tmp_path, started)
     started[1].send_signal(signal.SIGTERM)
     errors = [p.communicate(timeout=90)[1] for p in started]
     assert [p.returncode for p in started] == [143, 143], errors

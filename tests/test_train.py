@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -155,12 +154,7 @@ def test_sigterm_saves_and_exits_143(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    log = tmp_path / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("\n") > 3):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.05)
+    commands.wait_for_lines(tmp_path, [process])
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
