@@ -2,9 +2,10 @@
 
 XLA's CPU client allocates the temporaries of a program with `malloc` at each call.
 glibc takes large blocks from the kernel and returns them at once, so each step faults
-in every page again: about 80,000 faults in a step of ResNet-18 (two cores, glibc 2.36;
-benchmarks/README.md), none after, in most runs. `tune_allocator` makes glibc keep the memory, in one heap: the heaps it gives to
-further threads end at 64 MB and are returned whole, whatever the other settings say.
+in every page again: about 80,000 faults in a step of ResNet-18 on two cores with
+glibc 2.36, none after, in most runs (benchmarks/README.md). `tune_allocator` makes
+glibc keep the memory, in one heap: the heaps it gives to further threads end at 64 MB
+and are returned whole, whatever the other settings say.
 """
 
 from __future__ import annotations
