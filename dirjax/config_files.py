@@ -1,4 +1,4 @@
-"""Finds config files, here or in the installed package, and reads flags with them."""
+"""The flags that commands share, and config files, here or in the package."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
+from ml_collections import config_flags
 
 from dirjax.cli import InputError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "FILE.py[:ARGUMENT], as configs/bikeshare.py:fds", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run or study.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
 
 
 def find(path: str) -> str:
@@ -62,25 +69,27 @@ def load(path: str, argument: str) -> Any:
         raise InputError(f"{path}:{argument}: {error}") from error
 
 
-def parse(argv: Sequence[str], name: str) -> None:
-    """Parses flags, of which `--name` is a config file.
+def parse(argv: Sequence[str]) -> tuple[Any, pathlib.Path]:
+    """Parses the flags of a command.
 
     Args:
       argv: the program's name and its arguments.
-      name: the flag, "config".
+
+    Returns:
+      The config (a ConfigDict) and the directory of `--config` and `--workdir`.
 
     Raises:
-      InputError: for an unknown flag or field, a wrong value, or a wrong argument
-        after the colon.
+      InputError: for an unknown or missing flag, an unknown field, a wrong value, or
+        a wrong argument after the colon.
     """
     args = list(argv)
     if {"--help", "-h"} & set(args):
-        print(flags.FLAGS.main_module_help())
+        print(flags.FLAGS.module_help(__name__) + flags.FLAGS.main_module_help())
         sys.exit(0)
     for i, arg in enumerate(args):
-        if arg.startswith(f"--{name}="):
-            args[i] = f"--{name}=" + find(arg.partition("=")[2])
-        elif arg == f"--{name}" and i + 1 < len(args):
+        if arg.startswith("--config="):
+            args[i] = "--config=" + find(arg.partition("=")[2])
+        elif arg == "--config" and i + 1 < len(args):
             args[i + 1] = find(args[i + 1])
     try:
         rest = flags.FLAGS(args)
@@ -101,14 +110,7 @@ def parse(argv: Sequence[str], name: str) -> None:
         raise InputError(f"{text.strip()}") from error
     if len(rest) > 1:
         raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")
-
-
-def require(flag: flags.FlagHolder) -> Any:
-    """The value of a flag that must be given.
-
-    Raises:
-      InputError: if it was not.
-    """
-    if not flag.value:
-        raise InputError(f"--{flag.name} is missing. Give it, see --help.")
-    return flag.value
+    for flag in (_CONFIG, _WORKDIR):
+        if not flag.value:
+            raise InputError(f"--{flag.name} is missing. Give it, see --help.")
+    return _CONFIG.value, pathlib.Path(str(_WORKDIR.value)).expanduser()

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
 
 from absl import flags
-from ml_collections import config_flags
 
 from dirjax import cli, config_files, startup
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "FILE.py:METHOD[,OPTION...]", lock_config=True
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run.")
-_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     "JAX_COORDINATOR_ADDRESS" in os.environ,
@@ -29,9 +22,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def main(argv: Sequence[str]) -> None:
     """Parses flags and trains."""
-    config_files.parse(argv, "config")
-    made = config_files.require(_CONFIG)
-    workdir = config_files.require(_WORKDIR)
+    made, workdir = config_files.parse(argv)
     startup.prepare()
     if _DISTRIBUTED.value:
         startup.join()
@@ -39,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
 
     train.train_and_evaluate(
         config.plain(made),
-        pathlib.Path(workdir).expanduser(),
+        workdir,
         command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
     )
 

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from dirjax import cli, config_files, startup
 
@@ -165,24 +164,17 @@ def run(
         print(f"Report: {page}")
 
 
-_STUDY = config_flags.DEFINE_config_file(
-    "config", None, "configs/studies/NAME.py", lock_config=True
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the study.")
 _JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs, do nothing.")
-_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
 
 
 def main(argv: Sequence[str]) -> None:
     """Parses flags and runs."""
-    config_files.parse(argv, "config")
-    study = config_files.require(_STUDY)
-    workdir = config_files.require(_WORKDIR)
+    study, workdir = config_files.parse(argv)
     startup.prepare()
     run(
         study.to_dict(),
-        pathlib.Path(workdir).expanduser(),
+        workdir,
         job=_JOB.value,
         dry_run=_DRY_RUN.value,
     )

@@ -324,10 +324,10 @@ import json, multiprocessing, sys
 from dirjax import config_files, main
 
 def answer(args):
-    sys.argv = ["dirjax", *args]  # Where ml_collections looks for overrides.
+    sys.argv = ["dirjax", "--workdir=x", *args]  # Where ml_collections looks for overrides.
     try:
-        config_files.parse(sys.argv, "config")
-        return json.loads(main._CONFIG.value.to_json())
+        made, _ = config_files.parse(sys.argv)
+        return json.loads(made.to_json())
     except main.cli.InputError as error:
         return str(error)
 

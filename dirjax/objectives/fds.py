@@ -281,6 +281,7 @@ def make(
       ValueError: for options out of range; at init, if `spec.feature_dim` is unknown.
 
     Example:
+      >>> from dirjax import labels
       >>> from dirjax.objectives import l1
       >>> spec = labels.spec([0.0, 1.0, 2.0], bin_width=1.0)
       >>> spec = dataclasses.replace(spec, feature_dim=4)

@@ -52,6 +52,7 @@ def make(
       ValueError: at init, for an unknown scheme, kernel or padding.
 
     Example:
+      >>> from dirjax import labels
       >>> from dirjax.objectives import l1
       >>> spec = labels.spec([0.0, 1.0, 1.0, 1.0, 1.0], bin_width=1.0)
       >>> objective = make(l1.make(), scheme="sqrt_inverse")
