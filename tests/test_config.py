@@ -324,7 +324,8 @@ import json, multiprocessing, sys
 from dirjax import config_files, main
 
 def answer(args):
-    sys.argv = ["dirjax", "--workdir=x", *args]  # Where ml_collections looks for overrides.
+    # Where ml_collections looks for overrides.
+    sys.argv = ["dirjax", "--workdir=x", *args]
     try:
         made, _ = config_files.parse(sys.argv)
         return json.loads(made.to_json())
