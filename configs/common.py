@@ -80,18 +80,32 @@ def get_config():
     config.method = "vanilla"
 
     config.data = data = ConfigDict()
+    # What the file is: table (CSV, Parquet) | arrays (NPZ) | images (folder and table)
+    # | tfds (TensorFlow Datasets) | digits (mnist5k).
+    data.kind = "table"
+    # Name in reports; of a data set of your own it is that of the file.
     data.name = config_dict.placeholder(str)
-    # File of the data; data sets that ship with dirjax need none.
+    # File or folder; data sets that ship with dirjax need none.
     data.path = config_dict.placeholder(str)
     # Column or array of the label, and its unit.
     data.label = config_dict.placeholder(str)
     data.unit = ""
-    # Column that says train, val or test; without it a balanced split is made.
+    # linear | log: the model learns the natural logarithm, bins are in its units;
+    # metrics and predictions are in those of the label all the same.
+    data.label_scale = "linear"
+    # Column that says train, val or test. Without it a balanced split is made: of a
+    # bin with n rows min(n // split_divisor, split_cap) go to val, and to test.
     data.split = "split"
-    # Bins of the label: width, and (low, high) of the label if it is not that of the
-    # training set.
-    data.bin_width = 1.0
+    data.split_divisor = 5
+    data.split_cap = 30
+    # Column of weights in the training loss.
+    data.weight = config_dict.placeholder(str)
+    # Bins of the label: width (empty: by the rule of labels.auto_width), and
+    # (low, high) of the label if it is not that of the data. Labels outside of it are
+    # an error, or go to the end bins: error | end.
+    data.bin_width = config_dict.placeholder(float)
     data.label_range = config_dict.placeholder(tuple)
+    data.outside = "error"
     # Type of the edges of bins, float64 | float32; STS-B-DIR is binned in float32.
     data.bin_dtype = "float64"
     # Shots: more training examples than `many`, fewer than `few`; or lists of bins,
@@ -101,22 +115,36 @@ def get_config():
     data.shot_lists = ConfigDict()
     # Use so many training rows only; 0 is all.
     data.limit = 0
+    # Rows that cannot be used (no label, no number, unreadable image): error | skip.
+    data.on_bad = "error"
     # Seed of splits and of generated labels; not of training.
     data.seed = 0
-    # Rows of the global batch, over all devices and processes.
+    # Rows of the global batch, over all devices and processes; empty: the power of
+    # two from 16 to 256 that is at most an eighth of the training rows.
+    data.batch_size = config_dict.placeholder(int)
     data.batch_size = 256
     # Views of each image in a batch.
     data.views = 1
     # array (numpy) | tf (tf.data): the same batches.
     data.reader = "array"
-    # Tables: columns (found by themselves if empty), scaling standard | robust,
-    # pieces of the piecewise-linear encoding, and the largest number of whole values
-    # up to which a numeric column is a category, too.
+    # Tables: types of columns (found where not named), columns to leave out, words
+    # that stand for a missing value, scaling standard | robust, pieces of the
+    # piecewise-linear encoding, and the largest number of whole values up to which a
+    # numeric column is a category, too.
     data.numeric = config_dict.placeholder(tuple)
     data.categorical = config_dict.placeholder(tuple)
+    data.drop = config_dict.placeholder(tuple)
+    data.missing = config_dict.placeholder(tuple)
     data.scaling = "robust"
     data.quantiles = 0
     data.both = 0
+    # Images: column of paths (tfds: image feature; arrays: array of inputs), height
+    # and width to resize to, channels 1 | 3 | 0 (as the images have them).
+    data.input = ""
+    data.image_size = 64
+    data.channels = 0
+    # tfds: fetch and prepare it first.
+    data.download = False
     # Digits: skew of the rotation.
     data.skew = 0.0
 
@@ -143,13 +171,16 @@ def get_config():
     train.chunk = 1
 
     config.eval = evaluation = ConfigDict()
-    # In epochs.
+    # In epochs; empty is fifty times a run.
+    evaluation.every = config_dict.placeholder(float)
     evaluation.every = 1.0
     evaluation.batch_size = 1024
     # Stands for an error of exactly zero in the geometric mean; 0 lets the mean be 0.
     evaluation.gm_epsilon = 1e-10
 
-    config.checkpoint = ConfigDict({"every": 10.0})  # in epochs
+    # In epochs; empty is ten times a run.
+    config.checkpoint = ConfigDict({"every": config_dict.placeholder(float)})
+    config.checkpoint.every = 10.0
     config.log = ConfigDict({"every": 50})  # in steps
     # Writers beside metrics.jsonl and the terminal: tensorboard, wandb.
     config.writers = config_dict.placeholder(tuple)
@@ -158,6 +189,47 @@ def get_config():
     # The loss that `BASE` in a preset stands for: l1 | mse | huber. The options of the
     # same names change it.
     config.base = ConfigDict({"term": "l1", "beta": 1.0})
+    return config
+
+
+def table():
+    """All fields, set for a table of unknown size."""
+    config = get_config()
+    config.data.batch_size = None
+    config.model.name = "mlp"
+    config.model.encoder = mlp()
+    main = config.stage.main
+    main.steps = 3000
+    main.optimizer = "adamw"
+    main.learning_rate = 2e-3
+    main.weight_decay = 1e-2
+    main.warmup = 0.02
+    config.train.chunk = 50
+    config.log.every = 100
+    config.eval.every = None
+    config.checkpoint.every = None
+    return config
+
+
+def images():
+    """All fields, set for small images in unknown number."""
+    config = get_config()
+    config.data.kind = "images"
+    config.data.batch_size = None
+    config.model.name = "small_resnet"
+    config.model.encoder.stem = "imagenet"
+    config.model.encoder.width = 32
+    config.model.encoder.stage_sizes = (1, 1, 1)
+    main = config.stage.main
+    main.epochs = 20.0
+    main.optimizer = "adamw"
+    main.learning_rate = 3e-3
+    main.weight_decay = 1e-2
+    main.warmup = 0.05
+    config.train.average_decay = 0.99
+    config.log.every = 20
+    config.eval.every = 1.0
+    config.checkpoint.every = 2.0
     return config
 
 
@@ -213,6 +285,7 @@ def finish(config, arg):
             config.stage[key] = config.stage.main.copy_and_resolve_references()
             # As 30 epochs after 90, the published schedule of RRT.
             config.stage[key].epochs = config.stage.main.epochs / 3
+            config.stage[key].steps = config.stage.main.steps // 3
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value)
@@ -228,7 +301,7 @@ def finish(config, arg):
 
 def _smoke(config):
     """The whole path in at most 100 steps, for tests."""
-    config.data.batch_size = min(config.data.batch_size, 64)
+    config.data.batch_size = min(config.data.batch_size or 64, 64)
     config.data.limit = 1024
     config.train.chunk = min(config.train.chunk, 10)
     config.log.every = 10

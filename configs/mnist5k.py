@@ -27,6 +27,7 @@ def get_config(arg="sqinv_lds"):
             options.remove(option)
             label = f"{option}_deg"
     config = common.get_config()
+    config.data.kind = "digits"
     config.data.name = "mnist5k"
     config.data.label = label
     config.data.bin_width, config.data.label_range = LABEL[label]

@@ -9,6 +9,8 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+from dirjax.cli import InputError
+
 
 def _rank(metrics: Any) -> Any:
     """Smallest is best: a later stage before an earlier one, value, earlier step."""
@@ -98,6 +100,55 @@ class Checkpoints:
         """
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         return self._manager.restore(step, args=args)["state"]
+
+    @classmethod
+    def of_run(cls, workdir: pathlib.Path) -> Checkpoints:
+        """The checkpoints of a run that exists.
+
+        Raises:
+          InputError: if it has none.
+        """
+        folder = workdir / "checkpoints"
+        found = cls(folder) if folder.is_dir() else None
+        if found is None or found.latest() is None:
+            raise InputError(
+                f"{workdir} has no checkpoint. Train first, with this --workdir."
+            )
+        return found
+
+    def choose(self, step: str) -> int:
+        """The step that "best", "last" or a number means.
+
+        Raises:
+          InputError: if it was not saved.
+        """
+        last, best = self.latest(), self.best()
+        assert last is not None
+        if step in ("best", "last"):
+            return best[0] if best and step == "best" else last
+        saved = sorted(self._manager.all_steps())
+        if not step.isdigit() or int(step) not in saved:
+            raise InputError(
+                f"--step must be best, last or one of {', '.join(map(str, saved))}, "
+                f"got {step!r}."
+            )
+        return int(step)
+
+    def restore_model(self, step: int, sharding: Any) -> tuple[Any, Any]:
+        """Parameters to evaluate and running statistics of a step.
+
+        Args:
+          step: one that was saved.
+          sharding: of all arrays.
+        """
+        with ocp.StandardCheckpointer() as reader:
+            found: Any = reader.metadata(self._manager.directory / f"{step}" / "state")
+        tree = found.item_metadata.tree
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+        )
+        state = self.restore(step, like)
+        return state["average"] or state["params"]["model"], state["model_state"]
 
     def preempted(self, start: int, step: int) -> bool:
         """Whether all processes are to stop after the steps `start + 1 .. step`.

@@ -10,13 +10,45 @@ from typing import Any
 
 from dirjax import optimizers, stages
 from dirjax.cli import InputError
+from dirjax.data import catalog
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A ConfigDict (or mapping) as plain dicts, with tuples where they were."""
-    if hasattr(config, "to_dict"):
-        config = config.to_dict()
-    return {k: plain(v) if isinstance(v, Mapping) else v for k, v in config.items()}
+    """A ConfigDict as plain dicts, with tuples where they were.
+
+    A data set without a name gets that of its file.
+    """
+    made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
+    data = made["data"]
+    if not data["name"] and data["path"]:
+        data["name"] = catalog.stem(data["path"])
+    return made
+
+
+def _dicts(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _dicts(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+
+
+def read(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config of a run, as plain values.
+
+    Raises:
+      InputError: if the directory holds no run.
+    """
+    file = workdir / "config.json"
+
+    def tuples(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: tuples(v) for k, v in value.items()}
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+    try:
+        return tuples(json.loads(file.read_text()))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--workdir must be the directory of a run, {workdir} has no config.json "
+            "that can be read. Give the --workdir of dirjax.main."
+        ) from error
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -35,6 +67,54 @@ def _require(ok: bool, field: str, expected: str, value: Any) -> None:
         )
 
 
+def _validate_data(data: Mapping[str, Any]) -> None:
+    """The part of `validate` below `config.data`."""
+    if not data["name"]:
+        field = "name" if data["kind"] == "tfds" else "path"
+        raise InputError(
+            f"data.{field} is missing. Give it with --config.data.{field}=VALUE."
+        )
+    _require(bool(data["label"]), "data.label", "given", data["label"])
+    for field, known in (
+        ("kind", ("table", "arrays", "images", "digits", "tfds")),
+        ("label_scale", ("linear", "log")),
+        ("outside", ("error", "end")),
+        ("on_bad", ("error", "skip")),
+        ("bin_dtype", ("float64", "float32")),
+        ("reader", ("array", "tf")),
+        ("scaling", ("robust", "standard")),
+        ("channels", (0, 1, 3)),
+        # Several views come with the image pipelines; nothing here reads them yet.
+        ("views", (1,)),
+    ):
+        said = " or ".join(map(repr, known))
+        _require(data[field] in known, f"data.{field}", said, data[field])
+    for field, least in (
+        ("batch_size", 1),
+        ("image_size", 1),
+        ("split_divisor", 2),
+        ("split_cap", 0),
+        ("limit", 0),
+        ("quantiles", 0),
+        ("both", 0),
+    ):
+        value = data[field]
+        ok = value is None or value >= least
+        _require(ok, f"data.{field}", f"at least {least}", value)
+    width = data["bin_width"]
+    ok = width is None or 0 < width < math.inf
+    _require(ok, "data.bin_width", "positive and finite", width)
+    ends = data["label_range"]
+    numbers = ends is None or all(isinstance(e, (int, float)) for e in ends)
+    ok = ends is None or (numbers and len(ends) == 2 and ends[0] < ends[1])
+    ok = ok and (ends is None or data["label_scale"] != "log" or ends[0] > 0)
+    said = "(low, high), low below high" + " and above 0 for a log scale" * (
+        data["label_scale"] == "log"
+    )
+    _require(ok, "data.label_range", said, ends)
+    _require(data["few"] <= data["many"] + 1, "data.few", "at most many", data["few"])
+
+
 def validate(config: Mapping[str, Any]) -> None:
     """Checks what can be checked before any data is read.
 
@@ -44,31 +124,16 @@ def validate(config: Mapping[str, Any]) -> None:
     Raises:
       InputError: for the first field that is wrong, by name.
     """
-    data = config["data"]
-    for name in ("name", "label"):
-        _require(bool(data[name]), f"data.{name}", "given", data[name])
-    _require(data["bin_width"] > 0, "data.bin_width", "positive", data["bin_width"])
+    _validate_data(config["data"])
     for field, value in (
-        ("data.batch_size", data["batch_size"]),
         ("train.chunk", config["train"]["chunk"]),
         ("eval.batch_size", config["eval"]["batch_size"]),
         ("log.every", config["log"]["every"]),
     ):
         _require(value >= 1, field, "at least 1", value)
-    _require(
-        data["bin_dtype"] in ("float64", "float32"),
-        "data.bin_dtype",
-        "'float64' or 'float32'",
-        data["bin_dtype"],
-    )
-    _require(
-        data["reader"] in ("array", "tf"),
-        "data.reader",
-        "'array' or 'tf'",
-        data["reader"],
-    )
-    # Several views come with the image pipelines; nothing here reads them yet.
-    _require(data["views"] == 1, "data.views", "1 for this data set", data["views"])
+    for field, value in config["model"]["encoder"].items():
+        ok = not isinstance(value, int) or isinstance(value, bool) or value >= 1
+        _require(ok, f"model.encoder.{field}", "at least 1", value)
     _require(
         config["model"]["dtype"] in ("float32", "bfloat16"),
         "model.dtype",
@@ -104,11 +169,10 @@ def validate(config: Mapping[str, Any]) -> None:
         f"one of {', '.join(shots)}",
         select["shot"],
     )
-    for field, value in (
-        ("eval.every", config["eval"]["every"]),
-        ("checkpoint.every", config["checkpoint"]["every"]),
-    ):
-        _require(value >= 0, field, "at least 0", value)
+    for field in ("eval", "checkpoint"):
+        value = config[field]["every"]
+        ok = value is None or value >= 0
+        _require(ok, f"{field}.every", "at least 0", value)
     names = config["stages"]
     once = len(names) == len(set(names)) > 0
     _require(once, "stages", "names, each of them once", names)
@@ -154,6 +218,11 @@ def validate(config: Mapping[str, Any]) -> None:
         )
 
 
+def _batch_size(size: int) -> int:
+    """The power of two from 16 to 256 that is at most an eighth of the rows."""
+    return 1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8)
+
+
 def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     """The stages of a run.
 
@@ -167,7 +236,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     Raises:
       InputError: if the batch is larger than the training set.
     """
-    batch_size = config["data"]["batch_size"]
+    batch_size = config["data"]["batch_size"] or _batch_size(size)
     if batch_size > size:
         raise InputError(
             f"data.batch_size must be at most the {size} training rows, got "
@@ -210,12 +279,20 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
         )
         rows.append(stage)
         start = stage.stop
+    # Where nothing is said, so many times a run.
+    epochs = start * batch_size / size
+    every = {
+        field: epochs / times
+        if config[field]["every"] is None
+        else config[field]["every"]
+        for field, times in (("eval", 50), ("checkpoint", 10))
+    }
     return stages.Plan(
         stages=tuple(rows),
         size=size,
         batch_size=batch_size,
-        eval_epochs=config["eval"]["every"],
-        save_epochs=config["checkpoint"]["every"],
+        eval_epochs=every["eval"],
+        save_epochs=every["checkpoint"],
         log_steps=config["log"]["every"],
         chunk_steps=config["train"]["chunk"],
     )

@@ -313,7 +313,7 @@ def sera(
     Args:
       predictions: `[n]`, gathered on the host, without padding.
       labels: `[n]`.
-      phi: `[n]`, relevance in 0 to 1: `labels.relevance(train_labels, labels)`.
+      phi: `[n]`, relevance in 0 to 1: `relevance.relevance(train_labels, labels)`.
 
     Returns:
       `{"sera": {"all"}}` in squared label units; None where no phi is above 0.

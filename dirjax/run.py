@@ -17,6 +17,7 @@ from dirjax import data, labels, metrics, models, moments, optimizers, sharding,
 from dirjax import step as step_lib
 from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
+from dirjax.relevance import relevance
 from dirjax.step import TrainState
 
 
@@ -32,29 +33,23 @@ class Run:
 
     def __init__(self, config: Mapping[str, Any]):
         self.config = config
-        self.source = load(config)
+        self.source = data.from_config(config["data"])
         self.plan = config_lib.plan(config, len(self.source.splits["train"].label))
         self.mesh = sharding.make_mesh()
         self._replicated = sharding.replicated(self.mesh)
         spec = self.source.spec
-        model = config["model"]
-        standard = model["label_scaling"] == "standard"
         try:
             sharding.check_batch("data.batch_size", self.plan.batch_size)
-            self.network = models.build(
-                model["name"],
-                head=model["head"],
-                dtype=model["dtype"],
-                shift=spec.label_mean if standard else 0.0,
-                scale=(spec.label_std or 1.0) if standard else 1.0,
-                input_mean=self.source.input_mean,
-                input_std=self.source.input_std,
-                encoder={**self.source.encoder, **model["encoder"]},
-            )
+            self.network = models.from_config(config["model"], self.source.record)
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error
         self.select_split = "val" if "val" in self.source.splits else None
-        self._params, self._model_state = jax.eval_shape(self._init, jax.random.key(0))
+        try:
+            self._params, self._model_state = jax.eval_shape(
+                self._init, jax.random.key(0)
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
         features, _ = jax.eval_shape(
             functools.partial(self.network.encode, train=False),
             self._params,
@@ -62,11 +57,12 @@ class Run:
             self._example(),
         )
         self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
+        self._units = metrics_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,
             num_bins=spec.bins.num,
-            shift=spec.bins.centers,
-            scale=spec.label_std or 1.0,
+            log=self.source.log,
+            **self._units,
             gm_epsilon=config["eval"]["gm_epsilon"],
         )
         self._eval_step = jax.jit(eval_step, out_shardings=self._replicated)
@@ -272,19 +268,14 @@ class Run:
         )
         rows = self.source.splits[split]
         prediction = np.concatenate([p for _, p in host])[: len(rows.label)]
-        scores = metrics.finalize(
-            total,
-            spec=self.spec,
-            shift=self.spec.bins.centers,
-            scale=self.spec.label_std or 1.0,
-        )
+        scores = metrics.finalize(total, spec=self.spec, **self._units)
         shots = self.spec.shots[rows.bin]
-        scores |= metrics.rank_metrics(prediction, rows.label, shots)
-        phi = labels.relevance(self.source.splits["train"].label, rows.label)
-        scores |= metrics.sera(prediction, rows.label, phi)
+        scores |= metrics.rank_metrics(prediction, rows.value, shots)
+        phi = relevance(self.source.splits["train"].value, rows.value)
+        scores |= metrics.sera(prediction, rows.value, phi)
         return scores, {
             "index": rows.index,
-            "label": rows.label,
+            "label": rows.value,
             "prediction": prediction,
         }
 
@@ -350,6 +341,7 @@ class Run:
             name = "/".join(stages.path_name(path).split("/")[:2])
             sizes[name] = sizes.get(name, 0) + leaf.size
         rows = ", ".join(f"{len(s.label):,} {n}" for n, s in self.source.splits.items())
+        found = "".join(f"  {sentence}\n" for sentence in self.source.notes)
         shots = ", ".join(
             f"{int(np.sum(self.spec.shots == i))} {name}"
             for i, name in enumerate(labels.SHOTS)
@@ -365,7 +357,7 @@ class Run:
         )
         parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
         return (
-            f"{self.source.name}: {self.source.label}; {rows}\n"
+            f"{self.source.name}: {self.source.label}; {rows}\n{found}"
             f"bins: {self.spec.bins.num} ({shots})\n"
             f"method: {self.config['method']}; {pieces}; batch {self.plan.batch_size}; "
             f"{jax.device_count()} x {device.platform}\n{note}"
@@ -373,17 +365,10 @@ class Run:
         )
 
 
-def load(config: Mapping[str, Any]) -> data.Source:
-    """The data of a config.
-
-    Raises:
-      InputError: if it is missing or wrong.
-    """
-    options = dict(config["data"])
-    for field in ("batch_size", "views", "reader"):
-        del options[field]
-    options["dtype"] = options.pop("bin_dtype")
-    options["shot_lists"] = options["shot_lists"] or None
-    options["numeric"] = options["numeric"] or ()
-    options["categorical"] = options["categorical"] or ()
-    return data.load(options.pop("name"), **options)
+def metrics_units(source: data.Source) -> dict[str, Any]:
+    """Shift of each bin and scale that keep sums of labels and squares exact."""
+    centers = source.spec.bins.centers
+    if not source.log:
+        return {"shift": centers, "scale": source.spec.label_std or 1.0}
+    values = source.splits["train"].value
+    return {"shift": np.exp(centers), "scale": float(np.std(values)) or 1.0}

@@ -194,15 +194,42 @@ def make_train_steps(
     return steps
 
 
-def make_eval_step(
-    network: Network, *, num_bins: int, shift: Any, scale: float, gm_epsilon: float
-) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, jax.Array]]:
-    """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`."""
+def make_predict(
+    network: Network, *, log: bool
+) -> Callable[[Any, Any, Any], jax.Array]:
+    """Makes `(params, model_state, raw inputs) -> predictions [batch]`.
 
-    def step(params, model_state, batch):
-        inputs = network.prepare(batch["inputs"])
+    Args:
+      network: the model.
+      log: whether it has learnt the logarithm of the label, which is undone here.
+    """
+
+    def predict(params, model_state, inputs):
+        inputs = network.prepare(inputs)
         features, _ = network.encode(params, model_state, inputs, train=False)
         prediction = network.head(params, features).prediction
+        return jnp.exp(prediction) if log else prediction
+
+    return predict
+
+
+def make_eval_step(
+    network: Network,
+    *,
+    num_bins: int,
+    shift: Any,
+    scale: float,
+    gm_epsilon: float,
+    log: bool = False,
+) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, jax.Array]]:
+    """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`.
+
+    Both are in the units of the file; see `make_predict`.
+    """
+    predict = make_predict(network, log=log)
+
+    def step(params, model_state, batch):
+        prediction = predict(params, model_state, batch["inputs"])
         sums = metrics_lib.batch_sums(
             prediction,
             batch["label"],

@@ -117,7 +117,7 @@ def run(
       Failed: after the others are done, if a run did not end.
     """
     from dirjax import config as config_lib
-    from dirjax.data import sources
+    from dirjax.data import catalog
 
     number, count = _share(job)
     missing = {"configs", "methods", "seeds", "options", "fields", "grid", "base"}
@@ -131,7 +131,8 @@ def run(
     configs = [build(j) for j in every]
     for config in configs:
         config_lib.validate(config)
-        sources.locate(config["data"]["name"], config["data"]["path"])
+        if config["data"]["kind"] != "tfds":
+            catalog.locate(config["data"]["name"], config["data"]["path"])
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]
     if dry_run:
         for j, _ in mine:

@@ -24,8 +24,19 @@ FILES = sorted(
 )
 
 
+# What a user has to say of data of their own.
+OWN = {
+    "csv": {"data.path": "mine.csv.gz", "data.label": "y"},
+    "npz": {"data.path": "mine.npz"},
+    "images": {"data.path": "folder/mine"},
+    "tfds": {"data.name": "mine", "data.label": "y"},
+}
+
+
 def made(name, argument):
-    return config_files.load(f"configs/{name}.py", argument)
+    config = config_files.load(f"configs/{name}.py", argument)
+    config.update_from_flattened_dict(OWN.get(name, {}))
+    return config
 
 
 def plain(name="bikeshare", argument="vanilla", **fields):
@@ -44,7 +55,7 @@ class TestPresets:
         config = plain(name, method)
         config_lib.validate(config)
         assert config["method"] == method
-        assert config["data"]["name"] == name
+        assert config["data"]["name"] == ("mine" if name in OWN else name)
         plan = config_lib.plan(config, 5000)
         assert len(plan.stages) == len(config["stages"])
         assert all(s.steps > 0 for s in plan.stages)
@@ -69,6 +80,7 @@ class TestPresets:
         config = common.get_config()
         config.base.term = term
         config.base.beta = 0.7
+        config.data.batch_size = 256
         config = config_lib.plain(common.finish(config, method))
         for stage in config_lib.plan(config, 1000).stages:
             record = stage.objective
@@ -142,7 +154,6 @@ class TestFind:
 
 
 WRONG = {
-    "data__name": (None, "given"),
     "data__label": (None, "given"),
     "data__bin_width": (0.0, "positive"),
     "data__batch_size": (0, "at least 1"),
@@ -263,8 +274,10 @@ class TestCheckSame:
 
 
 def test_plain_values():
-    config = ConfigDict({"a": {"b": (1, 2)}, "c": None})
+    data = {"name": None, "path": "a/b.csv"}
+    config = ConfigDict({"a": {"b": (1, 2)}, "c": None, "data": data})
     got = config_lib.plain(config)
+    assert got.pop("data") == {"name": "b", "path": "a/b.csv"}
     assert got == {"a": {"b": (1, 2)}, "c": None}
     assert type(got["a"]) is dict
     assert type(got["a"]["b"]) is tuple

@@ -11,7 +11,7 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import labels, weights
+from dirjax import labels, relevance, weights
 from dirjax.data import splits
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -179,7 +179,7 @@ def test_covering_puts_every_label_between_its_edges(values, width):
         (lambda: labels.shot_groups([1], explicit={"medium": [0]}), "'medium'"),
         (lambda: labels.shot_groups([1, 2], explicit={"many": [0]}), r"bins \[1\]"),
         (lambda: labels.shot_groups([1], explicit={"few": [0, 0, 4]}), r"\[0, 4\]"),
-        (lambda: labels.relevance([1], [1], side="left"), "both, high, low"),
+        (lambda: relevance.relevance([1], [1], side="left"), "both, high, low"),
     ],
 )
 def test_errors_say_what_to_do(call, says):
@@ -494,17 +494,17 @@ def test_relevance_by_hand():
     asked = np.array([[-99.0, -20, 0, 2.5, 5], [6, 7.5, 10, 30, 99]])
     low, high = 0.5, 0.2**2 * (3 - 2 * 0.2)
     expected = [[1, 1, 1, low, 0], [high, 0.5, 1, 1, 1]]
-    np.testing.assert_allclose(labels.relevance(train, asked), expected)
-    upper = labels.relevance(train, asked, side="high")
+    np.testing.assert_allclose(relevance.relevance(train, asked), expected)
+    upper = relevance.relevance(train, asked, side="high")
     np.testing.assert_allclose(upper, [[0] * 5, expected[1]])
-    lower = labels.relevance(train, asked, side="low")
+    lower = relevance.relevance(train, asked, side="low")
     np.testing.assert_allclose(lower, [expected[0], [0] * 5])
 
 
 def test_relevance_without_outliers_or_spread():
-    assert not labels.relevance(np.arange(11), np.arange(-5, 20)).any()
-    assert not labels.relevance([0, 1], [-5, 0, 1]).any()
-    steps = labels.relevance([5] * 9 + [6], [4.9, 5, 5.1, 6])
+    assert not relevance.relevance(np.arange(11), np.arange(-5, 20)).any()
+    assert not relevance.relevance([0, 1], [-5, 0, 1]).any()
+    steps = relevance.relevance([5] * 9 + [6], [4.9, 5, 5.1, 6])
     assert steps.tolist() == [0, 0, 1, 1]
 
 
@@ -512,12 +512,12 @@ def test_relevance_without_outliers_or_spread():
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=30))
 def test_relevance_rises_from_the_median(values):
     asked = np.sort(np.array([*values, *range(-1100, 1100, 50)]))
-    phi = labels.relevance(values, asked)
+    phi = relevance.relevance(values, asked)
     assert phi.min() >= 0
     assert phi.max() <= 1
     rising = phi[asked >= np.median(values)]
     falling = phi[asked <= np.median(values)]
     assert (np.diff(rising) >= 0).all()
     assert (np.diff(falling) <= 0).all()
-    moved = labels.relevance(np.array(values) * 2 + 7, asked * 2 + 7)
+    moved = relevance.relevance(np.array(values) * 2 + 7, asked * 2 + 7)
     np.testing.assert_allclose(moved, phi, atol=1e-12)

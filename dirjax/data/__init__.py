@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from dirjax.data import sources
-from dirjax.data.sources import Source, Split
+from dirjax.cli import InputError
+from dirjax.data import catalog
+from dirjax.data.sources import Rules, Source, Split
 from dirjax.data.stream import Stream, eval_batches
 
-__all__ = ["Source", "Split", "Stream", "eval_batches", "load"]
+__all__ = ["KINDS", "Rules", "Source", "Split", "Stream", "eval_batches", "from_config"]
+
+KINDS = ("table", "arrays", "images", "digits", "tfds")
 
 
-def load(
-    name: str, *, path: str | None = None, skew: float = 0.0, **options: Any
-) -> Source:
-    """Loads a data set by name.
+def from_config(config: Mapping[str, Any]) -> Source:
+    """Loads the data of a config.
 
     Args:
-      name: "bikeshare", "mnist5k" (embedded) or "diamonds".
-      path: file of the data, where it is not embedded.
-      skew: of the training angles, for the rotated digits.
-      **options: see `sources.table` and `labels.spec`.
+      config: the fields of `config.data`, plain and validated.
 
     Returns:
       The source.
@@ -28,11 +28,51 @@ def load(
     Raises:
       InputError: if the data is missing or not as expected.
     """
-    file = sources.locate(name, path)
-    if name == "mnist5k":
-        # The rest is about columns, of which images have none.
-        bins = ("bin_width", "label_range", "dtype", "many", "few", "shot_lists")
-        keep = ("label", "limit", "seed", *bins)
-        options = {k: v for k, v in options.items() if k in keep}
-        return sources.images(name, file, skew=skew, **options)
-    return sources.table(name, file, **options)
+    fields = {f.name for f in dataclasses.fields(Rules)}
+    rules = Rules(**{k: v for k, v in config.items() if k in fields})
+    if not rules.shot_lists:
+        rules = dataclasses.replace(rules, shot_lists=None)
+    name, kind = config["name"], config["kind"]
+
+    def options(*names: str, **renamed: str) -> dict[str, Any]:
+        pairs = {**{n: n for n in names}, **renamed}
+        found = {k: config[v] for k, v in pairs.items()}
+        lists = ("numeric", "categorical", "drop", "missing")
+        return {k: v or () if k in lists else v for k, v in found.items()}
+
+    scaling = ("scaling", "quantiles")
+    pixels = {"size": "image_size", "channels": "channels"}
+    if kind == "tfds":
+        from dirjax.data import registered
+
+        folder = catalog.locate(name, config["path"]) if config["path"] else None
+        wanted = options("download", *scaling, inputs="input", **pixels)
+        return registered.load(name, folder, rules, **wanted)
+    file = catalog.locate(name, config["path"])
+    if file.is_dir() and kind != "images":
+        raise InputError(
+            f"data.path must be a file, {file} is a folder. Folders are for "
+            "configs/images.py."
+        )
+    if kind == "digits":
+        from dirjax.data import digits
+
+        return digits.source(name, file, rules, skew=config["skew"])
+    if kind == "arrays":
+        from dirjax.data import arrays
+
+        wanted = options("split", "weight", *scaling)
+        wanted |= {"inputs": config["input"]} if config["input"] else {}
+        return arrays.load(name, file, rules, **wanted)
+    if kind == "images":
+        from dirjax.data import images
+
+        wanted = options("split", "weight", "missing", **pixels)
+        wanted |= {"paths": config["input"]} if config["input"] else {}
+        return images.load(name, file, rules, **wanted)
+    from dirjax.data import tables
+
+    columns = ("numeric", "categorical", "drop", "missing", "both")
+    return tables.load(
+        name, file, rules, **options("split", "weight", *columns, *scaling)
+    )

@@ -1,6 +1,6 @@
 """The tf.data reader: the batches of `stream`, gathered by TensorFlow and prefetched.
 
-This is the only module that imports TensorFlow, and it is imported on demand.
+This module and `registered` alone import TensorFlow, and are imported on demand.
 """
 
 from __future__ import annotations

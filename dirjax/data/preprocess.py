@@ -2,8 +2,10 @@
 
 Numeric columns are standardised, by mean and standard deviation or, against outliers,
 by median and quartiles with a smooth clip; categorical columns become integer codes,
-with 0 for values not seen in training. The fitted numbers are plain JSON and are kept
-with the run.
+with 0 for values not seen in training. A missing number becomes the centre of its
+column, and where training has such gaps an indicator column tells them apart; a missing
+category is a category of its own. The fitted numbers are plain JSON and are kept with
+the run.
 
 Source of the robust form: Holzmueller et al., "Better by Default: Strong Pre-Tuned MLPs
 and Boosted Trees on Tabular Data", NeurIPS 2024.
@@ -22,6 +24,8 @@ from dirjax.cli import InputError
 
 def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     """Center and scale of one column; a column without spread gets scale 1."""
+    if not x.size:  # All are missing.
+        return 0.0, 1.0
     if scaling == "standard":
         # Rounding gives equal values a deviation.
         spread = float(x.std()) if x.min() < x.max() else 0.0
@@ -30,6 +34,17 @@ def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     # Where the quartiles coincide half of the range stands in for them.
     scale = (high - low) or (x.max() - x.min()) / 2
     return float(center), float(scale) or 1.0
+
+
+def _text(column: np.ndarray) -> np.ndarray:
+    """`[rows]` str; whole numbers without a decimal point, NaN as empty."""
+    if column.dtype.kind != "f":
+        return column.astype(str)
+    values, inverse = np.unique(column, return_inverse=True)
+    text = [
+        "" if np.isnan(v) else np.format_float_positional(v, trim="-") for v in values
+    ]
+    return np.asarray(text, np.str_)[inverse]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +59,8 @@ class TablePreprocessor:
       scale: what it is then divided by; 1 for a constant column.
       clip: 0, or the bound of a smooth clip `x / sqrt(1 + (x / clip)^2)`.
       values: known values of each categorical column; code `i + 1` is `values[i]`.
+        The empty text is a missing value.
+      indicators: names of the numeric columns with an indicator of missing values.
       edges: training quantiles of each standardised numeric column, ascending and
         distinct; the knots of piecewise-linear encodings.
     """
@@ -55,6 +72,7 @@ class TablePreprocessor:
     clip: float
     values: tuple[tuple[str, ...], ...]
     edges: tuple[tuple[float, ...], ...]
+    indicators: tuple[str, ...] = ()
 
     @classmethod
     def fit(
@@ -69,7 +87,8 @@ class TablePreprocessor:
         """Fits on the training rows.
 
         Args:
-          columns: name -> `[rows]` array of training rows.
+          columns: name -> `[rows]` array of training rows: numbers with NaN for
+            missing, or text, empty for missing.
           numeric: names of the columns to standardise.
           categorical: names of the columns to code.
           scaling: "standard" (mean and standard deviation) or "robust" (median and
@@ -86,9 +105,11 @@ class TablePreprocessor:
             raise InputError(
                 f"data.scaling must be 'standard' or 'robust', got {scaling!r}."
             )
-        fitted = [_fit(np.asarray(columns[n], np.float64), scaling) for n in numeric]
+        arrays = {n: np.asarray(columns[n], np.float64) for n in numeric}
+        gaps = {n: np.isnan(x) for n, x in arrays.items()}
+        fitted = [_fit(x[~gaps[n]], scaling) for n, x in arrays.items()]
         values = tuple(
-            tuple(sorted({str(v) for v in columns[name]})) for name in categorical
+            tuple(np.unique(_text(columns[name])).tolist()) for name in categorical
         )
         plain = cls(
             numeric=tuple(numeric),
@@ -98,6 +119,7 @@ class TablePreprocessor:
             clip=3.0 if scaling == "robust" else 0.0,
             values=values,
             edges=((),) * len(numeric),
+            indicators=tuple(n for n in numeric if gaps[n].any()),
         )
         if not quantiles:
             return plain
@@ -105,6 +127,11 @@ class TablePreprocessor:
         x = plain.transform(columns)["numeric"]
         edges = [np.unique(np.quantile(column, grid)).tolist() for column in x.T]
         return dataclasses.replace(plain, edges=tuple(tuple(e) for e in edges))
+
+    @property
+    def width(self) -> int:
+        """Number of numeric inputs, indicators included."""
+        return len(self.numeric) + len(self.indicators)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -115,10 +142,10 @@ class TablePreprocessor:
         """Applies the fitted numbers.
 
         Args:
-          columns: name -> `[rows]` array; extra columns are ignored.
+          columns: name -> `[rows]` array, see `fit`; extra columns are ignored.
 
         Returns:
-          `{"numeric": [rows, n] float32, "categorical": [rows, m] int32}`.
+          `{"numeric": [rows, width] float32, "categorical": [rows, m] int32}`.
 
         Raises:
           InputError: if a column is missing.
@@ -130,20 +157,22 @@ class TablePreprocessor:
                     f"with; it has {', '.join(sorted(columns))}. Add the column."
                 )
         rows = len(next(iter(columns.values())))
-        numeric = np.empty((rows, len(self.numeric)), np.float32)
+        numeric = np.empty((rows, self.width), np.float32)
         for j, (name, center, scale) in enumerate(
             zip(self.numeric, self.center, self.scale, strict=True)
         ):
             x = (np.asarray(columns[name], np.float64) - center) / scale
             if self.clip:
                 x = x / np.sqrt(1 + (x / self.clip) ** 2)
-            numeric[:, j] = x
+            numeric[:, j] = np.where(np.isnan(x), 0.0, x)
+        for j, name in enumerate(self.indicators, len(self.numeric)):
+            numeric[:, j] = np.isnan(np.asarray(columns[name], np.float64))
         categorical = np.empty((rows, len(self.categorical)), np.int32)
         for j, (name, known) in enumerate(
             zip(self.categorical, self.values, strict=True)
         ):
             codes = {v: i + 1 for i, v in enumerate(known)}
-            seen, inverse = np.unique(columns[name].astype(str), return_inverse=True)
+            seen, inverse = np.unique(_text(columns[name]), return_inverse=True)
             categorical[:, j] = np.array([codes.get(v, 0) for v in seen])[inverse]
         return {"numeric": numeric, "categorical": categorical}
 

@@ -1,34 +1,26 @@
-"""What a run learns from: splits in host memory, with bins and shots of the labels."""
+"""What a run learns from: splits in host memory, with bins and shots of the labels.
+
+A reader (tables, arrays, images, digits, tfds) turns a file into arrays; here they get
+their labels checked, their split, bins and shots, in the same way for all.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
-import os
 import pathlib
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
-from dirjax.data import digits, splits
-from dirjax.data.preprocess import TablePreprocessor
+from dirjax.data import splits
 
 SPLITS = ("train", "val", "test")
-
-# Data sets that dirjax may not or does not ship: file below DIRJAX_DATA, and where
-# to get it.
-_ELSEWHERE = {
-    "diamonds": (
-        "tabular/diamonds.csv.gz",
-        "It is ggplot2's table of 53,940 diamonds (also in the PyPI wheels plotnine "
-        "and seaborn's data): a CSV with the columns carat, cut, color, clarity, "
-        "depth, table, x, y, z, price and, optionally, split",
-    ),
-}
+_MAX_BINS = 10_000
+# The argument that leaves bad rows out.
+SKIP = "--config.data.on_bad=skip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +29,16 @@ class Split:
 
     Attributes:
       inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables).
-      label: `[rows]` float32.
+      label: `[rows]` float32, what the model learns: the label, or its logarithm.
+      value: `[rows]` float32, the label as the file has it.
       bin: `[rows]` int32, the label's bin.
-      weight: `[rows]` float32, 1 unless the data has weights.
+      weight: `[rows]` float32, 1 unless the data has weights; mean 1 in training.
       index: `[rows]` int32, row number in the file.
     """
 
     inputs: Any
     label: np.ndarray
+    value: np.ndarray
     bin: np.ndarray
     weight: np.ndarray
     index: np.ndarray
@@ -58,304 +52,403 @@ class Source:
       name: name of the data set.
       label: name of the label, with unit where there is one.
       splits: "train", and "val" and "test" where they exist.
-      spec: bins, training counts and shots of the labels.
-      encoder: what the encoder must know of the inputs, as keyword arguments.
-      input_mean: subtracted from images after division by 255.
-      input_std: images are divided by it.
-      record: everything needed to prepare new inputs the same way, plain JSON.
+      spec: bins, training counts and shots of the labels the model learns.
+      log: whether the model learns the logarithm of the label.
+      record: everything needed to prepare new inputs the same way, plain JSON; its
+        entry "encoder" is what the encoder must know of the inputs.
+      notes: sentences on what was found and decided.
+      skipped: reason -> number of rows left out because of it.
     """
 
     name: str
     label: str
     splits: dict[str, Split]
     spec: labels.Spec
-    encoder: dict[str, Any]
-    input_mean: float
-    input_std: float
+    log: bool
     record: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
-def locate(name: str, path: str | None) -> pathlib.Path:
-    """The file of a data set: `path`, or embedded, or in the folder DIRJAX_DATA.
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How labels are split, binned and counted; the fields of `config.data`.
 
-    Raises:
-      InputError: if there is no such file; the sentence says where to get it.
-    """
-    if path:
-        file = pathlib.Path(path).expanduser()
-        if not file.is_file():
-            raise InputError(
-                f"data.path must be a file, {file} is not one. Check the path."
-            )
-        return file
-    embedded = importlib.resources.files("dirjax.data") / "embedded"
-    for suffix in (".csv.gz", ".npz"):
-        file = pathlib.Path(str(embedded / f"{name}{suffix}"))
-        if file.is_file():
-            return file
-    if name not in _ELSEWHERE:
-        raise InputError(
-            f"data.name must be one of bikeshare, mnist5k, {', '.join(_ELSEWHERE)}, "
-            f"got {name!r}."
-        )
-    below, hint = _ELSEWHERE[name]
-    checkout = pathlib.Path(__file__).resolve().parents[2]
-    root = os.environ.get("DIRJAX_DATA", str(checkout.parent / "shared" / "data"))
-    file = pathlib.Path(root) / below
-    if not file.is_file():
-        raise InputError(
-            f"{name} does not ship with dirjax and {file} does not exist. {hint}. "
-            "Give its path with --config.data.path=FILE, or set DIRJAX_DATA."
-        )
-    return file
-
-
-def _splits(
-    inputs: Any,
-    label: np.ndarray,
-    part: np.ndarray,
-    *,
-    limit: int,
-    seed: int,
-    **options: Any,
-) -> tuple[dict[str, Split], labels.Spec]:
-    """Cuts arrays into splits and counts the training labels.
-
-    Args:
-      inputs: array or dict of arrays with leading axis rows.
-      label: `[rows]` float64.
-      part: `[rows]` int8, index into SPLITS.
-      limit: keep so many training rows, drawn with `seed`; 0 keeps all.
-      seed: see `limit`.
-      **options: keyword arguments of `labels.spec`.
-    """
-    rows = np.flatnonzero(part == 0)
-    if 0 < limit < len(rows):
-        rng = np.random.Generator(np.random.Philox(key=[seed, 1]))
-        part = part.copy()
-        part[rng.permutation(rows)[limit:]] = -1
-    try:
-        spec = labels.spec(label[part == 0], **options)
-    except ValueError as error:
-        raise InputError(f"the training labels cannot be binned: {error}") from error
-    bins = spec.bins.index(label)
-    cut = {}
-    for number, name in enumerate(SPLITS):
-        rows = np.flatnonzero(part == number)
-        if not len(rows):
-            continue
-        here = (
-            {k: v[rows] for k, v in inputs.items()}
-            if isinstance(inputs, dict)
-            else inputs[rows]
-        )
-        cut[name] = Split(
-            inputs=here,
-            label=label[rows].astype(np.float32),
-            bin=bins[rows].astype(np.int32),
-            weight=np.ones(len(rows), np.float32),
-            index=rows.astype(np.int32),
-        )
-    return cut, spec
-
-
-def table(
-    name: str,
-    file: pathlib.Path,
-    *,
-    label: str,
-    split: str,
-    unit: str = "",
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    both: int = 0,
-    scaling: str = "robust",
-    quantiles: int = 0,
-    limit: int = 0,
-    seed: int = 0,
-    **options: Any,
-) -> Source:
-    """Reads a CSV file (plain or gzip) with a header.
-
-    Args:
-      name: name of the data set.
-      file: the CSV file.
-      label: name of the label column.
-      split: name of the column that says train, val or test. If the file has no
-        such column a balanced split is made from the labels.
+    Attributes:
+      label: name of the label's column or array.
       unit: unit of the label, for reports.
-      numeric: names of numeric columns; default: those that hold numbers.
-      categorical: names of categorical columns; default: all others.
-      both: numeric columns with at most so many distinct whole values in training
-        enter as categories, too.
-      scaling: see `TablePreprocessor.fit`.
-      quantiles: see `TablePreprocessor.fit`.
-      limit: use so many training rows; 0 is all.
+      label_scale: "linear", or "log" to learn and bin the natural logarithm.
+      bin_width: in units of the label (of its logarithm); None for
+        `labels.auto_width`.
+      label_range: `(low, high)` of the label, or None for that of the data.
+      outside: what becomes of labels outside of `label_range`: an "error", or the
+        "end" bins.
+      bin_dtype: "float64" or "float32" edges.
+      many: see `labels.shot_groups`, as the next two.
+      few: as there.
+      shot_lists: as there.
+      split_divisor: see `splits.balanced_split`, as the next.
+      split_cap: as there.
+      limit: use so many training rows, drawn with `seed`; 0 is all.
       seed: of the split, if one is made, and of the limit.
-      **options: bins and shots, see `labels.spec`.
-
-    Returns:
-      The source.
-
-    Raises:
-      InputError: if the file is no CSV file, a column is missing or a label is no
-        finite number.
+      on_bad: rows that cannot be used are an "error", or "skip".
     """
-    import pandas as pd  # 0.4 s; arrays and images do without
 
-    try:
-        frame = pd.read_csv(file)
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{file} must be a CSV file with a header, plain or gzip: {error}. Give "
-            "another file for data.path."
-        ) from error
-    if label not in frame:
-        raise InputError(
-            f"{file} has no column {label!r} (data.label); it has "
-            f"{', '.join(map(str, frame.columns))}. Name one of them."
-        )
-    try:
-        y = frame[label].to_numpy(np.float64)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"the label column {label!r} of {file} must hold numbers: {error}."
-        ) from error
-    if not np.isfinite(y).all():
-        row = int(np.flatnonzero(~np.isfinite(y))[0])
-        raise InputError(
-            f"labels must be finite, {file} has {y[row]} in row {row + 2}, column "
-            f"{label!r}. Remove or mend the row."
-        )
-    features = [c for c in frame.columns if c not in (label, split)]
-    numbers = [c for c in features if pd.api.types.is_numeric_dtype(frame[c])]
-    if not numeric:
-        numeric = [c for c in numbers if c not in categorical]
-    categorical = tuple(categorical) or tuple(c for c in features if c not in numeric)
-    for column in (*numeric, *categorical):
-        if column not in frame:
+    label: str
+    unit: str = ""
+    label_scale: str = "linear"
+    bin_width: float | None = None
+    label_range: tuple[float, float] | None = None
+    outside: str = "error"
+    bin_dtype: str = "float64"
+    many: int = 100
+    few: int = 20
+    shot_lists: Mapping[str, Sequence[int]] | None = None
+    split_divisor: int = 5
+    split_cap: int = 30
+    limit: int = 0
+    seed: int = 0
+    on_bad: str = "error"
+
+    @property
+    def log(self) -> bool:
+        """Whether the model learns the logarithm."""
+        return self.label_scale == "log"
+
+    @property
+    def title(self) -> str:
+        """The label with its unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+class Rows:
+    """The rows of a file, and which of them can be used.
+
+    Args:
+      number: `[rows]` int, position of each row in the file, from 0.
+      file: where they come from, for sentences.
+      on_bad: "error" refuses the first bad row, "skip" leaves bad rows out.
+      skipped: rows that were left out before, by reason.
+      first: what the first row is called; 2 below a header, as spreadsheets count.
+      skip_with: the argument that skips, for sentences.
+
+    Attributes:
+      good: `[rows]` bool.
+      skipped: reason -> number of rows left out.
+      notes: sentences on what was found and decided.
+    """
+
+    def __init__(
+        self,
+        number: np.ndarray,
+        file: pathlib.Path | str,
+        on_bad: str = "error",
+        skipped: Mapping[str, int] | None = None,
+        first: int = 2,
+        skip_with: str = SKIP,
+    ):
+        self.skip_with = skip_with
+        self.first = first
+        self.number = number
+        self.file = file
+        self.on_bad = on_bad
+        self.good = np.ones(len(number), bool)
+        self.skipped = dict(skipped or {})
+        self.notes: list[str] = []
+
+    def place(self, i: int) -> str:
+        """`row 7 of my.csv`."""
+        return f"row {self.number[i] + self.first} of {self.file}"
+
+    def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
+        """Refuses rows, or leaves them out.
+
+        Args:
+          why: the reason in a word or two.
+          bad: `[rows]` bool.
+          sentence: the sentence on one row.
+
+        Raises:
+          InputError: if there is one and rows are not skipped.
+        """
+        bad = bad & self.good
+        count = int(bad.sum())
+        if not count:
+            return
+        if self.on_bad == "error":
+            more = f" ({count} such rows)" if count > 1 else ""
             raise InputError(
-                f"{file} has no column {column!r}; it has {', '.join(frame.columns)}. "
-                "Correct data.numeric or data.categorical."
+                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Mend it, or go on "
+                f"without such rows: {self.skip_with}."
             )
-    part = _parts(frame, split, y, file, seed=seed, width=options["bin_width"])
-    columns = {c: frame[c].to_numpy() for c in dict.fromkeys((*numeric, *categorical))}
-    for column, values in columns.items():
-        missing = pd.isna(values)
-        if column in numeric:
-            missing = missing | ~np.isfinite(values.astype(np.float64))
-        missing = np.flatnonzero(missing)
-        if len(missing):
-            raise InputError(
-                f"features must have a finite value in every row, {file} has none in "
-                f"row {missing[0] + 2}, column {column!r} ({len(missing)} in all). "
-                "Fill the gaps, or leave the column out with data.numeric and "
-                "data.categorical."
-            )
-    train = {c: v[part == 0] for c, v in columns.items()}
-    doubled = tuple(c for c in numeric if _few_values(train[c], both))
-    fitted = TablePreprocessor.fit(
-        train,
-        numeric=numeric,
-        categorical=(*categorical, *doubled),
-        scaling=scaling,
-        quantiles=quantiles,
+        self.good &= ~bad
+        self.skipped[why] = self.skipped.get(why, 0) + count
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Rows with their labels in order; see `Source` for what the fields mean.
+
+    Attributes:
+      part: `[rows]` int8, position in SPLITS, or -1 for rows that are not used.
+      value: `[rows]` float64, the label as the file has it.
+      label: `[rows]` float64, the label or its logarithm.
+      weight: `[rows]` float64.
+      spec: of the training labels.
+      rules: as given.
+      rows: as given.
+    """
+
+    part: np.ndarray
+    value: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    spec: labels.Spec
+    rules: Rules
+    rows: Rows
+
+    @property
+    def train(self) -> np.ndarray:
+        """`[rows]` bool."""
+        return self.part == 0
+
+
+def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
+    """`[rows]` int8 position in SPLITS, from their names or positions."""
+    text = names.astype(str)
+    part = np.full(len(text), -1, np.int8)
+    for position, name in enumerate(SPLITS):
+        part[(text == name) | (text == str(position))] = position
+    rows.refuse(
+        "unknown split",
+        part < 0,
+        lambda i: (
+            f"{column!r} must hold train, val or test, {rows.place(i)} holds "
+            f"{text[i]!r}"
+        ),
     )
-    parts, spec = _splits(
-        fitted.transform(columns), y, part, limit=limit, seed=seed, **options
-    )
-    return Source(
-        name=name,
-        label=f"{label} ({unit})" if unit else label,
-        splits=parts,
-        spec=spec,
-        encoder={
-            "numeric": len(fitted.numeric),
-            "cardinalities": fitted.cardinalities,
-            "edges": fitted.edges if quantiles else None,
-        },
-        input_mean=0.0,
-        input_std=1.0,
-        record={"kind": "table", "label": label, "table": fitted.to_json()},
-    )
-
-
-def _few_values(column: np.ndarray, limit: int) -> bool:
-    """Whether a numeric column has 3 to `limit` distinct whole values."""
-    values = np.unique(column)
-    return 2 < len(values) <= limit and bool(np.all(values == np.round(values)))
-
-
-def _parts(
-    frame: Any, split: str, y: np.ndarray, file: Any, *, seed: int, width: float
-) -> np.ndarray:
-    """`[rows]` int8: the column `split`, or a balanced split where there is none."""
-    if split not in frame:
-        bins = labels.Bins.covering(y, width=width)
-        keys = _row_keys(frame)
-        return splits.balanced_split(y, bins, seed=seed, keys=keys)
-    values = frame[split].astype(str).to_numpy()
-    part = np.full(len(values), -1, np.int8)
-    for number, name in enumerate(SPLITS):
-        part[values == name] = number
-    if (part < 0).any():
-        row = int(np.flatnonzero(part < 0)[0])
-        raise InputError(
-            f"the column {split!r} of {file} must hold train, val or test, row "
-            f"{row + 2} holds {values[row]!r}. Correct the row."
-        )
+    part[~rows.good] = -1
     if not (part == 0).any():
         raise InputError(
-            f"the column {split!r} of {file} names no training row. Mark rows as train."
+            f"{column!r} of {rows.file} names no training row. Mark rows as train."
         )
     return part
 
 
-def _row_keys(frame: Any) -> np.ndarray:
-    """`[rows]` int64 from the content of each row, so that row order is no matter.
-
-    Rows that are equal to the last field are told apart by a number, which of them
-    goes where makes no difference.
-    """
-    import pandas.util
-
-    hashed: Any = pandas.util.hash_pandas_object
-    keys = hashed(frame, index=False).astype("uint64")
-    twins = keys.groupby(keys).cumcount().to_numpy().astype(np.uint64)
-    keys = keys.to_numpy() + twins * np.uint64(0x9E3779B97F4A7C15)
-    return keys.view(np.int64)
-
-
-def images(
-    name: str,
-    file: pathlib.Path,
-    *,
-    label: str,
-    skew: float,
-    limit: int = 0,
-    seed: int = 0,
-    **options: Any,
-) -> Source:
-    """The embedded digits, with one of the labels of `digits.load`."""
-    pixels, y, part = digits.load(
-        file, label=label, skew=skew, seed=seed, bin_width=options["bin_width"]
+def _check_labels(y: np.ndarray, rows: Rows, rules: Rules) -> None:
+    """Refuses labels that are no labels."""
+    name = rules.label
+    rows.refuse(
+        "no label",
+        ~np.isfinite(y),
+        lambda i: f"labels must be finite, {rows.place(i)} has {y[i]} in {name!r}",
     )
-    parts, spec = _splits(pixels, y, part, limit=limit, seed=seed, **options)
-    train = parts["train"].inputs / np.float32(255)
-    mean, std = float(train.mean()), float(train.std())
+    if rules.log:
+        rows.refuse(
+            "label not positive",
+            y <= 0,
+            lambda i: (
+                "a logarithm needs labels above 0 (data.label_scale=log), "
+                f"{rows.place(i)} has {y[i]:g} in {name!r}"
+            ),
+        )
+    if rules.label_range and rules.outside == "error":
+        low, high = rules.label_range
+        rows.refuse(
+            "label outside",
+            (y < low) | (y > high),
+            lambda i: (
+                f"labels must lie in data.label_range {low:g} to {high:g}, "
+                f"{rows.place(i)} has {y[i]:g} in {name!r}; with "
+                "data.outside=end such labels go to the end bins"
+            ),
+        )
+
+
+def _bin_width(y: np.ndarray, rows: Rows, rules: Rules) -> float:
+    """The stated width, or one that suits; refuses one that does not."""
+    auto = labels.auto_width(y)
+    width = rules.bin_width
+    if width is None:
+        rows.notes.append(
+            f"bins are {auto:g} wide, by the rule of labels.auto_width; set "
+            "data.bin_width to change it"
+        )
+        return auto
+    low, high = rules.label_range or (y.min(), y.max())
+    if rules.log and rules.label_range:
+        low, high = np.log(low), np.log(high)
+    count = (high - low) / width
+    # Two labels closer than a width may still lie in two bins.
+    single = np.floor(low / width) == np.floor(high / width)
+    if rules.label_range:
+        single = count <= 1
+    if count > _MAX_BINS or single:
+        much = f"{count:,.0f} bins" if count >= 1 else "a single bin"
+        raise InputError(
+            f"data.bin_width must cut the labels ({low:g} to {high:g}) into 2 to "
+            f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try {auto:g}, or leave it "
+            "out to have it chosen."
+        )
+    return width
+
+
+def _thin(part: np.ndarray, rules: Rules) -> None:
+    """Keeps `limit` training rows."""
+    train = np.flatnonzero(part == 0)
+    if 0 < rules.limit < len(train):
+        rng = np.random.Generator(np.random.Philox(key=[rules.seed, 1]))
+        part[rng.permutation(train)[rules.limit :]] = -1
+
+
+def label_rows(
+    y: np.ndarray,
+    rows: Rows,
+    rules: Rules,
+    *,
+    part: np.ndarray | None = None,
+    keys: Callable[[], Any] = lambda: None,
+    weight: np.ndarray | None = None,
+) -> Labelled:
+    """Checks labels, splits the rows, makes bins and counts shots.
+
+    Args:
+      y: `[rows]` float64, NaN where there is none.
+      rows: whose labels they are.
+      rules: what is wanted.
+      part: `[rows]` int8, position in SPLITS; None makes a balanced split.
+      keys: gives `[rows]` integers or strings that tell rows apart, so that a split
+        does not depend on their order; None for row numbers.
+      weight: `[rows]` float64, or None for ones.
+
+    Returns:
+      The rows, labelled.
+
+    Raises:
+      InputError: for labels, weights or a bin width that cannot be used.
+    """
+    _check_labels(y, rows, rules)
+    weights = np.ones(len(y)) if weight is None else weight
+    rows.refuse(
+        "weight not positive",
+        ~(np.isfinite(weights) & (weights > 0)),
+        lambda i: f"weights must be above 0, {rows.place(i)} has {weights[i]:g}",
+    )
+    good = rows.good
+    if not good.any():
+        raise InputError(f"{rows.file} has no usable row. Give another file.")
+    label = np.where(good, y, y[good][0])
+    if label.min() == label.max():
+        raise InputError(
+            f"labels must differ, all {good.sum()} in {rules.label!r} of {rows.file} "
+            f"are {label[0]:g}. Name another label with data.label."
+        )
+    label = np.log(label) if rules.log else label
+    width = _bin_width(label[good], rows, rules)
+    if part is None:
+        part = np.full(len(y), -1, np.int8)
+        bins = labels.Bins.covering(label[good], width=width)
+        found = keys()
+        part[good] = splits.balanced_split(
+            label[good],
+            bins,
+            denominator=rules.split_divisor,
+            cap=rules.split_cap,
+            seed=rules.seed,
+            keys=rows.number[good] if found is None else np.asarray(found)[good],
+        )
+        rows.notes.append(
+            f"the file names no split: of each bin 1 in {rules.split_divisor}, at most "
+            f"{rules.split_cap}, went to val, and as many to test"
+        )
+    part = np.where(good, part, -1).astype(np.int8)
+    _thin(part, rules)
+    for position, name in enumerate(SPLITS):
+        if not (part == position).any():
+            if not position:
+                raise InputError(
+                    f"no training row is left of {rows.file}. Mark more rows as train, "
+                    "or mend those that were skipped."
+                )
+            rows.notes.append(
+                f"there is no {name} split: "
+                + ("the last state is the result" if position == 1 else "no test")
+            )
+    _check_train(label[part == 0], rows, rules)
+    try:
+        ends = rules.label_range
+        spec = labels.spec(
+            label[part == 0],
+            bin_width=width,
+            label_range=tuple(np.log(ends)) if ends and rules.log else ends,
+            many=rules.many,
+            few=rules.few,
+            shot_lists=rules.shot_lists,
+            dtype=np.dtype(rules.bin_dtype),
+            cover=label[part >= 0],
+        )
+    except ValueError as error:
+        raise InputError(f"the training labels cannot be binned: {error}") from error
+    weights = weights / weights[part == 0].mean()
+    return Labelled(part, y, label, weights, spec, rules, rows)
+
+
+def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:
+    """The training labels must differ, too."""
+    if label.min() == label.max():
+        raise InputError(
+            f"training labels must differ, all {len(label)} in {rules.label!r} of "
+            f"{rows.file} are equal. Mark other rows as train."
+        )
+
+
+def assemble(
+    name: str, inputs: Any, labelled: Labelled, *, record: Mapping[str, Any]
+) -> Source:
+    """Cuts arrays into splits.
+
+    Args:
+      name: name of the data set.
+      inputs: array or dict of arrays with leading axis rows.
+      labelled: the rows.
+      record: of the inputs; the label's part is added here.
+    """
+    bins = labelled.spec.bins.index(labelled.label)
+    cut = {}
+    for position, split in enumerate(SPLITS):
+        chosen = np.flatnonzero(labelled.part == position)
+        if not len(chosen):
+            continue
+        here = (
+            {k: v[chosen] for k, v in inputs.items()}
+            if isinstance(inputs, dict)
+            else inputs[chosen]
+        )
+        cut[split] = Split(
+            inputs=here,
+            label=labelled.label[chosen].astype(np.float32),
+            value=labelled.value[chosen].astype(np.float32),
+            bin=bins[chosen].astype(np.int32),
+            weight=labelled.weight[chosen].astype(np.float32),
+            index=labelled.rows.number[chosen].astype(np.int32),
+        )
+    rules, spec = labelled.rules, labelled.spec
+    if labelled.rows.skipped:
+        said = ", ".join(f"{n} {why}" for why, n in labelled.rows.skipped.items())
+        labelled.rows.notes.append(f"rows left out: {said}")
     return Source(
         name=name,
-        label=digits.TITLES[label],
-        splits=parts,
+        label=rules.title,
+        splits=cut,
         spec=spec,
-        encoder={},
-        input_mean=mean,
-        input_std=std,
+        log=rules.log,
         record={
-            "kind": "images",
-            "label": label,
-            "shape": list(pixels.shape[1:]),
-            "mean": mean,
-            "std": std,
+            "label": rules.label,
+            "log": rules.log,
+            "label_mean": spec.label_mean,
+            "label_std": spec.label_std,
+            **record,
         },
+        notes=tuple(labelled.rows.notes),
+        skipped=labelled.rows.skipped,
     )

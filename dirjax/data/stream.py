@@ -161,6 +161,8 @@ def eval_batches(
 ) -> Iterator[dict[str, Any]]:
     """All rows of a split in order, the last batch padded; padding has mask 0.
 
+    Labels are those of the file, also where the model learns their logarithm.
+
     Args:
       split: the rows to read.
       batch_size: rows of the global batch.
@@ -175,6 +177,8 @@ def eval_batches(
         place = start + np.arange(batch_size)
         place = block(place, process, processes)
         real = place < size
-        batch = gather(split, np.where(real, place, 0))
+        rows = np.where(real, place, 0)
+        batch = gather(split, rows)
+        batch["label"] = split.value[rows]
         batch["mask"] = real.astype(np.float32)
         yield batch

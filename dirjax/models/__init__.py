@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from dirjax.models import heads, mlp, resnet
 from dirjax.models.heads import Outputs
 
-__all__ = ["ENCODERS", "Network", "Outputs", "build"]
+__all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
 
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": mlp.MLP,
@@ -127,3 +127,42 @@ def build(
         return model.apply({"params": params}, features, method="respond")
 
     return Network(prepare, init, encode, respond)
+
+
+def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network:
+    """The model of a run.
+
+    Args:
+      config: the fields of `config.model`.
+      record: of the data, as in `data.json`: what the encoder must know of the
+        inputs, their scale, mean and deviation of the training labels.
+
+    Raises:
+      ValueError: as `build`; TypeError for a field that the encoder does not have.
+    """
+    standard = config["label_scaling"] == "standard"
+    images = record["kind"] == "images"
+    if images == (config["name"] == "mlp"):
+        better = "small_resnet" if images else "mlp"
+        raise ValueError(
+            f"model.name must be a model of {'images' if images else 'tables'}, got "
+            f"{config['name']!r}. Use {better!r}, as "
+            f"{'configs/images.py' if images else 'configs/csv.py'} does."
+        )
+    return build(
+        config["name"],
+        head=config["head"],
+        dtype=config["dtype"],
+        shift=record["label_mean"] if standard else 0.0,
+        scale=(record["label_std"] or 1.0) if standard else 1.0,
+        input_mean=record.get("input_mean", 0.0),
+        input_std=record.get("input_std", 1.0),
+        encoder={**_tuples(record["encoder"]), **config["encoder"]},
+    )
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples: modules are hashed."""
+    if isinstance(value, Mapping):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

@@ -12,6 +12,7 @@ Deviations: none, this module is dirjax's own.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import re
@@ -281,6 +282,17 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
     path = _write([run], tables, workdir / "report")
     print(f"\n{formats.to_text(tables)}\nReport: {path}")
     return dict(run.result or {})
+
+
+def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
+    """The table of an evaluation.
+
+    Args:
+      workdir: the run folder.
+      result: as `result.json`, where `split` names the entry with the metrics.
+    """
+    run = read_run(pathlib.Path(workdir))
+    return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
 
 
 def _main(argv: Sequence[str]) -> None:

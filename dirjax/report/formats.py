@@ -105,7 +105,7 @@ def _one_method(table: Table) -> Block:
             cells = (_cell(value, digits) for value in values)
             rows.append((Cell(metric_name(metric)), *cells))
     rows.append((Cell("examples"), *_counts(row)))
-    title = f"{table.dataset}, {row.method}, {_seeds(row)}: test set{at}"
+    title = f"{table.dataset}, {row.method}, {_seeds(row)}: {row.runs[0].split} set{at}"
     return Block(title, ("", *COLUMNS), tuple(rows), rule=len(rows) - 1)
 
 

@@ -100,9 +100,14 @@ class Run:
         step = (self.result or {}).get("best_step")
         return None if step is None else int(step)
 
-    def value(self, metric: str, shot: str, split: str = "test") -> float | None:
+    @property
+    def split(self) -> str:
+        """The split whose metrics count: "test", unless the result says otherwise."""
+        return str((self.result or {}).get("split", "test"))
+
+    def value(self, metric: str, shot: str) -> float | None:
         """One number of `result.json`; None if it is missing or not finite."""
-        table = ((self.result or {}).get(split) or {}).get(metric)
+        table = ((self.result or {}).get(self.split) or {}).get(metric)
         if not isinstance(table, Mapping):
             table = {"all": table}
         return _finite(table.get(shot))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirjax.cli import InputError
-from dirjax.data import sources
+from dirjax.data import sources, tables
 from dirjax.data.preprocess import TablePreprocessor
 
 RNG = np.random.default_rng(0)
@@ -169,20 +169,17 @@ def test_val_and_test_rows_teach_nothing(tmp_path, scaling):
     for name, text in (("a.csv", lines), ("b.csv", other)):
         (tmp_path / name).write_text("\n".join(text))
         made.append(
-            sources.table(
+            tables.load(
                 "mine",
                 tmp_path / name,
-                label="label",
-                split="split",
+                sources.Rules(label="label", bin_width=1.0),
                 scaling=scaling,
                 quantiles=3,
                 both=5,
-                bin_width=1.0,
             )
         )
     one, two = made
     assert one.record == two.record
-    assert one.encoder == two.encoder
     np.testing.assert_array_equal(one.spec.counts, two.spec.counts)
     assert one.spec.label_mean == two.spec.label_mean
     for part in ("numeric", "categorical"):

@@ -25,6 +25,7 @@ def split_of(size, kind="table"):
     return sources.Split(
         inputs=inputs,
         label=np.float32(rows * 0.5),
+        value=np.float32(rows * 0.5),
         bin=np.int32(rows // 4),
         weight=np.float32(1 + rows % 2),
         index=np.int32(rows * 10),
@@ -193,7 +194,9 @@ def test_import_dirjax_is_light():
 def test_the_array_path_imports_no_tensorflow():
     code = """
 from dirjax import data
-source = data.load('bikeshare', label='bikers', split='split', bin_width=10.0)
+from dirjax.configs import bikeshare
+config = bikeshare.get_config('vanilla').data.to_dict()
+source = data.from_config(config)
 reader = data.Stream(source.splits['train'], seed=0, batch_size=8)
 assert len(next(reader.read(iter([(0, 1)])))['label'][0]) == 8
 assert len(list(data.eval_batches(source.splits['val'], batch_size=1000))) == 2

@@ -1,0 +1,20 @@
+"""Images of your own: a folder, and a CSV with the columns path, label and split.
+
+    python -m dirjax.main --config configs/images.py:sqinv_lds --workdir runs/mine \
+        --config.data.path=folder
+
+The folder holds the CSV (or `data.path` names it); paths are relative to it. Grey or
+RGB, 8 or 16 bits, PNG, JPEG and what else Pillow reads, of any size: all are resized to
+`data.image_size`. Without a column `split` a balanced split is made. The model is a
+small ResNet; `--config.model.name=resnet18` is a larger one. See docs/own-data.md.
+"""
+
+from dirjax.configs import common
+
+
+def get_config(arg="sqinv_lds"):
+    """The config for METHOD[,OPTION...]."""
+    config = common.images()
+    config.data.label = "label"
+    config.data.input = "path"
+    return common.finish(config, arg)

@@ -1,0 +1,154 @@
+"""Arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
+
+`x` is `[rows]` or `[rows, columns]` numbers (a table; NaN is a missing value), or
+`[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). `split`
+holds train, val and test, or 0, 1 and 2. Pickled objects are never loaded.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from dirjax.cli import InputError
+from dirjax.data import images, sources, tables
+
+
+def read(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file.
+
+    Raises:
+      InputError: if it is none, is damaged, or holds pickled objects.
+    """
+    try:
+        opened: Any = np.load(file, allow_pickle=False)
+        if not hasattr(opened, "files"):
+            raise ValueError("it is a single array")
+        with opened as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "allow_pickle" in why or "pickled" in why:
+            why = "it is no NPZ file, or holds Python objects, which are never loaded"
+        raise InputError(
+            f"{file} must be an NPZ file of plain arrays: {why}. Save it with "
+            "numpy.savez(FILE, x=..., y=...)."
+        ) from error
+
+
+def require(arrays: dict[str, np.ndarray], name: str, field: str, file: Any):
+    """One array by name.
+
+    Raises:
+      InputError: with the names that there are.
+    """
+    if name not in arrays:
+        raise InputError(
+            f"{file} has no array {name!r} ({field}); it has {', '.join(arrays)}. Save "
+            "it with numpy.savez(FILE, x=..., y=...)."
+        )
+    return arrays[name]
+
+
+def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
+    """Inputs as `[rows, columns]` float64 or `[rows, height, width, channels]` uint8.
+
+    Raises:
+      InputError: for another shape or type.
+    """
+    shape = list(x.shape)
+    if x.ndim in (1, 2) and x.dtype.kind in "biuf":
+        return x.reshape(len(x), -1).astype(np.float64)
+    if x.ndim in (3, 4) and x.dtype == np.uint8:
+        pixels = x[..., None] if x.ndim == 3 else x
+        if pixels.shape[-1] in (1, 3) and pixels.size:
+            return pixels
+    raise InputError(
+        f"{name!r} must hold numbers [rows, columns], or uint8 images [rows, height, "
+        f"width] or [rows, height, width, 1 or 3], {file} has {x.dtype} {shape}. "
+        "Convert it."
+    )
+
+
+def columns(x: np.ndarray) -> dict[str, np.ndarray]:
+    """`[rows, n]` as named columns `x0`, `x1`, ..."""
+    return {f"x{j}": x[:, j] for j in range(x.shape[1])}
+
+
+def load(
+    name: str,
+    file: pathlib.Path,
+    rules: sources.Rules,
+    *,
+    inputs: str = "x",
+    split: str = "split",
+    weight: str | None = None,
+    scaling: str = "robust",
+    quantiles: int = 0,
+) -> sources.Source:
+    """Reads an NPZ file.
+
+    Args:
+      name: name of the data set.
+      file: the file.
+      rules: of the label, its bins and the split; `rules.label` is the array of labels.
+      inputs: the array of inputs.
+      split: the array that says train, val or test; without it a split is made.
+      weight: the array of weights in the training loss, or None.
+      scaling: see `TablePreprocessor.fit`, as the next.
+      quantiles: as there.
+
+    Returns:
+      The source.
+
+    Raises:
+      InputError: naming array and row.
+    """
+    arrays = read(file)
+    x = check_inputs(require(arrays, inputs, "data.input", file), inputs, file)
+    y = require(arrays, rules.label, "data.label", file)
+    sizes = {inputs: len(x), rules.label: len(y) if y.ndim else -1}
+    facts = [n for n in (split, weight) if n in arrays]
+    if weight:
+        require(arrays, weight, "data.weight", file)
+    sizes |= {n: len(arrays[n]) if arrays[n].ndim else -1 for n in facts if n}
+    if len(set(sizes.values())) > 1 or y.size != len(y):
+        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in sizes)
+        raise InputError(
+            f"arrays must have one entry for each row, {file} has {said}. Make them "
+            "equally long."
+        )
+    if y.dtype.kind not in "biuf":
+        raise InputError(
+            f"labels must be numbers, {rules.label!r} of {file} has type {y.dtype}. "
+            "Convert them."
+        )
+    rows = sources.Rows(np.arange(len(x)), file, rules.on_bad, first=0)
+    part = None
+    if split in arrays:
+        part = sources.parts_of(rows, arrays[split].ravel(), split)
+    if x.ndim == 2:
+        rows.refuse(
+            "infinite feature",
+            np.any(np.isinf(x), axis=1),
+            lambda i: (
+                f"features must be finite, {inputs!r} has infinity in {rows.place(i)}"
+            ),
+        )
+    labelled = sources.label_rows(
+        y.astype(np.float64).ravel(),
+        rows,
+        rules,
+        part=part,
+        weight=arrays[weight].astype(np.float64).ravel() if weight else None,
+    )
+    if x.ndim == 4:
+        return images.from_arrays(name, x, labelled)
+    found = columns(x)
+    features = tables.Features(list(found), [], found, {})
+    return tables.from_features(
+        name, features, labelled, scaling=scaling, quantiles=quantiles
+    )

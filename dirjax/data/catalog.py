@@ -1,0 +1,88 @@
+"""Where data sets are: embedded in the package, in DIRJAX_DATA, or at data.path."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import pathlib
+
+from dirjax.cli import InputError
+
+EMBEDDED = {"bikeshare": "bikeshare.csv.gz", "mnist5k": "mnist5k.npz"}
+
+_UCI = (
+    "It is in the UCI Machine Learning Repository; dirjax reads a CSV with a header, "
+    "the label {label} and, optionally, a column split"
+)
+# Data sets that dirjax may not or does not ship: file below DIRJAX_DATA, and where
+# to get it.
+ELSEWHERE = {
+    "diamonds": (
+        "tabular/diamonds.csv.gz",
+        "It is ggplot2's table of 53,940 diamonds (also in the PyPI wheels plotnine "
+        "and seaborn's data): a CSV with the columns carat, cut, color, clarity, "
+        "depth, table, x, y, z, price and, optionally, split",
+    ),
+    "california_housing": (
+        "tabular/california_housing.csv.gz",
+        "It is the 1990 census table of Pace and Barry (housing.csv of many courses): "
+        "a CSV with the columns longitude, latitude, housing_median_age, total_rooms, "
+        "total_bedrooms, population, households, median_income, median_house_value, "
+        "ocean_proximity and, optionally, split",
+    ),
+    "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
+    "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),
+    "concrete": (
+        "uci-dir/concrete.csv",
+        _UCI.format(label="ConcreteCompressiveStrength"),
+    ),
+    "real_estate": (
+        "uci-dir/real_estate.csv",
+        _UCI.format(label="HousePricePerUnitArea"),
+    ),
+}
+
+
+def locate(name: str, path: str | None) -> pathlib.Path:
+    """The file or folder of a data set: `path`, or embedded, or below DIRJAX_DATA.
+
+    Raises:
+      InputError: if there is none; the sentence says where to get it.
+    """
+    if path:
+        file = pathlib.Path(path).expanduser()
+        if not file.exists():
+            raise InputError(
+                f"data.path must be a file or folder, {file} does not exist. Check the "
+                "path."
+            )
+        return file
+    if name in EMBEDDED:
+        folder = importlib.resources.files("dirjax.data") / "embedded"
+        return pathlib.Path(str(folder / EMBEDDED[name]))
+    if name not in ELSEWHERE:
+        raise InputError(
+            f"data.path is missing, and {name!r} is none of the data sets that dirjax "
+            f"knows: {', '.join((*EMBEDDED, *ELSEWHERE))}. Give the file with "
+            "--config.data.path=FILE."
+        )
+    below, hint = ELSEWHERE[name]
+    checkout = pathlib.Path(__file__).resolve().parents[2]
+    root = os.environ.get("DIRJAX_DATA", str(checkout.parent / "shared" / "data"))
+    file = pathlib.Path(root) / below
+    if not file.is_file():
+        raise InputError(
+            f"{name} does not ship with dirjax and {file} does not exist. {hint}. "
+            "Give its path with --config.data.path=FILE, or set DIRJAX_DATA."
+        )
+    return file
+
+
+def stem(path: str) -> str:
+    """Name of a data set whose file is all that is known.
+
+    Example:
+      >>> stem("/data/prices.csv.gz")
+      'prices'
+    """
+    return pathlib.PurePath(path).name.split(".")[0] or "data"

@@ -1,0 +1,167 @@
+"""TensorFlow Datasets by name: images with a label, or tables of scalar features.
+
+The only other module that imports TensorFlow, on demand. Examples are read once, still
+encoded, into host memory: training looks rows up by number.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.cli import InputError
+from dirjax.data import images, sources, tables
+
+_PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
+
+
+def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
+    """The prepared builder of a data set."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=folder)
+        if download:
+            builder.download_and_prepare()
+    except Exception as error:  # of many packages
+        why = str(error).strip().splitlines()
+        raise InputError(
+            f"TensorFlow Datasets has no {name!r} in {folder or 'its folder'}: "
+            f"{why[0] if why else type(error).__name__}. Check data.name and data.path "
+            "(its data_dir)."
+        ) from error
+    if not builder.info.splits:
+        raise InputError(
+            f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds build, "
+            "or set --config.data.download=true."
+        )
+    return builder
+
+
+def _read(
+    builder: Any, keep: Sequence[str], encoded: Sequence[str]
+) -> tuple[dict[str, list[Any]], np.ndarray]:
+    """All examples of all splits: feature -> values, and the part of each."""
+    import tensorflow_datasets as tfds
+
+    skip: Any = {name: tfds.decode.SkipDecoding() for name in encoded}
+    values: dict[str, list[Any]] = {name: [] for name in keep}
+    part: list[int] = []
+    for split in sorted(builder.info.splits, key=lambda s: _PARTS.get(s, 3)):
+        if split not in _PARTS:
+            continue
+        data = builder.as_dataset(split=split, decoders=skip, shuffle_files=False)
+        for example in tfds.as_numpy(data):
+            for name in keep:
+                values[name].append(example[name])
+            part.append(_PARTS[split])
+    return values, np.asarray(part, np.int8)
+
+
+def load(
+    name: str,
+    folder: pathlib.Path | None,
+    rules: sources.Rules,
+    *,
+    inputs: str = "",
+    download: bool = False,
+    size: int = 64,
+    channels: int = 0,
+    scaling: str = "robust",
+    quantiles: int = 0,
+) -> sources.Source:
+    """Reads a data set of TensorFlow Datasets.
+
+    Args:
+      name: as in `tfds.load`, with configuration and version if wanted.
+      folder: the `data_dir` of TensorFlow Datasets, or None for its default.
+      rules: of the label, its bins and the split. Splits other than train,
+        validation and test are not read; with train alone a split is made.
+      inputs: the image feature; empty for the only one there is, or, without any, for
+        a table of all scalar features.
+      download: fetch and prepare it first.
+      size: of images, see `images.load`, as the next.
+      channels: as there.
+      scaling: see `TablePreprocessor.fit`, as the next.
+      quantiles: as there.
+
+    Returns:
+      The source.
+
+    Raises:
+      InputError: if there is no such data set or feature.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    tf.config.set_visible_devices([], "GPU")
+    builder = _builder(name, folder, download)
+    known: Any = builder.info.features
+    for wanted, field in ((rules.label, "data.label"), (inputs, "data.input")):
+        if wanted and wanted not in known:
+            raise InputError(
+                f"{name!r} has no feature {wanted!r} ({field}); it has "
+                f"{', '.join(known)}. Name one of them."
+            )
+    pictures = [k for k, f in known.items() if isinstance(f, tfds.features.Image)]
+    if inputs and inputs not in pictures:
+        raise InputError(
+            f"data.input must name an image feature, {inputs!r} of {name!r} is none. "
+            f"Those are: {', '.join(pictures) or 'none; leave it out for a table'}."
+        )
+    if not inputs and len(pictures) > 1:
+        raise InputError(
+            f"{name!r} has several image features: {', '.join(pictures)}. Name one "
+            "with data.input."
+        )
+    picture = inputs or (pictures[0] if pictures else "")
+    scalars = [k for k, f in known.items() if f.shape == () and k != rules.label]
+    keep = [rules.label, picture] if picture else [rules.label, *scalars]
+    values, part = _read(builder, keep, [picture] if picture else [])
+    try:
+        y = np.asarray(values[rules.label], np.float64)
+        y = y.reshape(len(part))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"labels must be numbers, one each; {rules.label!r} of {name!r} is "
+            f"{known[rules.label]}. Name another label with data.label."
+        ) from error
+    rows = sources.Rows(np.arange(len(y)), name, rules.on_bad, first=0)
+    given = None if (part == 0).all() else part
+    if not picture:
+        found = _columns({k: values[k] for k in scalars})
+        labelled = sources.label_rows(y, rows, rules, part=given)
+        return tables.from_features(
+            name, found, labelled, scaling=scaling, quantiles=quantiles
+        )
+    decoded = images.decode_all(
+        values[picture], lambda data: data, size=(size, size), channels=channels
+    )
+    pixels, broken = images.stack(decoded, len(y), (size, size), channels)
+    bad = np.zeros(len(y), bool)
+    bad[list(broken)] = True
+    rows.refuse(
+        "unreadable image",
+        bad,
+        lambda i: f"images must be readable, {rows.place(i)} is not: {broken[i]}",
+    )
+    labelled = sources.label_rows(y, rows, rules, part=given)
+    return images.from_arrays(name, pixels, labelled)
+
+
+def _columns(values: dict[str, list[Any]]) -> tables.Features:
+    """Scalar features, numbers and text."""
+    found = tables.Features([], [], {}, {})
+    for name, column in values.items():
+        array = np.asarray(column)
+        if array.dtype.kind in "biuf":
+            found.values[name] = array.astype(np.float64)
+            found.numeric.append(name)
+        else:
+            text = [v.decode() if isinstance(v, bytes) else str(v) for v in column]
+            found.values[name] = np.asarray(text, np.str_)
+            found.categorical.append(name)
+    return found

@@ -1,0 +1,351 @@
+"""`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv`.
+
+Predictions for new rows (CSV, Parquet, NPZ) or images (a folder, a table of paths, or
+NPZ), prepared exactly as in training: the run's directory holds all that is needed,
+the training data is not read. Output is written piece by piece and appears under its
+name when it is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dirjax import arguments, cli, startup
+from dirjax.data import arrays, images, tables
+from dirjax.data.preprocess import TablePreprocessor
+from dirjax.data.sources import Rows
+
+# What to give to go on without bad rows.
+_SKIP = "--on_bad skip"
+
+
+class Piece(NamedTuple):
+    """Some rows of the input.
+
+    Attributes:
+      names: column -> `[rows]`, what identifies each row in the output.
+      inputs: prepared inputs of the good rows.
+      good: `[rows]` bool.
+    """
+
+    names: Mapping[str, Any]
+    inputs: Any
+    good: np.ndarray
+
+
+class Predictor:
+    """The model of a run.
+
+    Args:
+      workdir: directory of a run.
+      step: "best", "last", or the number of a step that was saved.
+
+    Attributes:
+      config: of the run, plain values.
+      record: of its data, see `Source.record`.
+
+    Raises:
+      InputError: if there is no such run or step.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: str = "best"):
+        import jax
+
+        from dirjax import config as config_lib
+        from dirjax import models, sharding
+        from dirjax import step as step_lib
+        from dirjax.checkpoint import Checkpoints
+
+        self.config = config_lib.read(workdir)
+        try:
+            self.record = json.loads((workdir / "data.json").read_text())
+        except (OSError, ValueError) as error:
+            raise cli.InputError(
+                f"{workdir} has no data.json that can be read, so nobody knows how its "
+                "inputs were prepared. Train again into another --workdir."
+            ) from error
+        network = models.from_config(self.config["model"], self.record)
+        checkpoints = Checkpoints.of_run(workdir)
+        try:
+            self.step = checkpoints.choose(step)
+            mesh = sharding.make_mesh()
+            self._state = checkpoints.restore_model(
+                self.step, sharding.replicated(mesh)
+            )
+        finally:
+            checkpoints.close()
+        self._place = lambda inputs: sharding.to_global(mesh, inputs)
+        devices = jax.device_count()
+        self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
+        predict = step_lib.make_predict(network, log=self.record["log"])
+        self._predict = jax.jit(predict)
+
+    def __call__(self, inputs: Any) -> np.ndarray:
+        """Predictions `[rows]` float32 of prepared inputs, in units of the label."""
+        import jax
+
+        rows = len(jax.tree.leaves(inputs)[0])
+        size, found = self.batch_size, []
+        for start in range(0, rows, size):
+            place = np.minimum(np.arange(start, start + size), rows - 1)
+            batch = jax.tree.map(lambda x, place=place: x[place], inputs)
+            found.append(np.asarray(self._predict(*self._state, self._place(batch))))
+        return np.concatenate(found)[:rows] if found else np.zeros(0, np.float32)
+
+
+def _table_pieces(
+    file: pathlib.Path, predictor: Predictor, on_bad: str, keep: Sequence[str]
+) -> Iterator[Piece]:
+    """Rows of a CSV or Parquet file."""
+    record = predictor.record
+    fitted = TablePreprocessor.from_json(record["table"])
+    skipped = 0
+    for table in tables.blocks(
+        file, on_bad=on_bad, missing=record["missing"], skip_with=_SKIP
+    ):
+        rows = Rows(table.number, file, on_bad, skip_with=_SKIP)
+        for name in (*fitted.numeric, *fitted.categorical):
+            tables.require(table, name, "the model was trained with it")
+        for name in keep:
+            tables.require(table, name, "--keep")
+        found = {}
+        for name in dict.fromkeys((*fitted.numeric, *fitted.categorical)):
+            if name in fitted.numeric:
+                found[name] = tables.checked_numbers(table, name, rows)
+            else:
+                found[name] = tables.words(table.cells[name])
+        names: dict[str, Any] = {"index": table.number}
+        names |= {n: tables.words(table.cells[n]) for n in keep}
+        inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
+        if table.skipped > skipped:
+            print(f"{table.skipped - skipped} rows of wrong length left out")
+            skipped = table.skipped
+        yield Piece(names, inputs, rows.good)
+
+
+def _array_pieces(file: pathlib.Path, predictor: Predictor) -> Iterator[Piece]:
+    """Rows of an NPZ file."""
+    record, name = predictor.record, predictor.config["data"]["input"] or "x"
+    stored = arrays.read(file)
+    x = arrays.check_inputs(arrays.require(stored, name, "inputs", file), name, file)
+    if record["kind"] == "images":
+        shape = tuple(record["shape"])
+        if x.shape[1:] != shape:
+            raise cli.InputError(
+                f"images must be {list(shape)}, as in training; {name!r} of {file} has "
+                f"{list(x.shape[1:])}. Resize them, or give image files."
+            )
+        inputs: Any = x
+    else:
+        if x.ndim != 2:
+            raise cli.InputError(
+                f"the model is one of tables, {name!r} of {file} holds images. Give "
+                "rows of columns."
+            )
+        fitted = TablePreprocessor.from_json(record["table"])
+        inputs = fitted.transform(arrays.columns(x))
+    yield Piece({"index": np.arange(len(x))}, inputs, np.ones(len(x), bool))
+
+
+def _image_pieces(
+    path: pathlib.Path, predictor: Predictor, on_bad: str, keep: Sequence[str]
+) -> Iterator[Piece]:
+    """Images of a folder, or of a table of paths."""
+    record, column = predictor.record, predictor.config["data"]["input"] or "path"
+    height, width, channels = record["shape"]
+    if path.is_dir():
+        if keep:
+            raise cli.InputError("--keep needs a table of paths, --input is a folder.")
+        files = sorted(
+            f for f in path.rglob("*") if f.suffix.lower() in images.SUFFIXES
+        )
+        if not files:
+            raise cli.InputError(
+                f"{path} holds no image ({', '.join(images.SUFFIXES)}). Give another "
+                "folder."
+            )
+        names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in files]}
+        root = path
+    else:
+        table = tables.read(path, on_bad=on_bad, skip_with=_SKIP)
+        for name in (column, *keep):
+            tables.require(table, name, "--keep" if name in keep else "data.input")
+        names = {n: tables.words(table.cells[n]).tolist() for n in (column, *keep)}
+        root = path.parent
+    first = next(iter(names))
+    size = 1024
+    for start in range(0, len(names[first]), size):
+        some = {k: v[start : start + size] for k, v in names.items()}
+        paths = some[first]
+        found = images.decode_all(
+            paths,
+            lambda name: (root / name).read_bytes(),
+            size=(height, width),
+            channels=channels,
+        )
+        pixels, broken = images.stack(found, len(paths), (height, width), channels)
+        good = np.ones(len(paths), bool)
+        good[list(broken)] = False
+        if broken and on_bad == "error":
+            i = min(broken)
+            raise cli.InputError(
+                f"images must be readable, {root / paths[i]} is not: {broken[i]}. Mend "
+                f"it, or go on without it: {_SKIP}."
+            )
+        yield Piece(some, pixels[good], good)
+
+
+def pieces(
+    path: pathlib.Path,
+    predictor: Predictor,
+    *,
+    on_bad: str = "error",
+    keep: Sequence[str] = (),
+) -> Iterator[Piece]:
+    """Reads new rows as the model's training rows were read.
+
+    Args:
+      path: a table, an NPZ file, or a folder of images.
+      predictor: the model.
+      on_bad: rows that cannot be used are an "error", or "skip".
+      keep: columns of a table to repeat in the output.
+
+    Raises:
+      InputError: if the input does not fit the model, or a row is wrong.
+    """
+    if not path.exists():
+        raise cli.InputError(f"--input must exist, {path} does not. Check the path.")
+    pictures = predictor.record["kind"] == "images"
+    if path.is_dir() and not pictures:
+        raise cli.InputError(
+            f"the model is one of tables, --input {path} is a folder. Give a file."
+        )
+    if path.is_file() and zipped(path):
+        if keep:
+            raise cli.InputError("--keep needs a table, --input is an NPZ file.")
+        return _array_pieces(path, predictor)
+    if pictures:
+        return _image_pieces(path, predictor, on_bad, keep)
+    return _table_pieces(path, predictor, on_bad, keep)
+
+
+def zipped(file: pathlib.Path) -> bool:
+    """Whether a file is a zip archive, which NPZ files are."""
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
+@contextlib.contextmanager
+def _appears_when_whole(file: pathlib.Path) -> Iterator[Any]:
+    """A text file that gets its name when the block ends without an error."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            yield stream
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def predict(
+    workdir: pathlib.Path,
+    path: pathlib.Path,
+    output: pathlib.Path,
+    *,
+    step: str = "best",
+    on_bad: str = "error",
+    keep: Sequence[str] = (),
+) -> tuple[int, int]:
+    """Predicts all rows of a file or folder.
+
+    Args:
+      workdir: directory of a run.
+      path: see `pieces`.
+      output: CSV file with a column `index` (row number from 0) or `path`, the
+        columns of `keep`, and `prediction`, in units of the label, empty for rows
+        that were skipped.
+      step: see `Predictor`.
+      on_bad: see `pieces`.
+      keep: as there.
+
+    Returns:
+      Rows written, and rows among them without a prediction.
+
+    Raises:
+      InputError: if anything does not fit; no file is written then.
+    """
+    from tqdm import tqdm
+
+    arguments.check_output(output)
+    predictor = Predictor(workdir, step)
+    rows = empty = 0
+    bar = tqdm(unit="row", disable=not sys.stderr.isatty())
+    with bar, _appears_when_whole(output) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for piece in pieces(path, predictor, on_bad=on_bad, keep=keep):
+            if not rows:
+                writer.writerow([*piece.names, "prediction"])
+            text = np.full(len(piece.good), "", object)
+            text[piece.good] = [str(v) for v in predictor(piece.inputs)]
+            writer.writerows(zip(*piece.names.values(), text, strict=True))
+            rows += len(text)
+            empty += int((~piece.good).sum())
+            bar.update(len(text))
+        if not rows:
+            raise cli.InputError(f"{path} has no rows. Give another --input.")
+    return rows, empty
+
+
+def _main(argv: Sequence[str]) -> None:
+    parser = arguments.Parser("predict", "Predictions of a trained model for new rows.")
+    parser.add_argument(
+        "--input",
+        type=pathlib.Path,
+        required=True,
+        help="CSV, Parquet or NPZ file; a folder of images, or a table of their paths",
+    )
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="CSV")
+    parser.add_argument(
+        "--keep",
+        default="",
+        metavar="COLUMN,...",
+        help="columns of the input to repeat in the output",
+    )
+    parser.add_argument(
+        "--on_bad",
+        default="error",
+        choices=("error", "skip"),
+        help="rows that cannot be used: stop (default), or leave the prediction empty",
+    )
+    options = parser.parse_args(argv)
+    startup.prepare()
+    keep = [name for name in options.keep.split(",") if name]
+    rows, empty = predict(
+        options.workdir,
+        options.input,
+        options.output,
+        step=options.step,
+        on_bad=options.on_bad,
+        keep=keep,
+    )
+    note = f", {empty} of them empty" if empty else ""
+    print(f"{rows:,} predictions{note}: {options.output}")
+
+
+def main() -> int:
+    """Runs the command; returns the exit status."""
+    startup.quiet()
+    return cli.run(_main, sys.argv[1:], debug="--debug" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
