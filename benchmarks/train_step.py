@@ -103,22 +103,22 @@ def serve_loop(case: Case) -> None:
     startup.prepare()
     import jax
     import numpy as np
-    import pandas as pd
 
     from dirjax import config as config_lib
     from dirjax import config_files
     from dirjax.run import Run
 
     values = np.random.default_rng(0).normal(size=(ROWS, COLUMNS))
-    frame = pd.DataFrame(values, columns=[f"x{i}" for i in range(COLUMNS)])
-    frame["y"], frame["split"] = values.sum(1), "train"
+    header = ",".join([*(f"x{i}" for i in range(COLUMNS)), "y"])
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "table.csv"
-        frame.to_csv(file, index=False)
+        table = np.column_stack([values, values.sum(1)])
+        np.savetxt(file, table, delimiter=",", header=header, comments="")
         made = config_files.load("configs/bikeshare.py", "vanilla")
         for path, value in {
             "data.path": str(file),
             "data.label": "y",
+            "data.split_cap": 0,
             "data.bin_width": 0.5,
             "data.label_range": None,
             "data.both": 0,

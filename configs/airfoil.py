@@ -20,4 +20,5 @@ def get_config(arg="sqinv_lds"):
     config.data.unit = "dB"
     config.data.bin_width = 1.0
     config.data.label_range = (103.0, 141.0)
+    config.data.scaling = "standard"
     return common.finish(config, arg)

@@ -20,4 +20,5 @@ def get_config(arg="sqinv_lds"):
     config.data.unit = "MPa"
     config.data.bin_width = 2.0
     config.data.label_range = (2.0, 84.0)
+    config.data.scaling = "standard"
     return common.finish(config, arg)

@@ -20,4 +20,5 @@ def get_config(arg="sqinv_lds"):
     config.data.unit = "10,000 NTD a ping"
     config.data.bin_width = 4.0
     config.data.label_range = (4.0, 120.0)
+    config.data.scaling = "standard"
     return common.finish(config, arg)

@@ -106,17 +106,27 @@ def _csv(
         raise InputError(
             f"{file} must be a CSV file with a header, it is empty. Give another file."
         )
+    if b"\0" in head:
+        raise InputError(
+            f"{file} must be a CSV file in UTF-8, it has zero bytes, as UTF-16 and files "
+            "that are no text do. Save it as UTF-8, or give another file."
+        )
     wrong: list[int] = []
+    refused: list[InputError] = []
 
     def invalid(row):
         if on_bad == "skip":
             wrong.append(row.number - 2)
             return "skip"
-        raise InputError(
-            f"each row must have the {row.expected_columns} cells of the header, row "
-            f"{row.number} of {file} has {row.actual_columns}. Mend it, or go on "
-            f"without such rows: {skip_with}."
+        # What is raised in here is lost.
+        refused.append(
+            InputError(
+                f"each row must have the {row.expected_columns} cells of the header, "
+                f"row {row.number} of {file} has {row.actual_columns}. Mend it, or go "
+                f"on without such rows: {skip_with}."
+            )
         )
+        return "error"
 
     options = {
         "read_options": csv.ReadOptions(use_threads=False, block_size=_BLOCK),
@@ -155,6 +165,8 @@ def _csv(
             )
             start = int(number[-1]) + 1 if rows else start
     except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
+        if refused:
+            raise refused[0] from error
         text = str(error)
         if "UTF8" in text or isinstance(error, UnicodeDecodeError):
             raise InputError(
@@ -394,7 +406,7 @@ def features(
                 raise InputError(
                     f"dates are no features, {name!r} holds them ({text[i]} in "
                     f"{rows.place(i)}). Turn it into numbers (year, month, day of the "
-                    f"year), or leave it out with --config.data.drop='(\"{name}\",)'."
+                    f"year), or leave it out with --config.data.drop={name}."
                 )
             distinct = len(np.unique(text[text != ""]))
             if distinct > max(20, 0.5 * (text != "").sum()):
@@ -454,7 +466,8 @@ def require(table: Table, name: str, field: str) -> None:
       InputError: with the names that are.
     """
     if name not in table.cells:
-        close = difflib.get_close_matches(name, table.cells, 1)
+        known = {c.lower(): c for c in table.cells}
+        close = [known[c] for c in difflib.get_close_matches(name.lower(), known, 1)]
         hint = f" Did you mean {close[0]!r}?" if close else " Name one of them."
         raise InputError(
             f"{table.file} has no column {name!r} ({field}); it has "
@@ -614,8 +627,9 @@ def from_features(
         rows.notes.append(f"column {column!r} is left out: {why}")
     if not found.values:
         raise InputError(
-            f"{rows.file} has no feature left beside {labelled.rules.label!r}. Add "
-            "columns, or name them in data.numeric or data.categorical."
+            f"{rows.file} has no feature left beside {labelled.rules.label!r}"
+            + "".join(f"; {c!r} is left out: {why}" for c, why in found.dropped.items())
+            + ". Add columns, or name them in data.numeric or data.categorical."
         )
     doubled = (
         c

@@ -145,9 +145,10 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
     if images == (config["name"] == "mlp"):
         better = "small_resnet" if images else "mlp"
         raise ValueError(
-            f"model.name must be a model of {'images' if images else 'tables'}, got "
-            f"{config['name']!r}. Use {better!r}, as "
-            f"{'configs/images.py' if images else 'configs/csv.py'} does."
+            f"model.name must be a model of {'images' if images else 'tables'} for this "
+            f"data, got {config['name']!r}. Use {better!r} with its settings: the option "
+            f"images of configs/npz.py and configs/tfds.py {'sets' if images else 'unsets'}"
+            " them."
         )
     return build(
         config["name"],
