@@ -69,14 +69,16 @@ def load(path: str, argument: str) -> Any:
         raise InputError(f"{path}:{argument}: {error}") from error
 
 
-def parse(argv: Sequence[str]) -> tuple[Any, pathlib.Path]:
+def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]:
     """Parses the flags of a command.
 
     Args:
       argv: the program's name and its arguments.
+      workdir: whether the command needs `--workdir`.
 
     Returns:
-      The config (a ConfigDict) and the directory of `--config` and `--workdir`.
+      The config (a ConfigDict) and the directory of `--config` and `--workdir`; "."
+      without one.
 
     Raises:
       InputError: for an unknown or missing flag, an unknown field, a wrong value, or
@@ -111,6 +113,6 @@ def parse(argv: Sequence[str]) -> tuple[Any, pathlib.Path]:
     if len(rest) > 1:
         raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")
     for flag in (_CONFIG, _WORKDIR):
-        if not flag.value:
+        if not flag.value and (workdir or flag is _CONFIG):
             raise InputError(f"--{flag.name} is missing. Give it, see --help.")
-    return _CONFIG.value, pathlib.Path(str(_WORKDIR.value)).expanduser()
+    return _CONFIG.value, pathlib.Path(_WORKDIR.value or ".").expanduser()

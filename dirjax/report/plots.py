@@ -21,7 +21,12 @@ from dirjax.report.records import SHOTS, TrainBins
 def label_histogram(bins: TrainBins) -> Any:
     """Training examples by label bin, coloured by shot group."""
     figure, axes = canvas.figure()
-    ax = axes[0, 0]
+    _histogram(axes[0, 0], bins)
+    canvas.legend(figure, axes[0, 0], 2)
+    return figure
+
+
+def _histogram(ax, bins: TrainBins) -> None:
     base = canvas.count_axis(ax, bins)
     for code, shot in enumerate(SHOTS):
         here = bins.shot == code
@@ -52,7 +57,39 @@ def label_histogram(bins: TrainBins) -> Any:
     ax.set_title("Training labels")
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel("training examples per bin")
-    canvas.legend(figure, ax, 2)
+
+
+@canvas.styled
+def labels_and_splits(
+    bins: TrainBins, splits: Mapping[str, Mapping[str, int]], log: bool = False
+) -> Any:
+    """The label histogram, and below it the shots of each split.
+
+    Args:
+      bins: label bins.
+      splits: split -> examples in it: "rows", and "many", "median" and "few".
+      log: whether the label axis is logarithmic.
+    """
+    low = 0.55 + 0.28 * len(splits)
+    figure, axes = canvas.figure(2, height=3.4 + low, height_ratios=(3.0, low))
+    _histogram(axes[0, 0], bins)
+    if log:
+        axes[0, 0].set_xscale("log")
+    ax = axes[1, 0]
+    places = np.arange(len(splits))[::-1]
+    left = np.zeros(len(splits))
+    for shot in SHOTS:
+        part = [100 * s[shot] / max(s["rows"], 1) for s in splits.values()]
+        ax.barh(places, part, left=left, height=0.7, color=LIGHT[shot], linewidth=0)
+        left += part
+    names = [f"{name}: {s['rows']:,}" for name, s in splits.items()]
+    ax.set_yticks(places, names)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False)
+    ax.set_xlim(0, 100)
+    ax.set_title("Splits by shot")
+    ax.set_xlabel("per cent of the examples")
+    canvas.legend(figure, axes[0, 0], 2)
     return figure
 
 

@@ -1,0 +1,244 @@
+"""What to look for in labels and columns: pure functions of arrays, with thresholds.
+
+`dirjax.data.advice` puts what they find into sentences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from dirjax import labels
+
+# A pile-up is so many rows. One at an end is also this share of rows, and so many times
+# the mean number of rows of the five labels next to it.
+PILE_ROWS = 10
+PILE_SHARE = 0.005
+PILE_FACTOR = 5
+# One value that holds this share of labels with fractions is no accident.
+COMMON_SHARE = 0.05
+# Far from the rest: so many box lengths (distances of quartiles) from the quartiles.
+BOX_LENGTHS = 3
+# Outliers are far, few, and apart from the rest by a box length. Else it is a tail.
+FAR_SHARE = 0.01
+# Round numbers have so many times the rows of their neighbours, and at least so many.
+HEAP_FACTOR = 2
+HEAP_ROWS = 50
+
+
+def piled(counts: np.ndarray) -> tuple[bool, bool]:
+    """Whether labels pile up at the smallest, and at the largest.
+
+    Args:
+      counts: `[distinct]` rows of each label, in the order of labels.
+
+    Example:
+      >>> piled(np.array([2, 1, 2, 1, 2, 1, 40]))
+      (False, True)
+    """
+    enough = max(PILE_ROWS, PILE_SHARE * counts.sum())
+    first = counts[0] >= max(enough, PILE_FACTOR * counts[1:6].mean())
+    last = counts[-1] >= max(enough, PILE_FACTOR * counts[-6:-1].mean())
+    return bool(first), bool(last)
+
+
+def common(distinct: np.ndarray, counts: np.ndarray) -> int | None:
+    """Position of the label that holds far too many rows for one with fractions.
+
+    Args:
+      distinct: `[distinct]` labels, ascending.
+      counts: `[distinct]` their rows.
+    """
+    top = int(counts.argmax())
+    fractions = np.any(distinct != np.round(distinct))
+    enough = counts[top] >= max(PILE_ROWS, COMMON_SHARE * counts.sum())
+    return top if fractions and enough else None
+
+
+def far(x: np.ndarray) -> np.ndarray:
+    """Values beyond three box lengths from the quartiles, `[n]` bool.
+
+    Example:
+      >>> far(np.array([1.0, 2, 3, 4, 5, 99])).tolist()
+      [False, False, False, False, False, True]
+    """
+    low, high = np.quantile(x, (0.25, 0.75))
+    reach = BOX_LENGTHS * (high - low)
+    return ((x < low - reach) | (x > high + reach)) & (reach > 0)
+
+
+def apart(x: np.ndarray) -> np.ndarray:
+    """Outliers: values that are far, few, and behind a gap of a box length.
+
+    Args:
+      x: `[n]` finite numbers.
+
+    Returns:
+      `[n]` bool; all False for a tail that thins out.
+    """
+    suspects = far(x)
+    none = np.zeros(len(x), bool)
+    if not suspects.any() or suspects.mean() > FAR_SHARE:
+        return none
+    box = np.subtract(*np.quantile(x, (0.75, 0.25)))
+    usual = x[~suspects]
+    found = none
+    for side, edge in ((x, usual.max()), (-x, -usual.min())):
+        tail = np.sort(np.append(side[suspects & (side > edge)], edge))
+        gaps = np.flatnonzero(np.diff(tail) >= box)
+        if len(gaps):
+            found = found | (side >= tail[gaps[0] + 1])
+    return found
+
+
+def skewness(x: np.ndarray) -> float:
+    """Third central moment in standard deviations; 0 if all are equal.
+
+    Example:
+      >>> round(skewness(np.array([0.0, 0, 0, 1])), 3)
+      1.155
+    """
+    centred = x - x.mean()
+    spread = np.sqrt(np.mean(centred**2))
+    return float(np.mean(centred**3) / spread**3) if spread else 0.0
+
+
+def heap(distinct: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Round numbers that are more frequent than the numbers next to them.
+
+    Args:
+      distinct: `[distinct]` labels, ascending.
+      counts: `[distinct]` their rows.
+
+    Returns:
+      The round number (2, 5 or 10 units, where a unit is the largest power of ten of
+      which nine in ten labels are multiples) and how many times as frequent its
+      multiples are; (0, 0) if none is.
+    """
+    nothing = (0.0, 0.0)
+    if len(distinct) < 2:
+        return nothing
+    span = distinct[-1] - distinct[0]
+    for power in range(math.floor(math.log10(span / 50)), -7, -1):
+        unit = 10.0**power
+        if span / unit > 1e5:
+            return nothing
+        steps = np.round(distinct / unit)
+        # Labels are float32.
+        near = np.abs(distinct - steps * unit) <= 2e-7 * np.abs(distinct)
+        if counts[near].sum() >= 0.9 * counts.sum():
+            break
+    else:
+        return nothing
+    first = steps[near].min() - 1
+    at = (steps[near] - first).astype(int)
+    line = np.bincount(at, counts[near], minlength=at.max() + 2)
+    position = np.arange(1, len(line) - 1)
+    last = (position + first) % 10
+
+    def ratio(chosen: np.ndarray) -> float:
+        here = line[position[chosen]].sum()
+        beside = (line[position[chosen] - 1] + line[position[chosen] + 1]).sum() / 2
+        return float(here / max(beside, 1.0)) if here >= HEAP_ROWS else 0.0
+
+    tens, fives = ratio(last == 0), ratio(last == 5)
+    evens = ratio((last % 2 == 0) & (last != 0))
+    for step, times in ((2, evens), (5, min(tens, fives)), (10, tens)):
+        if times > HEAP_FACTOR:
+            return step * unit, times
+    return nothing
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    """Ranks from 0, float64; equal values share their mean rank.
+
+    Example:
+      >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
+      [1.5, 0.0, 1.5]
+    """
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation; 0 if one of them is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    size = math.sqrt((a @ a) * (b @ b))
+    return float(a @ b) / size if size else 0.0
+
+
+def explained(group: np.ndarray, y: np.ndarray) -> float:
+    """Share of the variance of `y` between groups, adjusted for their number.
+
+    Args:
+      group: `[rows]` int from 0.
+      y: `[rows]`.
+
+    Returns:
+      At most 1; 0 where groups have fewer than two rows on average.
+
+    Example:
+      >>> explained(np.array([0, 0, 1, 1]), np.array([5.0, 5.0, 7.0, 7.0]))
+      1.0
+    """
+    sizes = np.bincount(group)
+    used = int(np.sum(sizes > 0))
+    total = np.sum((y - y.mean()) ** 2)
+    if used * 2 > len(y) or used < 2 or not total:
+        return 0.0
+    means = np.bincount(group, y) / np.maximum(sizes, 1)
+    inside = np.sum((y - means[group]) ** 2)
+    return float(1 - inside / total * (len(y) - 1) / (len(y) - used))
+
+
+def distance(p: np.ndarray, q: np.ndarray) -> float:
+    """Total variation between two distributions: 0 if equal, 1 if disjoint."""
+    return float(np.abs(p / p.sum() - q / q.sum()).sum() / 2)
+
+
+def cut(keep: float, leave: float, edges: Sequence[float]) -> float:
+    """A number to cut at between a label to keep and one to leave out.
+
+    Args:
+      keep: a label.
+      leave: another one.
+      edges: of the bins; one between is taken, so that bins stay as they are.
+
+    Example:
+      >>> cut(34.0, 99.0, [0, 10, 20, 30, 40, 50]), cut(34.5, 35.0, [0, 50])
+      (40, 34.75)
+    """
+    low, high = sorted((keep, leave))
+    between = [e for e in edges if low < e < high or e == keep]
+    if between:
+        return min(between, key=lambda e: abs(e - keep))
+    whole = float(keep).is_integer()
+    return float(keep) if whole else float(f"{(keep + leave) / 2:.7g}")
+
+
+def wider(
+    x: np.ndarray, width: float, good: Callable[[np.ndarray], bool]
+) -> float | None:
+    """The next wider bins, 1, 2 or 5 times a power of ten, that suit.
+
+    Args:
+      x: `[n]` labels.
+      width: of the bins now.
+      good: says whether counts of bins suit.
+
+    Returns:
+      A width that leaves five bins or more, or None.
+
+    Example:
+      >>> wider(np.arange(100.0), 1, lambda c: c.min() >= 5)
+      5.0
+    """
+    span, power = x.max() - x.min(), math.floor(math.log10(width))
+    for size in (float(f"{m}e{p}") for p in range(power, power + 6) for m in (1, 2, 5)):
+        if width * (1 + 1e-9) < size <= span / 5:
+            bins = labels.Bins.covering(x, width=size)
+            if good(labels.histogram(x, bins)):
+                return size
+    return None

@@ -1,0 +1,587 @@
+"""What `python -m dirjax.data describe` finds, on data with numbers one can see."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dirjax import cli, config_files, data
+from dirjax import config as config_lib
+from dirjax.data import __main__ as command
+from dirjax.data import advice, checks, describe
+from tests import commands
+
+
+def look(config="csv", **fields):
+    """What is said of the data of a config file."""
+    made = config_files.load(f"configs/{config}.py", "vanilla")
+    for field, value in fields.items():
+        made.data[field] = value
+    plain = config_lib.plain(made)["data"]
+    return describe.describe(data.from_config(plain), plain)
+
+
+def table(folder, columns, **fields):
+    """What is said of a table with the label y; it is all training if no split is."""
+    rows = len(columns["y"])
+    columns = {"x": np.random.default_rng(0).normal(size=rows)} | columns
+    columns = {"split": ["train"] * rows} | columns
+    lines = [",".join(columns)]
+    lines += [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    file = folder / "mine.csv"
+    file.write_text("\n".join(lines))
+    fields = {"path": str(file), "label": "y", "bin_width": 1.0} | fields
+    return look(**fields)
+
+
+def names(facts):
+    return [finding["name"] for finding in facts["findings"]]
+
+
+def sentence(facts, name):
+    (found,) = [f["text"] for f in facts["findings"] if f["name"] == name]
+    return found
+
+
+class TestFacts:
+    def test_labels(self, tmp_path):
+        label = table(tmp_path, {"y": [1, 2, 3, 4, 5, 5, 5, 39]})["label"]
+        # Quartiles 2.75 and 5: the box is 2.25 long, and 39 is beyond 5 + 6.75.
+        assert label == {
+            "name": "y",
+            "log": False,
+            "min": 1.0,
+            "max": 39.0,
+            "mean": 8.0,
+            "quartiles": [2.75, 4.5, 5.0],
+            "distinct": 6,
+            "whole": True,
+            "far": 1,
+        }
+
+    def test_bins_and_splits(self, tmp_path):
+        y = [0.5] * 5 + [2.5] * 3 + [2.5, 1.5]
+        split = ["train"] * 8 + ["val", "test"]
+        facts = table(tmp_path, {"y": y, "split": split}, many=4, few=2)
+        bins = facts["bins"]
+        assert bins["edges"] == [0, 1, 2, 3]
+        assert bins["train_count"] == [5, 0, 3]
+        assert bins["shots"] == ["many", "few", "median"]
+        assert (bins["number"], bins["empty"], bins["width"]) == (3, 1, 1.0)
+        assert facts["splits"] == {
+            "train": {"rows": 8, "many": 5, "median": 3, "few": 0},
+            "val": {"rows": 1, "many": 0, "median": 1, "few": 0},
+            "test": {"rows": 1, "many": 0, "median": 0, "few": 1},
+        }
+
+    def test_edges_of_logarithms_are_in_label_units(self, tmp_path):
+        y = np.exp([0.5, 0.5, 1.5, 2.5])
+        bins = table(tmp_path, {"y": y}, label_scale="log")["bins"]
+        assert bins["width"] == 1.0
+        np.testing.assert_allclose(bins["edges"], np.exp([0, 1, 2, 3]), rtol=1e-6)
+
+    def test_columns(self, tmp_path):
+        columns = {
+            "y": range(6),
+            "gaps": [1, "", 3, "", 5, 7],
+            "color": ["r", "g", "", "g", "r", "r"],
+            "kept": [3, 1, 4, 1, 5, 9],
+            "gone": range(6),
+            "same": [7] * 6,
+        }
+        facts = table(tmp_path, columns, drop=("gone",))
+        inputs = facts["inputs"]
+        assert inputs["numeric"] == ["x", "gaps", "kept"]
+        assert inputs["categorical"] == {"color": 2}
+        assert inputs["missing"] == {"gaps": 2, "color": 1}
+        assert inputs["dropped"] == ["gone"]
+        assert any("'same' is left out" in note for note in facts["notes"])
+
+    def test_duplicates(self, tmp_path):
+        x = [1, 1, 2, 2, 2, 3, 1, 2, 1, 9]
+        y = [5, 5, 6, 8, 9, 7, 5, 1, 6, 6]
+        split = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
+        found = table(tmp_path, {"x": x, "y": y, "split": split})["duplicates"]
+        # The inputs 2 have the labels 6, 8, 9: 2 + 0 + 1 from 8, over 6 rows.
+        assert found["train"] == {"copies": 1, "conflicts": 3, "floor": 0.5}
+        assert found["val"] == {"same_label": 1, "other_label": 1}
+        assert found["test"] == {"same_label": 0, "other_label": 1}
+
+
+LEVELS = np.repeat(np.arange(100.0), 2)
+
+
+def heaped(step, times=4):
+    """Labels 0 to 99 twice, multiples of a step so many times as often."""
+    return np.concatenate([LEVELS, *[np.arange(0, 100, step)] * 2 * (times - 1)])
+
+
+FRACTIONS = np.arange(1, 201) / 8
+LABELS = {
+    # name: (labels, that show it; labels that do not; arguments; words)
+    "outside": (
+        np.append(LEVELS, 101),
+        LEVELS,
+        {"ends": (0.0, 99.0)},
+        "1 label lies outside of data.label_range 0 to 99",
+    ),
+    "class_like": (
+        np.arange(9.0),
+        np.arange(10.0),
+        {},
+        "only 9 different values (0, 1, 2",
+    ),
+    # Five times the two rows of each label beside it.
+    "cap": (
+        np.append(LEVELS, [99] * 8),
+        np.append(LEVELS, [99] * 7),
+        {},
+        "10 rows have the largest label 99 (4.8 %)",
+    ),
+    "floor": (
+        np.append(LEVELS, [0] * 8),
+        np.append(LEVELS, [0] * 7),
+        {},
+        "10 rows have the smallest label 0 (4.8 %)",
+    ),
+    # 10 of 200 are 5 %.
+    "common_value": (
+        np.append(FRACTIONS[10:], [12.5] * 10),
+        np.append(FRACTIONS[8:], [12.5] * 8),
+        {},
+        "11 rows have the same label 12.5 (5.5 %)",
+    ),
+    # Quartiles 24.75 and 74.25, a box of 49.5: 248 is far, and 149 from the others.
+    "outliers": (
+        np.append(LEVELS, 248.0),
+        np.append(LEVELS, [148.0, 197.0, 246.0]),
+        {},
+        "1 label stands apart from the others, which go from 0 to 99: 248.",
+    ),
+    "long_tail": (
+        np.exp(np.linspace(0, 6, 200)),
+        np.exp(np.linspace(0, 6, 200)) - 2,
+        {},
+        "data.label_scale=log data.bin_width=",
+    ),
+    "heaping": (heaped(5), LEVELS, {}, "multiples of 5: they have 4.0 times"),
+}
+
+
+def of_labels(value, width=1.0, **options):
+    edges = np.arange(value.min(), value.max() + 2 * width, width).tolist()
+    return dict(advice.of_labels(value, edges=edges, **options))
+
+
+class TestLabels:
+    @pytest.mark.parametrize("name", LABELS)
+    def test_finding(self, name):
+        odd, fine, options, words = LABELS[name]
+        found = of_labels(odd, **options)
+        assert list(found) == [name]
+        assert words in found[name]
+        assert not of_labels(fine, **options)
+
+    def test_a_cap_is_cut_off_below_it(self):
+        text = of_labels(np.append(LEVELS, [99] * 8))["cap"]
+        assert "data.label_range=0,98 data.outside=error data.on_bad=skip" in text
+        # Bins of 4 stay as they are: 100 would keep the cap, 96 lose 97 and 98.
+        text = of_labels(np.append(LEVELS, [99] * 8), width=4.0)["cap"]
+        assert "data.label_range=0,98 " in text
+
+    def test_outliers_are_cut_off_at_an_edge(self):
+        text = of_labels(np.append(LEVELS, 248.0), width=10.0)["outliers"]
+        assert "data.label_range=0,100 " in text
+
+    def test_outliers_below(self):
+        found = of_labels(np.append(LEVELS, -149.0))
+        assert "1 label stands apart" in found["outliers"]
+        assert "from 0 to 99: -149." in found["outliers"]
+        assert "data.label_range=0,100 " in found["outliers"]
+
+    @pytest.mark.parametrize(
+        ("beside", "rows", "pile"),
+        # Ten rows, and five times those beside.
+        [(1, 9, False), (1, 10, True), (3, 14, False), (3, 15, True)],
+    )
+    def test_what_is_a_pile(self, beside, rows, pile):
+        counts = np.array([beside] * 9 + [rows])
+        assert checks.piled(counts) == (False, pile)
+        assert checks.piled(counts[::-1]) == (pile, False)
+
+    def test_a_cut_between_labels(self):
+        assert checks.cut(0.5, 0.7, [0.0, 0.5, 1.0]) == 0.5
+        assert checks.cut(0.5, 0.7, [0.0, 1.0]) == 0.6
+        assert checks.cut(7.0, 7.5, [0.0, 10.0]) == 7.0
+        assert checks.cut(12.0, -99.0, [-100.0, -50.0, 0.0, 50.0]) == 0.0
+
+    def test_many_far_labels_are_a_tail(self):
+        assert not of_labels(np.append(LEVELS, [248.0] * 3))
+
+    def test_an_outlier_makes_no_heap(self):
+        value = np.append(FRACTIONS, 1e9).astype(np.float32).astype(float)
+        found = dict(advice.of_labels(value, edges=[0.0, 1e9]))
+        assert list(found) == ["outliers"]
+        distinct, counts = np.unique(value, return_counts=True)
+        assert checks.heap(distinct, counts) == (0.0, 0.0)
+
+    def test_outliers_of_logarithms(self):
+        value = np.exp(np.append(LEVELS, 248.0) / 10)
+        assert list(of_labels(value, log=True, width=1e8)) == ["outliers"]
+
+    @pytest.mark.parametrize(
+        ("step", "width"), [(2, 2.0), (5, 5.0), (10, 10.0), (10, 20.0)]
+    )
+    def test_heaps_do_no_harm_in_wide_bins(self, step, width):
+        (found,) = of_labels(heaped(step)).values()
+        assert f"data.bin_width={step} " in found
+        assert not of_labels(heaped(step), width=width)
+
+    def test_heaps_of_tenths(self):
+        value = (heaped(5) / 10).astype(np.float32).astype(float)
+        distinct, counts = np.unique(value, return_counts=True)
+        multiple, times = checks.heap(distinct, counts)
+        assert multiple == pytest.approx(0.5)
+        assert times == pytest.approx(4.0)
+
+
+class TestBins:
+    def test_no_many_shot_bin(self, tmp_path):
+        facts = table(tmp_path, {"y": [1] * 100 + [2] * 19 + [3] * 40})
+        # A third of 19, 40, 100 is a third of the way from 19 to 40 above 19.
+        assert "no bin holds more than 100 training rows and 1 of 3 hold fewer" in (
+            sentence(facts, "no_many")
+        )
+        assert "data.many=60 data.few=33" in sentence(facts, "no_many")
+        facts = table(tmp_path, {"y": [1] * 101 + [2] * 19 + [3] * 40})
+        assert "no_many" not in names(facts)
+
+    def test_wider_bins_are_proposed(self, tmp_path):
+        facts = table(tmp_path, {"y": np.repeat(np.arange(20), 30)})
+        assert "from 1 to 5" not in sentence(facts, "no_many")  # four bins
+        facts = table(tmp_path, {"y": np.repeat(np.arange(40), 30)})
+        assert "data.bin_width from 1 to 5" in sentence(facts, "no_many")
+
+    def test_only_many_shot_bins(self, tmp_path):
+        facts = table(tmp_path, {"y": [1] * 101 + [3] * 101})
+        assert "every bin holds more than 100" in sentence(facts, "no_few")
+        assert "no_few" not in names(table(tmp_path, {"y": [1] * 101 + [3] * 100}))
+
+    def test_many_few_shot_bins(self, tmp_path):
+        facts = table(tmp_path, {"y": [1] * 160 + [2] * 19 + [3] * 21 + [4] * 0})
+        assert "few_bins" not in names(facts)
+        facts = table(tmp_path, {"y": [1] * 164 + [2] * 19 + [3] * 17})
+        assert sentence(facts, "few_bins").startswith(
+            "2 of 3 bins hold fewer than 20 training rows, 18 % of the rows together"
+        )
+
+    def test_fixed_shots_are_left_alone(self, tmp_path):
+        lists = {"many": (0,), "median": (1,), "few": (2,)}
+        facts = table(tmp_path, {"y": [1, 2, 3]}, shot_lists=lists)
+        assert facts["bins"]["fixed"]
+        assert not {"no_many", "few_bins"} & set(names(facts))
+
+    def test_empty_bins(self, tmp_path):
+        facts = table(tmp_path, {"y": [0, 4, 9]})
+        assert sentence(facts, "empty_bins").startswith(
+            "7 of 10 bins hold no training row: widen data.bin_width"
+        )
+        assert "empty_bins" not in names(table(tmp_path, {"y": [0, 1, 2, 7, 9]}))
+        facts = table(tmp_path, {"y": [0, 1, 2]}, label_range=(0.0, 10.0))
+        assert sentence(facts, "empty_bins").endswith(
+            "narrow data.label_range, training labels go from 0 to 3."
+        )
+
+
+def parts(train, val=(), test=()):
+    """Labels 0, 1, ... so many times in each split."""
+    columns = {"y": [], "split": []}
+    for name, counts in (("train", train), ("val", val), ("test", test)):
+        for y, n in enumerate(counts):
+            columns["y"] += [y] * n
+            columns["split"] += [name] * n
+    return columns
+
+
+class TestSplits:
+    def test_missing_splits(self, tmp_path):
+        found = names(table(tmp_path, parts([30, 10])))
+        assert {"no_val", "no_test"} < set(found)
+        found = names(table(tmp_path, parts([30, 10], [5, 5], [5, 5])))
+        assert not {"no_val", "no_test"} & set(found)
+
+    def test_a_test_as_imbalanced_as_training(self, tmp_path):
+        train = [160, 20, 20]
+        facts = table(tmp_path, parts(train, [9, 9], [80, 10, 10]))
+        assert "unbalanced_test" in names(facts)
+        facts = table(tmp_path, parts(train, [9, 9], [33, 33, 34]))
+        assert "unbalanced_test" not in names(facts)
+        # Nearer to an even test (0.07) than to training (0.17).
+        facts = table(tmp_path, parts([30, 20, 12, 8], [2, 2], [3, 3, 3, 2]))
+        assert "unbalanced_test" not in names(facts)
+        # Even training leaves nothing to balance.
+        facts = table(tmp_path, parts([60, 70, 70], [9, 9], [30, 35, 35]))
+        assert "unbalanced_test" not in names(facts)
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [(0, "no test row lies"), (1, "only 1 test row lies"), (19, "only 19 test")],
+    )
+    def test_few_test_rows(self, tmp_path, rows, words):
+        facts = table(tmp_path, parts([120, 19], [9, 9], [40, rows]))
+        assert words in sentence(facts, "few_test")
+
+    def test_test_rows_in_bins_that_training_has_not(self, tmp_path):
+        facts = table(tmp_path, parts([120, 0, 30], [9, 9], [40, 3]))
+        assert "only 3 test rows lie" in sentence(facts, "few_test")
+
+    def test_enough_test_rows(self, tmp_path):
+        facts = table(tmp_path, parts([120, 19], [9, 9], [40, 20]))
+        assert "few_test" not in names(facts)
+        facts = table(tmp_path, parts([120, 20], [9, 9], [40, 2]))
+        assert "few_test" not in names(facts)  # There is no few-shot bin.
+
+    def test_batch(self, tmp_path):
+        columns = parts([16, 4])
+        assert "batch" not in names(table(tmp_path, columns))
+        assert "batch" not in names(table(tmp_path, columns, batch_size=20))
+        facts = table(tmp_path, columns, batch_size=21)
+        assert "a batch has 21 rows and training only 20" in sentence(facts, "batch")
+        assert "batch" in names(table(tmp_path, parts([8, 7])))
+
+
+class TestColumns:
+    def test_row_numbers(self, tmp_path):
+        rows = np.arange(1000)
+        rng = np.random.default_rng(1)
+        y = rng.normal(size=1000).round(3)
+        columns = {
+            "id": rows + 10_000,
+            "order no": rows * 7,
+            "shuffled": rng.permutation(rows),
+            "time": rows / 2,
+            "steps": rows // 2,
+            "y": y,
+        }
+        facts = table(tmp_path, columns)
+        assert facts["inputs"]["row_numbers"] == ["id", "order no"]
+        first, second = (f["text"] for f in facts["findings"][:2])
+        assert "data.drop=id)" in first
+        assert """data.drop="('order no',)")""" in second
+        facts = table(tmp_path, columns, scaling="standard")
+        assert facts["inputs"]["row_numbers"] == ["id", "order no"]
+
+    def test_leaks(self, tmp_path):
+        rng = np.random.default_rng(1)
+        y = rng.permutation(1000) % 20
+        cut = np.where(np.arange(1000) % 10 == 0, "", -(y**3.0).astype(object))
+        columns = {
+            "y": y,
+            "cube": cut,  # with gaps
+            "noisy": y + rng.normal(size=1000).round(3),
+            "letter": [chr(97 + v) for v in y],
+            "half": [chr(97 + v // 2) for v in y],
+            "name": [f"{v:04d}k" for v in rng.permutation(1000) // 2],
+        }
+        inputs = table(tmp_path, columns)["inputs"]
+        assert inputs["leaks"] == {"cube": 1.0, "letter": 1.0}
+        assert "letter" in inputs["categorical"]
+
+    def test_a_category_for_each_row_explains_nothing(self):
+        assert checks.explained(np.arange(10), np.arange(10.0)) == 0.0
+        groups = np.arange(10) // 2
+        # Sums of squares: 0.5 in each of 5 pairs, 82.5 in all.
+        expected = 1 - (5 * 0.5 / 5) / (82.5 / 9)
+        assert checks.explained(groups, np.arange(10.0)) == pytest.approx(expected)
+
+    def test_rows_that_leak(self, tmp_path):
+        x = np.arange(300)
+        split = np.repeat(["train", "val", "test"], 100)
+        y = np.tile(np.arange(100), 3)
+        columns = {"x": x.copy(), "y": y, "split": split}
+        columns["x"][200] = 0  # 1 %, with the label of row 0
+        assert "leaked_rows" not in names(table(tmp_path, columns))
+        columns["x"][201] = 2
+        text = sentence(table(tmp_path, columns), "leaked_rows")
+        assert text.startswith(
+            "2 of 100 test rows have the inputs of a training row (1 of them its label,"
+        )
+
+    def test_label_noise(self, tmp_path):
+        columns = {"x": np.arange(200), "y": np.arange(200) % 50}
+        columns["x"][1] = 0
+        assert "label_noise" not in names(table(tmp_path, columns))  # 1 %
+        columns["x"][3] = 2
+        text = sentence(table(tmp_path, columns), "label_noise")
+        assert text.startswith("4 training rows have the inputs of another row")
+        assert "below a training MAE of 0.01:" in text  # 2 / 200
+
+
+class TestRealData:
+    def test_bikeshare(self):
+        facts = look("bikeshare")
+        assert facts["rows"] == 8645
+        assert facts["label"]["name"] == "bikers (rentals an hour)"
+        assert facts["splits"]["train"]["rows"] == 6547
+        assert facts["bins"]["empty"] == 1
+        assert facts["inputs"]["categorical"]["hr"] == 24
+        assert facts["findings"] == []
+        shown = command.text(facts)
+        assert "Nothing suspicious found." in shown
+        assert max(map(len, shown.splitlines())) <= 88
+
+    @pytest.mark.data
+    def test_california_housing(self, data_dir):
+        file = data_dir / "tabular" / "california_housing.csv.gz"
+        facts = look("california_housing", path=str(file))
+        assert facts["rows"] == 20640
+        assert facts["inputs"]["missing"] == {"total_bedrooms": 207}
+        assert names(facts) == ["cap", "few_test"]
+        assert sentence(facts, "cap").startswith(
+            "965 rows have the largest label 500,001 (4.7 %)"
+        )
+        assert "data.label_range=10000,500000 " in sentence(facts, "cap")
+        assert facts["splits"]["test"]["few"] == 7
+        assert "total_bedrooms 207 (1 %)" in command.text(facts)
+
+
+def test_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3))
+    x[:5, 1] = np.nan
+    np.savez(tmp_path / "mine.npz", x=x, y=rng.normal(size=200))
+    facts = look("npz", path=str(tmp_path / "mine.npz"))
+    assert len(facts["inputs"]["numeric"]) == 3
+    assert list(facts["inputs"]["missing"].values()) == [5]
+    assert sum(s["rows"] for s in facts["splits"].values()) == 200
+
+
+def test_images(tmp_path):
+    lines = ["path,label,split"]
+    for i in range(40):
+        pixels = np.full((9, 7), min(i, 30), np.uint8)  # The last ten are equal.
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{i / 2},{'train' if i < 35 else 'test'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    facts = look("images", path=str(tmp_path), image_size=8)
+    assert facts["inputs"] == {"kind": "images", "shape": [8, 8, 1]}
+    assert facts["duplicates"]["test"] == {"same_label": 0, "other_label": 5}
+    assert facts["duplicates"]["train"]["conflicts"] == 5
+    assert "leaked_rows" in names(facts)
+    assert "Inputs: images, 8 x 8 pixels, grey" in command.text(facts)
+    assert command.picture(facts).startswith(b"\x89PNG")
+
+
+class TestText:
+    def test_not_all_of_many_columns_are_named(self, tmp_path):
+        columns = {f"c{i}": np.random.default_rng(i).normal(size=9) for i in range(50)}
+        facts = table(tmp_path, {"y": range(9)} | columns)
+        shown = " ".join(command.text(facts).split())  # in one line
+        assert "51 numeric columns: x, c0," in shown
+        assert "c28, and 21 more" in shown
+        assert "c29" not in shown
+
+    def bins(self, counts, **changes):
+        shots = [("few", "median", "many")[(n > 1) + (n > 9)] for n in counts]
+        edges = list(range(len(counts) + 1))
+        return {"train_count": counts, "shots": shots, "edges": edges} | changes
+
+    def test_bars(self):
+        assert command.histogram(self.bins([1, 0, 22, 44])) == [
+            "  from rows",
+            "     0    1 -",
+            "     1    0",
+            "     2   22 " + "#" * 22,
+            "     3   44 " + "#" * 44,
+        ]
+
+    def test_a_few_rows_among_thousands_are_seen(self):
+        lines = command.histogram(self.bins([1, 5000]))
+        assert lines[1] == "     0     1 -"
+
+    def test_neighbours_are_joined(self):
+        lines = command.histogram(self.bins([9, 1] * 40))
+        assert len(lines) == 41
+        assert lines[1] == "     0   10 " + "=" * 40 + "-" * 4  # 39.6 and 4.4
+        assert lines[-1].startswith("    78   10 ")
+
+    @pytest.mark.parametrize("number", [39, 41, 95, 1000, 20_017])
+    def test_at_most_forty_lines_hold_all_rows(self, number):
+        counts = np.random.default_rng(0).integers(0, 50, number).tolist()
+        lines = command.histogram(self.bins(counts))[1:]
+        assert len(lines) <= 40
+        rows = [int(line.split()[1].replace(",", "")) for line in lines]
+        assert sum(rows) == sum(counts)
+        assert all(len(line) <= 88 for line in lines)
+
+
+class TestCommand:
+    def test_a_table(self, tmp_path):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=300)
+        y = np.exp(x + rng.normal(size=300) / 5)
+        lines = ["x,when,y", *(f"{x[i]},{i},{y[i]}" for i in range(300))]
+        (tmp_path / "mine.csv").write_text("\n".join(lines))
+        fields = ["--config.data.path=mine.csv", "--config.data.label=y"]
+        done = commands.run(
+            *("-m", "dirjax.data", "describe", "--config=configs/csv.py", *fields),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        folder = tmp_path / "runs" / "describe" / "mine"
+        assert sorted(f.name for f in folder.iterdir()) == [
+            "describe.json",
+            "describe.png",
+        ]
+        assert (folder / "describe.png").read_bytes().startswith(b"\x89PNG")
+
+        def refuse(word):
+            raise AssertionError(word)
+
+        text = (folder / "describe.json").read_text()
+        facts = json.loads(text, parse_constant=refuse)
+        assert facts["rows"] == 300
+        assert {"row_numbers", "long_tail"} <= set(names(facts))
+        for word in ("mine: 300 rows", "data.drop=when", "describe.png", "--"):
+            assert word in done.stdout
+        documented = re.findall(r"^  (\w+)(?:, (\w+))?: ", str(describe.__doc__), re.M)
+        assert set(facts) == {key for pair in documented for key in pair if key}
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["train", "--config=configs/csv.py"], "must be describe, got 'train'"),
+            (["--config=configs/csv.py"], "must be describe, got '--config"),
+            (["describe"], "--config is missing"),
+        ],
+    )
+    def test_wrong_input(self, arguments, words, capsys):
+        assert cli.run(command.main, ["describe", *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+    def test_a_folder_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        facts = table(tmp_path, {"y": range(30)})
+        with pytest.raises(cli.InputError, match="--output"):
+            command.write(facts, tmp_path / "file")
+
+    @pytest.mark.parametrize("argument", ["--help", "-h"])
+    def test_help(self, argument, capsys):
+        assert cli.run(command.main, ["describe", argument]) == 0
+        assert "--output DIR" in capsys.readouterr().out
+
+
+def test_no_jax():
+    code = (
+        "import sys; from dirjax import data; from dirjax.data import __main__;"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"jax", "tensorflow", "matplotlib"} & set(done.stdout.split())
