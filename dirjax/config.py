@@ -16,16 +16,12 @@ from dirjax.data import catalog
 def plain(config: Any) -> dict[str, Any]:
     """A ConfigDict as plain dicts, with tuples where they were.
 
-    A data set without a name gets that of its file, and `a,b` in a field of columns
-    means `("a", "b")`, which shells want in quotes.
+    A data set without a name gets that of its file.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
     data = made["data"]
-    if not data["name"] and data["path"]:
+    if not data["name"] and data["path"] and data["kind"] != "tfds":
         data["name"] = catalog.stem(data["path"])
-    for field in ("numeric", "categorical", "drop", "missing"):
-        if len(data.get(field) or ()) == 1:
-            data[field] = tuple(data[field][0].split(","))
     return made
 
 

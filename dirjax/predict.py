@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax import arguments, cli, startup
-from dirjax.data import arrays, images, tables
+from dirjax.data import arrays, files, images, tables
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.data.sources import Rows
 
@@ -109,22 +109,22 @@ def _table_pieces(
     record = predictor.record
     fitted = TablePreprocessor.from_json(record["table"])
     skipped = 0
-    for table in tables.blocks(
+    for table in files.blocks(
         file, on_bad=on_bad, missing=record["missing"], skip_with=_SKIP
     ):
         rows = Rows(table.number, file, on_bad, skip_with=_SKIP)
         for name in (*fitted.numeric, *fitted.categorical):
-            tables.require(table, name, "the model was trained with it")
+            table.require(name, "the model was trained with it", "Add it.")
         for name in keep:
-            tables.require(table, name, "--keep")
+            table.require(name, "--keep")
         found = {}
         for name in dict.fromkeys((*fitted.numeric, *fitted.categorical)):
             if name in fitted.numeric:
                 found[name] = tables.checked_numbers(table, name, rows)
             else:
-                found[name] = tables.words(table.cells[name])
+                found[name] = files.words(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
-        names |= {n: tables.words(table.cells[n]) for n in keep}
+        names |= {n: files.words(table.cells[n]) for n in keep}
         inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
         if table.skipped > skipped:
             print(f"{table.skipped - skipped} rows of wrong length left out")
@@ -132,9 +132,12 @@ def _table_pieces(
         yield Piece(names, inputs, rows.good)
 
 
-def _array_pieces(file: pathlib.Path, predictor: Predictor) -> Iterator[Piece]:
+def _array_pieces(
+    file: pathlib.Path, predictor: Predictor, on_bad: str
+) -> Iterator[Piece]:
     """Rows of an NPZ file."""
-    record, name = predictor.record, predictor.config["data"]["input"] or "x"
+    record, data = predictor.record, predictor.config["data"]
+    name = (data["kind"] == "arrays" and data["input"]) or "x"
     stored = arrays.read(file)
     x = arrays.check_inputs(arrays.require(stored, name, "inputs", file), name, file)
     if record["kind"] == "images":
@@ -145,6 +148,7 @@ def _array_pieces(file: pathlib.Path, predictor: Predictor) -> Iterator[Piece]:
                 f"{list(x.shape[1:])}. Resize them, or give image files."
             )
         inputs: Any = x
+        good = np.ones(len(x), bool)
     else:
         if x.ndim != 2:
             raise cli.InputError(
@@ -152,8 +156,18 @@ def _array_pieces(file: pathlib.Path, predictor: Predictor) -> Iterator[Piece]:
                 "rows of columns."
             )
         fitted = TablePreprocessor.from_json(record["table"])
-        inputs = fitted.transform(arrays.columns(x))
-    yield Piece({"index": np.arange(len(x))}, inputs, np.ones(len(x), bool))
+        found = arrays.columns(x)
+        for column in (*fitted.numeric, *fitted.categorical):
+            if column not in found:
+                raise cli.InputError(
+                    f"{file} has no column {column!r}, which the model was trained "
+                    f"with; {name!r} has {', '.join(found)}. Add the column."
+                )
+        rows = Rows(np.arange(len(x)), file, on_bad, first=0, skip_with=_SKIP)
+        tables.typed(found, rows)
+        good = rows.good
+        inputs = fitted.transform({k: v[good] for k, v in found.items()})
+    yield Piece({"index": np.arange(len(x))}, inputs, good)
 
 
 def _image_pieces(
@@ -165,22 +179,22 @@ def _image_pieces(
     if path.is_dir():
         if keep:
             raise cli.InputError("--keep needs a table of paths, --input is a folder.")
-        files = sorted(
+        found = sorted(
             f for f in path.rglob("*") if f.suffix.lower() in images.SUFFIXES
         )
-        if not files:
+        if not found:
             raise cli.InputError(
                 f"{path} holds no image ({', '.join(images.SUFFIXES)}). Give another "
                 "folder."
             )
-        names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in files]}
-        root = path
+        names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in found]}
+        root, number = path, None
     else:
-        table = tables.read(path, on_bad=on_bad, skip_with=_SKIP)
+        table = files.read(path, on_bad=on_bad, skip_with=_SKIP)
         for name in (column, *keep):
-            tables.require(table, name, "--keep" if name in keep else "data.input")
-        names = {n: tables.words(table.cells[n]).tolist() for n in (column, *keep)}
-        root = path.parent
+            table.require(name, "--keep" if name in keep else "data.input")
+        names = {n: files.words(table.cells[n]).tolist() for n in (column, *keep)}
+        root, number = path.parent, table.number
     first = next(iter(names))
     size = 1024
     for start in range(0, len(names[first]), size):
@@ -197,9 +211,10 @@ def _image_pieces(
         good[list(broken)] = False
         if broken and on_bad == "error":
             i = min(broken)
+            row = "" if number is None else f" (row {number[start + i] + 2} of {path})"
             raise cli.InputError(
-                f"images must be readable, {root / paths[i]} is not: {broken[i]}. Mend "
-                f"it, or go on without it: {_SKIP}."
+                f"images must be readable, {root / paths[i]}{row} is not: {broken[i]}. "
+                f"Mend it, or go on without it: {_SKIP}."
             )
         yield Piece(some, pixels[good], good)
 
@@ -229,19 +244,13 @@ def pieces(
         raise cli.InputError(
             f"the model is one of tables, --input {path} is a folder. Give a file."
         )
-    if path.is_file() and zipped(path):
+    if path.is_file() and files.starts_with(path, b"PK\x03\x04"):  # a zip archive
         if keep:
             raise cli.InputError("--keep needs a table, --input is an NPZ file.")
-        return _array_pieces(path, predictor)
+        return _array_pieces(path, predictor, on_bad)
     if pictures:
         return _image_pieces(path, predictor, on_bad, keep)
     return _table_pieces(path, predictor, on_bad, keep)
-
-
-def zipped(file: pathlib.Path) -> bool:
-    """Whether a file is a zip archive, which NPZ files are."""
-    with file.open("rb") as stream:
-        return stream.read(4) == b"PK\x03\x04"
 
 
 @contextlib.contextmanager
@@ -286,6 +295,16 @@ def predict(
     from tqdm import tqdm
 
     arguments.check_output(output)
+    for name in {"index", "path", "prediction"} & set(keep):
+        if name != "path" or path.is_dir():
+            raise cli.InputError(
+                "--keep must name other columns than those of the output, got "
+                f"{name!r}. Leave it out."
+            )
+    if output.exists() and output.samefile(path):
+        raise cli.InputError(
+            f"--output must be another file than --input, both are {path}. Rename one."
+        )
     predictor = Predictor(workdir, step)
     rows = empty = 0
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())

@@ -274,10 +274,10 @@ class TestCheckSame:
 
 
 def test_plain_values():
-    data = {"name": None, "path": "a/b.csv"}
+    data = {"kind": "table", "name": None, "path": "a/b.csv"}
     config = ConfigDict({"a": {"b": (1, 2)}, "c": None, "data": data})
     got = config_lib.plain(config)
-    assert got.pop("data") == {"name": "b", "path": "a/b.csv"}
+    assert got.pop("data") == data | {"name": "b"}
     assert got == {"a": {"b": (1, 2)}, "c": None}
     assert type(got["a"]) is dict
     assert type(got["a"]["b"]) is tuple

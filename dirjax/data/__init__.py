@@ -37,16 +37,19 @@ def from_config(config: Mapping[str, Any]) -> Source:
     def options(*names: str, **renamed: str) -> dict[str, Any]:
         pairs = {**{n: n for n in names}, **renamed}
         found = {k: config[v] for k, v in pairs.items()}
-        lists = ("numeric", "categorical", "drop", "missing")
-        return {k: v or () if k in lists else v for k, v in found.items()}
+        for field in {"numeric", "categorical", "drop", "missing"} & set(found):
+            found[field] = tuple(map(str, found[field] or ()))
+        if len(found.get("missing", ())) == 1:
+            found["missing"] = tuple(found["missing"][0].split(","))
+        return found
 
-    scaling = ("scaling", "quantiles")
+    columns = ("numeric", "categorical", "drop", "both", "scaling", "quantiles")
     pixels = {"size": "image_size", "channels": "channels"}
     if kind == "tfds":
         from dirjax.data import registered
 
         folder = catalog.locate(name, config["path"]) if config["path"] else None
-        wanted = options("download", *scaling, inputs="input", **pixels)
+        wanted = options("download", "weight", *columns, inputs="input", **pixels)
         return registered.load(name, folder, rules, **wanted)
     file = catalog.locate(name, config["path"])
     if file.is_dir() and kind != "images":
@@ -61,7 +64,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     if kind == "arrays":
         from dirjax.data import arrays
 
-        wanted = options("split", "weight", *scaling)
+        wanted = options("split", "weight", *columns)
         wanted |= {"inputs": config["input"]} if config["input"] else {}
         return arrays.load(name, file, rules, **wanted)
     if kind == "images":
@@ -72,7 +75,6 @@ def from_config(config: Mapping[str, Any]) -> Source:
         return images.load(name, file, rules, **wanted)
     from dirjax.data import tables
 
-    columns = ("numeric", "categorical", "drop", "missing", "both")
     return tables.load(
-        name, file, rules, **options("split", "weight", *columns, *scaling)
+        name, file, rules, **options("split", "weight", "missing", *columns)
     )

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import pathlib
 import zipfile
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax.cli import InputError
 from dirjax.data import images, sources, tables
+
+_UNREADABLE = (
+    *(ValueError, KeyError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read(file: pathlib.Path) -> dict[str, np.ndarray]:
@@ -24,13 +31,23 @@ def read(file: pathlib.Path) -> dict[str, np.ndarray]:
       InputError: if it is none, is damaged, or holds pickled objects.
     """
     try:
-        opened: Any = np.load(file, allow_pickle=False)
-        if not hasattr(opened, "files"):
-            raise ValueError("it is a single array")
-        with opened as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with file.open("rb") as stream:
+            stored: Any = np.load(stream, allow_pickle=False)
+            if not hasattr(stored, "files"):
+                raise ValueError("it is a single array")
+            found = {name: stored[name] for name in stored.files}
+        if not all(isinstance(x, np.ndarray) for x in found.values()):
+            raise ValueError("it is a zip file of something else")
+        return found
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        KeyError,
+        zlib.error,
+    ) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
         if "allow_pickle" in why or "pickled" in why:
             why = "it is no NPZ file, or holds Python objects, which are never loaded"
         raise InputError(
@@ -60,6 +77,8 @@ def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
       InputError: for another shape or type.
     """
     shape = list(x.shape)
+    if x.ndim and not len(x):
+        raise InputError(f"{name!r} of {file} has no rows. Give another file.")
     if x.ndim in (1, 2) and x.dtype.kind in "biuf":
         return x.reshape(len(x), -1).astype(np.float64)
     if x.ndim in (3, 4) and x.dtype == np.uint8:
@@ -86,6 +105,10 @@ def load(
     inputs: str = "x",
     split: str = "split",
     weight: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    both: int = 0,
     scaling: str = "robust",
     quantiles: int = 0,
 ) -> sources.Source:
@@ -98,6 +121,10 @@ def load(
       inputs: the array of inputs.
       split: the array that says train, val or test; without it a split is made.
       weight: the array of weights in the training loss, or None.
+      numeric: columns (x0, x1, ...), see `tables.typed`, as the next two.
+      categorical: as there.
+      drop: as there.
+      both: see `tables.load`.
       scaling: see `TablePreprocessor.fit`, as the next.
       quantiles: as there.
 
@@ -110,33 +137,31 @@ def load(
     arrays = read(file)
     x = check_inputs(require(arrays, inputs, "data.input", file), inputs, file)
     y = require(arrays, rules.label, "data.label", file)
-    sizes = {inputs: len(x), rules.label: len(y) if y.ndim else -1}
-    facts = [n for n in (split, weight) if n in arrays]
     if weight:
         require(arrays, weight, "data.weight", file)
-    sizes |= {n: len(arrays[n]) if arrays[n].ndim else -1 for n in facts if n}
-    if len(set(sizes.values())) > 1 or y.size != len(y):
-        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in sizes)
+    if split != sources.SPLIT:
+        require(arrays, split, "data.split", file)
+    facts = [n for n in (rules.label, split, weight) if n in arrays]
+    if any(arrays[n].size != len(x) for n in facts):
+        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (inputs, *facts))
         raise InputError(
             f"arrays must have one entry for each row, {file} has {said}. Make them "
             "equally long."
         )
-    if y.dtype.kind not in "biuf":
-        raise InputError(
-            f"labels must be numbers, {rules.label!r} of {file} has type {y.dtype}. "
-            "Convert them."
-        )
+    for fact in (rules.label, *([weight] if weight else [])):
+        if arrays[fact].dtype.kind not in "biuf":
+            raise InputError(
+                f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
+                f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
+            )
     rows = sources.Rows(np.arange(len(x)), file, rules.on_bad, first=0)
     part = None
     if split in arrays:
         part = sources.parts_of(rows, arrays[split].ravel(), split)
+    found = None
     if x.ndim == 2:
-        rows.refuse(
-            "infinite feature",
-            np.any(np.isinf(x), axis=1),
-            lambda i: (
-                f"features must be finite, {inputs!r} has infinity in {rows.place(i)}"
-            ),
+        found = tables.typed(
+            columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
         )
     labelled = sources.label_rows(
         y.astype(np.float64).ravel(),
@@ -145,10 +170,14 @@ def load(
         part=part,
         weight=arrays[weight].astype(np.float64).ravel() if weight else None,
     )
-    if x.ndim == 4:
+    if found is None:
         return images.from_arrays(name, x, labelled)
-    found = columns(x)
-    features = tables.Features(list(found), [], found, {})
     return tables.from_features(
-        name, features, labelled, scaling=scaling, quantiles=quantiles
+        name,
+        found,
+        labelled,
+        named=tables.listed((*numeric, *categorical), list(found.values)),
+        both=both,
+        scaling=scaling,
+        quantiles=quantiles,
     )

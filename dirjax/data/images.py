@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import sources, tables
+from dirjax.data import files, sources, tables
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _MAX_PIXELS = 1 << 27  # of one file, before it is resized
@@ -60,8 +60,10 @@ def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
             image.load()
     except Unreadable:
         raise
+    except Image.DecompressionBombError as error:
+        raise Unreadable(f"it has more than {_MAX_PIXELS:,} pixels") from error
     except Exception as error:  # Pillow's plugins raise all kinds
-        why = str(error) or type(error).__name__
+        why = (str(error) or type(error).__name__).rstrip(". ")
         why = "it is no image that Pillow knows" if "identify" in why else why
         raise Unreadable(why) from error
     if image.mode.startswith(("I", "F")):
@@ -69,11 +71,11 @@ def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
         if image.mode.startswith("I"):
             values = values / 257.0  # 65535 -> 255
         image = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+    grey = image.mode in ("1", "L", "LA", "La")
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(ground, image).convert("RGB")
-    grey = image.mode in ("1", "L")
     image = image.convert("L" if channels == 1 or (not channels and grey) else "RGB")
     height, width = size
     if image.size != (width, height):
@@ -213,7 +215,7 @@ def load(
       split: column that says train, val or test; without it a split is made.
       weight: column of weights in the training loss, or None.
       paths: column of paths.
-      missing: see `tables.blocks`.
+      missing: see `files.blocks`.
       size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colours and 1 if none has.
 
@@ -224,12 +226,12 @@ def load(
       InputError: naming row and file, if an image, a path or a label is wrong.
     """
     file = find_table(file)
-    table = tables.read(file, on_bad=rules.on_bad, missing=missing)
-    tables.require(table, paths, "data.input")
+    table = files.read(file, on_bad=rules.on_bad, missing=missing)
+    table.require(paths, "data.input")
     short = {"row length": table.skipped} if table.skipped else {}
     rows = sources.Rows(table.number, file, rules.on_bad, short)
     y, part, weights = tables.row_facts(table, rows, rules, split=split, weight=weight)
-    names = tables.words(table.cells[paths]).tolist()
+    names = files.words(table.cells[paths]).tolist()
     rows.refuse(
         "no path",
         np.array([not n for n in names]),
@@ -253,7 +255,7 @@ def load(
         ),
     )
     labelled = sources.label_rows(
-        y, rows, rules, part=part, keys=lambda: tables.keys(table), weight=weights
+        y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
     )
     return from_arrays(name, pixels, labelled)
 

@@ -162,6 +162,8 @@ class TablePreprocessor:
             zip(self.numeric, self.center, self.scale, strict=True)
         ):
             x = (np.asarray(columns[name], np.float64) - center) / scale
+            # Rows with infinity are left out, but not yet.
+            x = np.where(np.isinf(x), np.nan, x)
             if self.clip:
                 x = x / np.sqrt(1 + (x / self.clip) ** 2)
             numeric[:, j] = np.where(np.isnan(x), 0.0, x)

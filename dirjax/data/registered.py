@@ -27,7 +27,7 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
         if download:
             builder.download_and_prepare()
     except Exception as error:  # of many packages
-        why = str(error).strip().splitlines()
+        why = [w.rstrip(". ") for w in str(error).strip().splitlines()]
         raise InputError(
             f"TensorFlow Datasets has no {name!r} in {folder or 'its folder'}: "
             f"{why[0] if why else type(error).__name__}. Check data.name and data.path "
@@ -70,6 +70,11 @@ def load(
     download: bool = False,
     size: int = 64,
     channels: int = 0,
+    weight: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    both: int = 0,
     scaling: str = "robust",
     quantiles: int = 0,
 ) -> sources.Source:
@@ -85,6 +90,11 @@ def load(
       download: fetch and prepare it first.
       size: of images, see `images.load`, as the next.
       channels: as there.
+      weight: feature of weights in the training loss, or None.
+      numeric: see `tables.typed`, as the next two.
+      categorical: as there.
+      drop: as there.
+      both: see `tables.load`.
       scaling: see `TablePreprocessor.fit`, as the next.
       quantiles: as there.
 
@@ -100,7 +110,11 @@ def load(
     tf.config.set_visible_devices([], "GPU")
     builder = _builder(name, folder, download)
     known: Any = builder.info.features
-    for wanted, field in ((rules.label, "data.label"), (inputs, "data.input")):
+    for wanted, field in (
+        (rules.label, "data.label"),
+        (inputs, "data.input"),
+        (weight, "data.weight"),
+    ):
         if wanted and wanted not in known:
             raise InputError(
                 f"{name!r} has no feature {wanted!r} ({field}); it has "
@@ -118,24 +132,33 @@ def load(
             "with data.input."
         )
     picture = inputs or (pictures[0] if pictures else "")
-    scalars = [k for k, f in known.items() if f.shape == () and k != rules.label]
-    keep = [rules.label, picture] if picture else [rules.label, *scalars]
+    facts = [rules.label, *([weight] if weight else [])]
+    scalars = [k for k, f in known.items() if f.shape == () and k not in facts]
+    keep = [*facts, *([picture] if picture else scalars)]
     values, part = _read(builder, keep, [picture] if picture else [])
-    try:
-        y = np.asarray(values[rules.label], np.float64)
-        y = y.reshape(len(part))
-    except (ValueError, TypeError) as error:
+    if not (part == 0).any():
         raise InputError(
-            f"labels must be numbers, one each; {rules.label!r} of {name!r} is "
-            f"{known[rules.label]}. Name another label with data.label."
-        ) from error
+            f"{name!r} must have a split train, it has "
+            f"{', '.join(builder.info.splits)}. Name another data set with data.name."
+        )
+    y = _numbers(values, rules.label, len(part), "data.label")
+    weights = _numbers(values, weight, len(part), "data.weight") if weight else None
     rows = sources.Rows(np.arange(len(y)), name, rules.on_bad, first=0)
     given = None if (part == 0).all() else part
     if not picture:
-        found = _columns({k: values[k] for k in scalars})
-        labelled = sources.label_rows(y, rows, rules, part=given)
+        columns = {k: _column(values[k]) for k in scalars}
+        features = tables.typed(
+            columns, rows, numeric=numeric, categorical=categorical, drop=drop
+        )
+        labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
         return tables.from_features(
-            name, found, labelled, scaling=scaling, quantiles=quantiles
+            name,
+            features,
+            labelled,
+            named=tables.listed((*numeric, *categorical), scalars),
+            both=both,
+            scaling=scaling,
+            quantiles=quantiles,
         )
     decoded = images.decode_all(
         values[picture], lambda data: data, size=(size, size), channels=channels
@@ -148,20 +171,27 @@ def load(
         bad,
         lambda i: f"images must be readable, {rows.place(i)} is not: {broken[i]}",
     )
-    labelled = sources.label_rows(y, rows, rules, part=given)
+    labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(name, pixels, labelled)
 
 
-def _columns(values: dict[str, list[Any]]) -> tables.Features:
-    """Scalar features, numbers and text."""
-    found = tables.Features([], [], {}, {})
-    for name, column in values.items():
-        array = np.asarray(column)
-        if array.dtype.kind in "biuf":
-            found.values[name] = array.astype(np.float64)
-            found.numeric.append(name)
-        else:
-            text = [v.decode() if isinstance(v, bytes) else str(v) for v in column]
-            found.values[name] = np.asarray(text, np.str_)
-            found.categorical.append(name)
-    return found
+def _numbers(
+    values: dict[str, list[Any]], name: str, rows: int, field: str
+) -> np.ndarray:
+    """A feature as `[rows]` float64."""
+    try:
+        return np.asarray(values[name], np.float64).reshape(rows)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{field} must name a feature with one number each, {name!r} holds "
+            f"{values[name][0]!r}. Name another."
+        ) from error
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """A scalar feature as numbers or text."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64)
+    text = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+    return np.asarray(text, np.str_)

@@ -18,7 +18,12 @@ from dirjax.cli import InputError
 from dirjax.data import splits
 
 SPLITS = ("train", "val", "test")
+# Column of the split, where nothing else is said; it may be missing.
+SPLIT = "split"
 _MAX_BINS = 10_000
+_AUTO_BINS = 1_000
+# Squares of labels must be numbers in single precision.
+_MAX_LABEL = 1e18
 # The argument that leaves bad rows out.
 SKIP = "--config.data.on_bad=skip"
 
@@ -224,7 +229,7 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
         part < 0,
         lambda i: (
             f"{column!r} must hold train, val or test, {rows.place(i)} holds "
-            f"{text[i]!r}"
+            f"{str(text[i])!r}"
         ),
     )
     part[~rows.good] = -1
@@ -242,6 +247,14 @@ def _check_labels(y: np.ndarray, rows: Rows, rules: Rules) -> None:
         "no label",
         ~np.isfinite(y),
         lambda i: f"labels must be finite, {rows.place(i)} has {y[i]} in {name!r}",
+    )
+    rows.refuse(
+        "label too large",
+        np.abs(y) > _MAX_LABEL,
+        lambda i: (
+            f"labels must lie within {_MAX_LABEL:g} of 0, {rows.place(i)} has {y[i]:g} "
+            f"in {name!r}; use another unit"
+        ),
     )
     if rules.log:
         rows.refuse(
@@ -265,32 +278,61 @@ def _check_labels(y: np.ndarray, rows: Rows, rules: Rules) -> None:
         )
 
 
-def _bin_width(y: np.ndarray, rows: Rows, rules: Rules) -> float:
-    """The stated width, or one that suits; refuses one that does not."""
-    auto = labels.auto_width(y)
-    width = rules.bin_width
+def _range(label: np.ndarray, rules: Rules) -> tuple[float, float] | None:
+    """The stated range, in units of what the model learns."""
+    ends = rules.label_range
+    if ends and rules.log:
+        return float(np.log(ends[0])), float(np.log(ends[1]))
+    return ends
+
+
+def _width_and_range(
+    label: np.ndarray, rows: Rows, rules: Rules
+) -> tuple[float, tuple[float, float] | None]:
+    """Width and range of the bins, stated or found."""
+    ends = _range(label, rules)
+    inside = np.clip(label, *ends) if ends else label
+    auto = labels.auto_width(label if inside.min() == inside.max() else inside)
+    width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
     if width is None:
         rows.notes.append(
             f"bins are {auto:g} wide, by the rule of labels.auto_width; set "
             "data.bin_width to change it"
         )
-        return auto
-    low, high = rules.label_range or (y.min(), y.max())
-    if rules.log and rules.label_range:
-        low, high = np.log(low), np.log(high)
+        if (high - low) / auto > _AUTO_BINS:
+            ends = _around_most(label, auto)
+            out = int(np.sum((label < ends[0]) | (label > ends[1])))
+            rows.notes.append(
+                f"{out} labels far from the others are in the end bins; bins reach "
+                f"from {ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
+            )
+        width = auto
     count = (high - low) / width
     # Two labels closer than a width may still lie in two bins.
-    single = np.floor(low / width) == np.floor(high / width)
-    if rules.label_range:
-        single = count <= 1
-    if count > _MAX_BINS or single:
-        much = f"{count:,.0f} bins" if count >= 1 else "a single bin"
+    single = count <= 1 if ends else np.floor(low / width) == np.floor(high / width)
+    if single or (count > _MAX_BINS and rules.bin_width):
+        much = "a single bin" if single else f"{count:,.0f} bins"
         raise InputError(
             f"data.bin_width must cut the labels ({low:g} to {high:g}) into 2 to "
             f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try {auto:g}, or leave it "
             "out to have it chosen."
         )
-    return width
+    if width < 4 * np.spacing(np.float32(np.abs(label).max())):
+        raise InputError(
+            f"labels must differ in single precision, those in {rules.label!r} of "
+            f"{rows.file} (around {label[0]:.10g}) do not, with bins of {width:g}. "
+            "Subtract a constant from them, or use another unit."
+        )
+    return width, ends
+
+
+def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
+    """The middle 99 % of labels and as much again on both sides, in whole widths."""
+    low, high = np.quantile(label, [0.005, 0.995])
+    span = high - low
+    low, high = max(label.min(), low - span), min(label.max(), high + span)
+    low, high = np.floor(low / width) * width, np.ceil(high / width) * width
+    return float(f"{low:.12g}"), float(f"{high:.12g}")
 
 
 def _thin(part: np.ndarray, rules: Rules) -> None:
@@ -344,10 +386,10 @@ def label_rows(
             f"are {label[0]:g}. Name another label with data.label."
         )
     label = np.log(label) if rules.log else label
-    width = _bin_width(label[good], rows, rules)
+    width, ends = _width_and_range(label[good], rows, rules)
     if part is None:
         part = np.full(len(y), -1, np.int8)
-        bins = labels.Bins.covering(label[good], width=width)
+        bins = labels.Bins.covering(label[good], width=width, label_range=ends)
         found = keys()
         part[good] = splits.balanced_split(
             label[good],
@@ -376,11 +418,10 @@ def label_rows(
             )
     _check_train(label[part == 0], rows, rules)
     try:
-        ends = rules.label_range
         spec = labels.spec(
             label[part == 0],
             bin_width=width,
-            label_range=tuple(np.log(ends)) if ends and rules.log else ends,
+            label_range=ends,
             many=rules.many,
             few=rules.few,
             shot_lists=rules.shot_lists,

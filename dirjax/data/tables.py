@@ -1,322 +1,30 @@
-"""Tables: CSV (plain or gzip) and Parquet files, read as text and typed here.
+"""Tables with a label: types of columns, what is left out, the source.
 
-Cells are text until a column is known to hold numbers, so that a category reads the
-same in every file. pyarrow does the reading, strictly: UTF-8, equal row lengths.
+Reading is in `files`; what numbers and categories become, in `preprocess`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import gzip
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import sources
+from dirjax.data import files, sources
+from dirjax.data.files import Table, numbers, words
 from dirjax.data.preprocess import TablePreprocessor
 
-# What stands for a missing value, besides an empty cell.
-MISSING = (
-    *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None"),
-    *("<NA>", "NaT"),
-)
+_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([T ].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}([T ].*)?"
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
+    rf"|\d{{1,2}}[-. ]+{_MONTH}[-, ]+\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})([T ].*)?",
+    re.IGNORECASE,
 )
-_BLOCK = 1 << 24  # bytes of a CSV file read at once
-
-
-@dataclasses.dataclass
-class Table:
-    """Columns of text.
-
-    Attributes:
-      file: where they come from.
-      cells: column -> pyarrow string array, null where a value is missing.
-      number: `[rows]` int64, position of each row in the file, from 0.
-      skipped: rows with a wrong number of cells that were left out, up to here.
-    """
-
-    file: pathlib.Path
-    cells: dict[str, Any]
-    number: np.ndarray
-    skipped: int = 0
-
-
-def _open(file: pathlib.Path) -> Any:
-    """The bytes of a file, unpacked; to be used in a `with`."""
-    with file.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return gzip.open(file) if packed else file.open("rb")
-
-
-def _head(file: pathlib.Path) -> bytes:
-    """The first bytes of a file, unpacked."""
-    try:
-        with _open(file) as stream:
-            return stream.read(1 << 16)
-    except (OSError, EOFError) as error:
-        raise InputError(
-            f"{file} cannot be read: {error}. Give another file."
-        ) from error
-
-
-def _delimiter(head: bytes) -> str:
-    """Of comma, semicolon and tab the one the header has most of."""
-    header = head.splitlines()[0] if head.splitlines() else b""
-    return max(",;\t", key=lambda d: header.count(d.encode()))
-
-
-def _not_utf8(file: pathlib.Path) -> str:
-    """Where a file stops being UTF-8: `line 3 (byte 0xe9)`."""
-    with _open(file) as stream:
-        for i, line in enumerate(stream):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                return f"row {i + 1} is not (byte {line[error.start]:#04x})"
-    return "it is not"
-
-
-def _clean(column: Any, missing: Sequence[str]) -> Any:
-    """Text without blanks around it; null where nothing is meant."""
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute  # its functions are made at run time
-    column = pc.utf8_trim_whitespace(column)
-    nothing = pa.array(["", *MISSING, *missing], column.type)
-    return pc.if_else(pc.is_in(column, value_set=nothing), None, column)
-
-
-def _csv(
-    file: pathlib.Path, on_bad: str, missing: Sequence[str], skip_with: str
-) -> Iterator[tuple[dict[str, Any], np.ndarray, int]]:
-    """Blocks of a CSV file: cells, row numbers, rows left out before."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    head = _head(file)
-    if not head.strip():
-        raise InputError(
-            f"{file} must be a CSV file with a header, it is empty. Give another file."
-        )
-    if b"\0" in head:
-        raise InputError(
-            f"{file} must be a CSV file in UTF-8, it has zero bytes, as UTF-16 and files "
-            "that are no text do. Save it as UTF-8, or give another file."
-        )
-    wrong: list[int] = []
-    refused: list[InputError] = []
-
-    def invalid(row):
-        if on_bad == "skip":
-            wrong.append(row.number - 2)
-            return "skip"
-        # What is raised in here is lost.
-        refused.append(
-            InputError(
-                f"each row must have the {row.expected_columns} cells of the header, "
-                f"row {row.number} of {file} has {row.actual_columns}. Mend it, or go "
-                f"on without such rows: {skip_with}."
-            )
-        )
-        return "error"
-
-    options = {
-        "read_options": csv.ReadOptions(use_threads=False, block_size=_BLOCK),
-        "parse_options": csv.ParseOptions(
-            delimiter=_delimiter(head),
-            invalid_row_handler=invalid,
-            newlines_in_values=True,
-        ),
-    }
-    try:
-        header = csv.open_csv(file, **options).schema.names
-        _check_names(header, file)
-        wrong.clear()
-        # Text whatever it looks like; missing values are told apart in `_clean`.
-        reader = csv.open_csv(
-            file,
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()),
-                strings_can_be_null=False,
-            ),
-            **options,
-        )
-        start = 0
-        for batch in reader:
-            rows = batch.num_rows
-            # Rows left out lie between those of this block.
-            number = np.arange(start, start + rows + len(wrong))
-            number = np.setdiff1d(number, wrong)[:rows] if wrong else number
-            yield (
-                {
-                    name.strip(): _clean(column, missing)
-                    for name, column in zip(header, batch.columns, strict=True)
-                },
-                number,
-                len(wrong),
-            )
-            start = int(number[-1]) + 1 if rows else start
-    except (pa.ArrowInvalid, UnicodeDecodeError, OSError) as error:
-        if refused:
-            raise refused[0] from error
-        text = str(error)
-        if "UTF8" in text or isinstance(error, UnicodeDecodeError):
-            raise InputError(
-                f"{file} must be a CSV file in UTF-8, {_not_utf8(file)}. Save it as "
-                "UTF-8: iconv -f latin1 -t utf8 OLD > NEW."
-            ) from error
-        raise InputError(
-            f"{file} must be a CSV file with a header, plain or gzip: "
-            f"{text.splitlines()[0]}. Give another file."
-        ) from error
-
-
-def _check_names(names: Sequence[str], file: pathlib.Path) -> None:
-    """Refuses a header that names a column twice, or not at all."""
-    stripped = [name.strip() for name in names]
-    twice = sorted({n for n in stripped if stripped.count(n) > 1})
-    if twice:
-        raise InputError(
-            f"columns must have different names, {file} has {twice[0]!r} "
-            f"{stripped.count(twice[0])} times. Rename or remove one."
-        )
-    if "" in stripped[1:]:
-        raise InputError(
-            f"columns must have names, column {stripped.index('', 1) + 1} of {file} "
-            "has none. Name it."
-        )
-
-
-def _parquet(
-    file: pathlib.Path, missing: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], np.ndarray, int]]:
-    """Blocks of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    start = 0
-    try:
-        with pq.ParquetFile(file) as opened:
-            names = opened.schema_arrow.names
-            _check_names(names, file)
-            for batch in opened.iter_batches():
-                cells = {}
-                for name, column in zip(names, batch.columns, strict=True):
-                    if isinstance(column, pa.DictionaryArray):
-                        column = column.dictionary_decode()
-                    try:
-                        text = column.cast(pa.string())
-                    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                        raise InputError(
-                            "columns must hold numbers or text, "
-                            f"{name!r} of {file} holds {column.type}. Remove it."
-                        ) from error
-                    cells[name.strip()] = _clean(text, missing)
-                yield cells, np.arange(start, start + batch.num_rows), 0
-                start += batch.num_rows
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"{file} must be a Parquet file: {str(error).splitlines()[0]}. Give "
-            "another file."
-        ) from error
-
-
-def blocks(
-    file: pathlib.Path,
-    *,
-    on_bad: str = "error",
-    missing: Sequence[str] = (),
-    skip_with: str = sources.SKIP,
-) -> Iterator[Table]:
-    """Reads a table piece by piece.
-
-    Args:
-      file: CSV (comma, semicolon or tab; plain or gzip) or Parquet, told by content.
-      on_bad: rows with too few or too many cells are an "error", or "skip".
-      missing: further words that stand for a missing value.
-      skip_with: the argument that skips, for sentences.
-
-    Yields:
-      Tables of consecutive rows; one without rows if the file has none.
-
-    Raises:
-      InputError: if the file is no table; the sentence names row and column.
-    """
-    parquet = _head(file)[:4] == b"PAR1"
-    pieces = (
-        _parquet(file, missing) if parquet else _csv(file, on_bad, missing, skip_with)
-    )
-    for cells, number, skipped in pieces:
-        yield Table(file, cells, number, skipped)
-
-
-def read(file: pathlib.Path, **options: Any) -> Table:
-    """Reads a whole table; arguments as `blocks`.
-
-    Raises:
-      InputError: as `blocks`, and if there is no row.
-    """
-    import pyarrow as pa
-
-    pieces = list(blocks(file, **options))
-    if not sum(len(p.number) for p in pieces):
-        raise InputError(f"{file} has a header and no rows. Give another file.")
-    cells = {
-        name: pa.chunked_array([p.cells[name] for p in pieces])
-        for name in pieces[0].cells
-    }
-    return Table(
-        file,
-        cells,
-        np.concatenate([p.number for p in pieces]),
-        pieces[-1].skipped,
-    )
-
-
-def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Text as numbers.
-
-    Args:
-      column: pyarrow string array.
-
-    Returns:
-      `[rows]` float64, NaN where a value is missing or no number, and `[rows]` bool:
-      those that are there and are no number.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        values = pc.cast(column, pa.float64())
-    except pa.ArrowInvalid:
-        found = np.full(len(column), np.nan)
-        wrong = np.zeros(len(column), bool)
-        for i, text in enumerate(column.to_pylist()):
-            if text is not None:
-                try:
-                    # Python takes 1_000, which nobody means.
-                    found[i] = float(text.replace("_", "?"))
-                except ValueError:
-                    wrong[i] = True
-        return found, wrong
-    filled = pc.fill_null(values, np.nan)
-    return np.asarray(filled.to_numpy(), np.float64), np.zeros(len(column), bool)
-
-
-def words(column: Any) -> np.ndarray:
-    """`[rows]` str, empty where a value is missing."""
-    import pyarrow.compute as pc
-
-    filled = pc.fill_null(column, "")
-    return np.asarray(filled.to_pylist(), np.str_)
+_COMMA = re.compile(r"-?[\d.]*\d,\d+")
 
 
 def _first(mask: np.ndarray) -> int:
@@ -338,6 +46,65 @@ class Features:
     categorical: list[str]
     values: dict[str, np.ndarray]
     dropped: dict[str, str]
+
+
+def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names of columns, where one text may hold several with commas between.
+
+    Example:
+      >>> listed(("a,b",), ["a", "b", "c"]), listed(("a,b",), ["a,b", "c"])
+      (('a', 'b'), ('a,b',))
+    """
+    if len(names) == 1 and names[0] not in known:
+        return tuple(names[0].split(","))
+    return tuple(names)
+
+
+def typed(
+    values: Mapping[str, np.ndarray],
+    rows: sources.Rows,
+    *,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> Features:
+    """Columns that have a type already.
+
+    Args:
+      values: column -> `[rows]` float64 (NaN missing) or str.
+      rows: those with an infinite number are refused.
+      numeric: columns that have to be numeric.
+      categorical: columns to take as categories.
+      drop: columns to leave out.
+
+    Raises:
+      InputError: for unknown names, and text where numbers are wanted.
+    """
+    found = Features([], [], {}, {})
+    every = list(values)
+    wanted = {"numeric": numeric, "categorical": categorical, "drop": drop}
+    wanted = {field: listed(names, every) for field, names in wanted.items()}
+    for field, names in wanted.items():
+        for name in names:
+            if name not in values:
+                raise InputError(
+                    f"{rows.file} has no column {name!r} (data.{field}); it has "
+                    f"{', '.join(every)}. Name one of them."
+                )
+    for name, column in values.items():
+        if name in wanted["drop"]:
+            continue
+        number = column.dtype.kind == "f"
+        if name in wanted["numeric"] and not number:
+            raise InputError(f"data.numeric names {name!r}, which holds text. Drop it.")
+        if number:
+            _refuse_infinite(name, column, rows)
+        found.values[name] = column
+        if name in wanted["categorical"] or not number:
+            found.categorical.append(name)
+        if name in wanted["numeric"] or (number and name not in found.categorical):
+            found.numeric.append(name)
+    return found
 
 
 def _is_date(text: np.ndarray) -> bool:
@@ -371,19 +138,19 @@ def features(
     Raises:
       InputError: for unknown names, text in a numeric column, dates.
     """
-    for field, names in (
-        ("numeric", numeric),
-        ("categorical", categorical),
-        ("drop", drop),
-    ):
+    for field, names in (("numeric", numeric), ("categorical", categorical)):
         for name in names:
-            require(table, name, f"data.{field}")
+            table.require(name, f"data.{field}")
+    for name in drop:
+        if name not in table.odd:
+            table.require(name, "data.drop")
+    for name in set(table.odd) - {*others, *drop}:
+        table.require(name, "it would be a feature")
     found = Features([], [], {}, {})
+    for name in table.unnamed:
+        found.dropped[name or "(no name)"] = "taken for row numbers"
     for name, column in table.cells.items():
         if name in others or name in drop:
-            continue
-        if name == "":
-            found.dropped["(no name)"] = "taken for row numbers"
             continue
         values, wrong = numbers(column)
         there = ~np.isnan(values) | wrong
@@ -432,6 +199,11 @@ def checked_numbers(
     """
     values, wrong = numbers(table.cells[name])
     _refuse_text(name, table.cells[name], wrong, rows, forced=forced)
+    _refuse_infinite(name, values, rows)
+    return values
+
+
+def _refuse_infinite(name: str, values: np.ndarray, rows: sources.Rows) -> None:
     rows.refuse(
         "infinite feature",
         np.isinf(values),
@@ -439,7 +211,6 @@ def checked_numbers(
             f"features must be finite, {rows.place(i)} has {values[i]} in {name!r}"
         ),
     )
-    return values
 
 
 def _refuse_text(
@@ -449,6 +220,8 @@ def _refuse_text(
     if wrong.any():
         cells = column.to_pylist()
         way = "" if forced else f", or name {name!r} in data.categorical"
+        if _COMMA.fullmatch(cells[_first(wrong)]):
+            way += "; decimals have a point, thousands have nothing"
         rows.refuse(
             "text in a numeric column",
             wrong,
@@ -456,22 +229,6 @@ def _refuse_text(
                 f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
                 f"stands for a missing value, name it in data.missing{way})"
             ),
-        )
-
-
-def require(table: Table, name: str, field: str) -> None:
-    """Refuses the name of a column that is not there.
-
-    Raises:
-      InputError: with the names that are.
-    """
-    if name not in table.cells:
-        known = {c.lower(): c for c in table.cells}
-        close = [known[c] for c in difflib.get_close_matches(name.lower(), known, 1)]
-        hint = f" Did you mean {close[0]!r}?" if close else " Name one of them."
-        raise InputError(
-            f"{table.file} has no column {name!r} ({field}); it has "
-            f"{', '.join(table.cells)}.{hint}"
         )
 
 
@@ -492,34 +249,27 @@ def row_facts(
     Raises:
       InputError: if a column is missing or holds something else.
     """
-    require(table, rules.label, "data.label")
+    table.require(rules.label, "data.label")
     column = table.cells[rules.label]
     y, wrong = numbers(column)
     if wrong.all():
+        text = column[0].as_py()
+        comma = " with a decimal point" if _COMMA.fullmatch(text) else ""
         raise InputError(
-            f"labels must be numbers, {rules.label!r} of {table.file} holds "
-            f"{column[0].as_py()!r}. Name another label with data.label."
+            f"labels must be numbers{comma}, {rules.label!r} of {table.file} holds "
+            f"{text!r}. Name another label with data.label."
         )
     _refuse_text(rules.label, column, wrong, rows, forced=True)
     part = weights = None
+    if split != sources.SPLIT:
+        table.require(split, "data.split")
     if split in table.cells:
         part = sources.parts_of(rows, words(table.cells[split]), split)
     if weight:
-        require(table, weight, "data.weight")
+        table.require(weight, "data.weight")
         weights, wrong = numbers(table.cells[weight])
         _refuse_text(weight, table.cells[weight], wrong, rows, forced=True)
     return y, part, weights
-
-
-def keys(table: Table) -> list[str]:
-    """A text for each row, from its cells; equal rows are numbered."""
-    columns = [c.to_pylist() for _, c in sorted(table.cells.items())]
-    seen: dict[tuple[Any, ...], int] = {}
-    found = []
-    for cells in zip(*columns, strict=True):
-        twin = seen[cells] = seen.get(cells, -1) + 1
-        found.append(repr((cells, twin)))
-    return found
 
 
 def _few_values(column: np.ndarray, limit: int) -> bool:
@@ -567,20 +317,22 @@ def load(
     Raises:
       InputError: if something is wrong with the file; naming row and column.
     """
-    table = read(file, on_bad=rules.on_bad, missing=missing)
+    table = files.read(file, on_bad=rules.on_bad, missing=missing)
     short = {"row length": table.skipped} if table.skipped else {}
     rows = sources.Rows(table.number, file, rules.on_bad, short)
     y, part, weights = row_facts(table, rows, rules, split=split, weight=weight)
+    every = [*table.cells, *table.odd]
+    numeric, categorical = listed(numeric, every), listed(categorical, every)
     found = features(
         table,
         rows,
         others=(rules.label, split, *([weight] if weight else [])),
         numeric=numeric,
         categorical=categorical,
-        drop=drop,
+        drop=listed(drop, every),
     )
     labelled = sources.label_rows(
-        y, rows, rules, part=part, keys=lambda: keys(table), weight=weights
+        y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
     )
     return from_features(
         name,

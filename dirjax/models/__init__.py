@@ -143,12 +143,11 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
     standard = config["label_scaling"] == "standard"
     images = record["kind"] == "images"
     if images == (config["name"] == "mlp"):
-        better = "small_resnet" if images else "mlp"
+        kind, better = ("images", "small_resnet") if images else ("tables", "mlp")
         raise ValueError(
-            f"model.name must be a model of {'images' if images else 'tables'} for this "
-            f"data, got {config['name']!r}. Use {better!r} with its settings: the option "
-            f"images of configs/npz.py and configs/tfds.py {'sets' if images else 'unsets'}"
-            " them."
+            f"model.name must be a model of {kind} for this data, got "
+            f"{config['name']!r}. Use {better!r} with its settings; the option images "
+            "of configs/npz.py and configs/tfds.py stands for images."
         )
     return build(
         config["name"],

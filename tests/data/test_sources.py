@@ -247,7 +247,7 @@ FREE_ROWS = [f"{i / 7:.3f},{'rgb'[i % 3]},{min(i % 10, i % 7)}" for i in range(3
 
 def parts_by_row(file):
     """Content of each row -> split."""
-    source = table(file)
+    source = table(file, split="split")
     lines = file.read_text().splitlines()[1:]
     return {
         lines[i]: name for name, split in source.splits.items() for i in split.index
@@ -256,7 +256,7 @@ def parts_by_row(file):
 
 class TestSplitThatIsMade:
     def test_it_is_balanced(self, tmp_path):
-        source = table(write(tmp_path, FREE + "\n".join(FREE_ROWS)))
+        source = table(write(tmp_path, FREE + "\n".join(FREE_ROWS)), split="split")
         check(source)
         y = np.array([float(r.split(",")[2]) for r in FREE_ROWS])
         total = np.bincount(y.astype(int), minlength=source.spec.bins.num)
@@ -275,14 +275,15 @@ class TestSplitThatIsMade:
 
     def test_rows_may_repeat(self, tmp_path):
         rows = [*FREE_ROWS, *FREE_ROWS[:40], FREE_ROWS[0]]
-        source = table(write(tmp_path, FREE + "\n".join(rows)))
+        source = table(write(tmp_path, FREE + "\n".join(rows)), split="split")
         check(source)
         assert sum(counts(source)) == 341
 
     def test_it_is_a_function_of_the_seed(self, tmp_path):
         file = write(tmp_path, FREE + "\n".join(FREE_ROWS))
         first, again, other = (
-            table(file, seed=s).splits["val"].index.tolist() for s in (0, 0, 1)
+            table(file, seed=s, split="split").splits["val"].index.tolist()
+            for s in (0, 0, 1)
         )
         assert first == again
         assert first != other

@@ -1,0 +1,238 @@
+"""NPZ files: tables and images, splits, gaps; nothing pickled is ever loaded.
+
+Sentences on wrong files are in tests/test_wrong_input.py.
+"""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from dirjax.cli import InputError
+from tests import own_data
+
+X = np.random.default_rng(0).normal(size=(60, 3)).round(3)
+Y = np.arange(60) % 10.0
+PARTS = np.repeat(["train", "val", "test"], [40, 10, 10])
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Writes arrays and loads them; `fields` are those of `config.data`."""
+
+    def loading(arrays=None, argument="vanilla", **fields):
+        content = own_data.to_npz(**{"x": X, "y": Y, "split": PARTS} | (arrays or {}))
+        file = own_data.write(tmp_path, "mine.npz", content)
+        return own_data.load(file, "npz", argument, **fields)
+
+    return loading
+
+
+def sizes(source) -> list[int]:
+    return [len(part.label) for part in source.splits.values()]
+
+
+class TestTables:
+    def test_rows_are_as_in_a_csv(self, load, tmp_path):
+        cells = np.column_stack([X, Y]).tolist()
+        lines = [
+            ",".join(map(str, [*row, part]))
+            for row, part in zip(cells, PARTS, strict=True)
+        ]
+        text = own_data.table(lines, "x0,x1,x2,y,split")
+        file = own_data.write(tmp_path, "mine.csv", text)
+        one, two = load(), own_data.load(file)
+        assert one.record["table"] == two.record["table"]
+        for name, part in one.splits.items():
+            other = two.splits[name]
+            np.testing.assert_array_equal(part.label, other.label)
+            np.testing.assert_array_equal(part.index, other.index)
+            np.testing.assert_array_equal(
+                part.inputs["numeric"], other.inputs["numeric"]
+            )
+
+    @pytest.mark.parametrize(
+        "kind", ["float32", "float16", "int64", "int8", "uint16", "bool"]
+    )
+    def test_types_of_numbers(self, load, kind):
+        x = (np.arange(180).reshape(60, 3) % 7).astype(kind)
+        source = load({"x": x, "y": Y.astype("int16")})
+        np.testing.assert_array_equal(own_data.whole(source, "value"), Y)
+        want = load({"x": x.astype(np.float64)})
+        np.testing.assert_array_equal(
+            own_data.numeric(source, "test"), own_data.numeric(want, "test")
+        )
+
+    def test_one_column(self, load):
+        one, two = load({"x": X[:, 0]}), load({"x": X[:, :1]})
+        assert own_data.numeric(one).shape == (40, 1)
+        np.testing.assert_array_equal(own_data.numeric(one), own_data.numeric(two))
+
+    @pytest.mark.parametrize("fields", ["y", "split"])
+    def test_a_second_axis_of_one(self, load, fields):
+        arrays = {"y": Y, "split": PARTS}
+        source = load({fields: arrays[fields][:, None]})
+        assert sizes(source) == [40, 10, 10]
+        np.testing.assert_array_equal(own_data.whole(source, "value"), Y)
+
+    def test_gaps(self, load):
+        x = X.copy()
+        x[[3, 5], 1] = np.nan
+        x[55, 2] = np.nan
+        source = load({"x": x})
+        assert source.record["table"]["indicators"] == ("x1",)
+        got = own_data.numeric(source)
+        assert got[[3, 5], 1].tolist() == [0, 0]
+        np.testing.assert_array_equal(np.flatnonzero(got[:, 3]), [3, 5])
+        assert own_data.numeric(source, "test")[5, 2] == 0
+
+    def test_constant_and_empty_columns(self, load):
+        x = np.column_stack([X, np.ones(60), np.full(60, np.nan)])
+        source = load({"x": x})
+        assert source.record["table"]["numeric"] == ("x0", "x1", "x2")
+        assert "'x3' is left out: always 1" in own_data.notes(source)
+        assert "'x4' is left out: empty" in own_data.notes(source)
+
+    def test_other_names(self, load):
+        arrays = {"features": X * 2, "price": Y + 1, "fold": PARTS[::-1]}
+        source = load(arrays, input="features", label="price", split="fold")
+        np.testing.assert_array_equal(own_data.whole(source, "value"), Y + 1)
+        assert sizes(source) == [40, 10, 10]
+        assert source.splits["train"].index[0] == 20
+
+    def test_weights(self, load):
+        source = load({"w": np.arange(1, 61)}, weight="w")
+        train = source.splits["train"].weight
+        assert train.mean() == pytest.approx(1)
+        np.testing.assert_allclose(train / train[0], np.arange(1, 41), rtol=1e-6)
+
+    def test_logarithm(self, load):
+        source = load({"y": Y + 1}, label_scale="log")
+        part = source.splits["test"]
+        np.testing.assert_allclose(part.label, np.log(part.value), atol=1e-6)
+
+    @pytest.mark.parametrize("field", ["drop", "categorical"])
+    def test_no_field_is_ignored_without_a_word(self, load, field):
+        try:
+            source = load(**{field: ("x1",)})
+        except InputError as error:
+            source, said = None, str(error)
+        if source is None:
+            assert f"data.{field}" in said
+        else:
+            assert "x1" not in source.record["table"]["numeric"]
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        "split",
+        [
+            PARTS,
+            PARTS.astype("S5"),
+            np.repeat([0, 1, 2], [40, 10, 10]),
+            np.repeat([0, 1, 2], [40, 10, 10]).astype("uint8"),
+            np.repeat(["0", "1", "2"], [40, 10, 10]),
+        ],
+        ids=["words", "bytes", "int", "uint8", "digits"],
+    )
+    def test_ways_to_say_it(self, load, split):
+        source = load({"split": split})
+        assert sizes(source) == [40, 10, 10]
+        assert source.splits["val"].index.tolist() == list(range(40, 50))
+
+    def test_it_is_made_if_there_is_none(self, tmp_path):
+        file = own_data.write(tmp_path, "mine.npz", own_data.to_npz(x=X, y=Y))
+        source = own_data.load(file, "npz")
+        assert sizes(source) == [40, 10, 10]
+        for name in ("val", "test"):
+            counts = np.bincount(source.splits[name].label.astype(int), minlength=10)
+            assert counts.tolist() == [1] * 10
+        assert own_data.whole(source, "index").tolist() == list(range(60))
+
+
+class TestSkip:
+    def test_rows_are_counted_from_0(self, load):
+        y, x = Y.copy(), X.copy()
+        y[4], y[50], x[7, 2], x[8, 0] = np.nan, -np.inf, np.inf, -np.inf
+        source = load({"x": x, "y": y}, on_bad="skip")
+        assert source.skipped == {"no label": 2, "infinite feature": 2}
+        left = [i for i in range(60) if i not in (4, 50, 7, 8)]
+        assert own_data.whole(source, "index").tolist() == left
+        for split in source.splits:
+            assert np.isfinite(own_data.numeric(source, split)).all()
+        with pytest.raises(InputError, match=r"row [478] of"):
+            load({"x": x, "y": y})
+
+
+class TestImages:
+    PIXELS = np.random.default_rng(1).integers(0, 256, (60, 5, 7), np.uint8)
+
+    @pytest.mark.parametrize("channels", [None, 1, 3])
+    def test_shapes(self, load, channels):
+        pixels = self.PIXELS
+        if channels:
+            pixels = np.repeat(pixels[..., None], channels, axis=-1)
+        source = load({"x": pixels}, "vanilla,images")
+        assert source.record["shape"] == [5, 7, channels or 1]
+        got = source.splits["val"].inputs
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(
+            got, pixels.reshape(60, 5, 7, channels or 1)[40:50]
+        )
+
+    def test_mean_and_deviation_are_those_of_training(self, load):
+        pixels = self.PIXELS.copy()
+        pixels[40:] = 255
+        source = load({"x": pixels}, "vanilla,images")
+        scaled = pixels[:40] / 255
+        assert source.record["input_mean"] == pytest.approx(scaled.mean())
+        assert source.record["input_std"] == pytest.approx(scaled.std())
+
+    def test_black_images_have_a_deviation_too(self, load):
+        source = load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
+        assert source.record["input_std"] == 1
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = str(file)
+
+    def __reduce__(self):
+        return open, (self.file, "w")
+
+
+class TestPickles:
+    """Whatever the file is called, nothing in it is run."""
+
+    @pytest.fixture
+    def trap(self, tmp_path):
+        return np.array([Trap(tmp_path / "sprung")] * 60, object)
+
+    @pytest.mark.parametrize("name", ["x", "y", "split", "w", "other"])
+    def test_in_an_array(self, load, trap, name, tmp_path):
+        with pytest.raises(InputError, match="never loaded"):
+            load({name: trap})
+        assert not (tmp_path / "sprung").exists()
+
+    def test_as_the_file(self, trap, tmp_path):
+        file = own_data.write(tmp_path, "mine.npz", pickle.dumps(trap[0]))
+        with pytest.raises(InputError, match=r"mine\.npz must be an NPZ file"):
+            own_data.load(file, "npz")
+        assert not (tmp_path / "sprung").exists()
+
+    def test_as_a_single_array(self, trap, tmp_path):
+        with (tmp_path / "mine.npz").open("wb") as stream:
+            np.save(stream, trap)
+        with pytest.raises(InputError, match=r"mine\.npz must be an NPZ file"):
+            own_data.load(tmp_path / "mine.npz", "npz")
+        assert not (tmp_path / "sprung").exists()
+
+    def test_a_zip_file_of_something_else(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "mine.npz", "w") as stream:
+            stream.writestr("x", "1,2,3")
+            stream.writestr("y", "4,5,6")
+        with pytest.raises(InputError, match=r"mine\.npz"):
+            own_data.load(tmp_path / "mine.npz", "npz")

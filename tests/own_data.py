@@ -1,0 +1,140 @@
+"""Data of one's own, for tests: small files, how they are loaded, and answers."""
+
+import io
+import pathlib
+import re
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+from dirjax import cli, data, train
+from dirjax import config as config_lib
+from tests import runs
+
+# A run of a few seconds on whatever data there is.
+TINY = {
+    "data__batch_size": 16,
+    "stage__main__steps": 4,
+    "train__chunk": 2,
+    "log__every": 2,
+    "eval__every": 0.5,
+    "checkpoint__every": 0.5,
+    "model__encoder": {"width": 8, "depth": 1},
+}
+TINY_IMAGES = TINY | {
+    "model__encoder": {"width": 8, "stage_sizes": (1,)},
+    "data__image_size": 8,
+    "train__average_decay": 0.0,
+}
+HEADER = "x,color,y"
+ROWS = tuple(f"{i / 7:.3f},{'rgb'[i % 3]},{i % 10}" for i in range(60))
+
+
+def table(rows=ROWS, header=HEADER) -> str:
+    """A CSV file."""
+    return "\n".join([header, *rows]) + "\n"
+
+
+def changed(row: int, text: str, rows=ROWS, header=HEADER) -> str:
+    """A CSV file with one row anew, counted as spreadsheets do; the header is 1."""
+    new = list(rows)
+    new[row - 2] = text
+    return table(new, header)
+
+
+def write(folder: pathlib.Path, name: str, content: str | bytes) -> pathlib.Path:
+    """Writes a file, with the line ends as they are."""
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def to_parquet(row_group_size=None, **columns) -> bytes:
+    """The content of a Parquet file."""
+    sink = io.BytesIO()
+    parquet.write_table(pa.table(columns), sink, row_group_size=row_group_size)
+    return sink.getvalue()
+
+
+def to_npz(**arrays) -> bytes:
+    """The content of an NPZ file."""
+    sink = io.BytesIO()
+    np.savez(sink, **arrays)
+    return sink.getvalue()
+
+
+def to_image(pixels, kind="PNG", mode=None, **options) -> bytes:
+    """The content of an image file."""
+    image = Image.fromarray(np.asarray(pixels))
+    sink = io.BytesIO()
+    (image.convert(mode) if mode else image).save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def config(path, name="csv", argument="vanilla", **fields):
+    """A config for a file, as plain values; see `runs.config`."""
+    label = {"csv": "y", "npz": "y", "images": "label"}[name]
+    fields = {"data__path": str(path), "data__label": label, **fields}
+    return runs.config(name, argument, **fields)
+
+
+def load(path, name="csv", argument="vanilla", **fields) -> data.Source:
+    """What is read from a file; `fields` are those of `config.data`."""
+    fields = {f"data__{field}": value for field, value in fields.items()}
+    made = config(path, name, argument, **fields)
+    config_lib.validate(made)
+    return data.from_config(made["data"])
+
+
+def notes(source: data.Source) -> str:
+    """All that is said of a source."""
+    return "\n".join(source.notes)
+
+
+def whole(source: data.Source, name: str) -> np.ndarray:
+    """A field of all splits, in the order of the file."""
+    parts = source.splits.values()
+    place = np.argsort(np.concatenate([part.index for part in parts]))
+    return np.concatenate([getattr(part, name) for part in parts])[place]
+
+
+def numeric(source: data.Source, split="train") -> np.ndarray:
+    """Prepared numeric columns of a split."""
+    return source.splits[split].inputs["numeric"]
+
+
+def codes(source: data.Source, split="train") -> np.ndarray:
+    """Prepared categorical columns of a split."""
+    return source.splits[split].inputs["categorical"]
+
+
+def snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
+    """Names of all that is below a folder, with the content of files."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in folder.rglob("*")
+    }
+
+
+def sentence(capsys, call) -> str:
+    """What a command answers to wrong input, which must be one line and status 2."""
+    capsys.readouterr()
+    status = cli.run(lambda argv: call(), [])
+    _, errors = capsys.readouterr()
+    assert status == 2, f"it was accepted, status {status}: {errors}"
+    (line,) = errors.splitlines()
+    assert line.startswith("dirjax: "), line
+    assert line[-1] in ".?", line
+    # Neither two full stops nor how Python writes an object.
+    assert not re.search(r"[^./]\.\.( |$)", line), line
+    for sign in ("Traceback", "np.", "object at 0x", "\\n"):
+        assert sign not in line, line
+    return line
+
+
+def trained(made, workdir: pathlib.Path):
+    """Calls the command's body, with all that it prints."""
+    return train.train_and_evaluate(made, workdir)
