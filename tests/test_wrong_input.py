@@ -419,7 +419,7 @@ TABLES = {
     "Parquet with lists": parquet(
         "must hold numbers or text",
         r"'tags' of .*mine\.parquet holds list",
-        "Remove it",
+        r"drop it \(data\.drop\)",
         tags=[["a", "b"]] * 60,
     ),
     "Parquet with a missing label": parquet(

@@ -68,7 +68,7 @@ class Table:
         if name in self.odd:
             raise InputError(
                 f"columns must hold numbers or text, {name!r} of {self.file} holds "
-                f"{self.odd[name]} ({field}). Convert it, or leave it out with data.drop."
+                f"{self.odd[name]} ({field}). Convert it, or drop it (data.drop)."
             )
         if name not in self.cells:
             known = {c.lower(): c for c in self.cells}

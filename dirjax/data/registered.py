@@ -141,8 +141,11 @@ def load(
             f"{name!r} must have a split train, it has "
             f"{', '.join(builder.info.splits)}. Name another data set with data.name."
         )
-    y = _numbers(values, rules.label, len(part), "data.label")
-    weights = _numbers(values, weight, len(part), "data.weight") if weight else None
+    size = len(part)
+    y = _numbers(values, rules.label, size, "labels (data.label)", name)
+    weights = None
+    if weight:
+        weights = _numbers(values, weight, size, "weights (data.weight)", name)
     rows = sources.Rows(np.arange(len(y)), name, rules.on_bad, first=0)
     given = None if (part == 0).all() else part
     if not picture:
@@ -176,15 +179,15 @@ def load(
 
 
 def _numbers(
-    values: dict[str, list[Any]], name: str, rows: int, field: str
+    values: dict[str, list[Any]], name: str, rows: int, field: str, data: str
 ) -> np.ndarray:
     """A feature as `[rows]` float64."""
     try:
         return np.asarray(values[name], np.float64).reshape(rows)
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"{field} must name a feature with one number each, {name!r} holds "
-            f"{values[name][0]!r}. Name another."
+            f"{field} must be numbers, one each; {name!r} of {data!r} holds "
+            f"{values[name][0]!r}. Name another feature."
         ) from error
 
 

@@ -214,7 +214,7 @@ WRONG = {
     "a label of words": (
         ("scalars", "town"),
         {},
-        ("labels must be numbers", "'town' of 'scalars'", r"data\.label"),
+        (r"labels \(data\.label\) must be numbers", "'town' of 'scalars'"),
     ),
     "a label of two numbers": (
         ("scalars", "pair"),
