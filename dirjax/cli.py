@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import pathlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 
@@ -27,6 +31,56 @@ class Stopped(Exception):
 
 class Failed(RuntimeError):
     """The run cannot go on; the message is for the user. Exit status 1."""
+
+
+# What a file system answers when it is full, and when it does not work.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+STORAGE = (*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES, errno.EPERM)
+
+
+def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
+    """The number of the operating system's error behind an exception, or 0.
+
+    TensorStore passes such an error on as the text of a ValueError.
+
+    Args:
+      error: the exception.
+      numbers: which errors to look for.
+
+    Example:
+      >>> cause(OSError(errno.ENOSPC, "full")) == errno.ENOSPC
+      True
+    """
+    number = getattr(error, "errno", None) or 0
+    if number in numbers:
+        return number
+    said = [n for n in numbers if os.strerror(n) in str(error)]
+    return said[0] if said else 0
+
+
+def unsaved(what: object, number: int, more: str = "") -> Failed:
+    """The error that says what could not be written, why, and what to do."""
+    remedy = "Free some space" if number in FULL else "See to the file system"
+    return Failed(
+        f"{what} could not be written: {os.strerror(number)}.{more} {remedy} and give "
+        "the same command again."
+    )
+
+
+@contextlib.contextmanager
+def writing(what: pathlib.Path) -> Iterator[None]:
+    """Makes a sentence of an error of the file system.
+
+    Raises:
+      Failed: if the disk is full, cannot be written, or is broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = cause(error)
+        if not number:
+            raise
+        raise unsaved(what, number) from error
 
 
 class Interrupts:
@@ -78,9 +132,10 @@ def run(
       debug: let a wrong input raise, with its traceback.
 
     Returns:
-      0 done, 2 wrong input, 128 + signal if the run was stopped after a
-      checkpoint (143 for SIGTERM). Anything else raises, which Python turns into
-      exit status 1.
+      0 done, 1 a run or a disk that fails, 2 wrong input, 128 + signal if the run was
+      stopped after a checkpoint (143 for SIGTERM). Anything else raises, which Python
+      turns into exit status 1. After a keyboard interrupt the process ends at once,
+      with status 130.
 
     Example:
       >>> run(lambda argv: None, [])
@@ -101,4 +156,19 @@ def run(
     except Stopped as error:
         print(f"dirjax: {error}", file=sys.stderr)
         return 128 + error.signal
+    except OSError as error:
+        number = cause(error, (*FULL, errno.EROFS))
+        if debug or not number:
+            raise
+        print(f"dirjax: {unsaved(error.filename or 'a file', number)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("dirjax: interrupted", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        # Threads that still write are not waited for: what is saved is whole.
+        os._exit(128 + signal.SIGINT)
     return 0

@@ -328,3 +328,30 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
             f"{', ...' if len(differ) > 5 else ''}). Use another --workdir, or the "
             "same config to resume."
         )
+
+
+def check_data(
+    record: Mapping[str, Any], workdir: pathlib.Path, data: Mapping[str, Any]
+) -> None:
+    """A run goes on with the data it began with, as far as its preparation tells.
+
+    Args:
+      record: of the data, see `sources.Source`.
+      workdir: the run's directory; one without `data.json` has not begun.
+      data: the fields of `config.data`, for the sentence.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    try:
+        before = json.loads((workdir / "data.json").read_text())
+    except (OSError, ValueError):
+        return
+    old, now = dict(_leaves(before)), dict(_leaves(to_json(record)))
+    differ = [k for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
+    if differ:
+        raise InputError(
+            f"{data['path'] or data['name']} has changed since the run of {workdir} "
+            f"began (its {', '.join(differ[:5])}). Bring the old file back, or use another "
+            "--workdir."
+        )

@@ -40,6 +40,7 @@ def evaluate(
     try:
         chosen = checkpoints.choose(step)
         run = Run(config)
+        config_lib.check_data(run.source.record, workdir, config["data"])
         if split not in run.source.splits:
             raise cli.InputError(
                 f"--split must be one of {', '.join(run.source.splits)}, got {split!r}."

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging as standard_logging
 import os
 import pathlib
+import sys
+import warnings
+from typing import Any
 
 from dirjax import allocator
 
@@ -14,6 +18,28 @@ def quiet() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
+    for name in ("absl", "asyncio"):
+        standard_logging.getLogger(name).addFilter(_is_not_of_orbax)
+    sys.unraisablehook = _unless_of_orbax(sys.unraisablehook)
+    warnings.filterwarnings("ignore", "coroutine .* never awaited", RuntimeWarning)
+
+
+# When Orbax cannot read or write, it raises, and logs the same several times. What it
+# had begun for other arrays is dropped and reports once more, past any handler.
+
+
+def _is_not_of_orbax(record: standard_logging.LogRecord) -> bool:
+    return "orbax" not in record.pathname and "orbax" not in record.getMessage()
+
+
+def _unless_of_orbax(hook: Any) -> Any:
+    def filtered(report: Any) -> None:
+        code = getattr(report.object, "cr_code", None)
+        dropped = code is not None and "orbax" in code.co_filename
+        if not dropped and str(report.exc_value) != "Event loop is closed":
+            hook(report)
+
+    return filtered
 
 
 def prepare() -> None:

@@ -11,17 +11,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import dirjax
 from dirjax import config as config_lib
 from dirjax import labels, metrics, report
 from dirjax import writers as writers_lib
-from dirjax.checkpoint import Checkpoints
-from dirjax.cli import InputError, Interrupts
+from dirjax.checkpoint import Checkpoints, Damaged
+from dirjax.cli import InputError, Interrupts, writing
+from dirjax.lock import Lock, unusable
 from dirjax.progress import Clock, Means
 from dirjax.run import Run
 from dirjax.step import TrainState
@@ -46,52 +49,82 @@ def train_and_evaluate(
       The content of `result.json`.
 
     Raises:
-      InputError: if the config or the data is wrong.
+      InputError: if the config or the data is wrong, or the directory is in use or
+        cannot be written.
       Stopped: after SIGTERM or SIGINT, with the state saved.
-      Failed: if a loss or gradient is not finite.
+      Failed: if a loss or gradient is not finite, or the disk is full.
     """
     config_lib.validate(config)
     writers_lib.check(config["writers"] or ())
     first = jax.process_index() == 0
     verbose = verbose and first
-    _check_workdir(config, workdir)
-    if (workdir / "result.json").exists():
+    if _is_finished(config, workdir):
         if verbose:
             print(f"{workdir} is finished.")
-            report.show(workdir)
+            _show(workdir)
         return json.loads((workdir / "result.json").read_text())
 
-    run = Run(config)
-    if first:
-        workdir.mkdir(parents=True, exist_ok=True)
-        writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
-        writers_lib.write_json(workdir / "data.json", run.source.record)
-        writers_lib.write_json(workdir / "bins.json", _bins(run))
-    if verbose:
-        print(run.overview(), flush=True)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    try:
-        step = checkpoints.latest() or 0
-        clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
-        writer = writers_lib.make(
-            workdir,
-            config["writers"] or (),
-            config=config,
-            step=step,
-            total=run.plan.stop,
-            first=first,
-            verbose=verbose,
-        )
-        with writer, Interrupts() as interrupts:
-            _train(run, step, checkpoints, writer, clock, interrupts)
-        result = _result(run, checkpoints, clock, workdir, command)
-    finally:
-        checkpoints.close()
-    if first:
-        writers_lib.write_json(workdir / "result.json", result)
-    if verbose:
-        report.show(workdir)
+    with Lock(workdir):
+        run = Run(config)
+        config_lib.check_data(run.source.record, workdir, config["data"])
+        if first:
+            writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
+            writers_lib.write_json(workdir / "data.json", run.source.record)
+            writers_lib.write_json(workdir / "bins.json", _bins(run))
+        if verbose:
+            print(run.overview(), flush=True)
+        with Checkpoints(workdir / "checkpoints") as checkpoints:
+            result = None
+            while result is None:
+                try:
+                    result = _go_on(run, checkpoints, workdir, command, verbose)
+                except Damaged as damage:
+                    step = checkpoints.set_aside(damage.step)
+                    if first:
+                        where = f"goes on after step {step}" if step else "begins anew"
+                        print(f"dirjax: {damage}; the run {where}.", file=sys.stderr)
+        if first:
+            writers_lib.write_json(workdir / "result.json", result)
+        if verbose:
+            _show(workdir)
     return result
+
+
+def _go_on(
+    run: Run,
+    checkpoints: Checkpoints,
+    workdir: pathlib.Path,
+    command: str | None,
+    verbose: bool,
+) -> dict[str, Any]:
+    """Trains from the newest checkpoint to the end; the content of result.json."""
+    step = checkpoints.latest() or 0
+    clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
+    writer = writers_lib.make(
+        workdir,
+        run.config["writers"] or (),
+        config=run.config,
+        step=step,
+        total=run.plan.stop,
+        first=jax.process_index() == 0,
+        verbose=verbose,
+    )
+    with writer, Interrupts() as interrupts:
+        _train(run, step, checkpoints, writer, clock, interrupts)
+    return _result(run, checkpoints, clock, workdir, command)
+
+
+def _show(workdir: pathlib.Path) -> None:
+    with writing(workdir / "report"):
+        report.show(workdir)
+
+
+def _is_finished(config: Mapping[str, Any], workdir: pathlib.Path) -> bool:
+    try:
+        _check_workdir(config, workdir)
+        return (workdir / "result.json").exists()
+    except OSError as error:
+        raise unusable(workdir, error) from error
 
 
 def _check_workdir(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
@@ -115,7 +148,6 @@ def _result(
     command: str | None,
 ) -> dict[str, Any]:
     """Evaluates the best state of the last stage; the content of result.json."""
-    checkpoints.wait()
     last = run.plan.stages[-1]
     best = checkpoints.best(last.number)
     best_step = best[0] if best else run.plan.stop
@@ -130,7 +162,7 @@ def _result(
     return {
         "schema": 1,
         "dirjax": dirjax.__version__,
-        "dataset": run.config["data"]["name"],
+        "dataset": run.source.name,
         "method": run.config["method"],
         "seed": run.config["seed"],
         "command": command,
@@ -138,6 +170,7 @@ def _result(
         "best_step": best_step,
         "select": {"split": run.select_split, **run.config["select"]},
         **scores,
+        "skipped": dict(run.source.skipped),
         "train_seconds": round(clock.seconds(), 3),
         "examples_per_second": rate and round(rate * run.plan.batch_size, 1),
         "device": jax.devices()[0].platform,
@@ -220,14 +253,18 @@ def _train(
                 interrupts.stop(f"stopped after step {step}, which is saved")
             if evaluates or saves or (refresh and run.plan.ends_epoch(step)):
                 clock.start(step)
+    checkpoints.wait()
+    if interrupts.received:
+        interrupts.stop(f"stopped after step {step}, which is saved")
 
 
 def _bins(run: Run) -> dict[str, Any]:
     """What reports need to know of the labels."""
-    spec = run.source.spec
+    spec, edges = run.source.spec, run.source.spec.bins.edges
     return {
         "label": run.source.label,
-        "edges": spec.bins.edges.tolist(),
+        # In units of the file, as predictions are.
+        "edges": (np.exp(edges) if run.source.log else edges).tolist(),
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }

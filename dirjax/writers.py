@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import math
 import os
 import pathlib
+import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from dirjax.cli import InputError
+from dirjax.cli import InputError, writing
+
+# .NAME.PID.dirjax-tmp: a file that is not complete yet.
+_TEMPORARY = re.compile(r"\..+\.\d+\.dirjax-tmp")
 
 
 class Writer(Protocol):
@@ -45,18 +50,44 @@ def clean(value: Any) -> Any:
     return value
 
 
+@contextlib.contextmanager
+def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name when all of it is on disk, or never.
+
+    Raises:
+      Failed: if the file system refuses.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.dirjax-tmp")
+    with writing(file):
+        try:
+            with temporary.open("wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def remove_temporary(folder: pathlib.Path) -> None:
+    """Removes what `whole` left in a folder when its process was killed."""
+    for file in folder.iterdir():
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
 def write_json(file: pathlib.Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(clean(value), indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, file)
+    text = json.dumps(clean(value), indent=1, allow_nan=False)
+    with whole(file) as opened:
+        opened.write(f"{text}\n".encode())
 
 
 def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an npz file whole or not at all."""
-    temporary = file.with_name(f".{os.getpid()}.{file.name}")
-    np.savez(temporary, allow_pickle=False, **arrays)
-    os.replace(temporary, file)
+    with whole(file) as opened:
+        np.savez(opened, allow_pickle=False, **arrays)
 
 
 def last_time(file: pathlib.Path, step: int) -> float:
@@ -69,11 +100,11 @@ def _records(file: pathlib.Path) -> list[dict[str, Any]]:
     """The whole lines of a JSONL file; a line that a kill cut off is left out."""
     records = []
     if file.exists():
-        for line in file.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
+        for line in file.read_text(errors="replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                record = json.loads(line)
+                if isinstance(record, dict) and {"step", "time"} <= set(record):
+                    records.append(record)
     return records
 
 
@@ -94,15 +125,20 @@ class Jsonl:
     def __init__(self, file: pathlib.Path, step: int):
         kept = [r for r in _records(file) if r["step"] <= step]
         if file.exists():
-            temporary = file.with_name(f".{file.name}.{os.getpid()}")
-            temporary.write_text("".join(f"{json.dumps(r)}\n" for r in kept))
-            os.replace(temporary, file)
-        self._file = file.open("a")
+            with whole(file) as opened:
+                opened.write("".join(f"{json.dumps(r)}\n" for r in kept).encode())
+        with writing(file):
+            self._file = file.open("a")
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends a line."""
-        self._file.write(json.dumps(clean(record), allow_nan=False) + "\n")
-        self._file.flush()
+        """Appends a line.
+
+        Raises:
+          Failed: if the file system refuses.
+        """
+        with writing(pathlib.Path(self._file.name)):
+            self._file.write(json.dumps(clean(record), allow_nan=False) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""
@@ -221,9 +257,11 @@ class Many:
     def __enter__(self) -> Many:
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, error: type[BaseException] | None, *details: Any) -> None:
         for writer in self._writers:
-            writer.close()
+            # What cannot be written now has been said, and is no news.
+            with contextlib.suppress(*([OSError] if error else [])):
+                writer.close()
 
 
 EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb"}

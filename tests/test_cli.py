@@ -1,6 +1,8 @@
 """Exit statuses and signals, as the contract has them."""
 
+import errno
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -41,17 +43,89 @@ class TestRun:
         (line,) = err.splitlines()
         assert line.endswith("x must be 1, got 2.")
 
-    @pytest.mark.parametrize("error", [ValueError("ours"), KeyError("k"), OSError()])
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+    def test_a_full_disk_is_one_sentence(self, capsys, number):
+        error = OSError(number, os.strerror(number), "some/file")
+        assert cli.run(raising(error), []) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("dirjax: some/file could not be written")
+        assert os.strerror(number) in line
+        assert "give the same command again" in line
+
+    def test_a_keyboard_interrupt_ends_at_once(self, capsys, monkeypatch):
+        """Without waiting for threads; the status is that of a signal."""
+        left = []
+        monkeypatch.setattr(os, "_exit", left.append)
+        monkeypatch.setattr(signal, "signal", lambda *args: None)
+        cli.run(raising(KeyboardInterrupt()), [])
+        assert left == [130]
+        assert capsys.readouterr().err == "dirjax: interrupted\n"
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            ValueError("ours"),
+            KeyError("k"),
+            OSError(),
+            FileNotFoundError(errno.ENOENT, "no"),
+            BrokenPipeError(errno.EPIPE, "gone"),
+        ],
+    )
     def test_anything_else_raises(self, error):
         with pytest.raises(type(error)):
             cli.run(raising(error), [])
 
-    def test_debug_shows_the_traceback_of_a_wrong_input(self):
-        with pytest.raises(cli.InputError, match="wrong"):
-            cli.run(raising(cli.InputError("wrong")), [], debug=True)
+    @pytest.mark.parametrize(
+        "error",
+        [
+            cli.InputError("wrong"),
+            cli.Failed("wrong"),
+            OSError(errno.ENOSPC, "wrong"),
+            KeyboardInterrupt("wrong"),
+        ],
+    )
+    def test_debug_shows_the_traceback(self, error):
+        with pytest.raises(type(error), match="wrong"):
+            cli.run(raising(error), [], debug=True)
 
     def test_wrong_input_is_a_value_error(self):
         assert issubclass(cli.InputError, ValueError)
+
+
+class TestWriting:
+    FILE = pathlib.Path("metrics.jsonl")
+
+    @pytest.mark.parametrize(
+        ("number", "remedy"),
+        [
+            (errno.ENOSPC, "Free some space"),
+            (errno.EDQUOT, "Free some space"),
+            (errno.EFBIG, "Free some space"),
+            (errno.EIO, "See to the file system"),
+            (errno.EROFS, "See to the file system"),
+        ],
+    )
+    def test_why_and_what_to_do(self, number, remedy):
+        with pytest.raises(cli.Failed) as raised, cli.writing(self.FILE):
+            raise OSError(number, os.strerror(number))
+        assert str(raised.value) == (
+            f"metrics.jsonl could not be written: {os.strerror(number)}. {remedy} and "
+            "give the same command again."
+        )
+
+    @pytest.mark.parametrize(
+        "error", [BrokenPipeError(errno.EPIPE, "gone"), ValueError("x"), OSError("x")]
+    )
+    def test_other_errors_stay(self, error):
+        with pytest.raises(type(error)), cli.writing(self.FILE):
+            raise error
+
+    def test_the_cause_in_a_text(self):
+        """TensorStore has no errno."""
+        text = "RESOURCE_EXHAUSTED: Failed to write: No space left on device [...'28']"
+        assert cli.cause(ValueError(text)) == errno.ENOSPC
+        assert cli.cause(ValueError("Out of memory")) == 0
+        assert cli.cause(OSError(errno.ENOENT, "x")) == 0
 
 
 @pytest.fixture

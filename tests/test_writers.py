@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dirjax import writers
-from dirjax.cli import InputError
+from dirjax.cli import Failed, InputError
+from tests.faults import disks
 
 NAN, INF = float("nan"), float("inf")
 
@@ -33,6 +34,14 @@ def write(file, *records, step=0):
     for r in records:
         writer.write(r)
     writer.close()
+
+
+def write_both(file, first, second):
+    """Writes a record, and one more when the disk is full."""
+    writer = writers.Jsonl(file, 0)
+    writer.write(first)
+    with disks.full(file.stat().st_size + 20), writers.Many([writer]) as many:
+        many.write(second)
 
 
 class TestClean:
@@ -83,6 +92,25 @@ class TestJsonl:
             f.write(json.dumps(record(3))[:cut])
         write(file, record(3, again=1), step=3)
         assert lines(file) == [record(1), record(2), record(3, again=1)]
+
+    @pytest.mark.parametrize("garbage", [b"\0" * 9, b"\xff\xfe", b"7", b'{"a": 1}'])
+    def test_lines_that_a_disk_has_damaged_are_left_out(self, tmp_path, garbage):
+        file = tmp_path / "m.jsonl"
+        write(file, record(1))
+        file.write_bytes(file.read_bytes() + garbage + b"\n")
+        write(file, record(2), step=1)
+        assert lines(file) == [record(1), record(2)]
+
+    def test_a_full_disk_is_named_and_later_lines_follow(self, tmp_path):
+        file = tmp_path / "m.jsonl"
+        long = record(2, note="x" * 200)
+        with pytest.raises(
+            Failed, match=r"m\.jsonl could not be written: .* too large"
+        ):
+            write_both(file, record(1), long)
+        assert file.read_bytes().startswith(json.dumps(record(1)).encode())
+        write(file, long, step=1)
+        assert lines(file) == [record(1), long]
 
     def test_nulls_survive_resuming(self, tmp_path):
         write(tmp_path / "m.jsonl", record(1, loss=NAN))
@@ -139,6 +167,31 @@ class TestWholeOrNotAtAll:
             with pytest.raises(KeyboardInterrupt):
                 write(file, {"a": np.arange(3).tolist()})
         assert file.read_text() == "old"
+
+    @pytest.mark.parametrize("write", [writers.write_json, writers.write_npz])
+    def test_a_full_disk_leaves_the_old_file_alone(self, tmp_path, write):
+        file = tmp_path / "r"
+        file.write_text("old")
+        said = r"r could not be written: File too large\. Free some space"
+        with disks.full(), pytest.raises(Failed, match=said):
+            write(file, {"a": np.arange(3).tolist()})
+        assert file.read_text() == "old"
+        assert [f.name for f in tmp_path.iterdir()] == ["r"]
+
+    @pytest.mark.parametrize("write", [writers.write_json, writers.write_npz])
+    def test_the_content_is_on_disk_before_the_name(self, tmp_path, monkeypatch, write):
+        """Else a power cut may leave an empty file of that name."""
+        order = []
+        for name in ("fsync", "replace"):
+            function = getattr(os, name)
+
+            def noted(*args, name=name, function=function):
+                order.append(name)
+                return function(*args)
+
+            monkeypatch.setattr(os, name, noted)
+        write(tmp_path / "r", {"a": [1]})
+        assert order == ["fsync", "replace"]
 
     def test_npz(self, tmp_path):
         arrays = {"index": np.arange(3), "label": np.float32([0.5, 1, 2])}
