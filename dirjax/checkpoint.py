@@ -1,26 +1,23 @@
 """Checkpoints: a thin cover over Orbax that keeps the last states and the best.
 
-Each state is saved with a record of what it must be when it comes back: the shapes of
-its arrays, a checksum of their bytes, and the best state known by then. Orbax notices
-damage to most of its files, but not to the arrays themselves.
+Each state is saved with a record (`record.py`) of the shapes of its arrays, a checksum
+of their bytes, and the best state known by then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import pathlib
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 
+from dirjax import record as record_lib
+from dirjax import sharding
 from dirjax.cli import Failed, InputError, cause, unsaved
 
 # Errors of reading that say nothing about the files.
@@ -30,12 +27,17 @@ _NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOM
 class Damaged(Failed):
     """A saved step cannot be read back as it was written.
 
+    The run itself goes on from an earlier one; to other commands it is an error.
+
     Attributes:
       step: the step.
     """
 
     def __init__(self, step: int):
-        super().__init__(f"the checkpoint of step {step} cannot be read")
+        super().__init__(
+            f"the checkpoint of step {step} cannot be read, its files are damaged or "
+            "gone. Give another --step, or train again."
+        )
         self.step = step
 
 
@@ -44,8 +46,8 @@ class Checkpoints:
 
     The two newest are kept, and the best that each of them knows of: a run can go on
     from either of them, and will come to the same end. Writing goes on in the
-    background; an error of it comes out of the next call. Used in a `with` statement,
-    which does not wait for the background after an error.
+    background; an error of it comes out of the next call. A `with` statement closes,
+    but hides no other error, and does not wait after an interrupt.
 
     Args:
       folder: directory of the checkpoints, made if missing.
@@ -105,14 +107,9 @@ class Checkpoints:
         # One replica: from several devices Orbax takes a piece each, and where they
         # differ in a last bit nobody could say what was written.
         state = jax.device_get(state)
-        record = {
-            "best": self._better(step, stage, value),
-            "arrays": _shapes(state),
-            "checksum": _checksum(state),
-        }
+        record = record_lib.make(state, self._better(step, stage, value))
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            record=ocp.args.JsonSave({**record, "self": _self_check(record)}),
+            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
         )
         self._records[step] = record
         self._saving = step
@@ -175,7 +172,7 @@ class Checkpoints:
           Failed: if the file system does not let us read.
         """
         record = self._record(step)
-        _check_shapes(step, record["arrays"], _shapes(like))
+        record_lib.check_shapes(step, record, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         state = None
         try:
@@ -184,10 +181,10 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax raises all kinds, and plain `Exception`.
             self._check_damage(step, error)
-        good = (
-            state is not None and _checksum(jax.device_get(state)) == record["checksum"]
+        sound = state is not None and (
+            record_lib.checksum(jax.device_get(state)) == record["checksum"]
         )
-        if not _everywhere(good):
+        if not sharding.everywhere(sound):
             raise Damaged(step)
         return state
 
@@ -222,6 +219,7 @@ class Checkpoints:
 
         Raises:
           InputError: if it was not saved.
+          Damaged: if the newest does not tell the best.
         """
         last = self.latest()
         assert last is not None
@@ -236,31 +234,30 @@ class Checkpoints:
             )
         return int(step)
 
-    def restore_model(self, step: int, sharding: Any) -> tuple[Any, Any]:
+    def restore_model(self, step: int, placement: Any) -> tuple[Any, Any]:
         """Parameters to evaluate and running statistics of a step.
 
         Args:
           step: one that was saved.
-          sharding: of all arrays.
+          placement: sharding of all arrays.
 
         Raises:
           Damaged: as `restore`.
         """
-        state = None
         try:
             with ocp.StandardCheckpointer() as reader:
-                found: Any = reader.metadata(self._folder / f"{step}" / "state")
-            like = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-                found.item_metadata.tree,
-            )
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
-            state = self._manager.restore(step, args=args)["state"]
+                found: Any = reader.metadata(self._folder / str(step) / "state")
+            tree = found.item_metadata.tree
         except Exception as error:  # Orbax raises all kinds.
             self._check_damage(step, error)
-        record = self._record(step)
-        if state is None or _checksum(_in_order(state, record)) != record["checksum"]:
-            raise Damaged(step)
+            raise Damaged(step) from error
+        like = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), tree
+        )
+        try:
+            state = self.restore(step, like)
+        except InputError as error:  # What tells of the arrays is damaged.
+            raise Damaged(step) from error
         return state["average"] or state["params"]["model"], state["model_state"]
 
     def set_aside(self, step: int) -> int:
@@ -288,7 +285,7 @@ class Checkpoints:
             # From the newest, so that a kill between two leaves the damaged one.
             for number in sorted(later, reverse=True):
                 self._rename(number)
-        _everywhere(True)  # The others wait.
+        sharding.everywhere(True)  # The others wait.
         self._read_records()
         return self.latest() or 0
 
@@ -366,65 +363,10 @@ class Checkpoints:
             record = dict(self._manager.restore(step, args=args)["record"])
         except Exception as error:  # Orbax raises all kinds.
             self._check_damage(step, error)
-        good = record.pop("self", None) == _self_check(record)
-        return record if _everywhere(good) else None
+        return record if sharding.everywhere(record_lib.is_whole(record)) else None
 
     def _record(self, step: int) -> dict[str, Any]:
         record = self._records.get(step)
         if record is None:
             raise Damaged(step)
         return record
-
-
-def _shapes(tree: Any) -> dict[str, str]:
-    """`{"params/w": "float32[3]"}` of a tree of arrays."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): (
-            f"{leaf.dtype}{list(leaf.shape)}"
-        )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _check_shapes(step: int, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    paths = sorted(p for p in {*saved, *wanted} if saved.get(p) != wanted.get(p))
-    if paths:
-        said = "; ".join(f"{p} {saved.get(p)} -> {wanted.get(p)}" for p in paths[:5])
-        raise InputError(
-            f"the checkpoint of step {step} has other arrays than this run ({said}"
-            f"{', ...' if len(paths) > 5 else ''}), it was written by another version "
-            "of the code. Use that version, or another --workdir."
-        )
-
-
-def _checksum(tree: Any) -> int:
-    """One number for the bytes of all arrays, which are on the host."""
-    total = 0
-    for leaf in jax.tree.leaves(tree):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = np.asarray(jax.random.key_data(leaf))
-        total = zlib.crc32(np.ravel(leaf).view(np.uint8).data, total)
-    return total
-
-
-def _in_order(tree: Any, record: dict[str, Any]) -> list[Any]:
-    """The arrays of a plain tree, in the order in which they were saved."""
-    found = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-    return [found.get(path) for path in record["arrays"]]
-
-
-def _self_check(record: dict[str, Any]) -> int:
-    """One number for a record."""
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
-
-
-def _everywhere(here: bool) -> bool:
-    """Whether it is so in all processes; all of them come here."""
-    if jax.process_count() == 1:
-        return here
-    from jax.experimental import multihost_utils
-
-    return bool(np.all(multihost_utils.process_allgather(np.array(here))))

@@ -6,11 +6,13 @@ import json
 import math
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dirjax import optimizers, stages
 from dirjax.cli import InputError
 from dirjax.data import catalog
+
+if TYPE_CHECKING:  # it needs JAX, which reading data does not
+    from dirjax import stages
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -19,6 +21,11 @@ def plain(config: Any) -> dict[str, Any]:
     A data set without a name gets that of its file.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
+    if "data" not in made:
+        raise InputError(
+            "the config has no data, as those of configs/studies have none. Give it to "
+            "python -m dirjax.sweep."
+        )
     data = made["data"]
     if not data["name"] and data["path"] and data["kind"] != "tfds":
         data["name"] = catalog.stem(data["path"])
@@ -67,8 +74,12 @@ def _require(ok: bool, field: str, expected: str, value: Any) -> None:
         )
 
 
-def _validate_data(data: Mapping[str, Any]) -> None:
-    """The part of `validate` below `config.data`."""
+def validate_data(data: Mapping[str, Any]) -> None:
+    """Checks the fields of `config.data`; the part of `validate` without JAX.
+
+    Raises:
+      InputError: for the first field that is wrong, by name.
+    """
     if not data["name"]:
         field = "name" if data["kind"] == "tfds" else "path"
         raise InputError(
@@ -124,7 +135,9 @@ def validate(config: Mapping[str, Any]) -> None:
     Raises:
       InputError: for the first field that is wrong, by name.
     """
-    _validate_data(config["data"])
+    from dirjax import optimizers
+
+    validate_data(config["data"])
     for field, value in (
         ("train.chunk", config["train"]["chunk"]),
         ("eval.batch_size", config["eval"]["batch_size"]),
@@ -236,6 +249,8 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     Raises:
       InputError: if the batch is larger than the training set.
     """
+    from dirjax import stages
+
     batch_size = config["data"]["batch_size"] or _batch_size(size)
     if batch_size > size:
         raise InputError(
@@ -352,6 +367,6 @@ def check_data(
     if differ:
         raise InputError(
             f"{data['path'] or data['name']} has changed since the run of {workdir} "
-            f"began (its {', '.join(differ[:5])}). Bring the old file back, or use another "
-            "--workdir."
+            f"began (its {', '.join(differ[:5])}). Bring the old file back, or use "
+            "another --workdir."
         )

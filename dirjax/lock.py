@@ -11,9 +11,8 @@ import socket
 from typing import Any
 
 import jax
-import numpy as np
 
-from dirjax import writers
+from dirjax import sharding, writers
 from dirjax.cli import FULL, Failed, InputError, unsaved
 
 try:
@@ -61,7 +60,7 @@ class Lock:
                 self._enter()
             except (InputError, Failed) as error:
                 refused = error
-        if _any(refused is not None):
+        if not sharding.everywhere(refused is None):
             raise refused or InputError(
                 f"{self._workdir} cannot be used; the first process says why."
             )
@@ -155,12 +154,3 @@ def _lock(handle: int) -> bool | None:
             raise
         return None
     return True
-
-
-def _any(here: bool) -> bool:
-    """Whether it is so in any process."""
-    if jax.process_count() == 1:
-        return here
-    from jax.experimental import multihost_utils
-
-    return bool(np.any(multihost_utils.process_allgather(np.array(here))))

@@ -70,3 +70,12 @@ def check_batch(name: str, size: int) -> None:
             f"{name} must be a multiple of the {devices} devices, got {size}. Use "
             f"{-(-size // devices) * devices}."
         )
+
+
+def everywhere(here: bool) -> bool:
+    """Whether it is so in all processes; all of them have to ask."""
+    if jax.process_count() == 1:
+        return here
+    from jax.experimental import multihost_utils
+
+    return bool(np.all(multihost_utils.process_allgather(np.array(here))))

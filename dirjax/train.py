@@ -82,7 +82,11 @@ def train_and_evaluate(
                     step = checkpoints.set_aside(damage.step)
                     if first:
                         where = f"goes on after step {step}" if step else "begins anew"
-                        print(f"dirjax: {damage}; the run {where}.", file=sys.stderr)
+                        print(
+                            f"dirjax: the checkpoint of step {damage.step} cannot be "
+                            f"read; the run {where}.",
+                            file=sys.stderr,
+                        )
         if first:
             writers_lib.write_json(workdir / "result.json", result)
         if verbose:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from dirjax import cli
 from dirjax.checkpoint import Checkpoints, Damaged
 from dirjax.cli import Failed, InputError
 from tests.faults import disks
@@ -315,6 +316,34 @@ class TestDamage:
             assert checkpoints.best() == (1, 2.0)
             assert int(checkpoints.restore(4, like(noisy(0))).step) == 4
             assert kept(checkpoints, (5, 0, 9.0)) == [1, 4, 5]
+
+    @pytest.mark.parametrize("kind", ["arrays flipped", "tree truncated", "empty"])
+    def test_other_commands_say_so_in_one_sentence(self, tmp_path, capsys, kind):
+        state = {
+            "params": {"model": noisy(1).average},
+            "average": {},
+            "model_state": {"mean": jnp.zeros(2)},
+        }
+        placement = state["model_state"]["mean"].sharding
+        with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+            checkpoints.save(1, state, stage=0)
+
+        def read(argv):
+            with Checkpoints.of_run(tmp_path) as checkpoints:
+                step = checkpoints.choose("last")
+                params, _ = checkpoints.restore_model(step, placement)
+                np.testing.assert_array_equal(
+                    params["noise"], noisy(1).average["noise"]
+                )
+
+        assert cli.run(read, []) == 0
+        DAMAGES[kind](tmp_path / "checkpoints" / "1")
+        assert cli.run(read, []) == 1
+        assert capsys.readouterr().err == (
+            "dirjax: the checkpoint of step 1 cannot be read, its files are damaged or "
+            "gone. Give another --step, or train again.\n"
+        )
+        assert [f.name for f in (tmp_path / "checkpoints").iterdir()] == ["1"]
 
     def test_what_was_set_aside_is_never_lost(self, folder):
         for _ in range(2):

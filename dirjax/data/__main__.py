@@ -258,7 +258,7 @@ def main(argv: Sequence[str]) -> None:
     from dirjax import config as config_lib
 
     config = config_lib.plain(made)
-    config_lib.validate(config)
+    config_lib.validate_data(config["data"])
     facts = describe.describe(data.from_config(config["data"]), config["data"])
     print(text(facts))
     name = re.sub(r"[^\w.-]+", "_", facts["name"])
