@@ -305,7 +305,7 @@ def _smoke(config):
     config.data.limit = 1024
     config.train.chunk = min(config.train.chunk, 10)
     config.log.every = 10
-    config.eval.every = 0.25
-    config.checkpoint.every = 0.25
+    config.eval.every = 1.0
+    config.checkpoint.every = 2.0
     for stage_config in config.stage.values():
         stage_config.steps = 60 // len(config.stages)

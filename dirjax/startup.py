@@ -29,7 +29,12 @@ def quiet() -> None:
 
 
 def _is_not_of_orbax(record: standard_logging.LogRecord) -> bool:
-    return "orbax" not in record.pathname and "orbax" not in record.getMessage()
+    if "orbax" not in record.pathname and "orbax" not in record.getMessage():
+        return True
+    import jax
+
+    # With several processes the others wait, and it takes minutes until one raises.
+    return jax.distributed.is_initialized()
 
 
 def _unless_of_orbax(hook: Any) -> Any:

@@ -15,16 +15,19 @@ from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILER}"
-_CACHE = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
-# Commands that tests start inherit it.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+# One for all workers of a session, which inherit it, as do commands that tests start.
+_CACHE = os.environ.get("DIRJAX_TEST_CACHE")
+if _CACHE is None:
+    _FOLDER = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
+    _CACHE = os.environ["DIRJAX_TEST_CACHE"] = _FOLDER.name
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
+jax.config.update("jax_compilation_cache_dir", _CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

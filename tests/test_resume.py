@@ -43,7 +43,16 @@ def metrics_of(workdir, split):
     return [{k: v for k, v in r.items() if k not in timed} for r in lines]
 
 
-@pytest.mark.parametrize("method", ["fds", "rrt", "sqinv_lds_fds", "rrt_lds_fds"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "fds",
+        "rrt_lds_fds",
+        # Parts of the one above.
+        pytest.param("rrt", marks=pytest.mark.slow),
+        pytest.param("sqinv_lds_fds", marks=pytest.mark.slow),
+    ],
+)
 def test_three_and_three_are_six(method, tmp_path, monkeypatch):
     made = runs.tiny(f"{method},smoke", train__chunk=1)
     whole = runs.run(made, tmp_path / "whole")

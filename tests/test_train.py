@@ -163,7 +163,14 @@ def test_sigterm_saves_and_exits_143(tmp_path):
     assert any(p.name.isdigit() for p in (tmp_path / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("label", ["thickness_px", "slant_deg", "rotation_deg"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "thickness_px",
+        pytest.param("slant_deg", marks=pytest.mark.slow),
+        pytest.param("rotation_deg", marks=pytest.mark.slow),
+    ],
+)
 def test_digits_learn(label, tmp_path):
     option = {"thickness_px": "", "slant_deg": ",slant", "rotation_deg": ",rotation"}
     made = runs.config(
@@ -209,17 +216,21 @@ def test_a_value_that_is_not_finite_stops_the_run(rate, said, tmp_path):
     assert not (tmp_path / "result.json").exists()
 
 
-PRESETS = [
-    (name, method)
-    for name in ("bikeshare", "mnist5k")
-    for method in (
-        *("vanilla", "inv", "sqinv", "lds", "fds", "lds_fds", "sqinv_lds"),
-        *("sqinv_lds_fds", "focal_r", "rrt", "rrt_lds_fds"),
-    )
-]
+METHODS = (
+    *("vanilla", "inv", "sqinv", "lds", "fds", "lds_fds", "sqinv_lds"),
+    *("sqinv_lds_fds", "focal_r", "rrt", "rrt_lds_fds"),
+)
+# Images take the same objectives: one with everything stands for all.
+SHORT = {("bikeshare", method) for method in METHODS} | {("mnist5k", "rrt_lds_fds")}
 
 
-@pytest.mark.parametrize(("name", "method"), PRESETS)
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        pytest.param(*pair, marks=() if pair in SHORT else pytest.mark.slow)
+        for pair in ((n, m) for n in ("bikeshare", "mnist5k") for m in METHODS)
+    ],
+)
 def test_every_preset_builds_and_its_step_has_shapes(name, method):
     run = Run(runs.config(name, f"{method},smoke"))
     for stage in run.plan.stages:

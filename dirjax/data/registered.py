@@ -141,11 +141,20 @@ def load(
             f"{name!r} must have a split train, it has "
             f"{', '.join(builder.info.splits)}. Name another data set with data.name."
         )
-    size = len(part)
-    y = _numbers(values, rules.label, size, "labels (data.label)", name)
-    weights = None
-    if weight:
-        weights = _numbers(values, weight, size, "weights (data.weight)", name)
+
+    def numbers(feature: str, what: str) -> np.ndarray:
+        """A feature as `[rows]` float64."""
+        try:
+            return np.asarray(values[feature], np.float64).reshape(len(part))
+        except (ValueError, TypeError) as error:
+            kind, shape = type(known[feature]).__name__, list(known[feature].shape)
+            raise InputError(
+                f"{what} must be numbers, one each; {feature!r} of {name!r} is {kind} "
+                f"{shape}. Name another feature."
+            ) from error
+
+    y = numbers(rules.label, "labels (data.label)")
+    weights = numbers(weight, "weights (data.weight)") if weight else None
     rows = sources.Rows(np.arange(len(y)), name, rules.on_bad, first=0)
     given = None if (part == 0).all() else part
     if not picture:
@@ -176,19 +185,6 @@ def load(
     )
     labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(name, pixels, labelled)
-
-
-def _numbers(
-    values: dict[str, list[Any]], name: str, rows: int, field: str, data: str
-) -> np.ndarray:
-    """A feature as `[rows]` float64."""
-    try:
-        return np.asarray(values[name], np.float64).reshape(rows)
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{field} must be numbers, one each; {name!r} of {data!r} holds "
-            f"{values[name][0]!r}. Name another feature."
-        ) from error
 
 
 def _column(values: list[Any]) -> np.ndarray:

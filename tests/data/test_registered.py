@@ -219,12 +219,12 @@ WRONG = {
     "a label of two numbers": (
         ("scalars", "pair"),
         {},
-        ("labels must be numbers, one each", "'pair'"),
+        (r"labels .*must be numbers, one each", "'pair'"),
     ),
     "a label that is an image": (
         ("pictures", "photo"),
         {},
-        ("labels must be numbers", "'photo'"),
+        (r"labels .*must be numbers", "'photo'"),
     ),
     "an image that is not there": (
         ("pictures", "age"),

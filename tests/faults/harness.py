@@ -44,7 +44,7 @@ sys.exit(cli.run(main.main, ["main", *arguments]))
 def arguments(method: str, workdir: pathlib.Path) -> list[str]:
     """Evaluates each epoch of three steps and saves every other one.
 
-    The learning rate is constant, so that the best state is not the last.
+    The learning rate grows, so that the best state is not the last.
     """
     fields = {
         "data.limit": 96,
@@ -60,7 +60,8 @@ def arguments(method: str, workdir: pathlib.Path) -> list[str]:
         fields |= {
             f"stage.{stage}.steps": steps,
             f"stage.{stage}.learning_rate": 0.03,
-            f"stage.{stage}.schedule": "constant",
+            f"stage.{stage}.schedule": "step",
+            f"stage.{stage}.factor": 10.0,
         }
     config = f"--config=configs/bikeshare.py:{method},smoke"
     overrides = [f"--config.{name}={value}" for name, value in fields.items()]

@@ -10,6 +10,7 @@ import pytest
 
 from dirjax import cli
 from dirjax.checkpoint import Checkpoints
+from dirjax.lock import Lock
 from dirjax.run import Run
 from tests import runs
 from tests.faults.disks import DAMAGES, flip, largest
@@ -32,12 +33,15 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def made():
-    """Evaluated at each step, saved at every third; the best is not the last."""
+    """Evaluated at each step, saved at every third; the best is not the last.
+
+    The learning rate grows.
+    """
     fields = {"train__chunk": 1, "eval__every": 1 / 3, "checkpoint__every": 1.0}
     made = runs.tiny("rrt,smoke", **fields)
     for name, stage in made["stage"].items():
         steps = {"main": 12, "head": 6}[name]
-        stage.update(steps=steps, learning_rate=0.3, schedule="constant")
+        stage.update(steps=steps, learning_rate=0.03, schedule="step", factor=10.0)
     return made
 
 
@@ -159,6 +163,13 @@ def test_one_step_back_over_the_start_of_a_stage(
     assert outcome(again) == whole
     assert capsys.readouterr().err.endswith("the run goes on after step 12.\n")
     assert not (workdir / "checkpoints" / "damaged-12").exists()
+
+
+def test_a_finished_run_needs_no_lock(made, whole, copy):
+    workdir = copy("whole")
+    assert not (workdir / ".lock").exists()
+    with Lock(workdir):
+        assert outcome(runs.run(made, workdir)) == whole
 
 
 def test_another_structure_is_not_damage(made, copy, monkeypatch):
