@@ -41,7 +41,8 @@ STORAGE = (*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES, errno.EPER
 def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
     """The number of the operating system's error behind an exception, or 0.
 
-    TensorStore passes such an error on as the text of a ValueError.
+    TensorStore passes such an error on as the text of a ValueError, and with several
+    processes Orbax raises another one while it waits for the others.
 
     Args:
       error: the exception.
@@ -51,11 +52,16 @@ def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
       >>> cause(OSError(errno.ENOSPC, "full")) == errno.ENOSPC
       True
     """
-    number = getattr(error, "errno", None) or 0
-    if number in numbers:
-        return number
-    said = [n for n in numbers if os.strerror(n) in str(error)]
-    return said[0] if said else 0
+    seen: BaseException | None = error
+    while seen is not None:
+        number = getattr(seen, "errno", None) or 0
+        if number in numbers:
+            return number
+        for number in numbers:
+            if os.strerror(number) in str(seen):
+                return number
+        seen = seen.__context__
+    return 0
 
 
 def unsaved(what: object, number: int, more: str = "") -> Failed:

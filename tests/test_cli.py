@@ -127,6 +127,11 @@ class TestWriting:
         assert cli.cause(ValueError("Out of memory")) == 0
         assert cli.cause(OSError(errno.ENOENT, "x")) == 0
 
+    def test_the_cause_behind_another_error(self):
+        later = RuntimeError("DEADLINE_EXCEEDED: Barrier timed out")
+        later.__context__ = ValueError("Failed to write: File too large")
+        assert cli.cause(later) == errno.EFBIG
+
 
 @pytest.fixture
 def caught():
