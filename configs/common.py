@@ -233,6 +233,19 @@ def images():
     return config
 
 
+def table_or_images(arg):
+    """The fields for a table, or with the option `images` for images.
+
+    Returns:
+      The config, and the argument without that option.
+    """
+    name, *options = arg.split(",")
+    if "images" not in options:
+        return table(), arg
+    options.remove("images")
+    return images(), ",".join([name, *options])
+
+
 def _choose(kind, name, known):
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)

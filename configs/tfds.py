@@ -14,10 +14,6 @@ from dirjax.configs import common
 
 def get_config(arg="sqinv_lds"):
     """The config for METHOD[,OPTION...]; the option `images` is for images."""
-    name, *options = arg.split(",")
-    pixels = "images" in options
-    if pixels:
-        options.remove("images")
-    config = common.images() if pixels else common.table()
+    config, arg = common.table_or_images(arg)
     config.data.kind = "tfds"
-    return common.finish(config, ",".join([name, *options]))
+    return common.finish(config, arg)
