@@ -65,8 +65,15 @@ COUNTS = {
 }
 
 
+# Between the smallest and the largest nothing is different.
+LONG = ("resnet34", "resnet34_small", "resnet18")
+
+
 @pytest.mark.lowering
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in RECIPES],
+)
 def test_every_convolution_takes_the_intended_form(name, monkeypatch):
     calls = []
     choose = conv.lowering
