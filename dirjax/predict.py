@@ -8,10 +8,9 @@ name when it is whole.
 
 from __future__ import annotations
 
-import contextlib
 import csv
+import io
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax import arguments, cli, startup
+from dirjax import arguments, cli, startup, writers
 from dirjax.data import arrays, files, images, tables
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.data.sources import Rows
@@ -253,18 +252,6 @@ def pieces(
     return _table_pieces(path, predictor, on_bad, keep)
 
 
-@contextlib.contextmanager
-def _appears_when_whole(file: pathlib.Path) -> Iterator[Any]:
-    """A text file that gets its name when the block ends without an error."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            yield stream
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def predict(
     workdir: pathlib.Path,
     path: pathlib.Path,
@@ -301,14 +288,15 @@ def predict(
                 "--keep must name other columns than those of the output, got "
                 f"{name!r}. Leave it out."
             )
-    if output.exists() and output.samefile(path):
+    if output.exists() and path.exists() and output.samefile(path):
         raise cli.InputError(
             f"--output must be another file than --input, both are {path}. Rename one."
         )
     predictor = Predictor(workdir, step)
     rows = empty = 0
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
-    with bar, _appears_when_whole(output) as stream:
+    with bar, writers.whole(output) as opened:
+        stream = io.TextIOWrapper(opened, "utf-8", newline="")
         writer = csv.writer(stream, lineterminator="\n")
         for piece in pieces(path, predictor, on_bad=on_bad, keep=keep):
             if not rows:
@@ -321,6 +309,7 @@ def predict(
             bar.update(len(text))
         if not rows:
             raise cli.InputError(f"{path} has no rows. Give another --input.")
+        stream.detach()  # which writes what is left
     return rows, empty
 
 
