@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dirjax.cli import InputError
-from dirjax.data import catalog
+from dirjax.data import KINDS, catalog
 
 if TYPE_CHECKING:  # it needs JAX, which reading data does not
     from dirjax import stages
@@ -42,20 +42,28 @@ def read(workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       InputError: if the directory holds no run.
     """
-    file = workdir / "config.json"
+    try:
+        return read_json(workdir / "config.json")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--workdir must be the directory of a run, {workdir} has no config.json "
+            "that can be read. Give the --workdir of dirjax.main."
+        ) from error
+
+
+def read_json(file: pathlib.Path) -> Any:
+    """The content of a JSON file, with tuples for lists.
+
+    Raises:
+      OSError, ValueError: if there is none.
+    """
 
     def tuples(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: tuples(v) for k, v in value.items()}
         return tuple(map(tuples, value)) if isinstance(value, list) else value
 
-    try:
-        return tuples(json.loads(file.read_text()))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"--workdir must be the directory of a run, {workdir} has no config.json "
-            "that can be read. Give the --workdir of dirjax.main."
-        ) from error
+    return tuples(json.loads(file.read_text()))
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -87,7 +95,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         )
     _require(bool(data["label"]), "data.label", "given", data["label"])
     for field, known in (
-        ("kind", ("table", "arrays", "images", "digits", "tfds")),
+        ("kind", KINDS),
         ("label_scale", ("linear", "log")),
         ("outside", ("error", "end")),
         ("on_bad", ("error", "skip")),

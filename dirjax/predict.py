@@ -9,8 +9,8 @@ name when it is whole.
 from __future__ import annotations
 
 import csv
+import functools
 import io
-import json
 import pathlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ class Predictor:
 
         self.config = config_lib.read(workdir)
         try:
-            self.record = json.loads((workdir / "data.json").read_text())
+            self.record = config_lib.read_json(workdir / "data.json")
         except (OSError, ValueError) as error:
             raise cli.InputError(
                 f"{workdir} has no data.json that can be read, so nobody knows how its "
@@ -126,7 +126,7 @@ def _table_pieces(
         names |= {n: files.words(table.cells[n]) for n in keep}
         inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
         if table.skipped > skipped:
-            print(f"{table.skipped - skipped} rows of wrong length left out")
+            print(f"rows of wrong length left out: {table.skipped - skipped}")
             skipped = table.skipped
         yield Piece(names, inputs, rows.good)
 
@@ -187,7 +187,7 @@ def _image_pieces(
                 "folder."
             )
         names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in found]}
-        root, number = path, None
+        root, number = path, np.arange(len(found))
     else:
         table = files.read(path, on_bad=on_bad, skip_with=_SKIP)
         for name in (column, *keep):
@@ -199,23 +199,22 @@ def _image_pieces(
     for start in range(0, len(names[first]), size):
         some = {k: v[start : start + size] for k, v in names.items()}
         paths = some[first]
-        found = images.decode_all(
+        rows = Rows(number[start : start + size], path, on_bad, skip_with=_SKIP)
+        pixels = images.read_all(
             paths,
             lambda name: (root / name).read_bytes(),
+            rows,
+            functools.partial(_name_image, root, paths, rows),
             size=(height, width),
             channels=channels,
         )
-        pixels, broken = images.stack(found, len(paths), (height, width), channels)
-        good = np.ones(len(paths), bool)
-        good[list(broken)] = False
-        if broken and on_bad == "error":
-            i = min(broken)
-            row = "" if number is None else f" (row {number[start + i] + 2} of {path})"
-            raise cli.InputError(
-                f"images must be readable, {root / paths[i]}{row} is not: {broken[i]}. "
-                f"Mend it, or go on without it: {_SKIP}."
-            )
-        yield Piece(some, pixels[good], good)
+        yield Piece(some, pixels[rows.good], rows.good)
+
+
+def _name_image(root: pathlib.Path, paths: Sequence[str], rows: Rows, i: int) -> str:
+    """An image by its path, and by its row if a table names it."""
+    row = "" if root == rows.file else f" ({rows.place(i)})"
+    return f"{root / paths[i]}{row}"
 
 
 def pieces(

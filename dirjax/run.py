@@ -57,7 +57,7 @@ class Run:
             self._example(),
         )
         self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
-        self._units = metrics_units(self.source)
+        self._units = _metric_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,
             num_bins=spec.bins.num,
@@ -365,7 +365,7 @@ class Run:
         )
 
 
-def metrics_units(source: data.Source) -> dict[str, Any]:
+def _metric_units(source: data.Source) -> dict[str, Any]:
     """Shift of each bin and scale that keep sums of labels and squares exact."""
     centers = source.spec.bins.centers
     if not source.log:

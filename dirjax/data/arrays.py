@@ -39,14 +39,7 @@ def read(file: pathlib.Path) -> dict[str, np.ndarray]:
         if not all(isinstance(x, np.ndarray) for x in found.values()):
             raise ValueError("it is a zip file of something else")
         return found
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        zipfile.BadZipFile,
-        KeyError,
-        zlib.error,
-    ) as error:
+    except _UNREADABLE as error:
         why = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
         if "allow_pickle" in why or "pickled" in why:
             why = "it is no NPZ file, or holds Python objects, which are never loaded"

@@ -144,6 +144,6 @@ def source(
     labelled = sources.label_rows(y, rows, rules, part=part)
     # In float32, as the published results were measured.
     train = pixels[labelled.train] / np.float32(255)
-    scale = {"input_mean": float(train.mean()), "input_std": float(train.std())}
+    scale = float(train.mean()), float(train.std())
     made = images.from_arrays(name, pixels, labelled, scale)
     return dataclasses.replace(made, label=TITLES[rules.label])

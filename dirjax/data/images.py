@@ -171,6 +171,43 @@ def stack(
     return out, broken
 
 
+def read_all(
+    names: Sequence[Any],
+    read: Callable[[Any], bytes],
+    rows: sources.Rows,
+    place: Callable[[int], str],
+    *,
+    size: tuple[int, int],
+    channels: int,
+    progress: str = "",
+) -> np.ndarray:
+    """Images as one array; rows whose image cannot be read are refused.
+
+    Args:
+      names: what `read` takes, one for each row.
+      read: see `decode_all`.
+      rows: the rows.
+      place: what to call the image of a row.
+      size: see `stack`, as the next.
+      channels: as there.
+      progress: see `decode_all`.
+
+    Returns:
+      `[rows, height, width, channels]` uint8, zeros where there is no image.
+
+    Raises:
+      InputError: naming the image, unless bad rows are skipped.
+    """
+    found = decode_all(names, read, size=size, channels=channels, progress=progress)
+    pixels, broken = stack(found, len(names), size, channels)
+    rows.refuse(
+        "unreadable image",
+        np.isin(np.arange(len(names)), list(broken)),
+        lambda i: f"images must be readable, {place(i)} is not: {broken[i]}",
+    )
+    return pixels
+
+
 def find_table(path: pathlib.Path) -> pathlib.Path:
     """The table of an image data set: the file itself, or the one in a folder.
 
@@ -237,22 +274,14 @@ def load(
         np.array([not n for n in names]),
         lambda i: f"{rows.place(i)} has no {paths!r} in it",
     )
-    found = decode_all(
+    pixels = read_all(
         names,
         lambda name: (file.parent / name).read_bytes(),
+        rows,
+        lambda i: f"{names[i]} ({rows.place(i)})",
         size=(size, size),
         channels=channels,
         progress="reading images",
-    )
-    pixels, broken = stack(found, len(names), (size, size), channels)
-    bad = np.zeros(len(names), bool)
-    bad[list(broken)] = True
-    rows.refuse(
-        "unreadable image",
-        bad,
-        lambda i: (
-            f"images must be readable, {names[i]} ({rows.place(i)}) is not: {broken[i]}"
-        ),
     )
     labelled = sources.label_rows(
         y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
@@ -260,11 +289,11 @@ def load(
     return from_arrays(name, pixels, labelled)
 
 
-def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
-    """Of all pixels in 0..1, without a copy in floats."""
+def _mean_and_std(pixels: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+    """Of all pixels of some rows, in 0..1, without a copy of them."""
     count = np.zeros(256, np.int64)
-    for image in pixels:
-        count += np.bincount(image.ravel(), minlength=256)
+    for i in rows:
+        count += np.bincount(pixels[i].ravel(), minlength=256)
     share, value = count / count.sum(), np.arange(256) / 255
     mean = float(share @ value)
     return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
@@ -274,7 +303,7 @@ def from_arrays(
     name: str,
     pixels: np.ndarray,
     labelled: sources.Labelled,
-    record: dict[str, Any] | None = None,
+    mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
     """A source of images in memory.
 
@@ -282,9 +311,10 @@ def from_arrays(
       name: name of the data set.
       pixels: `[rows, height, width, channels]` uint8.
       labelled: the rows.
-      record: further entries of the record.
+      mean_and_std: of training pixels in 0..1. Default: exact ones.
     """
-    mean, std = _mean_and_std(pixels[labelled.train])
+    train = np.flatnonzero(labelled.train)
+    mean, std = mean_and_std or _mean_and_std(pixels, train)
     return sources.assemble(
         name,
         pixels,
@@ -295,6 +325,5 @@ def from_arrays(
             "input_mean": mean,
             "input_std": std,
             "encoder": {},
-            **(record or {}),
         },
     )

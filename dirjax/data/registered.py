@@ -172,16 +172,13 @@ def load(
             scaling=scaling,
             quantiles=quantiles,
         )
-    decoded = images.decode_all(
-        values[picture], lambda data: data, size=(size, size), channels=channels
-    )
-    pixels, broken = images.stack(decoded, len(y), (size, size), channels)
-    bad = np.zeros(len(y), bool)
-    bad[list(broken)] = True
-    rows.refuse(
-        "unreadable image",
-        bad,
-        lambda i: f"images must be readable, {rows.place(i)} is not: {broken[i]}",
+    pixels = images.read_all(
+        values[picture],
+        lambda data: data,
+        rows,
+        rows.place,
+        size=(size, size),
+        channels=channels,
     )
     labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(name, pixels, labelled)

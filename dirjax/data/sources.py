@@ -121,6 +121,14 @@ class Rules:
         return self.label_scale == "log"
 
     @property
+    def learnt_range(self) -> tuple[float, float] | None:
+        """The stated range, in units of what the model learns."""
+        if self.label_range and self.log:
+            low, high = self.label_range
+            return float(np.log(low)), float(np.log(high))
+        return self.label_range
+
+    @property
     def title(self) -> str:
         """The label with its unit."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
@@ -278,21 +286,18 @@ def _check_labels(y: np.ndarray, rows: Rows, rules: Rules) -> None:
         )
 
 
-def _range(label: np.ndarray, rules: Rules) -> tuple[float, float] | None:
-    """The stated range, in units of what the model learns."""
-    ends = rules.label_range
-    if ends and rules.log:
-        return float(np.log(ends[0])), float(np.log(ends[1]))
-    return ends
-
-
 def _width_and_range(
     label: np.ndarray, rows: Rows, rules: Rules
 ) -> tuple[float, tuple[float, float] | None]:
     """Width and range of the bins, stated or found."""
-    ends = _range(label, rules)
+    ends = rules.learnt_range
     inside = np.clip(label, *ends) if ends else label
-    auto = labels.auto_width(label if inside.min() == inside.max() else inside)
+    if inside.min() == inside.max():
+        raise InputError(
+            f"data.label_range must hold labels, {rules.label_range} holds none of "
+            f"{rules.label!r} of {rows.file}. Check the units."
+        )
+    auto = labels.auto_width(inside)
     width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
     if width is None:
         rows.notes.append(

@@ -159,9 +159,9 @@ def features(
             if not there.any() and name not in numeric:
                 found.dropped[name] = "empty"
                 continue
-            found.values[name] = checked_numbers(
-                table, name, rows, forced=name in numeric
-            )
+            _refuse_text(name, column, wrong, rows, forced=name in numeric)
+            _refuse_infinite(name, values, rows)
+            found.values[name] = values
             found.numeric.append(name)
             if name in categorical:
                 found.categorical.append(name)
@@ -186,19 +186,16 @@ def features(
     return found
 
 
-def checked_numbers(
-    table: Table, name: str, rows: sources.Rows, *, forced: bool = True
-) -> np.ndarray:
-    """A numeric column, `[rows]` float64, NaN where a value is missing.
+def checked_numbers(table: Table, name: str, rows: sources.Rows) -> np.ndarray:
+    """A column that has to be numeric, `[rows]` float64, NaN for a missing value.
 
     Args:
       table: the table.
       name: the column.
       rows: its rows; those with text or infinity are refused.
-      forced: whether the column has to be numeric.
     """
     values, wrong = numbers(table.cells[name])
-    _refuse_text(name, table.cells[name], wrong, rows, forced=forced)
+    _refuse_text(name, table.cells[name], wrong, rows, forced=True)
     _refuse_infinite(name, values, rows)
     return values
 

@@ -134,8 +134,8 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
 
     Args:
       config: the fields of `config.model`.
-      record: of the data, as in `data.json`: what the encoder must know of the
-        inputs, their scale, mean and deviation of the training labels.
+      record: of the data, as in `data.json` with tuples for lists: what the encoder
+        must know of the inputs, their scale, mean and deviation of training labels.
 
     Raises:
       ValueError: as `build`; TypeError for a field that the encoder does not have.
@@ -157,12 +157,5 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
         scale=(record["label_std"] or 1.0) if standard else 1.0,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
-        encoder={**_tuples(record["encoder"]), **config["encoder"]},
+        encoder={**record["encoder"], **config["encoder"]},
     )
-
-
-def _tuples(value: Any) -> Any:
-    """Lists as tuples: modules are hashed."""
-    if isinstance(value, Mapping):
-        return {k: _tuples(v) for k, v in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value

@@ -213,6 +213,12 @@ class TestWrongInput:
         with pytest.raises(InputError, match="label_range"):
             table(file, label_range=(500.0, 900.0))
 
+    @pytest.mark.parametrize("split", ["part", "split"])
+    def test_end_bins_of_a_range_that_holds_nothing(self, tmp_path, split):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        with pytest.raises(InputError, match=r"data\.label_range must hold labels"):
+            table(file, label_range=(500.0, 900.0), outside="end", split=split)
+
     def test_an_empty_file(self, tmp_path):
         with pytest.raises(InputError, match=r"mine\.csv must be a CSV file"):
             table(write(tmp_path, ""))
