@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_dict
 from dirjax.configs import methods
 
 LOSSES = ("l1", "mse", "huber")
-OPTIONS = ("smoke", *LOSSES)
+OPTIONS = ("smoke", "ssir", *LOSSES)
 
 
 def stage():
@@ -268,6 +268,9 @@ def _objective(config, record):
             kwargs = {**kwargs, "form": "mse" if config.base.term == "mse" else "l1"}
         terms[name] = kwargs
     out.terms = ConfigDict(terms)
+    for name in record["wrappers"]:
+        if out[name].get("distance") == methods.BASE:
+            out[name].distance = config.base.term
     return out
 
 
@@ -291,6 +294,11 @@ def finish(config, arg):
             config.base.term = option
     preset = methods.PRESETS[name]
     config.method = name
+    if "ssir" in options:
+        if "ssir" in preset["objective"]["wrappers"]:
+            raise ValueError(f"{name} has ssir already. Leave the option out.")
+        preset = methods.with_ssir(preset)
+        config.method = f"{name}_ssir"
     config.objective = _objective(config, preset["objective"])
     config.stages = preset.get("stages", ("main",))
     for key in config.stages:

@@ -42,6 +42,17 @@ FOCAL_R = {
     "activation": "sigmoid",
     "unit": "bin",
 }
+SSIR = {
+    "epsilon": 1e-3,
+    "lam": 1.0,
+    "n_steps": 2,
+    "noise": "gradient",
+    "norm": "sample",
+    "units": "normalised",
+    "distance": BASE,
+    "target": "both",
+    "mode": "train",
+}
 
 
 def objective(*wrappers, terms=None, **settings):
@@ -71,6 +82,20 @@ def retrain(first, second):
     }
 
 
+def with_ssir(preset, **changes):
+    """A preset with SSIR around the objective of each of its stages."""
+
+    def around(record):
+        wrappers = ("ssir", *record["wrappers"])
+        return {**record, "wrappers": wrappers, "ssir": SSIR | changes}
+
+    stages = {
+        name: {k: around(v) if k == "objective" else v for k, v in fields.items()}
+        for name, fields in preset.get("stage", {}).items()
+    }
+    return {**preset, "objective": around(preset["objective"]), "stage": stages}
+
+
 _LDS_INV = {**INVERSE, **SMOOTH}
 _LDS_SQRT = {**SQRT_INVERSE, **SMOOTH}
 
@@ -89,4 +114,12 @@ PRESETS = {
         objective("fds", fds=FDS),
         objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
     ),
+}
+# lam of the published runs: 1.0 on vanilla and focal_r, 0.1 on sqinv, 2.5 on inv.
+PRESETS |= {
+    "ssir": with_ssir(PRESETS["vanilla"]),
+    "sqinv_ssir": with_ssir(PRESETS["sqinv"], lam=0.1),
+    "inv_ssir": with_ssir(PRESETS["inv"], lam=2.5),
+    "focal_r_ssir": with_ssir(PRESETS["focal_r"]),
+    "random_noise": with_ssir(PRESETS["vanilla"], noise="random"),
 }

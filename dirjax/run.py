@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -316,6 +316,11 @@ class Run:
                     "select.shot must have examples in the validation split, "
                     f"{shot!r} has none. Choose another group."
                 )
+
+    def advice(self, stage: stages.Stage, means: Mapping[str, float]) -> Sequence[str]:
+        """What the objective of a stage has to say on logged means."""
+        advise = self.objective(stage).advise
+        return advise(means) if advise else ()
 
     def learning_rate(self, stage: stages.Stage, step: int) -> float:
         """The learning rate that the step before `step` used."""

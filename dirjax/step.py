@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -64,19 +65,35 @@ def make_view(
     key: jax.Array,
     *,
     train: bool,
+    precise: bool = False,
 ) -> tuple[View, Any]:
     """The model at `params` for one batch, and its updated running statistics."""
-    features, new_state = network.encode(
-        params, model_state, inputs, train=train, key=key
-    )
 
-    def encode(inputs):
-        return network.encode(params, model_state, inputs, train=train, key=key)[0]
+    def at(frozen):
+        return jax.lax.stop_gradient(params) if frozen else params
 
-    def head(features):
-        return network.head(params, features)
+    def run(inputs, mode=None, frozen=False):
+        mode = train if mode is None else mode
+        return network.encode(
+            at(frozen), model_state, inputs, train=mode, key=key, precise=precise
+        )
 
-    return View(features, head(features), encode, head), new_state
+    def encode(inputs, *, train=None, frozen=False):
+        return run(inputs, train, frozen)[0]
+
+    def head(features, *, frozen=False):
+        return network.head(at(frozen), features)
+
+    features, new_state = run(inputs)
+    view = View(features, head(features), encode, head, network.domain)
+    return view, new_state
+
+
+def _precision(highest: bool) -> contextlib.AbstractContextManager[None]:
+    """Products of what is traced inside in float32 proper, or as usual."""
+    if highest:
+        return jax.default_matmul_precision("highest")
+    return contextlib.nullcontext()
 
 
 def make_train_step(
@@ -125,6 +142,7 @@ def make_train_step(
                 inputs,
                 stream_key(key, "dropout"),
                 train=train_mode,
+                precise=objective.precise,
             )
             out = objective.loss(
                 Variables(params["objective"], state.objective_state),
@@ -134,7 +152,8 @@ def make_train_step(
             )
             return out.loss, (out, model_state)
 
-        grads, (out, model_state) = jax.grad(loss_fn, has_aux=True)(state.params)
+        with _precision(objective.precise):
+            grads, (out, model_state) = jax.grad(loss_fn, has_aux=True)(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         average = state.average

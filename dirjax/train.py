@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -214,7 +214,7 @@ def _train(
         # The best state is kept in memory until the next save: a run that is killed
         # before goes on from the last save, and finds it again.
         unsaved: tuple[int, float, TrainState] | None = None
-        means = Means()
+        means, warn = Means(), _warn_once()
         clock.compiles()
         clock.start(step)
         for start, count, batch in run.batches(step, stage.stop):
@@ -234,7 +234,10 @@ def _train(
                     "learning_rate": run.learning_rate(stage, step),
                     "examples_per_second": clock.take() * run.plan.batch_size,
                 }
-                writer.write(record | means.take() | rates)
+                learnt = means.take()
+                writer.write(record | learnt | rates)
+                for sentence in run.advice(stage, learnt):
+                    warn(sentence)
             if refresh and run.plan.ends_epoch(step):
                 state = refresh(state)
             value = None
@@ -260,6 +263,20 @@ def _train(
     checkpoints.wait()
     if interrupts.received:
         interrupts.stop(f"stopped after step {step}, which is saved")
+
+
+def _warn_once() -> Callable[[str], None]:
+    """Prints sentences to stderr, the first of a kind and in the first process only."""
+    said = set()
+
+    def warn(sentence: str) -> None:
+        # They may begin with a number that changes.
+        kind = sentence.lstrip("0123456789.% ")
+        if kind not in said and jax.process_index() == 0:
+            print(f"dirjax: {sentence}", file=sys.stderr, flush=True)
+        said.add(kind)
+
+    return warn
 
 
 def _bins(run: Run) -> dict[str, Any]:

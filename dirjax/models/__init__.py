@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dirjax.domain import Domain, of_pixels, of_table
 from dirjax.models import heads, mlp, resnet
 from dirjax.models.heads import Outputs
 
@@ -49,15 +50,18 @@ class Network(NamedTuple):
       prepare: raw batch inputs -> what the encoder sees (images to float, scaled).
       init: `(key, prepared inputs) -> (params, state)`; `params` has the entries
         "encoder" and "head", `state` holds running statistics.
-      encode: `(params, state, inputs, *, train, key) -> (features, state)`, features
-        `[batch, dim]` float32. `key` feeds dropout, in training only.
+      encode: `(params, state, inputs, *, train, key, precise) -> (features, state)`,
+        features `[batch, dim]` float32. `key` feeds dropout, in training only;
+        `precise` computes in float32 whatever the dtype.
       head: `(params, features) -> Outputs`.
+      domain: where prepared inputs live.
     """
 
     prepare: Callable[[Any], Any]
     init: Callable[[jax.Array, Any], tuple[Any, Any]]
     encode: Callable[..., tuple[jax.Array, Any]]
     head: Callable[[Any, jax.Array], Any]
+    domain: Domain = Domain()
 
 
 def build(
@@ -69,6 +73,7 @@ def build(
     scale: float = 1.0,
     input_mean: float = 0.0,
     input_std: float = 1.0,
+    domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
 ) -> Network:
     """Builds a model.
@@ -82,6 +87,8 @@ def build(
       scale: see `heads.Linear`.
       input_mean: of images, after division by 255.
       input_std: of images, after division by 255.
+      domain: where prepared inputs live. Default: that of images with this mean and
+        deviation for an encoder of images; all numeric columns for one of tables.
       encoder: further keyword arguments of the encoder.
 
     Returns:
@@ -100,6 +107,11 @@ def build(
         encoder=ENCODERS[name](dtype=jnp.dtype(dtype), **(encoder or {})),
         head=heads.HEADS[head](shift=shift, scale=scale),
     )
+    in_float32 = model.clone(
+        encoder=ENCODERS[name](dtype=jnp.float32, **(encoder or {}))
+    )
+    if domain is None:
+        domain = Domain() if name == "mlp" else of_pixels(input_mean, input_std)
 
     def prepare(inputs):
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
@@ -110,9 +122,11 @@ def build(
         variables = dict(model.init(key, inputs))
         return variables.pop("params"), variables
 
-    def encode(params, state, inputs, *, train, key=None) -> tuple[Any, Any]:
+    def encode(
+        params, state, inputs, *, train, key=None, precise=False
+    ) -> tuple[Any, Any]:
         # flax returns a pair only where it may change state.
-        out: Any = model.apply(
+        out: Any = (in_float32 if precise else model).apply(
             {"params": params, **state},
             inputs,
             train=train,
@@ -126,7 +140,7 @@ def build(
     def respond(params, features):
         return model.apply({"params": params}, features, method="respond")
 
-    return Network(prepare, init, encode, respond)
+    return Network(prepare, init, encode, respond, domain)
 
 
 def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network:
@@ -149,6 +163,7 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
             f"{config['name']!r}. Use {better!r} with its settings; the option images "
             "of configs/npz.py and configs/tfds.py stands for images."
         )
+    table = record.get("table")
     return build(
         config["name"],
         head=config["head"],
@@ -157,5 +172,6 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
         scale=(record["label_std"] or 1.0) if standard else 1.0,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
+        domain=of_table(len(table["numeric"]), table["clip"]) if table else None,
         encoder={**record["encoder"], **config["encoder"]},
     )

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dirjax.domain import Domain
+
 Batch = Mapping[str, Any]
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
 
@@ -52,15 +54,19 @@ class View:
       features: `[batch, dim]` float32, the encoder's output for the batch.
       outputs: the head's output for `features`; always has `.prediction` `[batch]`
         in label units, float32.
-      encode: `inputs -> features`, for another pass: same batch-norm mode and
-        dropout key as the first, statistics updates dropped.
-      head: `features -> outputs`.
+      encode: `(inputs, *, train=None, frozen=False) -> features`, for another pass:
+        same dropout key as the first, statistics updates dropped. `train` is the mode
+        of batch norm and dropout, by default that of the first pass. With `frozen`
+        the parameters are constants.
+      head: `(features, *, frozen=False) -> outputs`.
+      domain: which coordinates of the inputs may be moved, and how far.
     """
 
     features: jax.Array
     outputs: Any
-    encode: Callable[[Any], jax.Array]
-    head: Callable[[jax.Array], Any]
+    encode: Callable[..., jax.Array]
+    head: Callable[..., Any]
+    domain: Domain = Domain()
 
 
 class Objective(NamedTuple):
@@ -71,11 +77,17 @@ class Objective(NamedTuple):
       loss: `(variables, view, batch, key) -> Outcome`.
       refresh: `(variables, moments) -> variables`, or None. Called at the end of
         an epoch with the per-bin feature moments of the training set.
+      precise: whether all passes of a step must be computed in float32 at the highest
+        precision of products, whatever the model computes in otherwise.
+      advise: `means -> sentences`, or None. Gets the means of the metrics whenever
+        they are logged, on the host; the sentences warn the user.
     """
 
     init: Callable[[jax.Array, Any], Variables]
     loss: Callable[[Variables, View, Batch, jax.Array], Outcome]
     refresh: Callable[[Variables, Any], Variables] | None = None
+    precise: bool = False
+    advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None
 
 
 def check_shapes(**arrays: tuple[Any, str] | None) -> None:
@@ -151,6 +163,10 @@ def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
     return Objective(lambda key, spec: Variables({}, {}), loss)
 
 
+def _silent(means: Mapping[str, float]) -> Sequence[str]:
+    return ()
+
+
 def weighted_sum(
     terms: Mapping[str, Objective], weights: Mapping[str, float]
 ) -> Objective:
@@ -200,8 +216,17 @@ def weighted_sum(
             {n: v.state for n, v in parts.items()},
         )
 
-    stateful = any(t.refresh is not None for t in terms.values())
-    return Objective(init, loss, refresh if stateful else None)
+    def advise(means):
+        return [s for n in names for s in (terms[n].advise or _silent)(means)]
+
+    parts = terms.values()
+    return Objective(
+        init,
+        loss,
+        refresh if any(t.refresh for t in parts) else None,
+        precise=any(t.precise for t in parts),
+        advise=advise if any(t.advise for t in parts) else None,
+    )
 
 
 def module(name: str) -> Any:

@@ -320,8 +320,8 @@ def make(
         rows = to_rows(batch["bin"], now.tracked.shape[0])
         if features == "raw":
 
-            def head(z):
-                return view.head(move(z, rows, now))
+            def head(z, **how):
+                return view.head(move(z, rows, now), **how)
 
             seen = dataclasses.replace(view, head=head, outputs=head(view.features))
         else:
@@ -330,7 +330,7 @@ def make(
                 view,
                 features=moved,
                 outputs=view.head(moved),
-                encode=lambda inputs: move(view.encode(inputs), rows, now),
+                encode=lambda x, **how: move(view.encode(x, **how), rows, now),
             )
         inside = base.Variables(variables.params, variables.state["inner"])
         out = inner.loss(inside, seen, batch, key)
@@ -398,4 +398,4 @@ def make(
             inside = inner.refresh(inside, moments)
         return base.Variables(inside.params, {"fds": new, "inner": inside.state})
 
-    return base.Objective(init, loss, refresh)
+    return inner._replace(init=init, loss=loss, refresh=refresh)

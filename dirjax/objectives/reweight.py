@@ -92,4 +92,6 @@ def make(
             new.params, {"table": variables.state["table"], "inner": new.state}
         )
 
-    return base.Objective(init, loss, refresh if inner.refresh else None)
+    return inner._replace(
+        init=init, loss=loss, refresh=refresh if inner.refresh else None
+    )

@@ -1,0 +1,108 @@
+"""Inputs as points: which coordinates of a model's inputs may be moved, and how far.
+
+Methods that perturb inputs see every kind of input through this: images move as a
+whole and stay within the values a pixel can have, tables move in their numeric columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# Coordinates, and the function that puts them back into the inputs.
+Parts = tuple[jax.Array, Callable[[jax.Array], Any]]
+
+
+def coordinates(inputs: Any, columns: int | None = None) -> Parts:
+    """The part of prepared inputs that can be moved.
+
+    Args:
+      inputs: an array `[batch, ...]`, or a table with an entry `numeric`
+        `[batch, n]`.
+      columns: of a table, the first so many numeric columns. Default: all.
+
+    Returns:
+      The coordinates `[batch, ...]`, and `coordinates -> inputs`.
+
+    Raises:
+      ValueError: if there is nothing to move.
+
+    Example:
+      >>> x, join = coordinates({"numeric": jnp.ones((2, 3))}, columns=2)
+      >>> x.shape, join(0 * x)["numeric"].tolist()[0]
+      ((2, 2), [0.0, 0.0, 1.0])
+    """
+    table = isinstance(inputs, Mapping)
+    array = inputs.get("numeric") if table else inputs
+    if array is None or not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(
+            "inputs must have coordinates that can be moved, a float array or numeric "
+            "columns, got none. A table of categories only has no such method."
+        )
+    if not table:
+        return array, lambda moved: moved
+    count = array.shape[1] if columns is None else columns
+    if not count:
+        raise ValueError(
+            "a table must have a numeric column to be moved, this one has none. Use a "
+            "method that leaves the inputs where they are."
+        )
+
+    def join(moved):
+        numeric = jnp.concatenate([moved, array[:, count:]], axis=1)
+        return {**inputs, "numeric": numeric}
+
+    return array[:, :count], join
+
+
+class Domain(NamedTuple):
+    """Where prepared inputs live.
+
+    Attributes:
+      low: smallest value of a coordinate, a number or one for each channel.
+      high: largest value.
+      unit: prepared units from a pixel's 0 to its 1, a number or one for each channel;
+        None where there are no pixels.
+      columns: of a table, how many numeric columns may move; None for all.
+    """
+
+    low: Any = -math.inf
+    high: Any = math.inf
+    unit: Any = None
+    columns: int | None = None
+
+    def split(self, inputs: Any) -> Parts:
+        """See `coordinates`."""
+        return coordinates(inputs, self.columns)
+
+
+def of_pixels(mean: Any, std: Any) -> Domain:
+    """The domain of images prepared as `(pixel - mean) / std`, pixels in 0..1.
+
+    Args:
+      mean: a number, or a sequence with one for each channel.
+      std: likewise.
+
+    Example:
+      >>> of_pixels(0.5, 0.5)[:3]
+      (-1.0, 1.0, 2.0)
+    """
+    if not isinstance(mean, (list, tuple)):
+        return Domain((0 - mean) / std, (1 - mean) / std, 1 / std)
+    pairs = list(zip(mean, std, strict=True))
+    low, high = (tuple((end - m) / s for m, s in pairs) for end in (0, 1))
+    return Domain(low, high, tuple(1 / s for _, s in pairs))
+
+
+def of_table(columns: int, limit: float = 0.0) -> Domain:
+    """The domain of tables whose first `columns` numeric columns are measurements.
+
+    Args:
+      columns: number of measurements; indicators of missing values follow them.
+      limit: bound of the smooth clip of the preprocessing, 0 for none.
+    """
+    return Domain(-limit or -math.inf, limit or math.inf, None, columns)

@@ -1,0 +1,431 @@
+"""SSIR: predictions must not change when the input moves by a noise made from outputs.
+
+A random offset within one label bin is put on the prediction, and the gradient of the
+distance between the two, taken with respect to the input, is the direction in which
+the input moves by `epsilon`. From there the direction is taken again. The model has
+to predict the same on both inputs: `L = D(f(x), y) + lam D(f(x), f(x + r))`.
+
+"Self-Supervised Imbalanced Regression", ICLR 2022 submission (Algorithm 1 and Eqs. 1
+to 13; the seed document of this module). Its pattern of one power iteration is that of
+"Virtual Adversarial Training", Miyato et al., TPAMI 2018.
+https://arxiv.org/abs/1704.03976
+
+**Deviations**, and readings where the source is silent:
+
+- Algorithm 1 does not say what is constant. Taken literally its first gradient is
+  zero. Here the target of each step is constant (`sg(f(x)) + offset`, then `sg(f(x))`),
+  the second gradient is taken at the moved input, as at a leaf, and the noise is a
+  constant of the parameter update. It *replaces* the first.
+- For one output a row the noise depends on the sign of the offset alone: bin width and
+  law of the offset (uniform here) have no influence. Dense outputs differ.
+- `norm="sample"` is the literal reading, the L2 norm over all coordinates of an input;
+  `"pixel"` (L2 over the channels of each pixel) and `"linf"` (sign) are others under
+  which the same `epsilon` is far larger.
+- `epsilon` counts in units of prepared inputs (`units="normalised"`); in those of
+  pixels in 0..1 with `"unit_interval"`, of pixels in 0..255 with `"raw255"`.
+- `target="both"`: the gradient of the last term flows through both predictions, as
+  the source writes it. With `"stopped"`, as in virtual adversarial training, the
+  clean one is constant; under L1 its gradient then does not shrink with `epsilon`.
+- Weights: Eq. 13 has none, so presets put `ssir` outside of what re-weights, and the
+  consistency term sees the weights of the data alone. Nested the other way,
+  `wrappers=("reweight", "ssir")`, it is weighted. Likewise with FDS: a wrapper outside
+  of `ssir` changes what `ssir` sees, one inside does not.
+- `mode="train"`: batch norm and dropout of all passes are as in the clean pass, with
+  its dropout key; running averages move by the clean pass only. `"eval"` takes both
+  predictions of the pair, and the noise, with running averages and without dropout.
+- Clipping never moves what lies outside the valid range already: the range is widened
+  to the clean value. Tables move in their numeric columns, without the indicators of
+  missing values; their range is that of the preprocessing.
+- `noise="random"` is the control of section 8.1: a Gaussian direction of the same norm.
+- A noise of 1e-3 over an image is far below the spacing of bfloat16 and TF32, so all
+  passes of the step are computed in float32 at the highest precision.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from dirjax.objectives import base
+from dirjax.objectives.huber import huber_loss
+from dirjax.objectives.l1 import l1_loss
+from dirjax.objectives.mse import mse_loss
+
+DISTANCES = {"l1": l1_loss, "mse": mse_loss, "huber": huber_loss}
+NORMS = ("sample", "pixel", "linf")
+UNITS = ("normalised", "unit_interval", "raw255")
+# A gap of so many spacings of float32 may be rounding.
+_SPACINGS = 16
+
+
+class Noise(NamedTuple):
+    """A moved input.
+
+    Attributes:
+      inputs: `[batch, ...]`, the input plus the noise, clipped.
+      noise: `[batch, ...]`, the noise before clipping, in units of the inputs.
+    """
+
+    inputs: jax.Array
+    noise: jax.Array
+
+
+def _choice(name: str, value: str, known: Any) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+
+
+def _positive(name: str, value: float, least: float = 0.0) -> None:
+    if not (math.isfinite(value) and value > least):
+        raise ValueError(f"{name} must be a number above {least:g}, got {value!r}.")
+
+
+def _channels(values: Any, like: jax.Array) -> jax.Array:
+    """A number, or one for each channel, in the shape of the inputs."""
+    values = jnp.asarray(values, like.dtype)
+    if values.ndim:
+        values = values.reshape((1,) * (like.ndim - 1) + values.shape)
+    return jnp.broadcast_to(values, like.shape)
+
+
+def _scaled(direction: jax.Array, norm: str, epsilon: float, unit: Any) -> jax.Array:
+    """Noise of norm `epsilon` in a direction; 0 where the direction is 0."""
+    unit = _channels(unit, direction)
+    direction = direction * unit
+    if norm == "linf":
+        return epsilon * jnp.sign(direction) * unit
+    axes = (-1,) if norm == "pixel" else tuple(range(1, direction.ndim))
+    # In two steps, since squares of small gradients vanish in float32.
+    largest = jnp.max(jnp.abs(direction), axis=axes, keepdims=True)
+    some = largest > 0
+    direction = direction / jnp.where(some, largest, 1)
+    length = jnp.sqrt(jnp.sum(direction**2, axis=axes, keepdims=True))
+    return jnp.where(some, epsilon * direction / jnp.where(some, length, 1), 0) * unit
+
+
+def _move(inputs: jax.Array, noise: jax.Array, low: Any, high: Any) -> Noise:
+    """The clipped sum; what is outside of the range may stay there."""
+    lowest = jnp.minimum(_channels(low, inputs), inputs)
+    highest = jnp.maximum(_channels(high, inputs), inputs)
+    return Noise(jnp.clip(inputs + noise, lowest, highest), noise)
+
+
+def ssir_noise(
+    predict: Callable[[jax.Array], jax.Array],
+    inputs: jax.Array,
+    offsets: jax.Array,
+    *,
+    epsilon: float,
+    n_steps: int = 2,
+    distance: str = "l1",
+    norm: str = "sample",
+    unit: Any = 1.0,
+    low: Any = -math.inf,
+    high: Any = math.inf,
+    mask: jax.Array | None = None,
+) -> Noise:
+    """Input noise from output offsets, `r = epsilon g / |g|`.
+
+    `g` is the gradient with respect to the input of `D(f(x), sg(f(x)) + offset)` at
+    `x`, and in each further step that of `D(f(x + r), sg(f(x)))` at `x + r`.
+
+    Args:
+      predict: `inputs -> predictions`, `[batch]` or dense `[batch, height, width]`.
+        Its parameters should be constants.
+      inputs: `[batch, ...]` float32.
+      offsets: of the predictions, same shape, in label units.
+      epsilon: size of the noise, in `unit`.
+      n_steps: gradients taken, at least 1.
+      distance: "l1", "mse" or "huber"; dense predictions count with their mean.
+      norm: what has size `epsilon`: "sample" (L2 over all coordinates of a row),
+        "pixel" (L2 over the last axis) or "linf" (each coordinate).
+      unit: units of the inputs in one unit of `epsilon`, a number or `[channels]`.
+      low: smallest valid coordinate, a number or `[channels]`.
+      high: largest, likewise.
+      mask: of the predictions, 0 for padding and for pixels without a label.
+
+    Returns:
+      The moved inputs and the noise. A row whose gradient is 0 does not move. No
+      gradient flows through either.
+
+    Raises:
+      ValueError: for an option out of range, or shapes that do not fit.
+
+    Example:
+      >>> predict = lambda x: x @ jnp.array([3.0, 4.0])
+      >>> moved = ssir_noise(predict, jnp.zeros((1, 2)), jnp.ones(1), epsilon=1.0)
+      >>> jnp.abs(moved.noise).tolist()
+      [[0.6000000238418579, 0.800000011920929]]
+    """
+    _positive("epsilon", epsilon)
+    _positive("n_steps", n_steps)
+    _choice("distance", distance, DISTANCES)
+    _choice("norm", norm, NORMS)
+    inputs = jax.lax.stop_gradient(inputs)
+    clean, pull = jax.vjp(predict, inputs)
+    if jnp.shape(offsets) != clean.shape:
+        raise ValueError(
+            f"offsets must have the shape of the predictions, {clean.shape}, got "
+            f"{jnp.shape(offsets)}."
+        )
+    mask = jnp.ones_like(clean) if mask is None else jnp.broadcast_to(mask, clean.shape)
+    pixels = tuple(range(1, clean.ndim))
+    share = mask / jnp.maximum(jnp.sum(mask, axis=pixels, keepdims=True), 1)
+
+    def noise(pull, predictions, target):
+        def total(p):
+            return jnp.sum(share * DISTANCES[distance](p, target))
+
+        (gradient,) = pull(jax.grad(total)(predictions))
+        return _scaled(gradient, norm, epsilon, unit)
+
+    moved = _move(inputs, noise(pull, clean, clean + offsets), low, high)
+    for _ in range(n_steps - 1):
+        again, pull = jax.vjp(predict, moved.inputs)
+        moved = _move(inputs, noise(pull, again, clean), low, high)
+    return jax.lax.stop_gradient(moved)
+
+
+def random_noise(
+    key: jax.Array,
+    inputs: jax.Array,
+    *,
+    epsilon: float,
+    norm: str = "sample",
+    unit: Any = 1.0,
+    low: Any = -math.inf,
+    high: Any = math.inf,
+) -> Noise:
+    """Input noise in a Gaussian direction, the control of `ssir_noise`.
+
+    Args:
+      key: for the direction.
+      inputs: `[batch, ...]` float32.
+      epsilon: see `ssir_noise`, as the others.
+      norm: as there; with "linf" signs are random.
+      unit: as there.
+      low: as there.
+      high: as there.
+
+    Returns:
+      The moved inputs and the noise.
+
+    Raises:
+      ValueError: for an option out of range.
+
+    Example:
+      >>> moved = random_noise(jax.random.key(0), jnp.zeros((2, 5)), epsilon=0.5)
+      >>> jnp.linalg.norm(moved.noise, axis=1).round(4).tolist()
+      [0.5, 0.5]
+    """
+    _positive("epsilon", epsilon)
+    _choice("norm", norm, NORMS)
+    direction = jax.random.normal(key, inputs.shape, inputs.dtype)
+    moved = _move(inputs, _scaled(direction, norm, epsilon, unit), low, high)
+    return jax.lax.stop_gradient(moved)
+
+
+def ssir_loss(
+    predictions: jax.Array,
+    noisy: jax.Array,
+    *,
+    distance: str = "l1",
+    target: str = "both",
+) -> jax.Array:
+    """Distance of two predictions of the same rows, elementwise.
+
+    Args:
+      predictions: `[batch]` or `[batch, height, width]`, on the clean inputs.
+      noisy: same shape, on the moved ones.
+      distance: "l1", "mse" or "huber".
+      target: "both": the gradient flows through both; "stopped": through `noisy`.
+
+    Returns:
+      Same shape, in label units (squared for "mse").
+
+    Raises:
+      ValueError: for an unknown option, or if the shapes differ.
+
+    Example:
+      >>> ssir_loss(jnp.array([1.0]), jnp.array([1.5])).tolist()
+      [0.5]
+    """
+    _choice("distance", distance, DISTANCES)
+    _choice("target", target, ("both", "stopped"))
+    if target == "stopped":
+        predictions = jax.lax.stop_gradient(predictions)
+    return DISTANCES[distance](predictions, noisy)
+
+
+def _lengths(moves: jax.Array) -> jax.Array:
+    """L2 norm of each row."""
+    return jnp.sqrt(jnp.sum(moves**2, axis=tuple(range(1, moves.ndim))))
+
+
+def _advise(means: Any) -> list[str]:
+    share = means["ssir/rounding"]
+    if share < 0.5:
+        return []
+    return [
+        f"{share:.0%} of the gaps between clean and noisy predictions are within "
+        "rounding of float32, so SSIR learns from noise. Set a larger "
+        "objective.ssir.epsilon, or another norm or units; the log has ssir/gap."
+    ]
+
+
+def make(
+    inner: base.Objective,
+    *,
+    epsilon: float = 1e-3,
+    lam: float = 0.1,
+    n_steps: int = 2,
+    noise: str = "gradient",
+    norm: str = "sample",
+    units: str = "normalised",
+    distance: str = "l1",
+    target: str = "both",
+    mode: str = "train",
+    bounds: tuple[Any, Any] | None = None,
+) -> base.Objective:
+    """Adds the gap between predictions on clean and on moved inputs to `inner`.
+
+    Args:
+      inner: the objective of the clean inputs.
+      epsilon: size of the noise, in `units`.
+      lam: factor of the consistency term, from 0.
+      n_steps: gradients taken to find the noise.
+      noise: "gradient", or "random" for the control.
+      norm: see `ssir_noise`.
+      units: "normalised", "unit_interval" or "raw255"; the last two for images.
+      distance: "l1", "mse" or "huber", for the noise and the consistency.
+      target: see `ssir_loss`.
+      mode: "train" or "eval", of batch norm and dropout in the pair.
+      bounds: smallest and largest valid coordinate of prepared inputs, each a number or
+        a tuple with one for each channel. Default: what the model knows of its inputs.
+
+    Returns:
+      An objective whose state holds `width`, the mean bin width, beside that of
+      `inner`. Its metrics are means over real rows: `loss/consistency`, `ssir/gap`
+      (absolute, in label units), `ssir/within_bin` (share of gaps of at most one bin),
+      `ssir/rounding` (share of gaps that may be rounding), `ssir/noise` and
+      `ssir/moved` (L2 norms before and after clipping).
+
+    Raises:
+      ValueError: for an option out of range; in a step, for units of pixels where the
+        inputs have none.
+
+    Example:
+      >>> make(base.from_config({"l1": {}}), epsilon=5e-3).precise
+      True
+    """
+    _positive("epsilon", epsilon)
+    _positive("lam", lam, least=-1e-300)
+    _positive("n_steps", n_steps)
+    _choice("noise", noise, ("gradient", "random"))
+    _choice("norm", norm, NORMS)
+    _choice("units", units, UNITS)
+    _choice("distance", distance, DISTANCES)
+    _choice("target", target, ("both", "stopped"))
+    _choice("mode", mode, ("train", "eval"))
+    if bounds is not None and len(bounds) != 2:
+        raise ValueError(f"bounds must be (low, high), got {bounds!r}.")
+
+    def unit_of(domain):
+        if units == "normalised":
+            return 1.0
+        if domain.unit is None:
+            raise ValueError(
+                f"units must be 'normalised' for inputs without pixels, got {units!r}."
+            )
+        return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
+
+    def init(key, spec):
+        edges = spec.bins.edges
+        width = jnp.asarray((edges[-1] - edges[0]) / spec.bins.num, jnp.float32)
+        variables = inner.init(key, spec)
+        return base.Variables(
+            variables.params, {"width": width, "inner": variables.state}
+        )
+
+    def inside(variables):
+        return base.Variables(variables.params, variables.state["inner"])
+
+    def loss(variables, view, batch, key):
+        width = variables.state["width"]
+        out = inner.loss(inside(variables), view, batch, key)
+        inputs, join = view.domain.split(batch["inputs"])
+        train = None if mode == "train" else False
+        low, high = bounds or (view.domain.low, view.domain.high)
+        space = {
+            "epsilon": epsilon,
+            "norm": norm,
+            "unit": unit_of(view.domain),
+            "low": low,
+            "high": high,
+        }
+
+        def predict(moved, frozen=False):
+            features = view.encode(join(moved), train=train, frozen=frozen)
+            return view.head(features, frozen=frozen).prediction
+
+        clean = view.outputs.prediction if train is None else predict(inputs)
+        mask = jnp.broadcast_to(batch["mask"], clean.shape)
+        key = base.stream_key(key, "ssir")
+        if noise == "random":
+            moved = random_noise(key, inputs, **space)
+        else:
+            offsets = jax.random.uniform(key, clean.shape, minval=-1.0) * width
+            moved = ssir_noise(
+                functools.partial(predict, frozen=True),
+                inputs,
+                offsets,
+                n_steps=n_steps,
+                distance=distance,
+                mask=mask,
+                **space,
+            )
+        noisy = predict(moved.inputs)
+        apart = ssir_loss(clean, noisy, distance=distance, target=target)
+        apart = base.masked_mean(apart * batch["weight"], mask)
+
+        gap = jax.lax.stop_gradient(jnp.abs(clean - noisy))
+        size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(clean), jnp.abs(noisy)))
+        rounding = _SPACINGS * jnp.finfo(jnp.float32).eps * size
+        real, rows = jnp.sum(mask), mask.reshape(len(mask), -1).max(axis=1)
+        metrics = {"loss/consistency": (apart, jnp.ones(()))}
+        for name, values in (
+            ("gap", gap),
+            ("within_bin", gap <= width),
+            ("rounding", gap <= rounding),
+        ):
+            metrics[f"ssir/{name}"] = (jnp.sum(jnp.where(mask > 0, values, 0.0)), real)
+        for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
+            total = jnp.sum(jnp.where(rows > 0, _lengths(moves), 0.0))
+            metrics[f"ssir/{name}"] = (total, jnp.sum(rows))
+        return base.Outcome(
+            out.loss + lam * apart,
+            {"width": width, "inner": out.state},
+            out.metrics | metrics,
+        )
+
+    def refresh(variables, moments):
+        assert inner.refresh is not None
+        new = inner.refresh(inside(variables), moments)
+        state = {"width": variables.state["width"], "inner": new.state}
+        return base.Variables(new.params, state)
+
+    def advise(means):
+        return [*(inner.advise(means) if inner.advise else ()), *_advise(means)]
+
+    return base.Objective(
+        init,
+        loss,
+        refresh if inner.refresh else None,
+        precise=True,
+        advise=advise,
+    )
