@@ -80,6 +80,9 @@ class Domain(NamedTuple):
         return coordinates(inputs, self.columns)
 
 
+FREE = Domain()
+
+
 def of_pixels(mean: Any, std: Any) -> Domain:
     """The domain of images prepared as `(pixel - mean) / std`, pixels in 0..1.
 

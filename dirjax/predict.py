@@ -138,15 +138,32 @@ def _array_pieces(
     record, data = predictor.record, predictor.config["data"]
     name = (data["kind"] == "arrays" and data["input"]) or "x"
     stored = arrays.read(file)
-    x = arrays.check_inputs(arrays.require(stored, name, "inputs", file), name, file)
-    if record["kind"] == "images":
+    x = arrays.require(stored, name, "inputs", file)
+    image_file = arrays.encoded(stored, name, file)
+    if image_file is None:
+        x = arrays.check_inputs(x, name, file)
+    count = len(x) if image_file is None else len(stored["offsets"]) - 1
+    if record["kind"] == "images" and image_file is not None:
+        *size, channels = record["shape"]
+        rows = Rows(np.arange(count), file, on_bad, first=0, skip_with=_SKIP)
+        x = images.read_all(
+            range(count),
+            image_file,
+            rows,
+            lambda i: f"image {i} of {file}",
+            size=(size[0], size[1]),
+            channels=channels,
+        )
+        good = rows.good
+        inputs: Any = x[good]
+    elif record["kind"] == "images":
         shape = tuple(record["shape"])
         if x.shape[1:] != shape:
             raise cli.InputError(
                 f"images must be {list(shape)}, as in training; {name!r} of {file} has "
                 f"{list(x.shape[1:])}. Resize them, or give image files."
             )
-        inputs: Any = x
+        inputs = x
         good = np.ones(len(x), bool)
     else:
         if x.ndim != 2:
@@ -166,7 +183,7 @@ def _array_pieces(
         tables.typed(found, rows)
         good = rows.good
         inputs = fitted.transform({k: v[good] for k, v in found.items()})
-    yield Piece({"index": np.arange(len(x))}, inputs, good)
+    yield Piece({"index": np.arange(count)}, inputs, good)
 
 
 def _image_pieces(

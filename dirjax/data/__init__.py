@@ -64,7 +64,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     if kind == "arrays":
         from dirjax.data import arrays
 
-        wanted = options("split", "weight", *columns)
+        wanted = options("split", "weight", *columns, **pixels)
         wanted |= {"inputs": config["input"]} if config["input"] else {}
         return arrays.load(name, file, rules, **wanted)
     if kind == "images":

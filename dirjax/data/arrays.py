@@ -1,8 +1,10 @@
 """Arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
 
 `x` is `[rows]` or `[rows, columns]` numbers (a table; NaN is a missing value), or
-`[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). `split`
-holds train, val and test, or 0, 1 and 2. Pickled objects are never loaded.
+`[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). Image files
+(JPEG, PNG and more) joined into one `[bytes]` uint8 are images, too, if `offsets`
+`[rows + 1]` says where each begins and the last ends. `split` holds train, val and
+test, or 0, 1 and 2. Pickled objects are never loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +87,44 @@ def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
     )
 
 
+def encoded(
+    arrays: dict[str, np.ndarray], name: str, file: Any
+) -> Callable[[int], bytes] | None:
+    """Image files that are joined into one array.
+
+    Args:
+      arrays: of the file; `offsets` makes them image files.
+      name: the array of bytes.
+      file: for messages.
+
+    Returns:
+      `row -> content of its image file`, or None if there are no `offsets`.
+
+    Raises:
+      InputError: if bytes and offsets do not fit.
+    """
+    if "offsets" not in arrays:
+        return None
+    data, offsets = arrays[name], arrays["offsets"]
+    good = (
+        data.ndim == offsets.ndim == 1
+        and data.dtype == np.uint8
+        and offsets.dtype.kind in "iu"
+        and len(offsets) > 1
+        and offsets[0] == 0
+        and offsets[-1] == len(data)
+        and (np.diff(offsets.astype(np.int64)) >= 0).all()
+    )
+    if not good:
+        raise InputError(
+            f"joined image files must be uint8 [bytes] with offsets that rise from 0 "
+            f"to their number, {file} has {name} {data.dtype} {list(data.shape)} and "
+            f"offsets {offsets.dtype} {list(offsets.shape)}. Rename offsets if it is "
+            "something else."
+        )
+    return lambda row: data[offsets[row] : offsets[row + 1]].tobytes()
+
+
 def columns(x: np.ndarray) -> dict[str, np.ndarray]:
     """`[rows, n]` as named columns `x0`, `x1`, ..."""
     return {f"x{j}": x[:, j] for j in range(x.shape[1])}
@@ -104,6 +144,8 @@ def load(
     both: int = 0,
     scaling: str = "robust",
     quantiles: int = 0,
+    size: int = 64,
+    channels: int = 0,
 ) -> sources.Source:
     """Reads an NPZ file.
 
@@ -120,6 +162,8 @@ def load(
       both: see `tables.load`.
       scaling: see `TablePreprocessor.fit`, as the next.
       quantiles: as there.
+      size: of joined image files, see `images.load`.
+      channels: likewise.
 
     Returns:
       The source.
@@ -128,15 +172,20 @@ def load(
       InputError: naming array and row.
     """
     arrays = read(file)
-    x = check_inputs(require(arrays, inputs, "data.input", file), inputs, file)
+    x = require(arrays, inputs, "data.input", file)
+    image_file = encoded(arrays, inputs, file)
+    if image_file is None:
+        x = check_inputs(x, inputs, file)
+    count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     y = require(arrays, rules.label, "data.label", file)
     if weight:
         require(arrays, weight, "data.weight", file)
     if split != sources.SPLIT:
         require(arrays, split, "data.split", file)
     facts = [n for n in (rules.label, split, weight) if n in arrays]
-    if any(arrays[n].size != len(x) for n in facts):
-        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (inputs, *facts))
+    if any(arrays[n].size != count for n in facts):
+        first = inputs if image_file is None else "offsets"
+        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (first, *facts))
         raise InputError(
             f"arrays must have one entry for each row, {file} has {said}. Make them "
             "equally long."
@@ -147,12 +196,22 @@ def load(
                 f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
                 f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
             )
-    rows = sources.Rows(np.arange(len(x)), file, rules.on_bad, first=0)
+    rows = sources.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = None
     if split in arrays:
         part = sources.parts_of(rows, arrays[split].ravel(), split)
     found = None
-    if x.ndim == 2:
+    if image_file is not None:
+        x = images.read_all(
+            range(count),
+            image_file,
+            rows,
+            lambda i: f"image {i} of {file}",
+            size=(size, size),
+            channels=channels,
+            progress="reading images",
+        )
+    elif x.ndim == 2:
         found = tables.typed(
             columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
         )

@@ -30,6 +30,12 @@ ELSEWHERE = {
         "total_bedrooms, population, households, median_income, median_house_value, "
         "ocean_proximity and, optionally, split",
     ),
+    "utkface_dir": (
+        "utkface-dir/utkface64.npz",
+        "It is UTKFace (Zhang, Song and Qi 2017, research use only), as one NPZ file "
+        "with jpeg, the files joined; offsets, where each begins; age; and split, 0, 1 "
+        "or 2",
+    ),
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),
     "concrete": (

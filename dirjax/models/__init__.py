@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dirjax.domain import Domain, of_pixels, of_table
+from dirjax.domain import FREE, Domain, of_pixels, of_table
 from dirjax.models import heads, mlp, resnet
 from dirjax.models.heads import Outputs
 
@@ -61,7 +61,7 @@ class Network(NamedTuple):
     init: Callable[[jax.Array, Any], tuple[Any, Any]]
     encode: Callable[..., tuple[jax.Array, Any]]
     head: Callable[[Any, jax.Array], Any]
-    domain: Domain = Domain()
+    domain: Domain = FREE
 
 
 def build(
@@ -111,7 +111,7 @@ def build(
         encoder=ENCODERS[name](dtype=jnp.float32, **(encoder or {}))
     )
     if domain is None:
-        domain = Domain() if name == "mlp" else of_pixels(input_mean, input_std)
+        domain = FREE if name == "mlp" else of_pixels(input_mean, input_std)
 
     def prepare(inputs):
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dirjax.domain import Domain
+from dirjax.domain import FREE, Domain
 
 Batch = Mapping[str, Any]
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
@@ -66,7 +66,7 @@ class View:
     outputs: Any
     encode: Callable[..., jax.Array]
     head: Callable[..., Any]
-    domain: Domain = Domain()
+    domain: Domain = FREE
 
 
 class Objective(NamedTuple):

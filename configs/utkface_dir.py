@@ -1,0 +1,35 @@
+"""Age from face images, balanced val and test: UTKFace-DIR. For research only.
+
+    python -m dirjax.main --config configs/utkface_dir.py:sqinv --workdir runs/faces
+
+17,826 training images of 64x64, ages 1 to 116, 42 many-, 35 median- and 26 few-shot ages
+of at most 2,007 images; 1,532 images each in val and test. The file is read from
+DIRJAX_DATA or `data.path`. The labels are noisy: an MAE far below 4 cannot be had, and
+gradient boosting on PCA components reaches 14.7. The option `small` takes 32x32 images
+and fewer epochs, which two CPU cores carry:
+"""
+
+from dirjax.configs import common
+
+
+def get_config(arg="sqinv"):
+    """The config for METHOD[,OPTION...]; the option `small` is for a CPU."""
+    name, *options = arg.split(",")
+    config = common.images()
+    config.data.kind = "arrays"
+    config.data.name = "utkface_dir"
+    config.data.input = "jpeg"
+    config.data.label = "age"
+    config.data.unit = "years"
+    config.data.bin_width = 1.0
+    config.data.label_range = (0.0, 117.0)
+    config.data.image_size = 64
+    config.data.batch_size = 128
+    config.model.encoder.stage_sizes = (1, 1, 1)
+    config.stage.main.epochs = 30.0
+    config.log.every = 50
+    if "small" in options:
+        options.remove("small")
+        config.data.image_size = 32
+        config.stage.main.epochs = 12.0
+    return common.finish(config, ",".join([name, *options]))
