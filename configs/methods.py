@@ -121,5 +121,8 @@ PRESETS |= {
     "sqinv_ssir": with_ssir(PRESETS["sqinv"], lam=0.1),
     "inv_ssir": with_ssir(PRESETS["inv"], lam=2.5),
     "focal_r_ssir": with_ssir(PRESETS["focal_r"]),
+    # The controls: noise in a random direction.
     "random_noise": with_ssir(PRESETS["vanilla"], noise="random"),
+    "sqinv_random_noise": with_ssir(PRESETS["sqinv"], noise="random", lam=0.1),
+    "focal_r_random_noise": with_ssir(PRESETS["focal_r"], noise="random"),
 }

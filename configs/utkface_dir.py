@@ -2,11 +2,11 @@
 
     python -m dirjax.main --config configs/utkface_dir.py:sqinv --workdir runs/faces
 
-17,826 training images of 64x64, ages 1 to 116, 42 many-, 35 median- and 26 few-shot ages
-of at most 2,007 images; 1,532 images each in val and test. The file is read from
-DIRJAX_DATA or `data.path`. The labels are noisy: an MAE far below 4 cannot be had, and
-gradient boosting on PCA components reaches 14.7. The option `small` takes 32x32 images
-and fewer epochs, which two CPU cores carry:
+17,826 training images of 64x64, ages 1 to 116 (42 many, 35 median, 26 few), at most
+2,007 of one age; 1,532 images each in val and test. The file is read from DIRJAX_DATA
+or `data.path`. The labels are noisy: an MAE far below 4 cannot be had, and gradient
+boosting on PCA components reaches 14.7. The option `small` takes 32x32 images and
+fewer epochs, which two CPU cores carry:
 """
 
 from dirjax.configs import common

@@ -44,7 +44,8 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
 
     Args:
       study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
-        value, set in every run) and `grid` (pairs of path and values); see
+        value, set in every run), `method_fields` (method, path and value, set in the
+        runs of that method) and `grid` (pairs of path and values); see
         `configs/studies/common.py`.
     """
     grid = [[(k, v) for v in values] for k, values in study["grid"]]
@@ -54,7 +55,8 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
         parts = [f"{k}={v}" for k, v in point]
         folder = pathlib.PurePath(pathlib.Path(file).stem, method, *parts)
         argument = ",".join([method, *study["options"]])
-        fields = {**dict(study["fields"]), **dict(point), "seed": seed}
+        own = {path: value for m, path, value in study["method_fields"] if m == method}
+        fields = {**dict(study["fields"]), **own, **dict(point), "seed": seed}
         yield Job(file, argument, fields, folder / f"seed_{seed}")
 
 
@@ -120,8 +122,8 @@ def run(
     from dirjax.data import catalog
 
     number, count = _share(job)
-    missing = {"configs", "methods", "seeds", "options", "fields", "grid", "base"}
-    missing -= set(study)
+    missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
+    missing = (missing | {"grid", "base"}) - set(study)
     if missing:
         raise cli.InputError(
             f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "

@@ -15,6 +15,8 @@ def get_config():
     # Fields that every run sets, (path, value), and fields that vary, (path, values).
     study.fields = ()
     study.grid = ()
+    # Fields that every run of one method sets: (method, path, value).
+    study.method_fields = ()
     # Method that the others are compared with, seed by seed; empty for none.
     study.base = "vanilla"
     return study
