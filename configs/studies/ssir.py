@@ -1,6 +1,6 @@
 """SSIR on three bases, without it, and with random noise: docs/results.md.
 
-    python -m dirjax.sweep --config configs/studies/ssir.py:bikeshare --workdir runs/ssir
+    python -m dirjax.sweep --config configs/studies/ssir.py:bikeshare --workdir runs/a
 
 The argument after the colon is a data set: bikeshare, diamonds, mnist5k, rotation
 (mnist5k with turned digits) or utkface. Radius and factor of each base are those that
@@ -22,7 +22,7 @@ DATASETS = {
     "diamonds": ("diamonds", (), 5, ()),
     "mnist5k": ("mnist5k", (), 5, (("stage.main.epochs", 6.0),)),
     "rotation": ("mnist5k", ("rotation",), 5, (("stage.main.epochs", 6.0),)),
-    "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 6.0),)),
+    "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 4.0),)),
 }
 # Data set -> base -> (epsilon, lam), by validation. Others: as published for ages.
 TUNED = {}
