@@ -302,7 +302,7 @@ class Run:
           InputError: naming the field.
         """
         for stage in self.plan.stages:
-            self.abstract(stage)
+            self._trace(stage)
             for field in ("trainable", "reinit"):
                 try:
                     stages.select(self._params, getattr(stage, field))
@@ -321,6 +321,39 @@ class Run:
         """What the objective of a stage has to say on logged means."""
         advise = self.objective(stage).advise
         return advise(means) if advise else ()
+
+    def _trace(self, stage: stages.Stage) -> None:
+        """Traces the loss of a stage, which finds options that do not fit the data."""
+        train = self.source.splits["train"]
+        names = ("inputs", "label", "bin", "weight", "index")
+        batch = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype),
+            {name: getattr(train, name) for name in names},
+        )
+        batch["mask"] = batch["weight"]
+
+        def loss(state: TrainState, batch: Any) -> jax.Array:
+            key = jax.random.key(0)
+            objective, mode = self.objective(stage), stage.encoder_mode
+            view, _ = step_lib.make_view(
+                self.network,
+                state.params["model"],
+                state.model_state,
+                inputs := self.network.prepare(batch["inputs"]),
+                key,
+                train=mode == "train",
+            )
+            variables = base.Variables(
+                state.params["objective"], state.objective_state
+            )
+            return objective.loss(variables, view, {**batch, "inputs": inputs}, key)
+
+        try:
+            jax.eval_shape(loss, self.abstract(stage), batch)
+        except ValueError as error:
+            raise InputError(
+                f"the objective of stage {stage.name!r}: {error}"
+            ) from error
 
     def learning_rate(self, stage: stages.Stage, step: int) -> float:
         """The learning rate that the step before `step` used."""

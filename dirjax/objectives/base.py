@@ -229,6 +229,74 @@ def weighted_sum(
     )
 
 
+def wrap(
+    inner: Objective,
+    *,
+    init: Callable[[Any], dict[str, Any]],
+    loss: Callable[..., Outcome],
+    refresh: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None,
+    precise: bool = False,
+    advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None,
+) -> Objective:
+    """A wrapper: an objective with a state of its own around another one.
+
+    Args:
+      inner: the objective inside.
+      init: `spec -> own`, a dict, empty for no state.
+      loss: `(own, inside, view, batch, key) -> Outcome`, where `inside(view, batch)` is
+        the outcome of `inner`. The state it returns must be that of `inner`; `own`
+        does not change in a step.
+      refresh: `(own, moments) -> own`, or None.
+      precise: see `Objective`.
+      advise: likewise, beside what `inner` advises.
+
+    Returns:
+      An objective whose state holds the entries of `own`, and `inner`.
+
+    Example:
+      >>> half = lambda own, inside, view, batch, key: inside(view, batch)
+      >>> inner = from_config({"l1": {}})
+      >>> wrap(inner, init=lambda spec: {}, loss=half).refresh is None
+      True
+    """
+
+    def part(variables: Variables) -> Variables:
+        return Variables(variables.params, variables.state["inner"])
+
+    def own_of(variables: Variables) -> dict[str, Any]:
+        return {k: v for k, v in variables.state.items() if k != "inner"}
+
+    def init_all(key, spec):
+        own, variables = init(spec), inner.init(key, spec)
+        return Variables(variables.params, {**own, "inner": variables.state})
+
+    def loss_all(variables, view, batch, key):
+        own = own_of(variables)
+
+        def inside(view, batch):
+            return inner.loss(part(variables), view, batch, key)
+
+        out = loss(own, inside, view, batch, key)
+        return out._replace(state={**own, "inner": out.state})
+
+    def refresh_all(variables, moments):
+        own, rest = own_of(variables), part(variables)
+        own = refresh(own, moments) if refresh else own
+        rest = inner.refresh(rest, moments) if inner.refresh else rest
+        return Variables(rest.params, {**own, "inner": rest.state})
+
+    def advise_all(means):
+        return [s for a in (inner.advise, advise) if a for s in a(means)]
+
+    return Objective(
+        init_all,
+        loss_all,
+        refresh_all if refresh or inner.refresh else None,
+        precise=inner.precise or precise,
+        advise=advise_all if advise or inner.advise else None,
+    )
+
+
 def module(name: str) -> Any:
     """The module of a method: `dirjax.objectives.<name>`, or a dotted path.
 

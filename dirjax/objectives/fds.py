@@ -301,7 +301,7 @@ def make(
         moved = calibrate(z, rows, statistics=now, clip=clip, whole_rows=whole_rows)
         return jnp.where(now.epoch >= start_smooth, moved, z)
 
-    def init(key, spec):
+    def init(spec):
         num, dim = len(spec.counts), spec.feature_dim
         last = num - 1 if last_bin is None else last_bin
         if not first_bin <= last < num:
@@ -311,12 +311,10 @@ def make(
             )
         if dim <= 0:
             raise ValueError(f"fds needs spec.feature_dim above 0, got {dim}: set it.")
-        variables = inner.init(key, spec)
-        state = {"fds": identity(last - first_bin + 1, dim), "inner": variables.state}
-        return base.Variables(variables.params, state)
+        return {"fds": identity(last - first_bin + 1, dim)}
 
-    def loss(variables, view, batch, key):
-        now = variables.state["fds"]
+    def loss(own, inside, view, batch, key):
+        now = own["fds"]
         rows = to_rows(batch["bin"], now.tracked.shape[0])
         if features == "raw":
 
@@ -332,9 +330,7 @@ def make(
                 outputs=view.head(moved),
                 encode=lambda x, **how: move(view.encode(x, **how), rows, now),
             )
-        inside = base.Variables(variables.params, variables.state["inner"])
-        out = inner.loss(inside, seen, batch, key)
-        return out._replace(state={"fds": now, "inner": out.state})
+        return inside(seen, batch)
 
     def collect(old: Statistics, moments):
         """New running mean and variance, and counts."""
@@ -367,8 +363,8 @@ def make(
             new = [_fill(running, empty) for running in new]
         return new[0], new[1], tracked
 
-    def refresh(variables, moments):
-        old = variables.state["fds"]
+    def refresh(own, moments):
+        old = own["fds"]
         run_mean, run_var, tracked = collect(old, moments)
         if official:
             ready = old.epoch > start_update
@@ -393,9 +389,6 @@ def make(
             tracked=tracked,
             epoch=old.epoch + 1,
         )
-        inside = base.Variables(variables.params, variables.state["inner"])
-        if inner.refresh is not None:
-            inside = inner.refresh(inside, moments)
-        return base.Variables(inside.params, {"fds": new, "inner": inside.state})
+        return {"fds": new}
 
-    return inner._replace(init=init, loss=loss, refresh=refresh)
+    return base.wrap(inner, init=init, loss=loss, refresh=refresh)

@@ -61,7 +61,7 @@ def make(
       [1.6666666269302368, 0.8333333134651184]
     """
 
-    def init(key, spec):
+    def init(spec):
         table = weights.bin_weights(
             spec.counts,
             scheme,
@@ -72,26 +72,10 @@ def make(
             padding=padding,
             truncate=truncate,
         )
-        variables = inner.init(key, spec)
-        state = {"table": jnp.asarray(table, jnp.float32), "inner": variables.state}
-        return base.Variables(variables.params, state)
+        return {"table": jnp.asarray(table, jnp.float32)}
 
-    def inside(variables):
-        return base.Variables(variables.params, variables.state["inner"])
+    def loss(own, inside, view, batch, key):
+        weight = batch["weight"] * own["table"][batch["bin"]]
+        return inside(view, {**batch, "weight": weight})
 
-    def loss(variables, view, batch, key):
-        table = variables.state["table"]
-        weight = batch["weight"] * table[batch["bin"]]
-        out = inner.loss(inside(variables), view, {**batch, "weight": weight}, key)
-        return out._replace(state={"table": table, "inner": out.state})
-
-    def refresh(variables, moments):
-        assert inner.refresh is not None
-        new = inner.refresh(inside(variables), moments)
-        return base.Variables(
-            new.params, {"table": variables.state["table"], "inner": new.state}
-        )
-
-    return inner._replace(
-        init=init, loss=loss, refresh=refresh if inner.refresh else None
-    )
+    return base.wrap(inner, init=init, loss=loss)

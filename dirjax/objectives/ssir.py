@@ -344,20 +344,13 @@ def make(
             )
         return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
 
-    def init(key, spec):
+    def init(spec):
         edges = spec.bins.edges
-        width = jnp.asarray((edges[-1] - edges[0]) / spec.bins.num, jnp.float32)
-        variables = inner.init(key, spec)
-        return base.Variables(
-            variables.params, {"width": width, "inner": variables.state}
-        )
+        return {"width": jnp.float32((edges[-1] - edges[0]) / spec.bins.num)}
 
-    def inside(variables):
-        return base.Variables(variables.params, variables.state["inner"])
-
-    def loss(variables, view, batch, key):
-        width = variables.state["width"]
-        out = inner.loss(inside(variables), view, batch, key)
+    def loss(own, inside, view, batch, key):
+        width = own["width"]
+        out = inside(view, batch)
         inputs, join = view.domain.split(batch["inputs"])
         train = None if mode == "train" else False
         low, high = bounds or (view.domain.low, view.domain.high)
@@ -407,25 +400,6 @@ def make(
         for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
             total = jnp.sum(jnp.where(rows > 0, _lengths(moves), 0.0))
             metrics[f"ssir/{name}"] = (total, jnp.sum(rows))
-        return base.Outcome(
-            out.loss + lam * apart,
-            {"width": width, "inner": out.state},
-            out.metrics | metrics,
-        )
+        return out._replace(loss=out.loss + lam * apart, metrics=out.metrics | metrics)
 
-    def refresh(variables, moments):
-        assert inner.refresh is not None
-        new = inner.refresh(inside(variables), moments)
-        state = {"width": variables.state["width"], "inner": new.state}
-        return base.Variables(new.params, state)
-
-    def advise(means):
-        return [*(inner.advise(means) if inner.advise else ()), *_advise(means)]
-
-    return base.Objective(
-        init,
-        loss,
-        refresh if inner.refresh else None,
-        precise=True,
-        advise=advise,
-    )
+    return base.wrap(inner, init=init, loss=loss, precise=True, advise=_advise)
