@@ -175,7 +175,7 @@ def test_mean_spread_and_pairs_by_hand(tmp_path):
     assert row.values["mae"]["few"] == (None, None, 0)
     text = formats.to_text([table])
     assert "lds minus vanilla" in text
-    assert "-2.000 ± 1.414" in text
+    assert "-2.000 [-14.706, +10.706]" in text  # t of one degree of freedom: 12.706
     # Without a base there are no differences.
     (table,) = report.table(runs)
     assert all(row.difference is None for row in table.rows)
