@@ -1,10 +1,11 @@
 """Reports on runs: tables, figures and one HTML page, without JAX.
 
-    python -m dirjax.report RUN... [--output DIR] [--base METHOD]
+    python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--published]
 
 One run gives its errors by shot, label histogram, error by label, curves and
 predictions. Several runs give mean and spread over seeds, differences to a base
-paired by seed, and figures that compare methods; each data set has its own section.
+paired by seed with their 95 % intervals, and figures that compare methods, or show
+the error over a grid of fields; each data set has its own section.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -22,6 +23,7 @@ from typing import Any
 
 from dirjax import cli
 from dirjax.report import canvas, figures, formats, page
+from dirjax.report import published as published_numbers
 from dirjax.report.records import Run, read_run
 from dirjax.report.tables import DENSE_METRICS, METRICS, Table, table
 
@@ -55,12 +57,13 @@ def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
     dense = [
         m for m in DENSE_METRICS if any(r.value(m, "all") is not None for r in runs)
     ]
-    plain = table(runs, (*METRICS, *dense))
+    metrics = (*METRICS, *published_numbers.metrics(runs), *dense)
+    plain = table(runs, metrics)
     names = {row.method for one in plain for row in one.rows}
     # Where one preset stands for several configs nobody knows which is the base.
     if base is None and {DEFAULT_BASE} < names:
         base = DEFAULT_BASE
-    return plain if base is None else table(runs, (*METRICS, *dense), base)
+    return plain if base is None else table(runs, metrics, base)
 
 
 def _write(
@@ -94,6 +97,8 @@ def write_report(
     run_dirs: Sequence[str | pathlib.Path],
     output: str | pathlib.Path,
     base: str | None = None,
+    *,
+    published: bool = False,
 ) -> pathlib.Path:
     """Writes `report.html`, `table.{txt,csv,md,tex}` and the figures as PNG.
 
@@ -102,6 +107,7 @@ def write_report(
       output: folder to write to, made if missing.
       base: method that others are compared to, seed by seed. Default: `vanilla`, if
         it is among several methods.
+      published: show published numbers of the same experiments, if there are any.
 
     Returns:
       The path of `report.html`.
@@ -111,7 +117,10 @@ def write_report(
         base.
     """
     runs = _read(run_dirs)
-    return _write(runs, _tables(runs, base), pathlib.Path(output))
+    tables = _tables(runs, base)
+    if published:
+        tables = [published_numbers.attach(one) for one in tables]
+    return _write(runs, tables, pathlib.Path(output))
 
 
 def show(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -149,6 +158,8 @@ def _main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
     runs = _read(options.runs)
     tables = _tables(runs, options.base)
+    if options.published:
+        tables = [published_numbers.attach(one, explain=True) for one in tables]
     if options.output is None:
         inside = runs[0].path if len(runs) == 1 else pathlib.Path()
         options.output = inside / "report"
@@ -181,6 +192,11 @@ def _parser() -> argparse.ArgumentParser:
         "--base",
         metavar="METHOD",
         help=f"differences are to this method, by seed (default: {DEFAULT_BASE})",
+    )
+    parser.add_argument(
+        "--published",
+        action="store_true",
+        help="published numbers of the same experiments, or why there are none",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser

@@ -117,13 +117,21 @@ def _spans_decades(values: Sequence[float]) -> bool:
     return min(values) > 0 and max(values) > 10 * min(values)
 
 
+def _tick(value: float) -> str:
+    """The shorter of 0.0005 and 5e-4."""
+    plain = f"{value:g}"
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    short = f"{float(mantissa):g}e{int(exponent)}"
+    return short if len(short) < len(plain) else plain
+
+
 def _x_axis(ax: Any, values: Sequence[float]) -> None:
     """Ticks at the values of the grid, as far as they do not touch."""
     log = _spans_decades(values)
     if log:
         ax.set_xscale("log")
     places = np.log(values) if log else np.asarray(values)
-    names = [f"{value:g}" for value in values]
+    names = [_tick(value) for value in values]
     whole = float(places[-1] - places[0])
     shown: list[int] = []
     for k in reversed(range(len(values))):
@@ -133,6 +141,7 @@ def _x_axis(ax: Any, values: Sequence[float]) -> None:
             0.02 + 0.033 * letters
         ):
             shown.append(k)
+    shown.sort()
     ax.set_xticks([values[k] for k in shown], [names[k] for k in shown])
     ax.minorticks_off()
 

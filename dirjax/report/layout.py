@@ -238,4 +238,4 @@ def footnote(table: Table) -> str:
             " Rows with 'published' are copied, mostly single runs; training and "
             f"selection may differ from ours. Sources: {'; '.join(sorted(sources))}."
         )
-    return text.lstrip()
+    return " ".join([text, *table.notes]).strip()

@@ -91,6 +91,7 @@ class Table:
       base: method that differences are taken to, or None.
       warnings: sentences a reader must know before using the numbers.
       published: method of a row -> published rows; see `published.attach`.
+      notes: further sentences below the numbers.
     """
 
     dataset: str
@@ -101,6 +102,7 @@ class Table:
     published: Mapping[str, tuple[Printed, ...]] = dataclasses.field(
         default_factory=dict
     )
+    notes: tuple[str, ...] = ()
 
 
 def lower_is_better(metric: str) -> bool:
