@@ -143,6 +143,7 @@ def _x_axis(ax: Any, values: Sequence[float]) -> None:
             shown.append(k)
     shown.sort()
     ax.set_xticks([values[k] for k in shown], [names[k] for k in shown])
+    ax.tick_params(axis="x", labelsize=8.5)
     ax.minorticks_off()
 
 
