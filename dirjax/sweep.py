@@ -161,7 +161,10 @@ def run(
     folders = [workdir / j.folder for j in every]
     if all((f / "result.json").exists() for f in folders):
         page = report.write_report(
-            folders, workdir / "report", base=study["base"] or None
+            folders,
+            workdir / "report",
+            base=study["base"] or None,
+            published=True,
         )
         print((workdir / "report" / "table.txt").read_text())
         print(f"Report: {page}")

@@ -41,6 +41,18 @@ def by_shot(error, prediction, label, shot):
     return table
 
 
+def set_counts(scores, counts):
+    """Other numbers of test examples, with the errors of all that follow."""
+    scores["count"] = {"all": sum(counts), **dict(zip(SHOTS, counts, strict=True))}
+    share = np.asarray(counts) / sum(counts)
+    for name in ("mae", "gm", "mse"):
+        parts = np.asarray([scores[name][shot] for shot in SHOTS])
+        parts = np.log(parts) if name == "gm" else parts
+        together = float(share @ parts)
+        scores[name]["all"] = float(np.exp(together)) if name == "gm" else together
+    scores["rmse"]["all"] = float(np.sqrt(scores["mse"]["all"]))
+
+
 def write_run(
     folder,
     *,
@@ -51,9 +63,15 @@ def write_run(
     finished=True,
     stages=("main",),
     examples=3476,
+    counts=None,
+    small_term=None,
     **config,
 ):
-    """Writes a run folder; returns it."""
+    """Writes a run folder; returns it.
+
+    `counts` are the test examples of many, median and few, where they matter;
+    `small_term` names a term of the loss that is much smaller than the others.
+    """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
     bins = label_bins(np.random.default_rng(7))
@@ -66,6 +84,8 @@ def write_run(
     index = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 97)
     shot = np.asarray(bins["shots"])[index]
     scores = by_shot(np.abs(prediction - label), prediction, label, shot)
+    if counts is not None:
+        set_counts(scores, counts)
     steps, every = 2000, 100
     lines = []
     for step in range(20, steps + 1, 20):
@@ -74,6 +94,8 @@ def write_run(
         decay = 1 + 3 * np.exp(-step / 250) + rng.normal(0, 0.04)
         terms = {"loss/l1": 48 * decay, "loss/ranksim": 2.5 * decay**2}
         total = terms["loss/l1"] + 0.5 * terms["loss/ranksim"]
+        if small_term is not None:
+            terms[f"loss/{small_term}"] = 0.02 * (1 - np.exp(-step / 400)) * decay
         train = {"loss": total, **terms, "learning_rate": 1e-3, "grad_norm": 1.0}
         lines.append({**base, "split": "train", **train})
         if step % every == 0:

@@ -52,6 +52,8 @@ def test_wheel_holds_data_configs_and_notices(wheel):
         "dirjax/configs/bikeshare.py",
         "dirjax/configs/studies/baselines.py",
         "dirjax/report/__main__.py",
+        "dirjax/report/published.csv",
+        "dirjax/report/published.md",
     ):
         assert name in names
     packages = {p.parent for p in ROOT.glob("dirjax/**/*.py")}

@@ -175,7 +175,10 @@ def test_mean_spread_and_pairs_by_hand(tmp_path):
     assert row.values["mae"]["few"] == (None, None, 0)
     text = formats.to_text([table])
     assert "lds minus vanilla" in text
-    assert "-2.000 ± 1.414" in text
+    assert "-2.000 [-14.706, +10.706]" in text  # t of one degree of freedom: 12.706
+    # One pair has a difference and no interval.
+    (table,) = report.table(runs[:2] + runs[3:4], base="vanilla")
+    assert re.search(r"lds minus vanilla +1 +-1\.000 ", formats.to_text([table]))
     # Without a base there are no differences.
     (table,) = report.table(runs)
     assert all(row.difference is None for row in table.rows)
@@ -199,15 +202,27 @@ def test_study_formats(study, tmp_path):
     np.testing.assert_allclose(float(row["std"]), np.std(ours, ddof=1))
     np.testing.assert_allclose(float(row["difference_mean"]), gap.mean())
     np.testing.assert_allclose(float(row["difference_std"]), gap.std(ddof=1))
+    half = 2.7764451052 * gap.std(ddof=1) / np.sqrt(5)  # t of four degrees
+    ends = [float(row["difference_low"]), float(row["difference_high"])]
+    np.testing.assert_allclose(ends, (gap.mean() - half, gap.mean() + half))
+    shown = f"{gap.mean():+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
+    text = (tmp_path / "table.txt").read_text()
+    assert shown in text
+    assert "not corrected for the number of comparisons" in " ".join(text.split())
     assert (row["pairs"], row["base"], row["seeds"]) == ("5", "vanilla", "0 1 2 3 4")
     latex = (tmp_path / "table.tex").read_text()
     assert r"sqinv\_lds & $5$ & $\mathbf{" in latex
     assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 4
+    assert f"${shown.replace(' [', chr(92) + ' [')}$" in latex
     markdown = (tmp_path / "table.md").read_text()
+    assert shown.replace("[", r"\[").replace("]", r"\]") in markdown
     widths = {ln.count(" | ") for ln in markdown.splitlines() if ln.startswith("|")}
     assert widths == {5}
     assert "gain_by_label.png" in {path.name for path in tmp_path.iterdir()}
-    _Page((tmp_path / "report.html").read_text())
+    page = (tmp_path / "report.html").read_text()
+    _Page(page)
+    minus = f"{ends[0]:+.2f}, {ends[1]:+.2f}".replace("-", "\N{MINUS SIGN}")
+    assert f'<span class="std">[{minus}]</span>' in page
 
 
 def test_names_are_escaped(tmp_path):

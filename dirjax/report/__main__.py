@@ -1,4 +1,4 @@
-"""`python -m dirjax.report RUN... [--output DIR] [--base METHOD]`."""
+"""`python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--published]`."""
 
 import sys
 

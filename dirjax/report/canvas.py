@@ -94,9 +94,12 @@ def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def legend(figure, ax, columns: int | None = None) -> None:
-    """Puts the legend of `ax` below, where it covers no data, and makes room for it."""
-    handles, names = ax.get_legend_handles_labels()
+def legend(figure, axes: Any, columns: int | None = None) -> None:
+    """Puts the legend of one or several axes below, and makes room for it."""
+    handles, names = [], []
+    for ax in axes if isinstance(axes, list) else [axes]:
+        more = ax.get_legend_handles_labels()
+        handles, names = handles + more[0], names + more[1]
     if not handles:
         return
     longest = max(map(len, names))
@@ -168,11 +171,16 @@ def behind(ax, bins: TrainBins) -> None:
 
 
 def log_axis(ax) -> None:
-    """A logarithmic y axis with 1, 2 and 5 of each decade written out."""
+    """A logarithmic y axis with 1, 2 and 5 of each decade written out.
+
+    To be called when the data are drawn; over more than two decades 2 and 5 are not.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
 
@@ -196,9 +204,11 @@ def step_axis(ax) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def series(log: Sequence[Mapping[str, Any]], name: str, points: int = 300):
-    """Steps and values of one metric; long series become means of blocks."""
-    found = [(e["step"], e[name]) for e in log if name in e]
+def series(
+    log: Sequence[Mapping[str, Any]], name: str, points: int = 300, clock: str = "step"
+):
+    """Steps, or epochs, and values of one metric; long series become block means."""
+    found = [(e[clock], e[name]) for e in log if name in e]
     numbers = [(s, np.nan if v is None else float(v)) for s, v in found]
     array = np.asarray(numbers, np.float64).reshape(-1, 2)
     if len(array) > points:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report import canvas, formats
+from dirjax.report import canvas, layout
 from dirjax.report.canvas import DASHES, LIGHT, MARKERS, SERIES
 from dirjax.report.records import COLUMNS, TrainBins
 
@@ -55,7 +55,7 @@ def shot_bars(
     height = 1.8 + 2 * (0.25 + 0.22 * lines)
     figure, axes = canvas.figure(2, 2, height=height, sharey=True)
     largest = max(max(v, default=0) for m in values.values() for v in m.values())
-    decimals = formats.decimals("mae", largest)
+    decimals = layout.decimals("mae", largest)
     # The part of each axis that the written mean takes, at about 0.08 inches a letter.
     letters = max(len(line) for name in names for line in name.split("\n"))
     share = (0.08 * len(f"{largest:.{decimals}f}") + 0.1) / (2.3 - 0.04 * letters)

@@ -1,185 +1,31 @@
-"""Tables as text, CSV, Markdown and LaTeX.
+"""Laid-out tables written as text, CSV, Markdown and LaTeX.
 
-A table is first laid out in blocks of cells and then written. One method gives one
-block with a row for each metric; several methods give a block for each metric, with
-a row for each method and below it the paired differences to the base. Deviations:
-none, this module is dirjax's own.
+Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+from dirjax.report import student
+from dirjax.report.layout import EMPTY, Cell, blocks, footnote
 from dirjax.report.records import COLUMNS
-from dirjax.report.tables import NAMES, Row, Spread, Table, lower_is_better
+from dirjax.report.tables import Spread, Table
 
-EMPTY = "-"
 CSV_COLUMNS = (
     *("dataset", "method", "seeds", "metric", "shot", "mean", "std", "size"),
-    *("base", "pairs", "difference_mean", "difference_std", "examples"),
+    *("base", "pairs", "difference_mean", "difference_std"),
+    *("difference_low", "difference_high", "examples"),
 )
 
 
-class Cell(NamedTuple):
-    """One cell: a mean, its spread, and whether it is the best of its column."""
-
-    mean: str
-    std: str = ""
-    best: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """Cells to be written in a grid.
-
-    Attributes:
-      title: one line.
-      header: names of the columns.
-      rows: rows of cells, the first cell is the name of the row.
-      rule: number of rows above the line between values and differences; 0 for no
-        line.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    rule: int = 0
-
-
-def metric_name(metric: str) -> str:
-    """How a metric is written: `"mae" -> "MAE"`."""
-    return NAMES.get(metric, metric)
-
-
-def decimals(metric: str, largest: float) -> int:
-    """How many decimals are shown: two for errors of tens and hundreds.
-
-    Args:
-      metric: its name; correlations and accuracies have three.
-      largest: largest value of the column.
-    """
-    if not lower_is_better(metric) or not largest:
-        return 3
-    return sum(largest < limit for limit in (1e4, 1e3, 10, 1, 0.1))
-
-
-def _shared_decimals(metric: str, spreads: Iterable[Spread]) -> int:
-    means = (abs(s.mean) for s in spreads if s.mean is not None)
-    return decimals(metric, max(means, default=0.0))
-
-
-def _cell(value: Spread, decimals: int, best: bool = False, sign: str = "") -> Cell:
-    if value.mean is None:
-        return Cell(EMPTY)
-    std = "" if value.std is None else f"{value.std:.{decimals}f}"
-    return Cell(f"{value.mean:{sign}.{decimals}f}", std, best)
-
-
-def _counts(row: Row) -> tuple[Cell, ...]:
-    counts = [row.runs[0].value("count", shot) for shot in COLUMNS]
-    return tuple(Cell(EMPTY if c is None else f"{c:.0f}") for c in counts)
-
-
-def _seeds(row: Row) -> str:
-    seeds = [run.seed for run in row.runs]
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    return f"mean ± std over {len(seeds)} seeds"
-
-
-def _one_method(table: Table) -> Block:
-    row = table.rows[0]
-    steps = {run.best_step for run in row.runs} - {None}
-    at = f" at step {steps.pop()}" if len(steps) == 1 else ""
-    rows = []
-    for metric in table.metrics:
-        values = [row.values[metric][shot] for shot in COLUMNS]
-        if any(value.size for value in values):
-            digits = _shared_decimals(metric, values)
-            cells = (_cell(value, digits) for value in values)
-            rows.append((Cell(metric_name(metric)), *cells))
-    rows.append((Cell("examples"), *_counts(row)))
-    title = f"{table.dataset}, {row.method}, {_seeds(row)}: {row.runs[0].split} set{at}"
-    return Block(title, ("", *COLUMNS), tuple(rows), rule=len(rows) - 1)
-
-
-def _one_metric(table: Table, metric: str) -> Block | None:
-    values = [[row.values[metric][shot] for shot in COLUMNS] for row in table.rows]
-    if not any(value.size for line in values for value in line):
-        return None
-    digits = _shared_decimals(metric, (value for line in values for value in line))
-    shown = [
-        [None if v.mean is None else round(v.mean, digits) for v in line]
-        for line in values
-    ]
-    choose = min if lower_is_better(metric) else max
-    best = []
-    for column in zip(*shown, strict=True):
-        real = [value for value in column if value is not None]
-        best.append(choose(real) if len(set(real)) > 1 else None)
-    rows = []
-    for row, line, means in zip(table.rows, values, shown, strict=True):
-        cells = [
-            _cell(value, digits, best=mean is not None and mean == top)
-            for value, mean, top in zip(line, means, best, strict=True)
-        ]
-        rows.append((Cell(row.method), Cell(str(len(row.runs))), *cells))
-    rule = len(rows)
-    for row in table.rows:
-        if row.difference is not None:
-            cells = [
-                _cell(row.difference[metric][shot], digits, sign="+")
-                for shot in COLUMNS
-            ]
-            name = Cell(f"{row.method} minus {table.base}")
-            rows.append((name, Cell(f"{row.pairs}"), *cells))
-    better = "lower" if lower_is_better(metric) else "higher"
-    title = f"{table.dataset}, test {metric_name(metric)}, {better} is better"
-    header = (metric_name(metric), "seeds", *COLUMNS)
-    return Block(title, header, tuple(rows), rule if rule < len(rows) else 0)
-
-
-def blocks(table: Table) -> list[Block]:
-    """Lays a table out.
-
-    Args:
-      table: one data set.
-
-    Returns:
-      One block with metrics as rows for a single method; else one block for each
-      metric with methods as rows. Metrics that no run has are left out.
-    """
-    if len(table.rows) == 1:
-        return [_one_method(table)]
-    laid = (_one_metric(table, metric) for metric in table.metrics)
-    return [block for block in laid if block is not None]
-
-
-def footnote(table: Table) -> str:
-    """What the numbers are, in one or two sentences; empty for a single run."""
-    if len(table.rows) == 1:
-        return ""
-    text = "Values are mean ± sample standard deviation over seeds."
-    counts = [cell.mean for cell in _counts(table.rows[0])]
-    if counts[0] != EMPTY:
-        named = ", ".join(f"{c} {s}" for c, s in zip(counts, COLUMNS, strict=True))
-        text += f" Test examples: {named}."
-    if any(row.difference is not None for row in table.rows):
-        text += (
-            f" Rows with 'minus {table.base}' are differences paired by seed, over the"
-            " seeds counted in the second column; a negative one is a smaller error."
-        )
-    return text
-
-
 def _plain(cell: Cell) -> str:
-    return f"{cell.mean} ± {cell.std}" if cell.std else cell.mean
+    mean = f"{cell.mean} ± {cell.std}" if cell.std else cell.mean
+    return f"{mean} {cell.interval}" if cell.interval else mean
 
 
 def to_text(tables: Sequence[Table]) -> str:
@@ -211,7 +57,8 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
     def write(cell: Cell) -> str:
         mean = f"**{cell.mean}**" if cell.best else escape(cell.mean)
-        return f"{mean} ± {cell.std}" if cell.std else mean
+        mean = f"{mean} ± {cell.std}" if cell.std else mean
+        return f"{mean} {escape(cell.interval)}" if cell.interval else mean
 
     parts = []
     for table in tables:
@@ -247,7 +94,8 @@ def to_latex(tables: Sequence[Table]) -> str:
         if cell.mean == EMPTY:
             return "--"
         mean = rf"\mathbf{{{cell.mean}}}" if cell.best else cell.mean
-        return rf"${mean} \pm {cell.std}$" if cell.std else f"${mean}$"
+        mean = rf"{mean} \pm {cell.std}" if cell.std else mean
+        return rf"${mean}\ {cell.interval}$" if cell.interval else f"${mean}$"
 
     parts = []
     for table in tables:
@@ -271,7 +119,10 @@ def to_latex(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """All numbers in full precision, one row for each method, metric and shot."""
+    """All numbers in full precision, one row for each method, metric and shot.
+
+    Published numbers have a mean and nothing else.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -285,6 +136,13 @@ def to_csv(tables: Sequence[Table]) -> str:
                         gap = row.difference[metric][shot]
                     examples = row.runs[0].value("count", shot)
                     name = (table.dataset, row.method, seeds, metric, shot)
-                    paired = (table.base, gap.size, gap.mean, gap.std)
+                    ends = student.interval(*gap) or (None, None)
+                    paired = (table.base, gap.size, gap.mean, gap.std, *ends)
                     writer.writerow([*name, *value, *paired, examples])
+            for printed in table.published.get(row.method, ()):
+                for metric, numbers in printed.values.items():
+                    for shot, number in numbers.items():
+                        name = (table.dataset, printed.name, None, metric, shot)
+                        empty = [None] * (len(CSV_COLUMNS) - len(name) - 1)
+                        writer.writerow([*name, number, *empty])
     return out.getvalue()

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
-from dirjax.report import canvas, formats
+from dirjax.report import canvas, layout
 from dirjax.report.records import Run
 from dirjax.report.tables import Table
 
@@ -106,14 +106,16 @@ def _css() -> str:
     return _CSS % {"light": colours(0), "dark": colours(1)}
 
 
-def _cell(cell: formats.Cell) -> str:
+def _cell(cell: layout.Cell) -> str:
     mean = escape(cell.mean.replace("-", "\u2212"))
     mean = f"<b>{mean}</b>" if cell.best else mean
     std = f' <span class="std">± {escape(cell.std)}</span>' if cell.std else ""
-    return f"<td>{mean}{std}</td>"
+    ends = escape(cell.interval.replace("-", "\u2212"))
+    ends = f' <span class="std">{ends}</span>' if ends else ""
+    return f"<td>{mean}{std}{ends}</td>"
 
 
-def _block(block: formats.Block) -> str:
+def _block(block: layout.Block) -> str:
     header = "".join(f'<th scope="col">{escape(name)}</th>' for name in block.header)
     rows = []
     for index, row in enumerate(block.rows):
@@ -258,8 +260,8 @@ def render(sections: Sequence[Section], unfinished: Sequence[Run]) -> str:
         if len(sections) > 1:
             parts.append(f"<h2>{escape(section.table.dataset)}</h2>")
         parts.append(_warnings(section.table.warnings))
-        parts += [_block(block) for block in formats.blocks(section.table)]
-        note = formats.footnote(section.table)
+        parts += [_block(block) for block in layout.blocks(section.table)]
+        note = layout.footnote(section.table)
         parts.append(f'<p class="quiet">{escape(note)}</p>' if note else "")
         parts.append(_pictures(section.pictures))
         notes = "".join(f"<li>{escape(note)}</li>" for note in section.notes)

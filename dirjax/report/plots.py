@@ -1,4 +1,4 @@
-"""Figures of the report: label histogram, error by label, curves, predictions.
+"""Figures of one run: label histogram, error by label, predictions.
 
 Each function takes arrays and returns a matplotlib figure. `canvas.svg` and
 `canvas.png` write it. Deviations: none, this module is dirjax's own.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.report import canvas
-from dirjax.report.canvas import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.report.canvas import LIGHT, MARKERS
 from dirjax.report.records import SHOTS, TrainBins
 
 
@@ -144,97 +144,6 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel(canvas.error_axis(bins))
     canvas.legend(figure, ax, 4)
-    return figure
-
-
-def _mark_steps(ax, log: Sequence[Mapping[str, Any]], best: int | None) -> None:
-    """Marks the best step, and where stages start if there are several."""
-    starts: dict[str, float] = {}
-    for entry in log:
-        stage = str(entry.get("stage") or "")
-        starts.setdefault(stage, float(entry["step"]))
-    transform = ax.get_xaxis_transform()
-    if len(starts) > 1:
-        for k, (stage, start) in enumerate(starts.items()):
-            if k:
-                ax.axvline(start, color=LIGHT["muted"], linewidth=1.0, linestyle=":")
-            ax.text(
-                start,
-                1.0,
-                f" {canvas.plain(stage)}",
-                transform=transform,
-                va="bottom",
-                fontsize=9,
-                color=LIGHT["muted"],
-            )
-        ax.set_title(ax.get_title(loc="left"), pad=18)
-    if best is not None:
-        ax.axvline(
-            best,
-            color=LIGHT["ink"],
-            linewidth=1.0,
-            linestyle=(0, (4, 2)),
-            label=f"best step: {best:,}",
-        )
-
-
-@canvas.styled
-def loss_curves(log: Sequence[Mapping[str, Any]], best: int | None) -> Any:
-    """Training loss, and each of its terms, against the step."""
-    train = [entry for entry in log if entry.get("split") == "train"]
-    names = sorted({n for e in train for n in e if n.startswith("loss/")})
-    total = canvas.series(train, "loss")
-    if len(names) == 1 and np.array_equal(canvas.series(train, names[0]), total, True):
-        names = []
-    curves = {"total": total}
-    curves |= {f"{n[5:]} (unweighted)": canvas.series(train, n) for n in names[:5]}
-    figure, axes = canvas.figure(height=3.6)
-    ax = axes[0, 0]
-    for k, (name, (steps, values)) in enumerate(curves.items()):
-        colour = LIGHT["ink"] if k == 0 else SERIES[k - 1]
-        ax.plot(
-            steps, values, color=colour, linestyle=DASHES[k], label=canvas.plain(name)
-        )
-    values = np.concatenate([v[np.isfinite(v)] for _, v in curves.values()])
-    if len(values) and 0 < values.min() < values.max() / 30:
-        canvas.log_axis(ax)
-    ax.set_title("Training loss")
-    ax.set_ylabel("loss")
-    _mark_steps(ax, log, best)
-    canvas.step_axis(ax)
-    canvas.legend(figure, ax)
-    return figure
-
-
-@canvas.styled
-def mae_curves(
-    log: Sequence[Mapping[str, Any]], best: int | None, bins: TrainBins | None = None
-) -> Any:
-    """MAE by shot group on validation (lines) and training batches (thin)."""
-    figure, axes = canvas.figure(height=3.6)
-    ax = axes[0, 0]
-    both = any("mae/all" in e for e in log if e.get("split") == "train")
-    for split, width, alpha in (("val", 1.8, 1.0), ("train", 0.9, 0.55)):
-        lines = [entry for entry in log if entry.get("split") == split]
-        for k, shot in enumerate(("all", *SHOTS)):
-            steps, values = canvas.series(lines, f"mae/{shot}")
-            if np.isfinite(values).any():
-                colour = LIGHT["ink"] if shot == "all" else LIGHT[shot]
-                ax.plot(
-                    steps,
-                    values,
-                    color=colour,
-                    linestyle=DASHES[k],
-                    alpha=alpha,
-                    linewidth=width,
-                    zorder=1 + width,
-                    label=f"{split} {shot}" if both else shot,
-                )
-    ax.set_title("MAE by shot" if both else "Validation MAE by shot")
-    ax.set_ylabel(canvas.error_axis(bins, "MAE") if bins else "MAE (label units)")
-    _mark_steps(ax, log, best)
-    canvas.step_axis(ax)
-    canvas.legend(figure, ax, 3)
     return figure
 
 

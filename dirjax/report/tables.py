@@ -66,6 +66,21 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
+class Printed:
+    """One row of a paper that stands beside a row of ours.
+
+    Attributes:
+      name: method and place, in the naming of the paper.
+      source: the place in full.
+      values: metric -> column of `COLUMNS` -> number as printed.
+    """
+
+    name: str
+    source: str
+    values: Mapping[str, Mapping[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """All methods on one data set.
 
@@ -75,6 +90,8 @@ class Table:
       rows: one for each method, the base first.
       base: method that differences are taken to, or None.
       warnings: sentences a reader must know before using the numbers.
+      published: method of a row -> published rows; see `published.attach`.
+      notes: further sentences below the numbers.
     """
 
     dataset: str
@@ -82,6 +99,10 @@ class Table:
     rows: tuple[Row, ...]
     base: str | None
     warnings: tuple[str, ...]
+    published: Mapping[str, tuple[Printed, ...]] = dataclasses.field(
+        default_factory=dict
+    )
+    notes: tuple[str, ...] = ()
 
 
 def lower_is_better(metric: str) -> bool:
@@ -171,19 +192,24 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _variants(runs: Sequence[Run]) -> list[str]:
-    """Name of each run's row: the method, and what sets its config apart."""
+def varied_fields(runs: Sequence[Run]) -> list[str]:
+    """Config fields, by name, in which runs of one method differ; not their seeds."""
     flats = [_flat(run.config) for run in runs]
     if not all(flats):
-        return [run.method for run in runs]
-    keys = sorted(set().union(*flats))
+        return []
     seeds = [str(run.seed) for run in runs]
-    varied = [
+    return [
         key
-        for key in keys
+        for key in sorted(set().union(*flats))
         if len({flat.get(key) for flat in flats}) > 1
         and [flat.get(key) for flat in flats] != seeds
     ]
+
+
+def _variants(runs: Sequence[Run]) -> list[str]:
+    """Name of each run's row: the method, and what sets its config apart."""
+    flats = [_flat(run.config) for run in runs]
+    varied = varied_fields(runs)
     names = []
     for run, flat in zip(runs, flats, strict=True):
         parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]
