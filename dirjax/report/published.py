@@ -65,7 +65,7 @@ METHODS = {
 FIELDS = {
     "eps": "objective.ssir.epsilon",
     "lambda": "objective.ssir.lam",
-    "steps": "objective.ssir.steps",
+    "steps": "objective.ssir.n_steps",
     "noise": "objective.ssir.noise",
 }
 ALGORITHM = {"steps": 2.0, "noise": "gradient"}
