@@ -343,9 +343,7 @@ class Run:
                 key,
                 train=mode == "train",
             )
-            variables = base.Variables(
-                state.params["objective"], state.objective_state
-            )
+            variables = base.Variables(state.params["objective"], state.objective_state)
             return objective.loss(variables, view, {**batch, "inputs": inputs}, key)
 
         try:
