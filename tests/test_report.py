@@ -414,3 +414,17 @@ def test_merge_keeps_sums():
     assert len(joined) == len(edges) - 1 <= 30
     assert joined.sum() == count.sum()
     assert edges[-1] == 98.0
+
+
+def test_settings_are_chosen_by_validation(tmp_path, capsys, quick):
+    """The same command shows the other split, in the table and its title."""
+    scores = dict.fromkeys(("all", "many", "median", "few"))
+    runs = [small(tmp_path / str(k), seed=k) for k in range(2)]
+    for k, run in enumerate(runs):
+        values = {"mae": dict.fromkeys(scores, 70.0 + k)}
+        change(run, "result.json", lambda r, values=values: r.update(val=values))
+    out = str(tmp_path / "report")
+    assert report.main([*map(str, runs), "--split", "val", "--output", out]) == 0
+    shown = capsys.readouterr().out
+    assert "val set" in shown
+    assert "70.50" in shown

@@ -1,6 +1,7 @@
 """Reports on runs: tables, figures and one HTML page, without JAX.
 
-    python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--published]
+    python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--split val]
+        [--published]
 
 One run gives its errors by shot, label histogram, error by label, curves and
 predictions. Several runs give mean and spread over seeds, differences to a base
@@ -154,9 +155,18 @@ def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
     return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
 
 
+def _of_split(run: Run, split: str) -> Run:
+    """The run with the metrics of a split; predictions are of the test set only."""
+    if split == run.split or run.result is None:
+        return run
+    return dataclasses.replace(
+        run, result={**run.result, "split": split}, predictions={}
+    )
+
+
 def _main(argv: Sequence[str]) -> None:
     options = _parser().parse_args(argv)
-    runs = _read(options.runs)
+    runs = [_of_split(run, options.split) for run in _read(options.runs)]
     tables = _tables(runs, options.base)
     if options.published:
         tables = [published_numbers.attach(one, explain=True) for one in tables]
@@ -192,6 +202,12 @@ def _parser() -> argparse.ArgumentParser:
         "--base",
         metavar="METHOD",
         help=f"differences are to this method, by seed (default: {DEFAULT_BASE})",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=("test", "val"),
+        help="whose metrics: test (default), or val, to choose settings by",
     )
     parser.add_argument(
         "--published",

@@ -114,7 +114,8 @@ def of_methods(one: Table) -> Iterator[Drawn]:
         for row in one.rows
         if row.method not in in_grid
     }
-    axis = canvas.error_axis(bins) if bins is not None else "test MAE (label units)"
+    what = f"{one.rows[0].runs[0].split} MAE"
+    axis = f"{what} (label units)" if bins is None else canvas.error_axis(bins, what)
     if len(values) > 1 or not in_grid:
         caption = (
             "Bars: mean over seeds. Whiskers: one sample standard deviation. Dots: "

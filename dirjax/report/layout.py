@@ -160,7 +160,8 @@ def _one_metric(table: Table, metric: str) -> Block | None:
             name = Cell(f"{row.method} minus {table.base}")
             rows.append((name, Cell(f"{row.pairs}"), *cells))
     better = "lower" if lower_is_better(metric) else "higher"
-    title = f"{table.dataset}, test {metric_name(metric)}, {better} is better"
+    what = f"{table.rows[0].runs[0].split} {metric_name(metric)}"
+    title = f"{table.dataset}, {what}, {better} is better"
     header = (metric_name(metric), "seeds", *COLUMNS)
     return Block(title, header, tuple(rows), rule if rule < len(rows) else 0)
 
