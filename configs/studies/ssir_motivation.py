@@ -2,9 +2,9 @@
 
     python -m dirjax.sweep --config configs/studies/ssir_motivation.py --workdir DIR
 
-One program for all seeds, ratios and arms; MINUTES on one core. dirjax/motivation.py
-says which of these values are the paper's and how it was read. Any of them can be set:
-`--config.delta=10 --config.noise=shrunk --config.seeds="(0, 1)"`.
+One program for all seeds, ratios and arms; about two minutes on one free core.
+dirjax/motivation.py says which of these values are the paper's and how it was read. Any
+of them can be set: `--config.delta=10 --config.noise=shrunk --config.seeds="(0, 1)"`.
 """
 
 from ml_collections import ConfigDict
