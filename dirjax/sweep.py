@@ -5,11 +5,15 @@ run of its own in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Runs that are fi
 are skipped and runs that were killed go on, so the same command again does what is
 left; `--job K/N` does every N-th run, for N machines or N cores. The last job to
 finish writes one report over all runs into `DIR/report`.
+
+A study with the field `program` is no grid: the `run_study(study, workdir)` of the
+module of that name does all of it, and writes `DIR/result.json` when it is finished.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import pathlib
 import shlex
@@ -99,6 +103,34 @@ def _share(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+def _run_program(
+    study: Mapping[str, Any], workdir: pathlib.Path, count: int, dry_run: bool
+) -> None:
+    """Calls the program of a study, which has one job."""
+    name = study["program"]
+    try:
+        module = importlib.import_module(name)
+    except (ModuleNotFoundError, ValueError, TypeError, AttributeError) as error:
+        raise cli.InputError(
+            f"config.program must be the name of a module, {name!r} cannot be "
+            f"imported: {error}."
+        ) from error
+    if not hasattr(module, "run_study"):
+        raise cli.InputError(
+            f"config.program must be a module with run_study(study, workdir), {name} "
+            "has none."
+        )
+    if count > 1:
+        raise cli.InputError(
+            f"--job must be 1/1: the study is one program, {name}, and is not divided."
+        )
+    if dry_run:
+        done = (workdir / "result.json").exists()
+        print(f"{'done' if done else 'todo'}  {name}")
+        return
+    module.run_study(study, workdir)
+
+
 def run(
     study: Mapping[str, Any],
     workdir: pathlib.Path,
@@ -118,10 +150,12 @@ def run(
       InputError: if the study is wrong; every config is built before the first run.
       Failed: after the others are done, if a run did not end.
     """
+    number, count = _share(job)
+    if study.get("program"):
+        return _run_program(study, workdir, count, dry_run)
     from dirjax import config as config_lib
     from dirjax.data import catalog
 
-    number, count = _share(job)
     missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
     missing = (missing | {"grid", "base"}) - set(study)
     if missing:

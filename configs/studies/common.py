@@ -6,6 +6,8 @@ from ml_collections import ConfigDict
 def get_config():
     """An empty study."""
     study = ConfigDict()
+    # Module whose `run_study(study, workdir)` is called instead; empty for the grid.
+    study.program = ""
     # Config files of data sets.
     study.configs = ("configs/bikeshare.py",)
     study.methods = ("vanilla",)
