@@ -48,6 +48,7 @@ def metrics_of(workdir, split):
     [
         "fds",
         "rrt_lds_fds",
+        "sqinv_ssir",
         # Parts of the one above.
         pytest.param("rrt", marks=pytest.mark.slow),
         pytest.param("sqinv_lds_fds", marks=pytest.mark.slow),

@@ -241,3 +241,32 @@ def test_every_preset_builds_and_its_step_has_shapes(name, method):
         assert jax.tree.structure(new) == jax.tree.structure(state)
         assert report.sums["loss"][0].shape == ()
         assert (refresh is not None) == ("fds" in stage.objective["wrappers"])
+
+
+def test_an_objective_warns_once(tmp_path, capsys):
+    """A noise so small that the gap is rounding."""
+    made = runs.tiny("ssir", objective__ssir__epsilon=1e-9)
+    runs.run(made, tmp_path / "run")
+    warned = capsys.readouterr().err
+    assert warned.count("within rounding") == 1
+    assert "objective.ssir.epsilon" in warned
+    last = runs.log(tmp_path / "run")[-1]
+    assert last["ssir/rounding"] > 0.5
+    assert last["ssir/within_bin"] == 1.0
+
+
+def test_an_option_that_does_not_fit_the_data_is_found_before_the_run(tmp_path):
+    made = runs.tiny("ssir", objective__ssir__units="raw255")
+    with pytest.raises(cli.InputError, match="units must be 'normalised'"):
+        runs.run(made, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_ssir_goes_on_top_of_any_method():
+    made = runs.config("bikeshare", "rrt_lds_fds,ssir,mse")
+    assert made["method"] == "rrt_lds_fds_ssir"
+    for record in (made["objective"], made["stage"]["head"]["objective"]):
+        assert record["wrappers"][0] == "ssir"
+        assert record["ssir"]["distance"] == "mse"
+    with pytest.raises(cli.InputError, match="has ssir already"):
+        runs.config("bikeshare", "sqinv_ssir,ssir")
