@@ -24,6 +24,10 @@ except ImportError:  # Windows
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
 
 
+class InUse(InputError):
+    """Another living run has the directory."""
+
+
 def unusable(workdir: pathlib.Path, error: OSError) -> InputError:
     """The error for a directory that cannot be made, read or written."""
     return InputError(
@@ -43,7 +47,8 @@ class Lock:
       workdir: the directory. One that was missing, and is empty in the end, is removed.
 
     Raises:
-      InputError: on entering, if the directory is in use or cannot be written.
+      InUse: on entering, if another run has the directory.
+      InputError: on entering, if it cannot be written.
       Failed: on entering, if the disk is full.
     """
 
@@ -123,13 +128,13 @@ class Lock:
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(owner).encode(), 0)
 
-    def _in_use(self, handle: int) -> InputError:
+    def _in_use(self, handle: int) -> InUse:
         try:
             owner = json.loads(os.pread(handle, 1000, 0))
             who = f"process {owner['pid']} on {owner['host']}"
         except (ValueError, KeyError, TypeError):
             who = "another process"
-        return InputError(
+        return InUse(
             f"{self._workdir} is in use by {who}. Wait until that run ends, stop "
             "it, or give another --workdir."
         )

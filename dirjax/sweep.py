@@ -2,9 +2,9 @@
 
 A study is a grid: config files x methods x values of fields x seeds. Each point is a
 run of its own in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Runs that are finished
-are skipped and runs that were killed go on, so the same command again does what is
-left; `--job K/N` does every N-th run, for N machines or N cores. The last job to
-finish writes one report over all runs into `DIR/report`.
+are skipped, runs that were killed go on, and runs in use elsewhere are left out, so the
+same command again does what is left; `--job K/N` does every N-th run, for N machines
+or N cores. The last job to finish writes one report over all runs into `DIR/report`.
 
 A study with the field `program` is no grid: the `run_study(study, workdir)` of the
 module of that name does all of it, and writes `DIR/result.json` when it is finished.
@@ -175,7 +175,10 @@ def run(
             done = (workdir / j.folder / "result.json").exists()
             print(f"{'done' if done else 'todo'}  {j.folder}")
         return
+    import jax
+
     from dirjax import report, train
+    from dirjax.lock import InUse
 
     broken = []
     for i, (j, config) in enumerate(mine, 1):
@@ -188,6 +191,10 @@ def run(
             train.train_and_evaluate(
                 config, folder, verbose=False, command=command(j, folder)
             )
+        except InUse as error:
+            if jax.process_count() > 1:
+                raise  # The other processes do not know why.
+            print(f"left out: {error}", file=sys.stderr, flush=True)
         except cli.Failed as error:
             broken.append(f"{j.folder}: {error}")
     if broken:

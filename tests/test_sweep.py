@@ -4,8 +4,15 @@ import json
 
 import pytest
 
-from dirjax import cli, sweep
-from dirjax.configs.studies import baselines, common
+from dirjax import cli, lock, sweep
+from dirjax.configs.studies import (
+    baselines,
+    common,
+    ssir,
+    ssir_grid,
+    ssir_readings,
+    ssir_steps,
+)
 
 TINY = (
     ("data.limit", 64),
@@ -35,6 +42,25 @@ def test_the_published_study_builds():
     assert len(list(sweep.jobs(baselines.get_config().to_dict()))) == 165
 
 
+def test_the_studies_of_ssir_build():
+    made = ssir.get_config("rotation").to_dict()
+    made["method_fields"] += (("sqinv_ssir", "objective.ssir.epsilon", 5e-3),)
+    every = list(sweep.jobs(made))
+    assert len(every) == 45
+    for one in every[:9]:
+        fields = sweep.build(one)["objective"]
+        if one.argument.startswith("sqinv_ssir"):
+            assert fields["ssir"]["epsilon"] == 5e-3
+            assert fields["ssir"]["lam"] == 0.1
+        elif "ssir" in fields:
+            assert fields["ssir"]["epsilon"] == 1e-3
+    assert len(list(sweep.jobs(ssir_grid.get_config("bikeshare,sqinv")))) == 12
+    assert len(list(sweep.jobs(ssir_steps.get_config("bikeshare,sqinv")))) == 15
+    for question in ssir_readings.QUESTIONS:
+        study = ssir_readings.get_config(f"rotation,{question}").to_dict()
+        assert [sweep.build(j) for j in sweep.jobs(study)]
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -60,6 +86,10 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
     made = study(methods=("vanilla", "sqinv"), seeds=(0,))
     sweep.run(made, tmp_path, dry_run=True)
     assert capsys.readouterr().out.count("todo") == 2
+    # A run that is in use elsewhere is left to whom it belongs.
+    with lock.Lock(tmp_path / "bikeshare" / "vanilla" / "seed_0"):
+        sweep.run(made, tmp_path, job="1/2")
+    assert "left out" in capsys.readouterr().err
     sweep.run(made, tmp_path, job="1/2")
     assert not (tmp_path / "report").exists()
     done = sorted(tmp_path.glob("*/*/*/result.json"))
