@@ -80,9 +80,9 @@ def _choice(name: str, value: str, known: Any) -> None:
         raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
 
 
-def _positive(name: str, value: float, least: float = 0.0) -> None:
-    if not (math.isfinite(value) and value > least):
-        raise ValueError(f"{name} must be a number above {least:g}, got {value!r}.")
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a number above 0, got {value!r}.")
 
 
 def _channels(values: Any, like: jax.Array) -> jax.Array:
@@ -311,7 +311,7 @@ def make(
     Returns:
       An objective whose state holds `width`, the mean bin width, beside that of
       `inner`. Its metrics are means over real rows: `loss/consistency`, `ssir/gap`
-      (absolute, in label units), `ssir/within_bin` (share of gaps of at most one bin),
+      (absolute, in units of what is learnt), `ssir/within_bin` (share of gaps of at most one bin),
       `ssir/rounding` (share of gaps that may be rounding), `ssir/noise` and
       `ssir/moved` (L2 norms before and after clipping).
 
@@ -324,7 +324,8 @@ def make(
       True
     """
     _positive("epsilon", epsilon)
-    _positive("lam", lam, least=-1e-300)
+    if not (math.isfinite(lam) and lam >= 0):
+        raise ValueError(f"lam must be a number from 0, got {lam!r}.")
     _positive("n_steps", n_steps)
     _choice("noise", noise, ("gradient", "random"))
     _choice("norm", norm, NORMS)
