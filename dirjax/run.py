@@ -332,7 +332,7 @@ class Run:
         )
         batch["mask"] = batch["weight"]
 
-        def loss(state: TrainState, batch: Any) -> jax.Array:
+        def loss(state: TrainState, batch: Any) -> base.Outcome:
             key = jax.random.key(0)
             objective, mode = self.objective(stage), stage.encoder_mode
             view, _ = step_lib.make_view(

@@ -311,9 +311,9 @@ def make(
     Returns:
       An objective whose state holds `width`, the mean bin width, beside that of
       `inner`. Its metrics are means over real rows: `loss/consistency`, `ssir/gap`
-      (absolute, in units of what is learnt), `ssir/within_bin` (share of gaps of at most one bin),
-      `ssir/rounding` (share of gaps that may be rounding), `ssir/noise` and
-      `ssir/moved` (L2 norms before and after clipping).
+      (absolute, in units of what is learnt), `ssir/within_bin` (share of gaps of at
+      most one bin), `ssir/rounding` (share of gaps that may be rounding), `ssir/noise`
+      and `ssir/moved` (L2 norms before and after clipping).
 
     Raises:
       ValueError: for an option out of range; in a step, for units of pixels where the
