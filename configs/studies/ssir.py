@@ -22,7 +22,7 @@ DATASETS = {
     "diamonds": ("diamonds", (), 5, ()),
     "mnist5k": ("mnist5k", (), 5, (("stage.main.epochs", 6.0),)),
     "rotation": ("mnist5k", ("rotation",), 5, (("stage.main.epochs", 6.0),)),
-    "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 4.0),)),
+    "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 3.0),)),
 }
 # Data set -> base -> (epsilon, lam), by validation. Others: as published for ages.
 TUNED = {}
