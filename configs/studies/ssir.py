@@ -18,9 +18,9 @@ WITH = {
 }
 # Config file, options, seeds, and what is shorter than in the config.
 DATASETS = {
-    "bikeshare": ("bikeshare", (), 5, ()),
-    "diamonds": ("diamonds", (), 5, ()),
-    "mnist5k": ("mnist5k", (), 5, (("stage.main.epochs", 6.0),)),
+    "bikeshare": ("bikeshare", (), 5, (("stage.main.epochs", 50.0),)),
+    "diamonds": ("diamonds", (), 5, (("stage.main.epochs", 7.5),)),
+    "mnist5k": ("mnist5k", (), 5, (("stage.main.epochs", 4.0),)),
     "rotation": ("mnist5k", ("rotation",), 5, (("stage.main.epochs", 6.0),)),
     "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 3.0),)),
 }

@@ -5,13 +5,13 @@
 
 The argument is a data set of `ssir.py` and a base: vanilla, sqinv or focal_r. The grid
 is that of the paper's Table 5 for the base, and that of FOCAL-R for vanilla. One seed
-of its own, so that what is chosen here is not what `ssir.py` reports; runs on bikeshare
-and diamonds are half as long as there.
+of its own, so that what is chosen here is not what `ssir.py` reports. Choose by
+
+    python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """
 
 from dirjax.configs.studies import ssir
 
-HALF = {"bikeshare": 50.0, "diamonds": 7.5}
 FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
 GRIDS = {
     "vanilla": FOCAL_R,
@@ -30,7 +30,5 @@ def get_config(arg="bikeshare,focal_r"):
     study.methods = (ssir.WITH[base][0],)
     study.seeds = (100,)
     study.grid = (("objective.ssir.epsilon", epsilon), ("objective.ssir.lam", lam))
-    if dataset in HALF:
-        study.fields = (("stage.main.epochs", HALF[dataset]),)
     study.base = ""
     return study
