@@ -182,10 +182,13 @@ def dense_sums(
     positive = jnp.maximum(p, jnp.asarray(least, jnp.float32))
     ratio = jnp.maximum(positive / y, y / positive)
     known = jnp.where(jnp.isnan(ratio), jnp.nan, 1.0)
+    within = [jnp.where(ratio <= 1.25**k, known, 0 * known) for k in (1, 2, 3)]
     rows = DenseSums(
-        *(jnp.where(ratio <= 1.25**k, known, 0 * known) for k in (1, 2, 3)),
-        jnp.abs(p - y) / y,
-        jnp.abs(jnp.log10(positive) - jnp.log10(y)),
+        delta1=within[0],
+        delta2=within[1],
+        delta3=within[2],
+        abs_rel=jnp.abs(p - y) / y,
+        log10=jnp.abs(jnp.log10(positive) - jnp.log10(y)),
     )
     return jax.tree.map(
         lambda x: jax.ops.segment_sum(

@@ -6,12 +6,11 @@ are small, stand high on the floor, and fade into the haze. Surfaces have colour
 their own, so one pixel alone does not say how far it is.
 
 In training the wall is at a skewed distance, so near pixels are common and far ones
-rare; in val and test at a uniform one, so that there are enough pixels of each bin. Some
-pixels have no depth, as those of a sensor: patches, edges of boxes, and what is beyond
-10 m. As in NYUD2-DIR
-(Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
-https://arxiv.org/abs/2102.09554), depth is in metres at half the picture's resolution,
-0.7 to 10, and as many pixels of each bin are tested.
+rare; in val and test at a uniform one, so that there are enough pixels of each bin.
+Some pixels have no depth, as those of a sensor: patches, edges of boxes, and what is
+beyond 10 m. As in NYUD2-DIR (Yang et al., "Delving into Deep Imbalanced Regression",
+ICML 2021, https://arxiv.org/abs/2102.09554), depth is in metres at half the picture's
+resolution, 0.7 to 10, and as many pixels of each bin are tested.
 
 **Deviations** from NYUD2-DIR: there is a validation split, balanced as the test split;
 depth maps of test and training are of one size; the images are drawn.

@@ -274,7 +274,8 @@ def _check_labels(
             first = y[i, ...][bad[i, ...]][0]
             return f"{must}, {rows.place(i)} has {first:g} in {rules.label!r}{hint}"
 
-        rows.refuse(why, bad.reshape(len(y), -1).any(axis=1), sentence)
+        in_row = np.asarray(bad.reshape(len(y), -1).any(axis=1))
+        rows.refuse(why, in_row, sentence)
 
     refuse("no label", ~np.isfinite(y), "labels must be finite")
     refuse(
