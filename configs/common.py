@@ -81,7 +81,7 @@ def get_config():
 
     config.data = data = ConfigDict()
     # What the file is: table (CSV, Parquet) | arrays (NPZ) | images (folder and table)
-    # | tfds (TensorFlow Datasets) | digits (mnist5k).
+    # | tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth).
     data.kind = "table"
     # Name in reports; of a data set of your own it is that of the file.
     data.name = config_dict.placeholder(str)
@@ -145,11 +145,12 @@ def get_config():
     data.channels = 0
     # tfds: fetch and prepare it first.
     data.download = False
-    # Digits: skew of the rotation.
+    # Digits: skew of the rotation. Scenes: of the distance.
     data.skew = 0.0
 
     config.model = model = ConfigDict()
     model.name = "mlp"
+    # linear (one value) | dense (one value a pixel).
     model.head = "linear"
     # float32 | bfloat16: what the encoder computes in.
     model.dtype = "float32"
@@ -187,8 +188,9 @@ def get_config():
     # Which checkpoint is the result: smallest validation metric of a shot group.
     config.select = ConfigDict({"metric": "mae", "shot": "all"})
     # The loss that `BASE` in a preset stands for: l1 | mse | huber. The options of the
-    # same names change it.
-    config.base = ConfigDict({"term": "l1", "beta": 1.0})
+    # same names change it. `changes` are fields of wrappers that the data set wants
+    # otherwise than the preset.
+    config.base = ConfigDict({"term": "l1", "beta": 1.0, "changes": {}})
     return config
 
 
@@ -233,6 +235,30 @@ def images():
     return config
 
 
+def depth():
+    """All fields, set for small images with a depth for each pixel."""
+    config = images()
+    config.data.label = "depth"
+    config.data.unit = "m"
+    config.data.bin_width = 0.1
+    config.model.name = "small_unet"
+    config.model.head = "dense"
+    config.model.encoder = ConfigDict({"width": 16, "levels": 3})
+    config.eval.batch_size = 128
+    config.select.metric = "rmse"
+    config.base.term = "mse"
+    # As published for depth: pixels are many, so their counts are not clipped.
+    config.base.changes = ConfigDict(
+        {
+            "reweight": {"clip": None},
+            "lds": {"clip": None, "padding": "edge"},
+            "fds": {"clip": (0.2, 5.0), "whole_rows": True, "alias": False},
+            "ssir": {"epsilon": 5e-4},
+        }
+    )
+    return config
+
+
 def table_or_images(arg):
     """The fields for a table, or with the option `images` for images.
 
@@ -271,6 +297,9 @@ def _objective(config, record):
     for name in record["wrappers"]:
         if out[name].get("distance") == methods.BASE:
             out[name].distance = config.base.term
+    for name, fields in config.base.changes.items():
+        if name in out:
+            out[name].update(fields)
     return out
 
 

@@ -89,7 +89,14 @@ class Predictor:
         self._predict = jax.jit(predict)
 
     def __call__(self, inputs: Any) -> np.ndarray:
-        """Predictions `[rows]` float32 of prepared inputs, in units of the label."""
+        """Predictions of prepared inputs, in units of the label.
+
+        Args:
+          inputs: `[rows, ...]` images, uint8, or a dict of a table's arrays.
+
+        Returns:
+          `[rows]` float32, of a dense model `[rows, height, width]`.
+        """
         import jax
 
         rows = len(jax.tree.leaves(inputs)[0])
@@ -252,6 +259,11 @@ def pieces(
     Raises:
       InputError: if the input does not fit the model, or a row is wrong.
     """
+    if predictor.record["kind"] == "dense":
+        raise cli.InputError(
+            "predict writes one value a row, and the model of --workdir gives one for "
+            "each pixel. In Python, dirjax.predict.Predictor(workdir)(images) does."
+        )
     if not path.exists():
         raise cli.InputError(f"--input must exist, {path} does not. Check the path.")
     pictures = predictor.record["kind"] == "images"

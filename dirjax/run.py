@@ -56,12 +56,21 @@ class Run:
             self._model_state,
             self._example(),
         )
+        given = self.source.splits["train"].label.shape[1:]
+        if features.shape[1:-1] != given:
+            raise InputError(
+                f"model {config['model']['name']!r} gives maps of "
+                f"{features.shape[1:-1]} pixels for images of "
+                f"{self.source.record['shape'][:2]}, and labels have {given}. Change "
+                "the size of the images or of the labels."
+            )
         self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
         self._units = _metric_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,
             num_bins=spec.bins.num,
             log=self.source.log,
+            dense=self.source.dense,
             **self._units,
             gm_epsilon=config["eval"]["gm_epsilon"],
         )
@@ -255,7 +264,9 @@ class Run:
 
         Returns:
           `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order.
+          `prediction` of its rows in order. Dense tasks have no rank correlation and no
+          SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
+          errors), and those of `metrics.DenseSums`.
         """
         params = state.eval_params
         out = [
@@ -263,12 +274,21 @@ class Run:
             for batch in self.eval_batches(split)
         ]
         host = sharding.to_host(out)
-        total = jax.tree.map(
-            lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *[s for s, _ in host]
-        )
+
+        def add(sums):
+            return jax.tree.map(
+                lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums
+            )
+
+        total = add([s for s, _ in host])
+        scores = metrics.finalize(total, spec=self.spec, **self._units)
+        if self.source.dense:
+            ratios = add([r for _, r in host])
+            scores |= metrics.finalize_dense(ratios, total.count, spec=self.spec)
+            stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
+            return scores, stored | ratios._asdict()
         rows = self.source.splits[split]
         prediction = np.concatenate([p for _, p in host])[: len(rows.label)]
-        scores = metrics.finalize(total, spec=self.spec, **self._units)
         shots = self.spec.shots[rows.bin]
         scores |= metrics.rank_metrics(prediction, rows.value, shots)
         phi = relevance(self.source.splits["train"].value, rows.value)
@@ -310,7 +330,8 @@ class Run:
                     raise InputError(f"stage.{stage.name}.{field}: {error}") from error
         shot = self.config["select"]["shot"]
         if self.select_split and shot != "all":
-            shots = self.spec.shots[self.source.splits[self.select_split].bin]
+            split = self.source.splits[self.select_split]
+            shots = self.spec.shots[split.real(split.bin)]
             if not np.any(shots == labels.SHOTS.index(shot)):
                 raise InputError(
                     "select.shot must have examples in the validation split, "
@@ -324,13 +345,12 @@ class Run:
 
     def _trace(self, stage: stages.Stage) -> None:
         """Traces the loss of a stage, which finds options that do not fit the data."""
-        train = self.source.splits["train"]
-        names = ("inputs", "label", "bin", "weight", "index")
+        rows = data.stored(self.source.splits["train"])
         batch = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype),
-            {name: getattr(train, name) for name in names},
+            lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), rows
         )
-        batch["mask"] = batch["weight"]
+        labels = jax.ShapeDtypeStruct(batch["label"].shape, np.float32)
+        batch |= {"weight": labels, "mask": labels}
 
         def loss(state: TrainState, batch: Any) -> base.Outcome:
             key = jax.random.key(0)
@@ -406,5 +426,6 @@ def _metric_units(source: data.Source) -> dict[str, Any]:
     centers = source.spec.bins.centers
     if not source.log:
         return {"shift": centers, "scale": source.spec.label_std or 1.0}
-    values = source.splits["train"].value
-    return {"shift": np.exp(centers), "scale": float(np.std(values)) or 1.0}
+    train = source.splits["train"]
+    scale = float(np.std(train.real(train.value))) or 1.0
+    return {"shift": np.exp(centers), "scale": scale}

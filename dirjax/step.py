@@ -240,10 +240,12 @@ def make_eval_step(
     scale: float,
     gm_epsilon: float,
     log: bool = False,
-) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, jax.Array]]:
+    dense: bool = False,
+) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, Any]]:
     """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`.
 
-    Both are in the units of the file; see `make_predict`.
+    Both are in the units of the file; see `make_predict`. In dense tasks, whose
+    predictions are too many to be kept, the second are `metrics.DenseSums`.
     """
     predict = make_predict(network, log=log)
 
@@ -259,6 +261,15 @@ def make_eval_step(
             scale=scale,
             gm_epsilon=gm_epsilon,
         )
+        if dense:
+            ratios = metrics_lib.dense_sums(
+                prediction,
+                batch["label"],
+                bins=batch["bin"],
+                mask=batch["mask"],
+                num_bins=num_bins,
+            )
+            return sums, ratios
         return sums, prediction
 
     return step
@@ -278,7 +289,10 @@ def make_moments_step(
             state.params["model"], state.model_state, inputs, train=False
         )
         new = moments_lib.from_batch(
-            features, batch["bin"], batch["mask"], num_bins=num_bins
+            features.reshape(-1, features.shape[-1]),
+            batch["bin"].reshape(-1),
+            batch["mask"].reshape(-1),
+            num_bins=num_bins,
         )
         return moments_lib.merge(moments, new)
 

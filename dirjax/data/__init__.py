@@ -9,11 +9,20 @@ from typing import Any
 from dirjax.cli import InputError
 from dirjax.data import catalog
 from dirjax.data.sources import Rules, Source, Split
-from dirjax.data.stream import Stream, eval_batches
+from dirjax.data.stream import Stream, eval_batches, stored
 
-__all__ = ["KINDS", "Rules", "Source", "Split", "Stream", "eval_batches", "from_config"]
+__all__ = [
+    "KINDS",
+    "Rules",
+    "Source",
+    "Split",
+    "Stream",
+    "eval_batches",
+    "from_config",
+    "stored",
+]
 
-KINDS = ("table", "arrays", "images", "digits", "tfds")
+KINDS = ("table", "arrays", "images", "digits", "tfds", "scenes")
 
 
 def from_config(config: Mapping[str, Any]) -> Source:
@@ -51,6 +60,10 @@ def from_config(config: Mapping[str, Any]) -> Source:
         folder = catalog.locate(name, config["path"]) if config["path"] else None
         wanted = options("download", "weight", *columns, inputs="input", **pixels)
         return registered.load(name, folder, rules, **wanted)
+    if kind == "scenes":
+        from dirjax.data import scenes
+
+        return scenes.source(name, rules, skew=config["skew"])
     file = catalog.locate(name, config["path"])
     if file.is_dir() and kind != "images":
         raise InputError(

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
+from dirjax.cli import InputError
 from dirjax.data import advice, checks, sources
 
 # Rank correlation, or share of the ranks' variance, that is too good to be true.
@@ -60,7 +61,15 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
 
     Returns:
       Plain, finite values; the keys stand at the top of this module.
+
+    Raises:
+      InputError: for a data set with a label for each pixel.
     """
+    if source.dense:
+        raise InputError(
+            f"describe takes data with one label a row, {source.name} has one for each "
+            "pixel. The report of a run shows their histogram."
+        )
     facts = {
         "name": source.name,
         "rows": sum(len(s.value) for s in source.splits.values()),

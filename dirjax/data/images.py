@@ -320,7 +320,7 @@ def from_arrays(
         pixels,
         labelled,
         record={
-            "kind": "images",
+            "kind": "dense" if labelled.label.ndim > 1 else "images",
             "shape": list(pixels.shape[1:]),
             "input_mean": mean,
             "input_std": std,

@@ -5,41 +5,31 @@ This module and `registered` alone import TensorFlow, and are imported on demand
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from dirjax.data import sources
-
 # The accelerators are JAX's: TensorFlow would take all of their memory.
 tf.config.set_visible_devices([], "GPU")
 
 
-def dataset(split: sources.Split, rows: Iterable[np.ndarray]) -> tf.data.Dataset:
+def dataset(table: Mapping[str, Any], rows: Iterable[np.ndarray]) -> tf.data.Dataset:
     """A `tf.data.Dataset` of batches.
 
     Args:
-      split: the split to read.
+      table: tree of arrays with leading axis rows, see `stream.stored`.
       rows: arrays `[..., batch]` of row numbers, one for each element.
 
     Returns:
-      Elements as `stream.gather` gives them, in the order of `rows`.
+      These rows of all arrays, in the order of `rows`.
     """
-    table = {
-        "inputs": split.inputs,
-        "label": split.label,
-        "bin": split.bin,
-        "weight": split.weight,
-        "index": split.index,
-    }
     # Constants live in this closure once; from_tensor_slices would copy per element.
     table = tf.nest.map_structure(tf.constant, table)
 
     def look_up(row):
-        batch = tf.nest.map_structure(lambda x: tf.gather(x, row), table)
-        return batch | {"mask": tf.ones(tf.shape(row), tf.float32)}
+        return tf.nest.map_structure(lambda x: tf.gather(x, row), table)
 
     options = tf.data.Options()
     options.deterministic = True
@@ -53,7 +43,9 @@ def dataset(split: sources.Split, rows: Iterable[np.ndarray]) -> tf.data.Dataset
     )
 
 
-def read(split: sources.Split, rows: Iterable[np.ndarray]) -> Iterator[dict[str, Any]]:
+def read(
+    table: Mapping[str, Any], rows: Iterable[np.ndarray]
+) -> Iterator[dict[str, Any]]:
     """Yields the batches of `dataset` as numpy arrays."""
-    batches: Any = dataset(split, rows).as_numpy_iterator()
+    batches: Any = dataset(table, rows).as_numpy_iterator()
     yield from batches

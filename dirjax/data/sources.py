@@ -30,15 +30,18 @@ SKIP = "--config.data.on_bad=skip"
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Rows of one split.
+    """Rows of one split, with one label a row or, in dense tasks, one a pixel.
 
     Attributes:
       inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables).
-      label: `[rows]` float32, what the model learns: the label, or its logarithm.
-      value: `[rows]` float32, the label as the file has it.
-      bin: `[rows]` int32, the label's bin.
+      label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
+        label, or its logarithm.
+      value: same shape, float32, the label as the file has it.
+      bin: same shape, int32, the label's bin.
       weight: `[rows]` float32, 1 unless the data has weights; mean 1 in training.
       index: `[rows]` int32, row number in the file.
+      mask: of the label's shape, bool, which labels count; None if all do. The others
+        are finite, and nothing else is said of them.
     """
 
     inputs: Any
@@ -47,6 +50,11 @@ class Split:
     bin: np.ndarray
     weight: np.ndarray
     index: np.ndarray
+    mask: np.ndarray | None = None
+
+    def real(self, values: np.ndarray) -> np.ndarray:
+        """Those of the label-shaped values that count, `[labels]`."""
+        return values.ravel() if self.mask is None else values[self.mask]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +81,11 @@ class Source:
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is a label for each pixel."""
+        return self.splits["train"].label.ndim > 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,8 +217,8 @@ class Labelled:
 
     Attributes:
       part: `[rows]` int8, position in SPLITS, or -1 for rows that are not used.
-      value: `[rows]` float64, the label as the file has it.
-      label: `[rows]` float64, the label or its logarithm.
+      value: `[rows]` or `[rows, height, width]` float64, the label as the file has it.
+      label: same shape, float64, the label or its logarithm.
       weight: `[rows]` float64.
       spec: of the training labels.
       rules: as given.
@@ -219,6 +232,7 @@ class Labelled:
     spec: labels.Spec
     rules: Rules
     rows: Rows
+    mask: np.ndarray | None = None
 
     @property
     def train(self) -> np.ndarray:
@@ -248,41 +262,41 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
     return part
 
 
-def _check_labels(y: np.ndarray, rows: Rows, rules: Rules) -> None:
-    """Refuses labels that are no labels."""
-    name = rules.label
-    rows.refuse(
-        "no label",
-        ~np.isfinite(y),
-        lambda i: f"labels must be finite, {rows.place(i)} has {y[i]} in {name!r}",
-    )
-    rows.refuse(
+def _check_labels(
+    y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None
+) -> None:
+    """Refuses rows with a label that is no label."""
+
+    def refuse(why: str, bad: np.ndarray, must: str, hint: str = "") -> None:
+        bad = bad if mask is None else bad & mask
+
+        def sentence(i: int) -> str:
+            first = y[i, ...][bad[i, ...]][0]
+            return f"{must}, {rows.place(i)} has {first:g} in {rules.label!r}{hint}"
+
+        in_row = np.asarray(bad.reshape(len(y), -1).any(axis=1))
+        rows.refuse(why, in_row, sentence)
+
+    refuse("no label", ~np.isfinite(y), "labels must be finite")
+    refuse(
         "label too large",
         np.abs(y) > _MAX_LABEL,
-        lambda i: (
-            f"labels must lie within {_MAX_LABEL:g} of 0, {rows.place(i)} has {y[i]:g} "
-            f"in {name!r}; use another unit"
-        ),
+        f"labels must lie within {_MAX_LABEL:g} of 0",
+        "; use another unit",
     )
     if rules.log:
-        rows.refuse(
+        refuse(
             "label not positive",
             y <= 0,
-            lambda i: (
-                "a logarithm needs labels above 0 (data.label_scale=log), "
-                f"{rows.place(i)} has {y[i]:g} in {name!r}"
-            ),
+            "a logarithm needs labels above 0 (data.label_scale=log)",
         )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
-        rows.refuse(
+        refuse(
             "label outside",
             (y < low) | (y > high),
-            lambda i: (
-                f"labels must lie in data.label_range {low:g} to {high:g}, "
-                f"{rows.place(i)} has {y[i]:g} in {name!r}; with "
-                "data.outside=end such labels go to the end bins"
-            ),
+            f"labels must lie in data.label_range {low:g} to {high:g}",
+            "; with data.outside=end such labels go to the end bins",
         )
 
 
@@ -356,17 +370,21 @@ def label_rows(
     part: np.ndarray | None = None,
     keys: Callable[[], Any] = lambda: None,
     weight: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
 ) -> Labelled:
     """Checks labels, splits the rows, makes bins and counts shots.
 
     Args:
-      y: `[rows]` float64, NaN where there is none.
+      y: `[rows]` float64, NaN where there is none; dense `[rows, height, width]`.
       rows: whose labels they are.
       rules: what is wanted.
-      part: `[rows]` int8, position in SPLITS; None makes a balanced split.
+      part: `[rows]` int8, position in SPLITS; None makes a balanced split, which
+        needs one label a row.
       keys: gives `[rows]` integers or strings that tell rows apart, so that a split
         does not depend on their order; None for row numbers.
       weight: `[rows]` float64, or None for ones.
+      mask: of the shape of `y`, bool, which labels count: bins, counts and checks see
+        no others. None for all.
 
     Returns:
       The rows, labelled.
@@ -374,7 +392,7 @@ def label_rows(
     Raises:
       InputError: for labels, weights or a bin width that cannot be used.
     """
-    _check_labels(y, rows, rules)
+    _check_labels(y, rows, rules, mask)
     weights = np.ones(len(y)) if weight is None else weight
     rows.refuse(
         "weight not positive",
@@ -382,16 +400,19 @@ def label_rows(
         lambda i: f"weights must be above 0, {rows.place(i)} has {weights[i]:g}",
     )
     good = rows.good
-    if not good.any():
+    real = np.broadcast_to(good.reshape(-1, *[1] * (y.ndim - 1)), y.shape)
+    real = real if mask is None else real & mask
+    if not real.any():
         raise InputError(f"{rows.file} has no usable row. Give another file.")
-    label = np.where(good, y, y[good][0])
-    if label.min() == label.max():
+    # Labels that do not count are finite, too, or they would spoil gradients.
+    y = np.where(real, y, y[real][0])
+    if y.min() == y.max():
         raise InputError(
-            f"labels must differ, all {good.sum()} in {rules.label!r} of {rows.file} "
-            f"are {label[0]:g}. Name another label with data.label."
+            f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
+            f"are {y.min():g}. Name another label with data.label."
         )
-    label = np.log(label) if rules.log else label
-    width, ends = _width_and_range(label[good], rows, rules)
+    label = np.log(y) if rules.log else y
+    width, ends = _width_and_range(label[real], rows, rules)
     if part is None:
         part = np.full(len(y), -1, np.int8)
         bins = labels.Bins.covering(label[good], width=width, label_range=ends)
@@ -421,27 +442,28 @@ def label_rows(
                 f"there is no {name} split: "
                 + ("the last state is the result" if position == 1 else "no test")
             )
-    _check_train(label[part == 0], rows, rules)
+    train = label[part == 0][real[part == 0]]
+    _check_train(train, rows, rules)
     try:
         spec = labels.spec(
-            label[part == 0],
+            train,
             bin_width=width,
             label_range=ends,
             many=rules.many,
             few=rules.few,
             shot_lists=rules.shot_lists,
             dtype=np.dtype(rules.bin_dtype),
-            cover=label[part >= 0],
+            cover=label[part >= 0][real[part >= 0]],
         )
     except ValueError as error:
         raise InputError(f"the training labels cannot be binned: {error}") from error
     weights = weights / weights[part == 0].mean()
-    return Labelled(part, y, label, weights, spec, rules, rows)
+    return Labelled(part, y, label, weights, spec, rules, rows, mask)
 
 
 def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:
-    """The training labels must differ, too."""
-    if label.min() == label.max():
+    """There must be training labels, and they must differ, too."""
+    if not label.size or label.min() == label.max():
         raise InputError(
             f"training labels must differ, all {len(label)} in {rules.label!r} of "
             f"{rows.file} are equal. Mark other rows as train."
@@ -477,6 +499,7 @@ def assemble(
             bin=bins[chosen].astype(np.int32),
             weight=labelled.weight[chosen].astype(np.float32),
             index=labelled.rows.number[chosen].astype(np.int32),
+            mask=None if labelled.mask is None else labelled.mask[chosen],
         )
     rules, spec = labelled.rules, labelled.spec
     if labelled.rows.skipped:

@@ -1,10 +1,11 @@
 """Balanced splits: validation and test near balance, training as imbalanced as ever.
 
-The rule is that of AgeDB-DIR: Yang et al., "Delving into Deep Imbalanced Regression",
-ICML 2021, https://arxiv.org/abs/2102.09554.
+The rules are those of AgeDB-DIR (rows) and NYUD2-DIR (pixels): Yang et al., "Delving
+into Deep Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554.
 
-**Deviation**: the published split depends on the order of a directory listing; here it
-depends on seed and keys alone.
+**Deviations**: the published split depends on the order of a directory listing; here it
+depends on seed and keys alone. The published mask of pixels was drawn without a seed;
+only its file gives the published numbers.
 """
 
 import hashlib
@@ -77,3 +78,44 @@ def balanced_split(
     parts = np.empty(index.size, np.int8)
     parts[order] = np.where(rank < share, 1, np.where(rank < 2 * share, 2, 0))
     return parts
+
+
+def balanced_mask(
+    bins: ArrayLike, mask: ArrayLike | None = None, *, seed: int
+) -> np.ndarray:
+    """The same number of labels of each bin: how depth is tested in NYUD2-DIR.
+
+    All bins that hold a label give as many as the smallest of them has, drawn at random
+    over all images, so that the mean over the test set is the mean over bins.
+
+    Args:
+      bins: int from 0, any shape: the bin of each label, `[rows, height, width]` say.
+      mask: same shape, bool, which labels may be drawn. Default: all.
+      seed: any integer from 0.
+
+    Returns:
+      Bool of the same shape.
+
+    Raises:
+      ValueError: if the shapes differ or the mask is empty.
+
+    Example:
+      >>> balanced_mask([[0, 0, 3], [3, 0, 5]], [[1, 1, 1], [1, 1, 0]], seed=0).sum()
+      np.int64(4)
+    """
+    bins = np.asarray(bins)
+    real = np.ones(bins.shape, bool) if mask is None else np.asarray(mask, bool)
+    if real.shape != bins.shape or not real.any():
+        raise ValueError(
+            f"need bins and a mask of one shape, not all False, got {bins.shape} and "
+            f"{real.shape} with {real.sum()} True."
+        )
+    rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
+    place = rng.permutation(np.flatnonzero(real))
+    index = bins.ravel()[place]
+    order = np.argsort(index, kind="stable")
+    counts = np.bincount(index)
+    rank = np.arange(index.size) - (np.cumsum(counts) - counts)[index[order]]
+    out = np.zeros(bins.size, bool)
+    out[place[order[rank < counts[counts > 0].min()]]] = True
+    return out.reshape(bins.shape)

@@ -85,19 +85,35 @@ def block(rows: np.ndarray, process: int, processes: int) -> np.ndarray:
     return rows[..., process * size : (process + 1) * size]
 
 
+def stored(split: sources.Split) -> dict[str, Any]:
+    """What a batch is read from: arrays with leading axis rows."""
+    arrays = {
+        "inputs": split.inputs,
+        "label": split.label,
+        "bin": split.bin,
+        "weight": split.weight,
+        "index": split.index,
+    }
+    return arrays if split.mask is None else arrays | {"mask": split.mask}
+
+
 def gather(split: sources.Split, rows: np.ndarray) -> dict[str, Any]:
     """The batch of the given rows; leading axes are those of `rows`."""
 
     def take(x):
         return {k: take(v) for k, v in x.items()} if isinstance(x, dict) else x[rows]
 
-    return {
-        "inputs": take(split.inputs),
-        "label": split.label[rows],
-        "bin": split.bin[rows],
-        "weight": split.weight[rows],
-        "mask": np.ones(rows.shape, np.float32),
-        "index": split.index[rows],
+    return _complete(take(stored(split)))
+
+
+def _complete(batch: dict[str, Any]) -> dict[str, Any]:
+    """Weight and mask of a batch in the shape of its labels, float32."""
+    shape, weight = batch["label"].shape, batch["weight"]
+    weight = weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim))
+    mask = batch.get("mask", np.True_)
+    return batch | {
+        "weight": np.broadcast_to(weight, shape),
+        "mask": np.broadcast_to(mask, shape).astype(np.float32),
     }
 
 
@@ -144,16 +160,19 @@ class Stream:
         return block(rows, *self._part)
 
     def read(self, chunks: Iterator[tuple[int, int]]) -> Iterator[dict[str, Any]]:
-        """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`."""
+        """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`.
+
+        `label`, `bin`, `weight` and `mask` have one shape, `[steps, rows]` or, in dense
+        tasks, `[steps, rows, height, width]`.
+        """
         if self._reader == "array":
             for step, steps in chunks:
                 yield gather(self._split, self.rows(step, steps))
         else:
             from dirjax.data import pipeline
 
-            yield from pipeline.read(
-                self._split, (self.rows(step, steps) for step, steps in chunks)
-            )
+            rows = (self.rows(step, steps) for step, steps in chunks)
+            yield from map(_complete, pipeline.read(stored(self._split), rows))
 
 
 def eval_batches(
@@ -180,5 +199,5 @@ def eval_batches(
         rows = np.where(real, place, 0)
         batch = gather(split, rows)
         batch["label"] = split.value[rows]
-        batch["mask"] = real.astype(np.float32)
+        batch["mask"][~real] = 0.0
         yield batch

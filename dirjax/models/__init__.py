@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax.domain import FREE, Domain, of_pixels, of_table
-from dirjax.models import heads, mlp, resnet
+from dirjax.models import depth, heads, mlp, resnet
 from dirjax.models.heads import Outputs
 
 __all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
@@ -24,6 +24,14 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": resnet.resnet18,
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,
+    "small_unet": depth.SmallUNet,
+}
+# What an encoder is for, if not for images with one label each; and whose it is.
+_KINDS = {"mlp": "table", "small_unet": "dense"}
+_SUITED = {
+    "table": ("tables", "mlp"),
+    "images": ("images", "small_resnet"),
+    "dense": ("images with a label for each pixel", "small_unet"),
 }
 
 
@@ -51,8 +59,9 @@ class Network(NamedTuple):
       init: `(key, prepared inputs) -> (params, state)`; `params` has the entries
         "encoder" and "head", `state` holds running statistics.
       encode: `(params, state, inputs, *, train, key, precise) -> (features, state)`,
-        features `[batch, dim]` float32. `key` feeds dropout, in training only;
-        `precise` computes in float32 whatever the dtype.
+        features `[batch, dim]` float32, dense `[batch, height, width, dim]`. `key`
+        feeds dropout, in training only; `precise` computes in float32 whatever the
+        dtype.
       head: `(params, features) -> Outputs`.
       domain: where prepared inputs live.
     """
@@ -155,9 +164,10 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
       ValueError: as `build`; TypeError for a field that the encoder does not have.
     """
     standard = config["label_scaling"] == "standard"
-    images = record["kind"] == "images"
-    if images == (config["name"] == "mlp"):
-        kind, better = ("images", "small_resnet") if images else ("tables", "mlp")
+    if config["name"] in ENCODERS and (
+        _KINDS.get(config["name"], "images") != record["kind"]
+    ):
+        kind, better = _SUITED[record["kind"]]
         raise ValueError(
             f"model.name must be a model of {kind} for this data, got "
             f"{config['name']!r}. Use {better!r} with its settings; the option images "

@@ -14,7 +14,8 @@ class Outputs(NamedTuple):
     """What every head returns.
 
     Attributes:
-      prediction: `[batch]` float32, in label units.
+      prediction: `[batch]` float32, in label units; of the head `dense`
+        `[batch, height, width]`.
     """
 
     prediction: jax.Array
@@ -44,8 +45,36 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array) -> Outputs:
         """Maps `[batch, dim]` features to predictions `[batch]`."""
-        raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
-        return Outputs(self.shift + self.scale * raw[:, 0])
+        return Outputs(_affine(self, features, "[batch, dim]"))
 
 
-HEADS = {"linear": Linear}
+class Dense(nn.Module):
+    """One value a pixel: the map of `Linear` at each of them, a 1x1 convolution.
+
+    Attributes:
+      shift: see `Linear`.
+      scale: see `Linear`.
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Outputs:
+        """Maps `[batch, h, w, dim]` features to predictions `[batch, h, w]`."""
+        return Outputs(_affine(self, features, "[batch, height, width, dim]"))
+
+
+def _affine(head: Linear | Dense, features: jax.Array, shape: str) -> jax.Array:
+    """The layer of both heads, over the last axis."""
+    if features.ndim != len(shape.split()):
+        better = "linear" if features.ndim == 2 else "dense"
+        raise ValueError(
+            f"this head takes features {shape}, the encoder gives {features.shape}. "
+            f"Use model.head={better!r}."
+        )
+    raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
+    return head.shift + head.scale * raw[..., 0]
+
+
+HEADS = {"linear": Linear, "dense": Dense}

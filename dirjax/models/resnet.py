@@ -49,7 +49,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Applies the block; `train` makes batch norm use and update the batch's."""
-        norm = _norm(train, self.dtype)
+        norm = batch_norm(train, self.dtype)
         layer = functools.partial(conv.Conv, dtype=self.dtype, platform=self.platform)
         strides = (self.stride, self.stride)
         features = self.width * (4 if self.bottleneck else 1)
@@ -73,7 +73,7 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
 
-def _norm(train: bool, dtype: Any) -> Any:
+def batch_norm(train: bool, dtype: Any) -> Any:
     """Batch norm with the constants of the PyTorch models, statistics in float32."""
     return functools.partial(
         nn.BatchNorm,
@@ -155,7 +155,7 @@ class ResNet(nn.Module):
             platform=self.platform,
             name="stem_conv",
         )(inputs)
-        x = nn.relu(_norm(train, self.dtype)(name="stem_norm")(x))
+        x = nn.relu(batch_norm(train, self.dtype)(name="stem_norm")(x))
         if large:
             x = conv.max_pool(x)
         for stage, blocks in enumerate(self.stage_sizes):

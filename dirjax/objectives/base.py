@@ -51,9 +51,10 @@ class View:
     """The model at the current parameters.
 
     Attributes:
-      features: `[batch, dim]` float32, the encoder's output for the batch.
-      outputs: the head's output for `features`; always has `.prediction` `[batch]`
-        in label units, float32.
+      features: `[batch, dim]` float32, the encoder's output for the batch; in dense
+        tasks `[batch, height, width, dim]`.
+      outputs: the head's output for `features`; always has `.prediction` in label
+        units, float32, of the shape of the batch's labels.
       encode: `(inputs, *, train=None, frozen=False) -> features`, for another pass:
         same dropout key as the first, statistics updates dropped. `train` is the mode
         of batch norm and dropout, by default that of the first pass. With `frozen`

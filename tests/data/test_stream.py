@@ -1,5 +1,6 @@
 """Streams: pure functions of (seed, step), the same for every reader and process."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -14,6 +15,12 @@ from dirjax.data import sources, stream
 
 def split_of(size, kind="table"):
     rows = np.arange(size)
+    if kind == "dense":
+        split = split_of(size, "images")
+        maps = np.float32(rows[:, None, None] + np.arange(6).reshape(2, 3))
+        return dataclasses.replace(
+            split, label=maps, value=maps, bin=np.int32(maps), mask=maps % 4 > 0
+        )
     if kind == "images":
         pixels = np.random.default_rng(0).integers(0, 256, (size, 5, 4, 1))
         inputs = pixels.astype(np.uint8)
@@ -127,7 +134,7 @@ class TestReaders:
         assert batch["inputs"]["numeric"].shape == (3, 6, 2)
         np.testing.assert_array_equal(batch["mask"], np.ones((3, 6), np.float32))
 
-    @pytest.mark.parametrize("kind", ["table", "images"])
+    @pytest.mark.parametrize("kind", ["table", "images", "dense"])
     def test_tensorflow_reads_the_same_bits(self, kind):
         chunks = [(0, 2), (2, 1), (3, 4), (5, 4)]
         split = split_of(23, kind)
@@ -140,12 +147,30 @@ class TestReaders:
         for a, b in zip(array, tf, strict=True):
             assert_same(a, b)
 
+    def test_labels_of_pixels(self):
+        reader = stream.Stream(split_of(23, "dense"), seed=5, batch_size=6)
+        (batch,) = reader.read(iter([(2, 3)]))
+        rows = reader.rows(2, 3)
+        for name in ("label", "bin", "weight", "mask"):
+            assert batch[name].shape == (3, 6, 2, 3), name
+        np.testing.assert_array_equal(batch["label"][..., 1, 2], rows + 5)
+        np.testing.assert_array_equal(batch["mask"], batch["label"] % 4 > 0)
+        weight = np.broadcast_to((1 + rows % 2)[..., None, None], (3, 6, 2, 3))
+        np.testing.assert_array_equal(batch["weight"], weight)
+
     def test_unknown_reader(self):
         with pytest.raises(ValueError, match="'array' or 'tf', got 'csv'"):
             stream_of(reader="csv")
 
 
 class TestEvalBatches:
+    def test_a_padded_row_of_pixels_does_not_count(self):
+        split = split_of(5, "dense")
+        *_, last = stream.eval_batches(split, batch_size=4)
+        np.testing.assert_array_equal(last["mask"][0], split.mask[4])
+        assert last["mask"][1:].sum() == 0
+        assert last["weight"].shape == last["label"].shape == (4, 2, 3)
+
     @settings(max_examples=40, deadline=None)
     @given(sizes, st.integers(1, 4), st.sampled_from([1, 2, 4]))
     def test_every_row_counts_once_and_in_order(self, size, each, count):
