@@ -32,6 +32,7 @@ OBJECTIVES = {
     "sqinv": ({"mse": {}}, ("reweight",), {"reweight": {"scheme": "sqrt_inverse"}}),
     "lds_fds": ({"huber": {}}, ("lds", "fds"), {}),
     "focal_r": ({"focal_r": {}}, (), {}),
+    "ssir": ({"mse": {}}, ("ssir",), {"ssir": {"distance": "mse", "epsilon": 0.1}}),
 }
 
 
@@ -146,6 +147,15 @@ class TestStep:
         chex.assert_trees_all_close(
             moved(one[0], state), moved(two[0], state), rtol=1e-4, atol=1e-6
         )
+
+    def test_ssir_moves_each_image_once(self):
+        """One noise of the given norm for an image, though each pixel has an offset."""
+        _, report = program("ssir")(started("ssir"), batch())
+        mean = {k: float(s / n) for k, (s, n) in report.sums.items()}
+        np.testing.assert_allclose(mean["ssir/noise"], 0.1, rtol=1e-4)
+        assert 0 < mean["ssir/gap"] < 1
+        want = mean["loss/mse"] + 0.1 * mean["loss/consistency"]
+        np.testing.assert_allclose(mean["loss"], want, rtol=1e-5)
 
     def test_nothing_counts(self):
         one = batch() | {"mask": np.zeros((ROWS, HEIGHT, WIDTH), np.float32)}
