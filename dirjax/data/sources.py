@@ -74,6 +74,12 @@ class Source:
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the label bins in units of the file, as predictions are."""
+        edges = self.spec.bins.edges
+        return np.exp(edges) if self.log else edges
+
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
