@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import cli
-from dirjax.report import canvas, comparison, formats, page, plots
+from dirjax.report import balance, canvas, comparison, formats, page, plots
 from dirjax.report.records import COLUMNS, Run, read_run
 from dirjax.report.tables import DENSE_METRICS, METRICS, Table, table
 
@@ -90,6 +90,7 @@ def _run_figures(run: Run) -> Iterator[_Drawn]:
             "predictions shrink to the middle.",
             f"Predicted against true labels of {len(label)} test examples.",
         )
+    yield from balance.figures({run.method: [run]})
 
 
 def _method_figures(one: Table) -> Iterator[_Drawn]:
@@ -135,6 +136,7 @@ def _method_figures(one: Table) -> Iterator[_Drawn]:
             "Predicted against true labels of the test set, for the first seed.",
             "Predicted against true labels, a panel for each method.",
         )
+    yield from balance.figures({row.method: row.runs for row in few})
 
 
 def _by_label(one: Table, bins: Any) -> Iterator[_Drawn]:
