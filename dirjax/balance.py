@@ -88,9 +88,9 @@ def pooled(variance: ArrayLike, how: str = "mean", least: float = 0.0) -> np.nda
         return variance.mean(axis=-1)
     # The maximum with NaN is NaN.
     variance = np.maximum(variance, least)
-    some = np.where(variance > 0, variance, 1)
-    mean = np.exp(np.log(some).mean(axis=-1))
-    return np.where((variance == 0).any(axis=-1), 0.0, mean)
+    none = variance == 0
+    mean = np.exp(np.log(np.where(none, 1, variance)).mean(axis=-1))
+    return np.where(none.any(axis=-1), 0.0, mean)
 
 
 def union(

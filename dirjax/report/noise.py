@@ -98,7 +98,9 @@ def samples(
     for i, (*left, ax) in enumerate(axes):
         if images is not None:
             _picture(left[0], images[i])
-        ax.axvspan(-width, width, color=LIGHT["back"], linewidth=0, label="within one bin")
+        ax.axvspan(
+            -width, width, color=LIGHT["back"], linewidth=0, label="within one bin"
+        )
         ax.axvline(0, color=LIGHT["muted"], linewidth=1.0, label="clean prediction")
         for k, (kind, name) in enumerate(_KINDS.items()):
             at = moves[kind][i], 0.3 - 0.6 * k
