@@ -27,6 +27,7 @@ not say. All sizes share the offset and the random direction of a row.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -48,6 +49,7 @@ EPSILONS = (0.05, 0.1, 0.3, 0.5, 1.0)  # of Fig. 4
 KINDS = ("controlled", "random")
 PICTURES = 3
 _SAMPLES = 24
+_MOST = 2**31 - 1
 _CHUNK = 64
 _SPACINGS = 16  # of float32: a smaller gap may be rounding
 # What the objective of a run says of its noise.
@@ -61,7 +63,6 @@ def _require(ok: bool, option: str, expected: str, value: Any) -> None:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    """The numbers of `--epsilon`."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -127,7 +128,6 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
     network, domain = run.network, run.network.domain
     low, high = settings["bounds"] or (domain.low, domain.high)
     unit = ssir.unit_of(domain, settings["units"])
-    width = _width(run)
 
     def measure(state, inputs, key, epsilon):
         inputs, join = domain.split(network.prepare(inputs))
@@ -151,8 +151,8 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
             "high": high,
         }
         clean = predict(inputs)
-        key, offset_key = jax.random.split(key)
-        offsets = jax.random.uniform(offset_key, clean.shape, minval=-1.0) * width
+        key, other = jax.random.split(key)
+        offsets = _width(run) * jax.random.uniform(other, clean.shape, minval=-1.0)
         made = (
             ssir.ssir_noise(
                 predict,
@@ -257,9 +257,12 @@ def probe(
     from dirjax import config as config_lib
     from dirjax import evaluate
 
-    for option, value, most in (("samples", samples, _SAMPLES), ("rows", rows, None)):
-        said = f"from 1 to {most}" if most else "at least 1"
-        _require(1 <= value <= (most or value), option, said, value)
+    for option, value, least, most in (
+        ("samples", samples, 1, _SAMPLES),
+        ("rows", rows, 1, _MOST),
+        ("seed", seed, 0, _MOST),
+    ):
+        _require(least <= value <= most, option, f"from {least} to {most}", value)
     images = config_lib.read(workdir)["model"]["name"] != "mlp"
     given = {"epsilon": epsilon, "norm": norm, "units": units, "n_steps": n_steps}
     _check(given, images)
@@ -284,20 +287,15 @@ def probe(
         "log": np.asarray(run.source.log),
         "step": np.asarray(int(state.step)),
     }
-    for name in (*_SAID, "epsilon"):
-        arrays[name] = np.asarray(settings[name])
+    arrays |= {name: np.asarray(settings[name]) for name in (*_SAID, "epsilon")}
     writers.write_npz(folder / "noise.npz", arrays)
     return arrays, _draw(run, settings["shown"], arrays, pictures, folder)
 
 
 def _prepare(folder: pathlib.Path) -> None:
-    """Makes the output folder, before the work is done."""
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK)
-    except OSError:
-        writable = False
-    if not writable:
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise cli.InputError(
             f"--output must be a folder you may write to, {folder} is not. Choose "
             "another."
@@ -331,11 +329,10 @@ def _draw(
             label,
         )
     drawn["noise_samples"] = figures.samples(arrays, shown, label, images)
-    files = [folder / f"{name}.png" for name in drawn]
-    for file, figure in zip(files, drawn.values(), strict=True):
-        with writers.whole(file) as opened:
+    for name, figure in drawn.items():
+        with writers.whole(folder / f"{name}.png") as opened:
             opened.write(canvas.png(figure))
-    return files
+    return [folder / f"{name}.png" for name in drawn]
 
 
 def to_text(arrays: Mapping[str, np.ndarray]) -> str:
@@ -375,10 +372,12 @@ def _main(argv: Sequence[str]) -> None:
         "--output", type=pathlib.Path, metavar="DIR", help="default: RUN/report"
     )
     options = parser.parse_args(argv)
-    epsilon = None if options.epsilon is None else _numbers(options.epsilon)
+    if options.epsilon is not None:
+        options.epsilon = _numbers(options.epsilon)
+    fields = vars(options)
+    del fields["debug"]
     startup.prepare()
-    fields = vars(options) | {"epsilon": epsilon}
-    arrays, files = probe(**{k: v for k, v in fields.items() if k != "debug"})
+    arrays, files = probe(**fields)
     rounding = _SPACINGS * np.finfo(np.float32).eps * np.abs(arrays["clean"]).mean()
     print(
         f"{len(arrays['clean'])} {arrays['split']} rows at step {arrays['step']}; norm "
@@ -387,11 +386,8 @@ def _main(argv: Sequence[str]) -> None:
         f"rounding\n\n{to_text(arrays)}\n"
     )
     print(f"Figures: {', '.join(map(str, files))}")
-    if len(files) > 1 and "epsilon" in files[1].name:
-        print(
-            "noise_epsilon.png and noise_samples.png show pictures of the data: see to "
-            "its terms before they are passed on."
-        )
+    if any(file.name == "noise_epsilon.png" for file in files):
+        print("Two of them show pictures of the data: see to its terms of use.")
 
 
 def main() -> int:

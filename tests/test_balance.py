@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import balance, evaluate, moments, report
+from dirjax import balance, evaluate, moments, report, writers
 from dirjax.report import canvas
 from tests import runs
 from tests.fake_runs import write_run
@@ -175,7 +175,7 @@ def with_features(folder, seed=0, scale=1.0, **kwargs):
     save = {"count": np.full(size, 4), "norm": variance, "variance_mean": variance}
     save |= {"total_mean": np.asarray(2 * scale), "edges": np.asarray(edges)}
     save |= {"split": np.asarray("test"), "step": np.asarray(1800)}
-    np.savez(folder / "features.npz", allow_pickle=False, **save)
+    writers.write_npz(folder / "features.npz", save)
     return folder, save
 
 
@@ -199,7 +199,9 @@ class TestReport:
             for seed in range(3)
         }
         other = with_features(tmp_path / "other", 3, method="sqinv")[0]
-        np.savez(other / "features.npz", **made["sqinv", 0][1] | {"split": "val"})
+        writers.write_npz(
+            other / "features.npz", made["sqinv", 0][1] | {"split": np.asarray("val")}
+        )
         without = write_run(tmp_path / "plain", examples=400, method="lds")
         folders = [folder for folder, _ in made.values()]
         text = report.write_report([*folders, other, without], tmp_path / "out")
@@ -238,7 +240,7 @@ class TestReport:
     def test_what_does_not_fit_is_said(self, drawn, tmp_path, change, said):
         folder, save = with_features(tmp_path / "run")
         if change:
-            np.savez(folder / "features.npz", **change(save))
+            writers.write_npz(folder / "features.npz", change(save))
         else:
             (folder / "features.npz").write_bytes(b"{\x00 not what it should be")
         text = report.write_report([folder], tmp_path / "out").read_text()
