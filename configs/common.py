@@ -178,6 +178,8 @@ def get_config():
     evaluation.batch_size = 1024
     # Stands for an error of exactly zero in the geometric mean; 0 lets the mean be 0.
     evaluation.gm_epsilon = 1e-10
+    # Whether the run ends with features.npz, variances and norms of features by bin.
+    evaluation.features = False
 
     # In epochs; empty is ten times a run.
     config.checkpoint = ConfigDict({"every": config_dict.placeholder(float)})

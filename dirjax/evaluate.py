@@ -1,6 +1,19 @@
 """`python -m dirjax.evaluate --workdir DIR [--split val|test] [--step best|last|N]`.
 
 Evaluates a checkpoint of a run again, without training; the data is that of the run.
+
+With `--features` it writes `features.npz` into the run's directory as well, from which
+the report draws the balance of features (see `balance.py`). By label bin it holds
+
+    edges                 [bins + 1], in units of the label
+    count                 [bins] examples of the split
+    norm                  [bins] mean L2 norm of features, NaN in empty bins
+    variance_mean         [bins] variance within the bin, mean over features
+    variance_log_product  [bins] the same, geometric mean over features
+
+(both NaN in bins with fewer than two examples), and as single values `total_mean` and
+`total_log_product` (of the whole split), `dim`, `split` and `step`. A run with
+`eval.features=True` ends with this file.
 """
 
 from __future__ import annotations
@@ -8,30 +21,29 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dirjax import arguments, cli, startup
 
+if TYPE_CHECKING:  # they need JAX, which a command imports late
+    from dirjax.run import Run
+    from dirjax.step import TrainState
 
-def evaluate(
+
+def restore(
     workdir: pathlib.Path, *, split: str = "test", step: str = "best"
-) -> dict[str, Any]:
-    """Metrics of one checkpoint.
+) -> tuple[Run, TrainState]:
+    """A run with its data and one of its states.
 
     Args:
       workdir: directory of a run.
-      split: "train", "val" or "test".
+      split: a split that is needed.
       step: "best", "last", or the number of a step that was saved.
-
-    Returns:
-      The head of `result.json`, with `split`, `best_step` (the step that was
-      evaluated) and the metrics under the name of the split.
 
     Raises:
       InputError: if there is no such run, split or step.
     """
     from dirjax import config as config_lib
-    from dirjax import metrics
     from dirjax.checkpoint import Checkpoints
     from dirjax.run import Run
 
@@ -46,17 +58,45 @@ def evaluate(
                 f"--split must be one of {', '.join(run.source.splits)}, got {split!r}."
             )
         stage = run.plan.stage_at(chosen - 1)
-        scores, _ = run.evaluate(
-            checkpoints.restore(chosen, run.abstract(stage)), split
-        )
+        return run, checkpoints.restore(chosen, run.abstract(stage))
     finally:
         checkpoints.close()
+
+
+def evaluate(
+    workdir: pathlib.Path,
+    *,
+    split: str = "test",
+    step: str = "best",
+    features: bool = False,
+) -> dict[str, Any]:
+    """Metrics of one checkpoint.
+
+    Args:
+      workdir: directory of a run.
+      split: "train", "val" or "test".
+      step: "best", "last", or the number of a step that was saved.
+      features: write `features.npz` into `workdir`.
+
+    Returns:
+      The head of `result.json`, with `split`, `best_step` (the step that was
+      evaluated) and the metrics under the name of the split.
+
+    Raises:
+      InputError: if there is no such run, split or step.
+    """
+    from dirjax import metrics, writers
+
+    run, state = restore(workdir, split=split, step=step)
+    scores, _ = run.evaluate(state, split)
     metrics.check_identity(scores)
+    if features:
+        writers.write_npz(workdir / "features.npz", run.features(state, split))
     return {
         "dataset": run.source.name,
-        "method": config["method"],
-        "seed": config["seed"],
-        "best_step": chosen,
+        "method": run.config["method"],
+        "seed": run.config["seed"],
+        "best_step": int(state.step),
         "split": split,
         split: scores,
     }
@@ -68,12 +108,22 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
     )
+    parser.add_argument(
+        "--features", action="store_true", help="write features.npz into the run, too"
+    )
     options = parser.parse_args(argv)
     startup.prepare()
-    scores = evaluate(options.workdir, split=options.split, step=options.step)
+    scores = evaluate(
+        options.workdir,
+        split=options.split,
+        step=options.step,
+        features=options.features,
+    )
     from dirjax import report, writers
 
     print(report.scores_text(options.workdir, scores))
+    if options.features:
+        print(f"Features: {options.workdir / 'features.npz'}")
     if options.output:
         arguments.check_output(options.output)
         writers.write_json(options.output, scores)

@@ -15,6 +15,7 @@ import numpy as np
 from dirjax import config as config_lib
 from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
 from dirjax import step as step_lib
+from dirjax.balance import summary
 from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
 from dirjax.relevance import relevance
@@ -75,6 +76,16 @@ class Run:
             gm_epsilon=config["eval"]["gm_epsilon"],
         )
         self._eval_step = jax.jit(eval_step, out_shardings=self._replicated)
+        self._add_moments = jax.jit(
+            step_lib.make_moments_step(self.network, num_bins=spec.bins.num),
+            donate_argnums=0,
+            out_shardings=self._replicated,
+        )
+        # A program, since donated leaves must not share a buffer.
+        self._no_moments = jax.jit(
+            lambda: moments.zeros(self.spec.bins.num, self.spec.feature_dim),
+            out_shardings=self._replicated,
+        )
         self.copy: Callable[[TrainState], TrainState] = jax.jit(
             lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._replicated
         )
@@ -193,17 +204,6 @@ class Run:
         gather = objective.refresh
         if gather is None:
             return steps, None
-        add = jax.jit(
-            step_lib.make_moments_step(self.network, num_bins=self.spec.bins.num),
-            donate_argnums=0,
-            out_shardings=self._replicated,
-        )
-
-        # A program, since donated leaves must not share a buffer.
-        zeros = jax.jit(
-            lambda: moments.zeros(self.spec.bins.num, self.spec.feature_dim),
-            out_shardings=self._replicated,
-        )
 
         def update(state, total):
             variables = base.Variables(state.params["objective"], state.objective_state)
@@ -216,9 +216,7 @@ class Run:
         update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
 
         def refresh(state: TrainState) -> TrainState:
-            total = zeros()
-            for batch in self.eval_batches("train"):
-                total = add(total, state, batch)
+            total = self._moments(state.params["model"], state.model_state, "train")
             return update(state, total)
 
         return steps, refresh
@@ -297,6 +295,28 @@ class Run:
             "index": rows.index,
             "label": rows.value,
             "prediction": prediction,
+        }
+
+    def _moments(self, params: Any, model_state: Any, split: str) -> moments.Moments:
+        total = self._no_moments()
+        for batch in self.eval_batches(split):
+            total = self._add_moments(total, params, model_state, batch)
+        return total
+
+    def features(self, state: TrainState, split: str) -> dict[str, np.ndarray]:
+        """The content of `features.npz` on a split.
+
+        Returns:
+          What `balance.summary` says; `edges` `[bins + 1]` in units of the file; the
+          `split`, and the `step` of the state.
+        """
+        found = self._moments(state.eval_params, state.model_state, split)
+        found, step = sharding.to_host((found, state.step))
+        mean = np.asarray(found.mean, np.float64) + found.rest
+        return summary(found.count, mean, found.m2, found.norm) | {
+            "edges": self.source.edges,
+            "split": np.asarray(split),
+            "step": np.asarray(step),
         }
 
     def value(self, scores: Mapping[str, Any], step: int) -> float:

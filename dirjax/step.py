@@ -277,17 +277,15 @@ def make_eval_step(
 
 def make_moments_step(
     network: Network, *, num_bins: int
-) -> Callable[[moments_lib.Moments, TrainState, Batch], moments_lib.Moments]:
-    """Makes `(moments, state, batch) -> moments` with one more batch of features.
+) -> Callable[[moments_lib.Moments, Any, Any, Batch], moments_lib.Moments]:
+    """Makes `(moments, params, model_state, batch) -> moments`, a batch further.
 
-    Features are those of the current training parameters in evaluation mode.
+    Features are those of the given parameters in evaluation mode.
     """
 
-    def step(moments, state, batch):
+    def step(moments, params, model_state, batch):
         inputs = network.prepare(batch["inputs"])
-        features, _ = network.encode(
-            state.params["model"], state.model_state, inputs, train=False
-        )
+        features, _ = network.encode(params, model_state, inputs, train=False)
         new = moments_lib.from_batch(
             features.reshape(-1, features.shape[-1]),
             batch["bin"].reshape(-1),

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 import dirjax
 from dirjax import config as config_lib
@@ -162,6 +161,11 @@ def _result(
         metrics.check_identity(scores[split])
         if jax.process_index() == 0 and split == "test":
             writers_lib.write_npz(workdir / "predictions.npz", predictions)
+    if run.config["eval"]["features"]:
+        split = next(s for s in ("test", "val", "train") if s in run.source.splits)
+        features = run.features(state, split)
+        if jax.process_index() == 0:
+            writers_lib.write_npz(workdir / "features.npz", features)
     rate = clock.rate()
     return {
         "schema": 1,
@@ -281,11 +285,10 @@ def _warn_once() -> Callable[[str], None]:
 
 def _bins(run: Run) -> dict[str, Any]:
     """What reports need to know of the labels."""
-    spec, edges = run.source.spec, run.source.spec.bins.edges
+    spec = run.source.spec
     return {
         "label": run.source.label,
-        # In units of the file, as predictions are.
-        "edges": (np.exp(edges) if run.source.log else edges).tolist(),
+        "edges": run.source.edges.tolist(),
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }

@@ -58,7 +58,7 @@ def moments_of(state, batch):
     """Moments of features, by the program that the loop uses."""
     make = step.make_moments_step(toy.network(), num_bins=toy.SPEC.bins.num)
     zeros = moments.zeros(toy.SPEC.bins.num, toy.WIDTH)
-    return make(zeros, state, batch)
+    return make(zeros, state.params["model"], state.model_state, batch)
 
 
 def refreshed(objective, state, batch):

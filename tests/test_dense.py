@@ -99,7 +99,8 @@ def output(state, one):
 @toy.jit
 def moments_of(state, one):
     make = step.make_moments_step(network(), num_bins=toy.SPEC.bins.num)
-    return make(moments.zeros(toy.SPEC.bins.num, DIM), state, one)
+    zeros = moments.zeros(toy.SPEC.bins.num, DIM)
+    return make(zeros, state.params["model"], state.model_state, one)
 
 
 def later(case):

@@ -320,7 +320,7 @@ def test_moments_are_of_real_rows_in_evaluation_mode():
     total = moments.zeros(toy.SPEC.bins.num, toy.WIDTH)
     rows = {b: [] for b in range(toy.SPEC.bins.num)}
     for batch in batches:
-        total = run(total, state, batch)
+        total = run(total, state.params["model"], state.model_state, batch)
         features, _ = net.encode(
             state.params["model"], state.model_state, batch["inputs"], train=False
         )

@@ -87,6 +87,12 @@ class Source:
         """Whether there is a label for each pixel."""
         return self.splits["train"].label.ndim > 1
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the label bins in units of the file, as predictions are."""
+        edges = self.spec.bins.edges
+        return np.exp(edges) if self.log else edges
+
 
 @dataclasses.dataclass(frozen=True)
 class Rules:

@@ -51,6 +51,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dirjax.domain import Domain
 from dirjax.objectives import base
 from dirjax.objectives.huber import huber_loss
 from dirjax.objectives.l1 import l1_loss
@@ -262,7 +263,26 @@ def ssir_loss(
     return DISTANCES[distance](predictions, noisy)
 
 
-def _lengths(moves: jax.Array) -> jax.Array:
+def unit_of(domain: Domain, units: str) -> Any:
+    """Prepared units in one unit of `epsilon`, a number or `[channels]`.
+
+    Args:
+      domain: of the inputs.
+      units: "normalised", "unit_interval" or "raw255".
+
+    Raises:
+      ValueError: for units of pixels where there are none.
+    """
+    if units == "normalised":
+        return 1.0
+    if domain.unit is None:
+        raise ValueError(
+            f"units must be 'normalised' for inputs without pixels, got {units!r}."
+        )
+    return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
+
+
+def lengths(moves: jax.Array) -> jax.Array:
     """L2 norm of each row."""
     return jnp.sqrt(jnp.sum(moves**2, axis=tuple(range(1, moves.ndim))))
 
@@ -336,15 +356,6 @@ def make(
     if bounds is not None and len(bounds) != 2:
         raise ValueError(f"bounds must be (low, high), got {bounds!r}.")
 
-    def unit_of(domain):
-        if units == "normalised":
-            return 1.0
-        if domain.unit is None:
-            raise ValueError(
-                f"units must be 'normalised' for inputs without pixels, got {units!r}."
-            )
-        return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
-
     def init(spec):
         edges = spec.bins.edges
         return {"width": jnp.float32((edges[-1] - edges[0]) / spec.bins.num)}
@@ -358,7 +369,7 @@ def make(
         space = {
             "epsilon": epsilon,
             "norm": norm,
-            "unit": unit_of(view.domain),
+            "unit": unit_of(view.domain, units),
             "low": low,
             "high": high,
         }
@@ -399,7 +410,7 @@ def make(
         ):
             metrics[f"ssir/{name}"] = (jnp.sum(jnp.where(mask > 0, values, 0.0)), real)
         for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
-            total = jnp.sum(jnp.where(rows > 0, _lengths(moves), 0.0))
+            total = jnp.sum(jnp.where(rows > 0, lengths(moves), 0.0))
             metrics[f"ssir/{name}"] = (total, jnp.sum(rows))
         return out._replace(loss=out.loss + lam * apart, metrics=out.metrics | metrics)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report import canvas, comparison, curves, grids, plots
+from dirjax.report import balance, canvas, comparison, curves, grids, plots
 from dirjax.report.records import COLUMNS, Run
 from dirjax.report.tables import Table
 
@@ -96,6 +96,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             "predictions shrink to the middle.",
             f"Predicted against true labels of {len(label)} test examples.",
         )
+    yield from balance.figures({run.method: [run]})
 
 
 def of_methods(one: Table) -> Iterator[Drawn]:
@@ -152,6 +153,7 @@ def of_methods(one: Table) -> Iterator[Drawn]:
             "Predicted against true labels of the test set, for the first seed.",
             "Predicted against true labels, a panel for each method.",
         )
+    yield from balance.figures({row.method: row.runs for row in few})
 
 
 def _by_label(one: Table, bins: Any) -> Iterator[Drawn]:

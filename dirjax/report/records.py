@@ -64,6 +64,7 @@ class Run:
       log: the lines of `metrics.jsonl`, in order.
       bins: `bins.json`, or None.
       predictions: arrays of `predictions.npz` by name, empty if there are none.
+      features: those of `features.npz`, likewise; see `dirjax.evaluate`.
       notes: sentences on what is missing or damaged.
     """
 
@@ -73,6 +74,7 @@ class Run:
     log: tuple[Mapping[str, Any], ...]
     bins: TrainBins | None
     predictions: Mapping[str, np.ndarray]
+    features: Mapping[str, np.ndarray]
     notes: tuple[str, ...]
 
     def _field(self, name: str, default: Any) -> Any:
@@ -235,6 +237,32 @@ def _read_predictions(
         return {}, [f"predictions.npz is damaged, no plots of predictions: {error}"]
 
 
+def _read_features(
+    path: pathlib.Path, bins: TrainBins | None, step: Any
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    if not path.is_file():
+        return {}, []
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
+        size = len(arrays["edges"]) - 1
+        if any(arrays[n].shape != (size,) for n in ("count", "norm", "variance_mean")):
+            raise ValueError("it needs one edge more than counts, norms and variances.")
+        if any(arrays[name].shape for name in ("total_mean", "split", "step")):
+            raise ValueError("total_mean, split and step must be single values.")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return {}, [f"features.npz is damaged, no feature balance: {error}"]
+    if arrays["step"] != step:
+        return {}, [
+            f"features.npz is of step {arrays['step']} and not of the best, "
+            f"{step}: no feature balance. python -m dirjax.evaluate --features writes "
+            "it anew."
+        ]
+    if bins is not None and not np.array_equal(bins.edges, arrays["edges"]):
+        return {}, ["features.npz has other bins than bins.json: no feature balance."]
+    return arrays, []
+
+
 def read_run(path: str | pathlib.Path) -> Run:
     """Reads one run folder.
 
@@ -283,7 +311,11 @@ def read_run(path: str | pathlib.Path) -> Run:
     log, log_notes = _read_log(path / "metrics.jsonl")
     bins, bin_notes = _read_bins(path / "bins.json", _data(config))
     predictions, prediction_notes = {}, []
+    features, feature_notes = {}, []
     if result is not None:
+        features, feature_notes = _read_features(
+            path / "features.npz", bins, result.get("best_step")
+        )
         predictions, prediction_notes = _read_predictions(path / "predictions.npz")
     return Run(
         path=path,
@@ -292,5 +324,6 @@ def read_run(path: str | pathlib.Path) -> Run:
         log=tuple(log),
         bins=bins,
         predictions=predictions,
-        notes=(*notes, *log_notes, *bin_notes, *prediction_notes),
+        features=features,
+        notes=(*notes, *log_notes, *bin_notes, *prediction_notes, *feature_notes),
     )
