@@ -17,13 +17,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 
-def serve(step: Callable[[int], None], *, units: float, seconds: float = 1.5) -> None:
+def serve(
+    step: Callable[[int], None],
+    *,
+    units: float,
+    seconds: float = 1.5,
+    facts: Mapping[str, float] | None = None,
+) -> None:
     """Answers a driver: one line of JSON when ready, one after each round.
 
     Args:
       step: runs n steps and returns when they are done.
       units: what one step works through, for example images.
       seconds: length of a round, about.
+      facts: what else the driver should know, by name.
     """
     start = time.perf_counter()
     step(1)
@@ -38,12 +45,13 @@ def serve(step: Callable[[int], None], *, units: float, seconds: float = 1.5) ->
         step(count)
         once = (time.perf_counter() - start) / count
     count = max(1, int(seconds / once))
-    print(json.dumps({"first": first}), flush=True)
+    print(json.dumps({"first": first, **(facts or {})}), flush=True)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         step(count)
         rate = units * count / (time.perf_counter() - start)
-        print(json.dumps({"rate": rate}), flush=True)
+        cpu = units * count / (time.process_time() - busy)
+        print(json.dumps({"rate": rate, "cpu": cpu}), flush=True)
 
 
 class _Worker:
@@ -57,7 +65,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=self.errors,
         )
-        self.first = self.read()["first"]
+        self.facts = self.read()
 
     def read(self) -> dict[str, float]:
         for line in self.process.stdout:
@@ -66,10 +74,10 @@ class _Worker:
         self.errors.seek(0)
         raise RuntimeError(f"a worker ended early: {self.errors.read()[-2000:]}")
 
-    def round(self) -> float:
+    def round(self) -> dict[str, float]:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        return self.read()["rate"]
+        return self.read()
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -83,39 +91,48 @@ def duel(
     *,
     rounds: int,
     env: Mapping[str, str] | None = None,
+    against: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Plays workers against the first one.
+    """Plays workers against a base, the first one unless told otherwise.
 
     Args:
-      commands: name -> command line of a worker; the first is the base.
+      commands: name -> command line of a worker.
       rounds: rounds of each worker.
       env: environment of the workers; default this process's.
+      against: name -> name of its base, where it is not the first worker.
 
     Returns:
       name -> "first" (seconds of the first step, compilation included), "rate"
       (units a second, median), "ratio" (median over rounds of its rate over the
-      base's), "low" and "high" (smallest and largest of those ratios).
+      base's), "low" and "high" (smallest and largest of those ratios), "cpu" (as
+      "ratio", in units a second of processor time, which other processes disturb
+      less), and the facts that the worker served.
     """
     workers: dict[str, _Worker] = {}
-    rates: dict[str, list[float]] = {name: [] for name in commands}
+    played: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     try:
         for name, command in commands.items():
             workers[name] = _Worker(command, env)
         for _ in range(rounds):
             for name, worker in workers.items():
-                rates[name].append(worker.round())
+                played[name].append(worker.round())
     finally:
         for worker in workers.values():
             worker.close()
-    base = rates[next(iter(commands))]
+    first = next(iter(commands))
     result = {}
-    for name, values in rates.items():
-        ratios = [mine / other for mine, other in zip(values, base, strict=True)]
+    for name, mine in played.items():
+        base = played[(against or {}).get(name, first)]
+        ratios, cpu = (
+            [a[key] / b[key] for a, b in zip(mine, base, strict=True)]
+            for key in ("rate", "cpu")
+        )
         result[name] = {
-            "first": workers[name].first,
-            "rate": statistics.median(values),
+            **workers[name].facts,
+            "rate": statistics.median(a["rate"] for a in mine),
             "ratio": statistics.median(ratios),
             "low": min(ratios),
             "high": max(ratios),
+            "cpu": statistics.median(cpu),
         }
     return result

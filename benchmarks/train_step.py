@@ -152,13 +152,9 @@ def serve_loop(case: Case) -> None:
     _duel.serve(step, units=case.batch, seconds=3.0)
 
 
-def serve_torch(case: Case) -> None:
-    """Serves steps of plain PyTorch: eager, fused Adam."""
-    import torch
+def torch_network(case: Case):
+    """The peer's network."""
     from torch import nn
-
-    torch.set_num_threads(THREADS)
-    torch.manual_seed(0)
 
     def conv(channels, features, size, stride=1):
         return nn.Conv2d(channels, features, size, stride, size // 2, bias=False)
@@ -200,16 +196,27 @@ def serve_torch(case: Case) -> None:
         return nn.Sequential(*layers)
 
     if case.side:
-        network = resnet(STAGES[case.network], case.network == "resnet50")
+        return resnet(STAGES[case.network], case.network == "resnet50")
+    return nn.Sequential(
+        nn.Linear(COLUMNS, WIDTH),
+        nn.SiLU(),
+        nn.Linear(WIDTH, WIDTH),
+        nn.SiLU(),
+        nn.Linear(WIDTH, 1),
+    )
+
+
+def serve_torch(case: Case) -> None:
+    """Serves steps of plain PyTorch: eager, fused Adam."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    network = torch_network(case)
+    if case.side:
         inputs = torch.randn(case.batch, 3, case.side, case.side)
     else:
-        network = nn.Sequential(
-            nn.Linear(COLUMNS, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.SiLU(),
-            nn.Linear(WIDTH, 1),
-        )
         inputs = torch.randn(case.batch, COLUMNS)
     labels = 100 * torch.rand(case.batch)
     network.train()
