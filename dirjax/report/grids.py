@@ -257,7 +257,7 @@ def draw(grid: Grid, table: Table, bins: TrainBins | None = None) -> Any:
         ax.set_xlabel(canvas.plain(grid.names[-1]))
     for ax in axes[:, 0]:
         ax.set_ylabel(what)
-    split = "Validation" if one.rows[0].runs[0].split == "val" else "Test"
+    split = "Validation" if table.rows[0].runs[0].split == "val" else "Test"
     title = f"{split} error against {grid.names[-1]}"
     canvas.headline(figure, title + (f": {methods[0]}" if len(methods) == 1 else ""))
     if handles:
