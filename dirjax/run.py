@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dirjax import config as config_lib
-from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
+from dirjax import data, groups, labels, metrics, models, moments, optimizers
+from dirjax import sharding, stages
 from dirjax import step as step_lib
 from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
@@ -40,7 +41,12 @@ class Run:
         spec = self.source.spec
         try:
             sharding.check_batch("data.batch_size", self.plan.batch_size)
-            self.network = models.from_config(config["model"], self.source.record)
+            divided = groups.from_config(config.get("groups"), spec)
+            self.network = models.from_config(
+                config["model"],
+                self.source.record,
+                groups=divided and divided.for_head(),
+            )
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error
         self.select_split = "val" if "val" in self.source.splits else None
@@ -56,7 +62,9 @@ class Run:
             self._model_state,
             self._example(),
         )
-        self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
+        self.spec = dataclasses.replace(
+            spec, feature_dim=features.shape[-1], groups=divided
+        )
         self._units = _metric_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,
