@@ -300,9 +300,9 @@ def finish(config, arg):
     config.method = name
     if "joint" in options:
         if "contrast" not in preset.get("stages", ()):
-            known = [k for k, p in methods.PRESETS.items() if "contrast" in p.get("stages", ())]
             raise ValueError(
-                f"{name} has no contrast to join. The option is for {', '.join(known)}."
+                f"{name} has no stage of contrast to join. The option is for group_dir "
+                "and its kin."
             )
         preset = methods.joint(preset)
         config.method = f"{name}_joint"

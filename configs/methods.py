@@ -59,7 +59,7 @@ SHARES = {"head": 1 / 3, "contrast": 1.0}
 EXPERTS = {
     "inference": "argmax",
     "classifier": "linear",
-    "init": "zeros",
+    "start": "zeros",
     "rule_out_empty": False,
 }
 GROUPS = {"num": 10, "width_mode": "exact"}
@@ -115,7 +115,9 @@ def group_dir(criterion, **head):
     `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
     """
     return {
-        "objective": objective(terms={"group_dir": GROUP_DIR | {"criterion": criterion}}),
+        "objective": objective(
+            terms={"group_dir": GROUP_DIR | {"criterion": criterion}}
+        ),
         "groups": GROUPS,
         "model": {"head": "experts", "head_options": EXPERTS | head},
         "stages": ("contrast", "main"),

@@ -121,7 +121,9 @@ def make(
     of_bin = of_bin.astype(np.int32)
     of_bin.setflags(write=False)
     edges = bins.edges.astype(np.float64)
-    first, stop = (np.searchsorted(of_bin, np.arange(num), s) for s in ("left", "right"))
+    first, stop = (
+        np.searchsorted(of_bin, np.arange(num), s) for s in ("left", "right")
+    )
     return Groups(
         num=int(num),
         of_bin=of_bin,

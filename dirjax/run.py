@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dirjax import config as config_lib
-from dirjax import data, groups, labels, metrics, models, moments, optimizers
-from dirjax import sharding, stages
+from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
+from dirjax import groups as groups_lib
 from dirjax import step as step_lib
 from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
@@ -41,7 +41,7 @@ class Run:
         spec = self.source.spec
         try:
             sharding.check_batch("data.batch_size", self.plan.batch_size)
-            divided = groups.from_config(config.get("groups"), spec)
+            divided = groups_lib.from_config(config.get("groups"), spec)
             self.network = models.from_config(
                 config["model"],
                 self.source.record,
@@ -340,7 +340,7 @@ class Run:
         )
         batch["mask"] = batch["weight"]
 
-        def loss(state: TrainState, batch: Any) -> jax.Array:
+        def loss(state: TrainState, batch: Any) -> base.Outcome:
             key = jax.random.key(0)
             objective, mode = self.objective(stage), stage.encoder_mode
             view, _ = step_lib.make_view(

@@ -124,14 +124,14 @@ class Experts(nn.Module):
       shift: see `Linear`.
       scale: see `Linear`.
       num_groups: number of groups.
-      centers: middle of each group in label units, for `init="centers"`.
+      centers: middle of each group in label units, for `start="centers"`.
       counts: training rows of each group, for `rule_out_empty`.
       inference: the prediction: "argmax", what the expert of the likeliest group says;
         or "mixture", the mean of all by their probabilities.
       classifier: "linear"; or "etf": products of the normalised features with a fixed
         simplex frame (`simplex_etf`) of a random basis, without parameters.
       etf_seed: of that basis.
-      init: of the values' biases: "zeros", or "centers".
+      start: of the values' biases: "zeros", or "centers".
       rule_out_empty: whether logits of groups without training rows begin at -30, so
         that they are not predicted unless something is learnt of them.
     """
@@ -144,7 +144,7 @@ class Experts(nn.Module):
     inference: str = "argmax"
     classifier: str = "linear"
     etf_seed: int = 0
-    init: str = "zeros"
+    start: str = "zeros"
     rule_out_empty: bool = False
 
     @nn.compact
@@ -189,7 +189,7 @@ class Experts(nn.Module):
         return jnp.where(some, unit, 0.0) @ frame
 
     def _value_bias(self, key, shape, dtype=jnp.float32):
-        if self.init == "zeros" or self.centers is None:
+        if self.start == "zeros" or self.centers is None:
             return jnp.zeros(shape, dtype)
         return (jnp.asarray(self.centers, dtype) - self.shift) / self.scale
 
@@ -202,12 +202,12 @@ class Experts(nn.Module):
         for field, value, known in (
             ("inference", self.inference, INFERENCES),
             ("classifier", self.classifier, CLASSIFIERS),
-            ("init", self.init, ("zeros", "centers")),
+            ("start", self.start, ("zeros", "centers")),
         ):
             if value not in known:
                 raise ValueError(
-                    f"model.head_options.{field} must be one of {', '.join(known)}, got "
-                    f"{value!r}."
+                    f"model.head_options.{field} must be one of {', '.join(known)}, "
+                    f"got {value!r}."
                 )
         if self.num_groups < 1:
             raise ValueError(

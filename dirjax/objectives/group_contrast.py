@@ -31,7 +31,7 @@ less a part, which cancels), so `N x N` work remains, `N x G` logarithms, and no
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -190,7 +190,11 @@ def group_contrast_loss(
       >>> f"{loss:.4f}"
       '0.4734'
     """
-    base.check_shapes(features=(features, "b d"), groups=(groups, "b"), mask=_maybe(mask))
+    base.check_shapes(
+        features=(features, "b d"),
+        groups=(groups, "b"),
+        mask=None if mask is None else (mask, "b"),
+    )
     _check(temperature, similarity)
     if num_groups < 1:
         raise ValueError(f"num_groups must be at least 1, got {num_groups}.")
@@ -228,10 +232,6 @@ def group_contrast_loss(
     return total / jnp.maximum(real * (real - 1.0), 1.0)
 
 
-def _maybe(mask: Any) -> Any:
-    return None if mask is None else (mask, "b")
-
-
 def _check(temperature: float, similarity: str) -> None:
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature must be above 0 and finite, got {temperature}.")
@@ -267,7 +267,9 @@ def make(
         del key
         groups = groups_lib.of_spec(spec, "group_contrast")
         members = jnp.asarray(groups.counts, jnp.float32)
-        return base.Variables({}, {"of_bin": jnp.asarray(groups.of_bin), "members": members})
+        return base.Variables(
+            {}, {"of_bin": jnp.asarray(groups.of_bin), "members": members}
+        )
 
     def loss(variables, view, batch, key):
         of_bin, members = variables.state["of_bin"], variables.state["members"]

@@ -20,8 +20,9 @@ Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
 - Schedule: the presets do what the supplementary says, a stage of contrast alone for
   the encoder, then all parameters on this term. The option `joint` trains the printed
   sum of three terms at once; `--config.stage.main.trainable="('head',)"` probes.
-- Reductions: means for both sums of the paper, lambda1 = lambda2 = 1 (it gives neither).
-  The author's code adds the mean of one to the sum of the other: lambda2 = batch size.
+- Reductions: means for both sums of the paper, lambda1 = lambda2 = 1 (it gives
+  neither). The author's code adds the mean of one to the sum of the other: lambda2 is
+  the batch size.
 - Errors count in standard deviations of the training labels (`unit="deviation"`), so
   that one pair of factors serves labels of any scale. `"label"` is the paper's.
 - Soft labels: the paper writes `G - beta |j - g|` before a softmax, to which G adds
@@ -181,7 +182,9 @@ def expert_loss(
       [4.0]
     """
     _choice("loss", loss, ("mse", "l1"))
-    base.check_shapes(values=(values, "b g"), labels=(labels, "b"), groups=(groups, "b"))
+    base.check_shapes(
+        values=(values, "b g"), labels=(labels, "b"), groups=(groups, "b")
+    )
     value = jnp.take_along_axis(values, groups[:, None], axis=1)[:, 0]
     error = value - labels
     return error**2 if loss == "mse" else jnp.maximum(error, -error)
