@@ -15,7 +15,7 @@ from ml_collections import ConfigDict, config_dict
 from dirjax.configs import methods
 
 LOSSES = ("l1", "mse", "huber")
-OPTIONS = ("smoke", "ssir", *LOSSES)
+OPTIONS = ("smoke", "ssir", "joint", *LOSSES)
 
 
 def stage():
@@ -51,6 +51,7 @@ def stage():
             "init_from": "last",
             # Batch norm and dropout of the encoder: train | eval.
             "encoder_mode": "train",
+            # A preset may add evaluate=False: no validation within the stage.
             # Objective of this stage; empty means config.objective.
             "objective": ConfigDict(),
         }
@@ -150,8 +151,11 @@ def get_config():
 
     config.model = model = ConfigDict()
     model.name = "mlp"
-    # linear (one value) | dense (one value a pixel).
+    # linear (one value) | dense (one value a pixel) | experts (one a group; needs
+    # `config.groups`, which presets that use groups set).
     model.head = "linear"
+    # Further keyword arguments of the head.
+    model.head_options = ConfigDict()
     # float32 | bfloat16: what the encoder computes in.
     model.dtype = "float32"
     # File of pretrained weights.
@@ -310,8 +314,8 @@ def finish(config, arg):
 
     Args:
       config: as the data set wants it. Other stages of the preset are copies of
-        `config.stage.main` with a third of its epochs; a data set may say otherwise
-        in `config.stage.head`.
+        `config.stage.main` with the share of its length in `methods.SHARES`; a data
+        set may say otherwise in `config.stage.head`, and in `config.groups`.
       arg: what stands after the colon.
 
     Raises:
@@ -325,19 +329,33 @@ def finish(config, arg):
             config.base.term = option
     preset = methods.PRESETS[name]
     config.method = name
+    if "joint" in options:
+        if "contrast" not in preset.get("stages", ()):
+            raise ValueError(
+                f"{name} has no stage of contrast to join. The option is for group_dir "
+                "and its kin."
+            )
+        preset = methods.joint(preset)
+        config.method = f"{name}_joint"
     if "ssir" in options:
         if "ssir" in preset["objective"]["wrappers"]:
             raise ValueError(f"{name} has ssir already. Leave the option out.")
         preset = methods.with_ssir(preset)
-        config.method = f"{name}_ssir"
+        config.method = f"{config.method}_ssir"
     config.objective = _objective(config, preset["objective"])
+    if "groups" in preset:
+        groups = preset["groups"] | config.get("groups", {})
+        config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
+        config.groups.update(groups)
+    for field, value in preset.get("model", {}).items():
+        config.model[field] = ConfigDict(value) if isinstance(value, dict) else value
     config.stages = preset.get("stages", ("main",))
     for key in config.stages:
         if key not in config.stage:
             config.stage[key] = config.stage.main.copy_and_resolve_references()
-            # As 30 epochs after 90, the published schedule of RRT.
-            config.stage[key].epochs = config.stage.main.epochs / 3
-            config.stage[key].steps = config.stage.main.steps // 3
+            share = methods.SHARES[key]
+            config.stage[key].epochs = config.stage.main.epochs * share
+            config.stage[key].steps = int(config.stage.main.steps * share)
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value)

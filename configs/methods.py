@@ -53,6 +53,31 @@ SSIR = {
     "target": "both",
     "mode": "train",
 }
+# Length of further stages in that of the main one. RRT: 30 epochs after 90.
+SHARES = {"head": 1 / 3, "contrast": 1.0}
+# A head that answers with the value of the likeliest group.
+EXPERTS = {
+    "inference": "argmax",
+    "classifier": "linear",
+    "start": "zeros",
+    "rule_out_empty": False,
+}
+GROUPS = {"num": 10, "width_mode": "exact"}
+GROUP_CONTRAST = {"weight": 1.0, "temperature": 2.5, "similarity": "l2_normalised"}
+GROUP_DIR = {
+    "weight": 1.0,
+    "criterion": "soft",
+    "beta": 1.0,
+    "slope": "uniform",
+    "tau": 1.0,
+    "loss": "mse",
+    "unit": "deviation",
+    "lambda1": 1.0,
+    "lambda2": 1.0,
+    "weigh_groups": False,
+}
+# Terms that use no head.
+_OF_FEATURES = {"group_contrast"}
 
 
 def objective(*wrappers, terms=None, **settings):
@@ -82,10 +107,43 @@ def retrain(first, second):
     }
 
 
+def group_dir(criterion, **head):
+    """Groups and experts: a contrast of groups for the encoder; then everything.
+
+    The first stage is not validated, since its heads are untrained. Linear probing in
+    the second: `--config.stage.main.trainable="('head',)"`, with
+    `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
+    """
+    return {
+        "objective": objective(
+            terms={"group_dir": GROUP_DIR | {"criterion": criterion}}
+        ),
+        "groups": GROUPS,
+        "model": {"head": "experts", "head_options": EXPERTS | head},
+        "stages": ("contrast", "main"),
+        "stage": {
+            "contrast": {
+                "objective": objective(terms={"group_contrast": GROUP_CONTRAST}),
+                "trainable": ("encoder",),
+                "evaluate": False,
+            }
+        },
+    }
+
+
+def joint(preset):
+    """A preset of `group_dir` in one stage, on the sum of its terms."""
+    terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
+    rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
+    return {**rest, "objective": {**preset["objective"], "terms": terms}}
+
+
 def with_ssir(preset, **changes):
     """A preset with SSIR around the objective of each of its stages."""
 
     def around(record):
+        if _OF_FEATURES.issuperset(record["terms"]):
+            return record  # Its heads are untrained.
         wrappers = ("ssir", *record["wrappers"])
         return {**record, "wrappers": wrappers, "ssir": SSIR | changes}
 
@@ -114,6 +172,12 @@ PRESETS = {
         objective("fds", fds=FDS),
         objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
     ),
+}
+PRESETS |= {
+    "group_dir": group_dir("soft"),
+    "group_ce": group_dir("ce"),
+    "group_la": group_dir("la", rule_out_empty=True),
+    "group_etf": group_dir("etf", classifier="etf"),
 }
 # lam of the published runs: 1.0 on vanilla and focal_r, 0.1 on sqinv, 2.5 on inv.
 PRESETS |= {

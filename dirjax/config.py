@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dirjax.cli import InputError
 from dirjax.data import KINDS, catalog
+from dirjax.groups import WIDTH_MODES
 
 if TYPE_CHECKING:  # it needs JAX, which reading data does not
     from dirjax import stages
@@ -173,6 +174,11 @@ def validate(config: Mapping[str, Any]) -> None:
         "empty: no encoder of this version takes weights of another",
         config["model"]["pretrained"],
     )
+    if config.get("groups"):
+        num, mode = config["groups"]["num"], config["groups"]["width_mode"]
+        _require(num >= 1, "groups.num", "at least 1", num)
+        known = ", ".join(WIDTH_MODES)
+        _require(mode in WIDTH_MODES, "groups.width_mode", f"one of {known}", mode)
     decay = config["train"]["average_decay"]
     _require(0 <= decay < 1, "train.average_decay", "in [0, 1)", decay)
     metrics = ("mae", "mse", "rmse", "gm", "bmae")
@@ -299,6 +305,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             reinit=tuple(record["reinit"] or ()),
             init_from=record["init_from"],
             encoder_mode=record["encoder_mode"],
+            evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)
         start = stage.stop

@@ -14,10 +14,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+
+if TYPE_CHECKING:
+    from dirjax.groups import Groups
 
 SHOTS = ("many", "median", "few")
 _MAX_BINS = 10_000_000
@@ -251,6 +254,7 @@ class Spec:
       label_std: their standard deviation (divided by n); 0 if all are equal.
       examples: number of training labels.
       feature_dim: width of the encoder's output, 0 while unknown.
+      groups: of bins, where the config asks for some.
     """
 
     bins: Bins
@@ -260,6 +264,7 @@ class Spec:
     label_std: float
     examples: int
     feature_dim: int = 0
+    groups: "Groups | None" = None
 
 
 def spec(

@@ -72,7 +72,12 @@ class Predictor:
                 f"{workdir} has no data.json that can be read, so nobody knows how its "
                 "inputs were prepared. Train again into another --workdir."
             ) from error
-        network = models.from_config(self.config["model"], self.record)
+        groups = self.config.get("groups")
+        network = models.from_config(
+            self.config["model"],
+            self.record,
+            groups={"num_groups": groups["num"]} if groups else None,
+        )
         checkpoints = Checkpoints.of_run(workdir)
         try:
             self.step = checkpoints.choose(step)

@@ -14,6 +14,7 @@ import numpy as np
 
 from dirjax import config as config_lib
 from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
+from dirjax import groups as groups_lib
 from dirjax import step as step_lib
 from dirjax.balance import summary
 from dirjax.cli import Failed, InputError
@@ -41,7 +42,12 @@ class Run:
         spec = self.source.spec
         try:
             sharding.check_batch("data.batch_size", self.plan.batch_size)
-            self.network = models.from_config(config["model"], self.source.record)
+            divided = groups_lib.from_config(config.get("groups"), spec)
+            self.network = models.from_config(
+                config["model"],
+                self.source.record,
+                groups=divided and divided.for_head(),
+            )
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error
         self.select_split = "val" if "val" in self.source.splits else None
@@ -65,7 +71,9 @@ class Run:
                 f"{self.source.record['shape'][:2]}, and labels have {given}. Change "
                 "the size of the images or of the labels."
             )
-        self.spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
+        self.spec = dataclasses.replace(
+            spec, feature_dim=features.shape[-1], groups=divided
+        )
         self._units = _metric_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,

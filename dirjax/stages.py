@@ -31,6 +31,8 @@ class Stage:
       reinit: patterns of parameter paths drawn anew at the start.
       init_from: "last" or "best" parameters of the stage before.
       encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
+      evaluate: whether its states are evaluated. Not where heads are untrained; the
+        last stage always is.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Stage:
     reinit: tuple[str, ...] = ()
     init_from: str = "last"
     encoder_mode: str = "train"
+    evaluate: bool = True
 
     @property
     def stop(self) -> int:
@@ -103,6 +106,8 @@ class Plan:
 
     def evaluates(self, step: int) -> bool:
         """Whether the state after `step` steps is evaluated."""
+        if not self.stage_at(step - 1).evaluate:
+            return False
         return self._due(step, self.eval_epochs) or self.ends_stage(step)
 
     def saves(self, step: int) -> bool:

@@ -54,6 +54,24 @@ def objective_of(case):
     return base.from_config({case: {"weight": 1.0}})
 
 
+@functools.cache
+def network_of(case, dtype="float32"):
+    """The toy network with the head that a module names in HEAD."""
+    name = "base" if case in NESTED else case
+    module = importlib.import_module(f"dirjax.objectives.{name}")
+    return toy.network(dtype, head=getattr(module, "HEAD", "linear"))
+
+
+def start_of(case):
+    """The state before the first step."""
+    return toy.start(objective_of(case), net=network_of(case))
+
+
+def step_of(case, dtype="float32"):
+    """The step, not compiled."""
+    return toy.train_step(objective_of(case), network_of(case, dtype))
+
+
 def moments_of(state, batch):
     """Moments of features, by the program that the loop uses."""
     make = step.make_moments_step(toy.network(), num_bins=toy.SPEC.bins.num)
@@ -76,16 +94,16 @@ def refreshed(objective, state, batch):
 def started(case):
     """State and compiled programs, shared by the tests of a case."""
     objective = objective_of(case)
-    run = jax.jit(toy.train_step(objective))
+    run = jax.jit(step_of(case))
     refresh = functools.partial(refreshed, objective)
     refresh = toy.jit(refresh) if objective.refresh else refresh
-    return toy.start(objective), run, refresh
+    return start_of(case), run, refresh
 
 
 @functools.cache
 def run_of_other_sizes(case):
     """The step for batches of other sizes, which compile anew."""
-    return toy.jit(toy.train_step(objective_of(case)))
+    return toy.jit(step_of(case))
 
 
 def epochs_later(case, epochs=2):
@@ -188,7 +206,7 @@ def test_state_keeps_structure_shapes_and_types(case):
 def test_three_steps_are_one_program(case):
     state, run, refresh = started(case)
     chex.clear_trace_counter()
-    once = chex.assert_max_traces(toy.train_step(objective_of(case)), n=1)
+    once = chex.assert_max_traces(step_of(case), n=1)
     program = jax.jit(once)
     for seed in range(3):
         batch = toy.batch(seed)
@@ -234,11 +252,11 @@ def test_padding_rows_change_nothing(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_bfloat16_models_give_float32_losses(case):
-    objective, net = objective_of(case), toy.network("bfloat16")
+    objective = objective_of(case)
     # Parameters are float32 in any case.
-    state = toy.start(objective)
+    state = start_of(case)
     # What the encoder computes in shows in the program, the rest in its results.
-    step_fn = toy.train_step(objective, net)
+    step_fn = step_of(case, "bfloat16")
     traced = jax.make_jaxpr(step_fn, return_shape=True)
     program, (new, report) = traced(state, toy.batch())
     assert ("bf16" in str(program)) != objective.precise
@@ -255,9 +273,7 @@ def test_one_and_four_devices_agree(case):
     mesh = sharding.make_mesh()
     assert mesh.size == 4
     everywhere = jax.device_put(state, sharding.replicated(mesh))
-    wide = jax.jit(
-        toy.train_step(objective_of(case)), out_shardings=sharding.replicated(mesh)
-    )
+    wide = jax.jit(step_of(case), out_shardings=sharding.replicated(mesh))
     for seed in range(3):
         batch = toy.batch(seed)
         state, one = run(state, batch)
@@ -310,7 +326,7 @@ def test_nested_wrappers_each_do_their_part(case):
     settings = {k: v for k, v in record["lds"].items() if k != "scheme"}
     table = weights.bin_weights(toy.SPEC.counts, record["lds"]["scheme"], **settings)
     state, run, _ = started(case)
-    net, params = toy.network(), state.params["model"]
+    net, params = network_of(case), state.params["model"]
 
     def by_hand(move):
         features, _ = net.encode(params, {}, batch["inputs"], train=False)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import labels, models, optimizers, step
+from dirjax import groups, labels, models, optimizers, step
 from dirjax.objectives import base
 
 WIDTH = 4
@@ -23,6 +23,8 @@ SPEC = dataclasses.replace(
     ),
     feature_dim=WIDTH,
 )
+# The second of three groups has few training labels, the last ones only one.
+SPEC = dataclasses.replace(SPEC, groups=groups.make(SPEC.bins, SPEC.counts, num=3))
 
 
 # Tiny programs that run a few times are not worth optimising.
@@ -30,10 +32,17 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 
 
 @functools.cache
-def network(dtype="float32", dropout=0.0, scale=1.0):
-    """Two numeric columns and one category to four features."""
+def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
+    """Two numeric columns and one category to four features.
+
+    `options` are pairs of fields of the head; those with groups have the groups of
+    `SPEC`.
+    """
+    grouped = {"num_groups": SPEC.groups.num} if head == "experts" else {}
     return models.build(
         "mlp",
+        head=head,
+        head_options=grouped | dict(options),
         dtype=dtype,
         shift=2.0,
         scale=scale,

@@ -84,6 +84,7 @@ def build(
     input_std: float = 1.0,
     domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
+    head_options: Mapping[str, Any] | None = None,
 ) -> Network:
     """Builds a model.
 
@@ -99,6 +100,7 @@ def build(
       domain: where prepared inputs live. Default: that of images with this mean and
         deviation for an encoder of images; all numeric columns for one of tables.
       encoder: further keyword arguments of the encoder.
+      head_options: further keyword arguments of the head.
 
     Returns:
       The network.
@@ -114,7 +116,7 @@ def build(
             raise ValueError(f"{kind} must be one of {', '.join(known)}, got {key!r}.")
     model = _Model(
         encoder=ENCODERS[name](dtype=jnp.dtype(dtype), **(encoder or {})),
-        head=heads.HEADS[head](shift=shift, scale=scale),
+        head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
     )
     in_float32 = model.clone(
         encoder=ENCODERS[name](dtype=jnp.float32, **(encoder or {}))
@@ -152,16 +154,23 @@ def build(
     return Network(prepare, init, encode, respond, domain)
 
 
-def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network:
+def from_config(
+    config: Mapping[str, Any],
+    record: Mapping[str, Any],
+    groups: Mapping[str, Any] | None = None,
+) -> Network:
     """The model of a run.
 
     Args:
       config: the fields of `config.model`.
       record: of the data, as in `data.json` with tuples for lists: what the encoder
         must know of the inputs, their scale, mean and deviation of training labels.
+      groups: what a head with groups must know of them: `num_groups`, and to begin
+        with their `centers` and `counts`. Other heads do not see it.
 
     Raises:
-      ValueError: as `build`; TypeError for a field that the encoder does not have.
+      ValueError: as `build`; TypeError for a field that the encoder or the head
+        does not have.
     """
     standard = config["label_scaling"] == "standard"
     if config["name"] in ENCODERS and (
@@ -174,6 +183,10 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
             "of configs/npz.py and configs/tfds.py stands for images."
         )
     table = record.get("table")
+    options = dict(config.get("head_options", {}))
+    fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
+    if groups and "num_groups" in fields:
+        options |= groups
     return build(
         config["name"],
         head=config["head"],
@@ -184,4 +197,5 @@ def from_config(config: Mapping[str, Any], record: Mapping[str, Any]) -> Network
         input_std=record.get("input_std", 1.0),
         domain=of_table(len(table["numeric"]), table["clip"]) if table else None,
         encoder={**record["encoder"], **config["encoder"]},
+        head_options=options,
     )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+INFERENCES = ("argmax", "mixture")
+CLASSIFIERS = ("linear", "etf")
+# Logit with which a group that no training row is in begins.
+_RULED_OUT = -30.0
 
 
 class Outputs(NamedTuple):
@@ -19,6 +27,26 @@ class Outputs(NamedTuple):
     """
 
     prediction: jax.Array
+
+
+class ExpertOutputs(NamedTuple):
+    """What a head with groups returns.
+
+    Attributes:
+      prediction: `[batch]` float32, in label units.
+      logits: `[batch, groups]`, of the groups.
+      values: `[batch, groups]`, what each group's expert says, in label units.
+    """
+
+    prediction: jax.Array
+    logits: jax.Array
+    values: jax.Array
+
+
+class FixedExpertOutputs(ExpertOutputs):
+    """The same where logits are cosines with a fixed frame, in [-1, 1]."""
+
+    classifier = "etf"
 
 
 def uniform_fan_in(key, shape, dtype=jnp.float32):
@@ -77,4 +105,149 @@ def _affine(head: Linear | Dense, features: jax.Array, shape: str) -> jax.Array:
     return head.shift + head.scale * raw[..., 0]
 
 
-HEADS = {"linear": Linear, "dense": Dense}
+def simplex_etf(basis: ArrayLike) -> np.ndarray:
+    """Unit vectors that are as far from one another as can be: a simplex frame.
+
+    `sqrt(G / (G - 1)) U (I - 1 1^T / G)`, where U spans the columns of the basis.
+
+    Args:
+      basis: `[dim, G]` of rank G, at least two columns.
+
+    Returns:
+      `[dim, G]` float64; products of different columns are -1 / (G - 1).
+
+    Raises:
+      ValueError: if there are more columns than rows, or fewer than two.
+
+    Example:
+      >>> frame = simplex_etf(np.eye(3, 2))
+      >>> (frame.T @ frame).round(6).tolist()
+      [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    basis = np.asarray(basis, np.float64)
+    dim, num = basis.shape
+    if not 2 <= num <= dim:
+        raise ValueError(
+            f"a simplex frame needs 2 groups or more, and at most as many as the {dim} "
+            f"features, got {num}. Change config.groups.num or the encoder's width."
+        )
+    columns, upper = np.linalg.qr(basis)
+    # Signs that do not depend on the library.
+    columns = columns * np.where(np.diagonal(upper) < 0, -1.0, 1.0)
+    return math.sqrt(num / (num - 1)) * (columns - columns.mean(axis=1, keepdims=True))
+
+
+@functools.cache
+def _random_frame(dim: int, num: int, seed: int) -> np.ndarray:
+    normal = np.random.Generator(np.random.Philox(seed)).normal(size=(dim, num))
+    return simplex_etf(normal).astype(np.float32)
+
+
+class Experts(nn.Module):
+    """Logits of ordered groups and one value a group: `shift + scale * (w_g.z + b_g)`.
+
+    The affine map is that of `Linear`. Parameters: `groups` (not with a fixed frame)
+    and `values`, each with `kernel` `[dim, num_groups]` and `bias` `[num_groups]`.
+
+    Attributes:
+      shift: see `Linear`.
+      scale: see `Linear`.
+      num_groups: number of groups.
+      centers: middle of each group in label units, for `start="centers"`.
+      counts: training rows of each group, for `rule_out_empty`.
+      inference: the prediction: "argmax", what the expert of the likeliest group says;
+        or "mixture", the mean of all by their probabilities.
+      classifier: "linear"; or "etf": products of the normalised features with a fixed
+        simplex frame (`simplex_etf`) of a random basis, without parameters.
+      etf_seed: of that basis.
+      start: of the values' biases: "zeros", or "centers".
+      rule_out_empty: whether logits of groups without training rows begin at -30, so
+        that they are not predicted unless something is learnt of them.
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+    num_groups: int = 0
+    centers: tuple[float, ...] | None = None
+    counts: tuple[int, ...] | None = None
+    inference: str = "argmax"
+    classifier: str = "linear"
+    etf_seed: int = 0
+    start: str = "zeros"
+    rule_out_empty: bool = False
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> ExpertOutputs:
+        """Maps `[batch, dim]` features to predictions `[batch]` and what led there.
+
+        Raises:
+          ValueError: if a field is wrong.
+        """
+        self._check()
+        raw = nn.Dense(
+            self.num_groups,
+            kernel_init=uniform_fan_in,
+            bias_init=self._value_bias,
+            name="values",
+        )(features)
+        values = self.shift + self.scale * raw
+        fixed = self.classifier == "etf"
+        logits = self._cosines(features) if fixed else self._logits(features)
+        if self.inference == "mixture":
+            prediction = jnp.sum(jax.nn.softmax(logits) * values, axis=1)
+        else:
+            best = jnp.argmax(logits, axis=1)[:, None]
+            prediction = jnp.take_along_axis(values, best, axis=1)[:, 0]
+        return (FixedExpertOutputs if fixed else ExpertOutputs)(
+            prediction, logits, values
+        )
+
+    def _logits(self, features: jax.Array) -> jax.Array:
+        return nn.Dense(
+            self.num_groups,
+            kernel_init=uniform_fan_in,
+            bias_init=self._logit_bias,
+            name="groups",
+        )(features)
+
+    def _cosines(self, features: jax.Array) -> jax.Array:
+        frame = _random_frame(features.shape[1], self.num_groups, self.etf_seed)
+        squares = jnp.sum(features**2, axis=1, keepdims=True)
+        some = squares > 1e-24
+        unit = features * jax.lax.rsqrt(jnp.where(some, squares, 1.0))
+        return jnp.where(some, unit, 0.0) @ frame
+
+    def _value_bias(self, key, shape, dtype=jnp.float32):
+        if self.start == "zeros" or self.centers is None:
+            return jnp.zeros(shape, dtype)
+        return (jnp.asarray(self.centers, dtype) - self.shift) / self.scale
+
+    def _logit_bias(self, key, shape, dtype=jnp.float32):
+        if not self.rule_out_empty or self.counts is None:
+            return jnp.zeros(shape, dtype)
+        return jnp.where(jnp.asarray(self.counts) > 0, 0.0, _RULED_OUT).astype(dtype)
+
+    def _check(self) -> None:
+        for field, value, known in (
+            ("inference", self.inference, INFERENCES),
+            ("classifier", self.classifier, CLASSIFIERS),
+            ("start", self.start, ("zeros", "centers")),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"model.head_options.{field} must be one of {', '.join(known)}, "
+                    f"got {value!r}."
+                )
+        if self.num_groups < 1:
+            raise ValueError(
+                "the head 'experts' needs config.groups, and the config has none. Take "
+                "a preset that sets it, such as group_dir."
+            )
+        if self.classifier == "etf" and self.inference == "mixture":
+            raise ValueError(
+                "model.head_options.inference must be 'argmax' for classifier 'etf', "
+                "whose cosines are no probabilities, got 'mixture'."
+            )
+
+
+HEADS = {"linear": Linear, "dense": Dense, "experts": Experts}

@@ -1,0 +1,326 @@
+"""Group-DIR: first the group of a label, from soft labels, then its value by an expert.
+
+Labels are cut into ordered groups. One linear map of the features says the group, and
+one for each group says the value (head `experts`). A row trains the expert of its true
+group, and the predicted group's expert answers:
+
+    L = lambda1 mean_i (y_i - v_{i, g_i})^2 + lambda2 mean_i CE(q(g_i), softmax(h_i))
+    q(g)_j = softmax_j(-beta |j - g|)
+
+With the contrast of groups (`group_contrast`) before it or beside it.
+
+"Leveraging Group Classification with Descending Soft Labeling for Deep Imbalanced
+Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327
+Criteria it is compared with: logit adjustment, Menon et al., ICLR 2021
+https://arxiv.org/abs/2007.07314; a fixed simplex ETF with the dot-regression loss,
+Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
+
+**Deviations** and readings:
+
+- Schedule: the presets do what the supplementary says, a stage of contrast alone for
+  the encoder, then all parameters on this term. The option `joint` trains the printed
+  sum of three terms at once; `--config.stage.main.trainable="('head',)"` probes.
+- Reductions: means for both sums of the paper, lambda1 = lambda2 = 1 (it gives
+  neither). The author's code adds the mean of one to the sum of the other: lambda2 is
+  the batch size.
+- Errors count in standard deviations of the training labels (`unit="deviation"`), so
+  that one pair of factors serves labels of any scale. `"label"` is the paper's.
+- Soft labels: the paper writes `G - beta |j - g|` before a softmax, to which G adds
+  nothing. `slope="first_gap"` is the author's code: only the first gap is `beta`, the
+  others are 1, and scores end at G - 1 below the top.
+- `soft_asymmetric` is that of an earlier version: other groups lose their share of the
+  training labels, and q is not normalised again.
+- Logit adjustment counts an empty group as one row; the head of the preset begins with
+  groups of no training row ruled out (`rule_out_empty`).
+- Groups of labels are exact (`dirjax/groups.py`), 10 of them where the config does not
+  say more. Expert outputs are not limited to their group's range.
+- Weights of the batch multiply the regression only, so LDS acts inside of groups;
+  `weigh_groups` weighs the classification, too.
+- The printed bound of Lemma 1 adds up all groups; the loss is the part of the true one,
+  which bounds the likelihood in any case.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dirjax import groups as groups_lib
+from dirjax.objectives import base
+
+HEAD = "experts"
+SLOPES = ("uniform", "first_gap")
+CRITERIA = ("soft", "soft_asymmetric", "ce", "la", "etf")
+UNITS = ("deviation", "label")
+
+
+def group_soft_labels(
+    group: jax.Array,
+    *,
+    num_groups: int,
+    beta: float = 1.0,
+    slope: str = "uniform",
+    counts: jax.Array | None = None,
+) -> jax.Array:
+    """Soft label of one group: highest there, descending on both sides.
+
+    `q = softmax_j(-beta |j - g|)`, with counts `q_j (1 - n_j / n)` for `j != g`.
+
+    Args:
+      group: scalar int, 0 to num_groups - 1.
+      num_groups: number of groups.
+      beta: from one group to the next, or with "first_gap" to the first neighbour.
+      slope: "uniform", or "first_gap": further gaps are 1, down to num_groups - 1.
+      counts: `[num_groups]` training rows of each group, for asymmetric labels.
+
+    Returns:
+      `[num_groups]`, constant for gradients. Sums to 1 without counts, else to less.
+
+    Raises:
+      ValueError: for an unknown slope or a beta that is not above 0.
+
+    Example:
+      >>> group_soft_labels(jnp.array(0), num_groups=2).round(3).tolist()
+      [0.7310000061988831, 0.26899999380111694]
+    """
+    _choice("slope", slope, SLOPES)
+    _positive("beta", beta)
+    gaps = jnp.abs(jnp.arange(num_groups) - group).astype(float)
+    if slope == "uniform":
+        scores = -beta * gaps
+    else:
+        scores = -jnp.where(gaps > 0, jnp.minimum(beta + gaps - 1, num_groups - 1), 0.0)
+    soft = jax.nn.softmax(scores)
+    if counts is not None:
+        share = counts / jnp.maximum(jnp.sum(counts), 1)
+        soft = jnp.where(gaps > 0, soft * (1 - share), soft)
+    return jax.lax.stop_gradient(soft)
+
+
+def soft_cross_entropy(logits: jax.Array, soft: jax.Array) -> jax.Array:
+    """Cross-entropy of one row against a soft label, `-sum_j q_j log p_j`.
+
+    Args:
+      logits: `[num_groups]`.
+      soft: `[num_groups]`, not negative.
+
+    Returns:
+      Scalar.
+    """
+    return -jnp.sum(soft * jax.nn.log_softmax(logits))
+
+
+def entropy_floor(soft: jax.Array) -> jax.Array:
+    """The least `soft_cross_entropy` that any logits reach, for one soft label.
+
+    Args:
+      soft: `[num_groups]`, not negative; for a sum of 1 it is the entropy.
+
+    Returns:
+      Scalar. The loss less this is the sum of `soft` times KL(q || p).
+
+    Example:
+      >>> entropy_floor(jnp.array([0.0, 1.0])).item()
+      0.0
+    """
+    total = jnp.sum(soft)
+    share = soft / jnp.where(total > 0, total, 1.0)
+    return -jnp.sum(soft * jnp.log(jnp.where(share > 0, share, 1.0)))
+
+
+def adjusted_logits(logits: jax.Array, counts: jax.Array, tau: float) -> jax.Array:
+    """Logit adjustment: `logits_j + tau log(n_j / n)`, empty groups as of one row.
+
+    Args:
+      logits: `[num_groups]`.
+      counts: `[num_groups]` training rows of each group.
+      tau: from 0, which changes nothing.
+
+    Returns:
+      `[num_groups]`.
+    """
+    counts = jnp.maximum(counts, 1.0)
+    return logits + tau * jnp.log(counts / jnp.sum(counts))
+
+
+def dot_regression_loss(scores: jax.Array, group: jax.Array) -> jax.Array:
+    """Dot-regression of one row: `(m_g . z - 1)^2 / 2` for unit vectors.
+
+    Args:
+      scores: `[num_groups]`, the products with all vectors of the frame.
+      group: scalar int, the true group.
+
+    Returns:
+      Scalar.
+    """
+    return 0.5 * (scores[group] - 1.0) ** 2
+
+
+def expert_loss(
+    values: jax.Array, labels: jax.Array, groups: jax.Array, *, loss: str = "mse"
+) -> jax.Array:
+    """Error of the true group's expert, elementwise; no other gets a gradient.
+
+    Args:
+      values: `[batch, num_groups]`, of all experts.
+      labels: `[batch]`.
+      groups: `[batch]` int, true groups.
+      loss: "mse" or "l1".
+
+    Returns:
+      `[batch]`, in (squared) units of the labels.
+
+    Raises:
+      ValueError: for an unknown loss, or shapes that do not fit.
+
+    Example:
+      >>> values = jnp.array([[1.0, 5.0]])
+      >>> expert_loss(values, jnp.array([3.0]), jnp.array([1])).tolist()
+      [4.0]
+    """
+    _choice("loss", loss, ("mse", "l1"))
+    base.check_shapes(
+        values=(values, "b g"), labels=(labels, "b"), groups=(groups, "b")
+    )
+    value = jnp.take_along_axis(values, groups[:, None], axis=1)[:, 0]
+    error = value - labels
+    return error**2 if loss == "mse" else jnp.maximum(error, -error)
+
+
+def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+
+
+def _positive(name: str, value: float, zero: bool = False) -> None:
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        least = "from 0" if zero else "above 0"
+        raise ValueError(f"{name} must be a number {least}, got {value!r}.")
+
+
+def _check_head(outputs: Any, criterion: str, num: int) -> None:
+    logits = getattr(outputs, "logits", None)
+    if logits is None:
+        raise ValueError("group_dir needs model.head='experts'.")
+    if logits.shape[-1] != num:
+        raise ValueError(
+            f"the head has {logits.shape[-1]} groups and the labels have {num}. Both "
+            "follow config.groups.num."
+        )
+    fixed = getattr(outputs, "classifier", "linear") == "etf"
+    if fixed != (criterion == "etf"):
+        raise ValueError(
+            "criterion 'etf' goes with model.head_options.classifier='etf', and no "
+            f"other does, got criterion {criterion!r}. Take the preset group_etf."
+        )
+
+
+def make(
+    *,
+    criterion: str = "soft",
+    beta: float = 1.0,
+    slope: str = "uniform",
+    tau: float = 1.0,
+    loss: str = "mse",
+    unit: str = "deviation",
+    lambda1: float = 1.0,
+    lambda2: float = 1.0,
+    weigh_groups: bool = False,
+) -> base.Objective:
+    """Regression by experts and classification of groups, as a term.
+
+    Args:
+      criterion: of the classification: "soft", "soft_asymmetric", "ce", "la" (logit
+        adjustment) or "etf" (dot-regression, with the head's fixed classifier).
+      beta: see `group_soft_labels`.
+      slope: as there.
+      tau: of "la".
+      loss: of the experts, "mse" or "l1".
+      unit: of their errors: "deviation" of the training labels, or "label".
+      lambda1: factor of the regression, from 0.
+      lambda2: factor of the classification, from 0.
+      weigh_groups: whether weights of the batch multiply the classification, too.
+
+    Returns:
+      An objective whose state holds `of_bin` `[num_bins]` int32 and `members`
+      `[num_groups]`, the groups of bins and their training rows, and `unit`. Its
+      metrics are means over real rows: `loss/experts` and `loss/groups` (without
+      factors), `group/accuracy`, `group/distance` (mean |predicted - true group|), and
+      `group/kl`, the classification loss less the least it can be.
+
+    Raises:
+      ValueError: for an option out of range; at init, if the run has no groups; in a
+        step, for a head that does not fit.
+
+    Example:
+      >>> make(criterion="la", tau=0.5).refresh is None
+      True
+    """
+    _choice("criterion", criterion, CRITERIA)
+    _choice("slope", slope, SLOPES)
+    _choice("loss", loss, ("mse", "l1"))
+    _choice("unit", unit, UNITS)
+    _positive("beta", beta)
+    for name, value in (("tau", tau), ("lambda1", lambda1), ("lambda2", lambda2)):
+        _positive(name, value, zero=True)
+
+    def init(key, spec):
+        del key
+        groups = groups_lib.of_spec(spec, "group_dir")
+        scale = (spec.label_std or 1.0) if unit == "deviation" else 1.0
+        state = {
+            "of_bin": jnp.asarray(groups.of_bin),
+            "members": jnp.asarray(groups.counts, jnp.float32),
+            "unit": jnp.float32(scale),
+        }
+        return base.Variables({}, state)
+
+    def classify(logits, group, members):
+        """Loss of one row, and the least it can be."""
+        num = len(members)
+        if criterion == "etf":
+            return dot_regression_loss(logits, group), jnp.zeros(())
+        if criterion in ("ce", "la"):
+            hot = jax.nn.one_hot(group, num)
+            if criterion == "la":
+                logits = adjusted_logits(logits, members, tau)
+            return soft_cross_entropy(logits, hot), jnp.zeros(())
+        counts = members if criterion == "soft_asymmetric" else None
+        soft = group_soft_labels(
+            group, num_groups=num, beta=beta, slope=slope, counts=counts
+        )
+        return soft_cross_entropy(logits, soft), entropy_floor(soft)
+
+    def term(variables, view, batch, key):
+        del key
+        state = variables.state
+        members, outputs = state["members"], view.outputs
+        _check_head(outputs, criterion, len(members))
+        groups = state["of_bin"][batch["bin"]]
+        values, labels = outputs.values / state["unit"], batch["label"] / state["unit"]
+        errors = expert_loss(values, labels, groups, loss=loss)
+        entropy, floor = jax.vmap(classify, (0, 0, None))(
+            outputs.logits, groups, members
+        )
+        weight = batch["weight"] if weigh_groups else 1.0
+        regression = base.masked_mean(errors * batch["weight"], batch["mask"])
+        classification = base.masked_mean(entropy * weight, batch["mask"])
+        off = jnp.abs(jnp.argmax(outputs.logits, axis=1) - groups)
+        metrics = {
+            "loss/experts": (regression, jnp.ones(())),
+            "loss/groups": (classification, jnp.ones(())),
+        }
+        for name, rows in (
+            ("accuracy", off == 0),
+            ("distance", off),
+            ("kl", entropy - floor),
+        ):
+            total = jnp.sum(jnp.where(batch["mask"] > 0, rows, 0.0))
+            metrics[f"group/{name}"] = (total, jnp.sum(batch["mask"]))
+        total = lambda1 * regression + lambda2 * classification
+        return base.Outcome(total, state, metrics)
+
+    return base.Objective(init, term)
