@@ -52,14 +52,14 @@ class Run:
             raise InputError(str(error)) from error
         self.select_split = "val" if "val" in self.source.splits else None
         try:
-            self._params, self._model_state = jax.eval_shape(
+            self.params, self._model_state = jax.eval_shape(
                 self._init, jax.random.key(0)
             )
         except ValueError as error:
             raise InputError(str(error)) from error
         features, _ = jax.eval_shape(
             functools.partial(self.network.encode, train=False),
-            self._params,
+            self.params,
             self._model_state,
             self._example(),
         )
@@ -124,7 +124,7 @@ class Run:
     def _optimizer(self, stage: stages.Stage):
         rate = optimizers.schedule(**stage.schedule)
         tx = optimizers.make(learning_rate=rate, **stage.optimizer)
-        params = {"model": self._params, "objective": self._variables(stage).params}
+        params = {"model": self.params, "objective": self._variables(stage).params}
         try:
             return step_lib.freeze(tx, params, stage.trainable)
         except ValueError as error:
@@ -353,7 +353,7 @@ class Run:
             self._trace(stage)
             for field in ("trainable", "reinit"):
                 try:
-                    stages.select(self._params, getattr(stage, field))
+                    stages.select(self.params, getattr(stage, field))
                 except ValueError as error:
                     raise InputError(f"stage.{stage.name}.{field}: {error}") from error
         shot = self.config["select"]["shot"]
@@ -417,36 +417,6 @@ class Run:
             "split": split,
             "time": round(seconds, 3),
         }
-
-    def overview(self) -> str:
-        """What is about to run, in a few lines."""
-        sizes: dict[str, int] = {}
-        for path, leaf in jax.tree_util.tree_leaves_with_path(self._params):
-            name = "/".join(stages.path_name(path).split("/")[:2])
-            sizes[name] = sizes.get(name, 0) + leaf.size
-        rows = ", ".join(f"{len(s.label):,} {n}" for n, s in self.source.splits.items())
-        found = "".join(f"  {sentence}\n" for sentence in self.source.notes)
-        shots = ", ".join(
-            f"{int(np.sum(self.spec.shots == i))} {name}"
-            for i, name in enumerate(labels.SHOTS)
-        )
-        pieces = ", ".join(f"{s.name} {s.steps:,} steps" for s in self.plan.stages)
-        device = jax.devices()[0]
-        slow = [s.name for s in self.plan.stages if s.optimizer["accumulate"] > 1]
-        note = (
-            f"note: {', '.join(slow)} accumulates gradients; a loss over pairs still "
-            "sees the pairs of one step only\n"
-            if slow
-            else ""
-        )
-        parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
-        return (
-            f"{self.source.name}: {self.source.label}; {rows}\n{found}"
-            f"bins: {self.spec.bins.num} ({shots})\n"
-            f"method: {self.config['method']}; {pieces}; batch {self.plan.batch_size}; "
-            f"{jax.device_count()} x {device.platform}\n{note}"
-            f"parameters:\n{parameters}\n  {'total':<40}{sum(sizes.values()):>12,}"
-        )
 
 
 def _metric_units(source: data.Source) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from dirjax import writers as writers_lib
 from dirjax.checkpoint import Checkpoints, Damaged
 from dirjax.cli import InputError, Interrupts, writing
 from dirjax.lock import Lock, unusable
+from dirjax.overview import overview
 from dirjax.progress import Clock, Means
 from dirjax.run import Run
 from dirjax.step import TrainState
@@ -71,7 +72,7 @@ def train_and_evaluate(
             writers_lib.write_json(workdir / "data.json", run.source.record)
             writers_lib.write_json(workdir / "bins.json", _bins(run))
         if verbose:
-            print(run.overview(), flush=True)
+            print(overview(run), flush=True)
         with Checkpoints(workdir / "checkpoints") as checkpoints:
             result = None
             while result is None:

@@ -1,0 +1,44 @@
+"""The lines that a run begins with: data, bins, method, parameters."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from dirjax import labels, stages
+from dirjax.run import Run
+
+
+def overview(run: Run) -> str:
+    """What is about to run, in a few lines.
+
+    Args:
+      run: the pieces of the run.
+    """
+    sizes: dict[str, int] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(run.params):
+        name = "/".join(stages.path_name(path).split("/")[:2])
+        sizes[name] = sizes.get(name, 0) + leaf.size
+    rows = ", ".join(f"{len(s.label):,} {n}" for n, s in run.source.splits.items())
+    found = "".join(f"  {sentence}\n" for sentence in run.source.notes)
+    shots = ", ".join(
+        f"{int(np.sum(run.spec.shots == i))} {name}"
+        for i, name in enumerate(labels.SHOTS)
+    )
+    pieces = ", ".join(f"{s.name} {s.steps:,} steps" for s in run.plan.stages)
+    device = jax.devices()[0]
+    slow = [s.name for s in run.plan.stages if s.optimizer["accumulate"] > 1]
+    note = (
+        f"note: {', '.join(slow)} accumulates gradients; a loss over pairs still "
+        "sees the pairs of one step only\n"
+        if slow
+        else ""
+    )
+    parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
+    return (
+        f"{run.source.name}: {run.source.label}; {rows}\n{found}"
+        f"bins: {run.spec.bins.num} ({shots})\n"
+        f"method: {run.config['method']}; {pieces}; batch {run.plan.batch_size}; "
+        f"{jax.device_count()} x {device.platform}\n{note}"
+        f"parameters:\n{parameters}\n  {'total':<40}{sum(sizes.values()):>12,}"
+    )
