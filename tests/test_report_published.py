@@ -104,7 +104,7 @@ def test_shown_beside_the_same_point(tmp_path, quick):
     for eps, lam in ((1e-3, 1.0), (1e-3, 0.7)):
         for seed in range(2):
             folder = tmp_path / f"{eps}-{lam}-{seed}"
-            point = ssir(eps, lam, steps=2, noise="gradient")
+            point = ssir(eps, lam, n_steps=2, noise="gradient")
             folders.append(
                 agedb(folder, "focal_r_ssir", seed=seed, shrink=0.2, objective=point)
             )
@@ -150,7 +150,7 @@ def test_inconsistent_row_is_said(tmp_path, quick, capsys):
         ("ranksim", {}, "ranksim has no counterpart"),
         ("sqinv_ssir", {}, "none of SQINV+SSIR on AgeDB-DIR, eps=None"),
         ("sqinv_ssir", {"objective": ssir(1e-3, 0.2)}, "lambda=0.2"),
-        ("sqinv_ssir", {"objective": ssir(1e-3, 0.1, steps=3)}, "steps=3"),
+        ("sqinv_ssir", {"objective": ssir(1e-3, 0.1, n_steps=3)}, "steps=3"),
     ],
 )
 def test_otherwise_one_sentence(tmp_path, quick, capsys, method, changes, reason):

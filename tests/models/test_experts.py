@@ -114,7 +114,7 @@ def test_from_config_gives_groups_to_heads_that_have_them():
         "label_scaling": "standard",
         "encoder": {"width": 4, "depth": 1},
     }
-    record = {"kind": "tables", "label_mean": 3.0, "label_std": 2.0}
+    record = {"kind": "table", "label_mean": 3.0, "label_std": 2.0}
     record["encoder"] = {"numeric": 2, "cardinalities": (3,)}
     inputs = toy.batch()["inputs"]
 
