@@ -156,7 +156,8 @@ def get_config():
     model.head = "linear"
     # Further keyword arguments of the head.
     model.head_options = ConfigDict()
-    # float32 | bfloat16: what the encoder computes in.
+    # float32 | bfloat16: what the encoder computes in. SSIR trains in float32 whatever
+    # this says, as its noise is below the spacing of bfloat16.
     model.dtype = "float32"
     # File of pretrained weights.
     model.pretrained = config_dict.placeholder(str)
@@ -340,8 +341,9 @@ def finish(config, arg):
     if "ssir" in options:
         if "ssir" in preset["objective"]["wrappers"]:
             raise ValueError(f"{name} has ssir already. Leave the option out.")
-        preset = methods.with_ssir(preset)
-        config.method = f"{config.method}_ssir"
+        known = "ssir" if config.method == "vanilla" else f"{config.method}_ssir"
+        preset = methods.PRESETS.get(known) or methods.with_ssir(preset)
+        config.method = known
     config.objective = _objective(config, preset["objective"])
     if "groups" in preset:
         groups = preset["groups"] | config.get("groups", {})

@@ -7,6 +7,8 @@
 or `data.path`. The labels are noisy: an MAE far below 4 cannot be had, and gradient
 boosting on PCA components reaches 14.7. The option `small` takes 32x32 images and
 fewer epochs, which two CPU cores carry:
+
+    python -m dirjax.main --config configs/utkface_dir.py:sqinv,small --workdir runs/a
 """
 
 from dirjax.configs import common

@@ -2,8 +2,9 @@
 
 For the examples of a label bin the variance of each of the `dim` features is taken and
 pooled over the features into one number; smaller is more balanced. Section 8.8 of
-"Self-Supervised Imbalanced Regression", ICLR 2022 submission; after "Exploring Balanced
-Feature Spaces for Representation Learning", Kang et al., ICLR 2021.
+"Lifting Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission;
+after "Exploring Balanced Feature Spaces for Representation Learning", Kang et al., ICLR
+2021.
 https://openreview.net/forum?id=OqtLIabPTit
 
     sigma = (1 / dim) sum_i sigma_i^2           # "mean"

@@ -90,6 +90,11 @@ class Bins:
         edges.setflags(write=False)
         object.__setattr__(self, "edges", edges)
 
+    @property
+    def mean_width(self) -> float:
+        """Mean width of a bin, in label units."""
+        return float(self.edges[-1] - self.edges[0]) / self.num
+
     @classmethod
     def uniform(
         cls,

@@ -2,7 +2,8 @@
 
 How far the predictions of a trained run move under input noise: noise made from output
 offsets, as SSIR makes it (`objectives/ssir.py`), and random noise of the same norm.
-Figs. 2b, 3b and 4 of "Self-Supervised Imbalanced Regression", ICLR 2022 submission.
+Figs. 2b, 3b and 4 of "Lifting Imbalanced Regression with Self-Supervised Learning",
+ICLR 2022 submission.
 
 The output folder gets `noise_gap.png` (gaps of both kinds against one label bin),
 `noise_samples.png` (predictions of a few rows, with their pictures),
@@ -51,7 +52,6 @@ PICTURES = 3
 _SAMPLES = 24
 _MOST = 2**31 - 1
 _CHUNK = 64
-_SPACINGS = 16  # of float32: a smaller gap may be rounding
 # What the objective of a run says of its noise.
 _SAID = ("norm", "units", "distance", "n_steps", "seed", "split", "samples")
 _FIELDS = ("epsilon", "n_steps", "norm", "units", "distance", "bounds")
@@ -152,7 +152,9 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
         }
         clean = predict(inputs)
         key, other = jax.random.split(key)
-        offsets = _width(run) * jax.random.uniform(other, clean.shape, minval=-1.0)
+        offsets = run.source.spec.bins.mean_width * jax.random.uniform(
+            other, clean.shape, minval=-1.0
+        )
         made = (
             ssir.ssir_noise(
                 predict,
@@ -175,12 +177,6 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
             return measure(*arguments)
 
     return jax.jit(precisely)
-
-
-def _width(run: Run) -> float:
-    """Mean width of a label bin, as SSIR counts it."""
-    edges = run.source.spec.bins.edges
-    return float((edges[-1] - edges[0]) / run.source.spec.bins.num)
 
 
 def _measure(
@@ -267,6 +263,11 @@ def probe(
     given = {"epsilon": epsilon, "norm": norm, "units": units, "n_steps": n_steps}
     _check(given, images)
     run, state = evaluate.restore(workdir, split=split, step=step)
+    if run.source.dense:
+        raise cli.InputError(
+            f"--workdir must be a run with one label a row, {workdir} has one a pixel. "
+            "Its log has ssir/gap, if it was trained with SSIR."
+        )
     stage = run.plan.stage_at(int(state.step) - 1)
     data = run.source.splits[split]
     order = np.random.default_rng(seed).permutation(len(data.label))
@@ -283,7 +284,7 @@ def probe(
         "index": data.index[chosen],
         "label": data.label[chosen],
         **found,
-        "width": np.asarray(_width(run)),
+        "width": np.asarray(run.source.spec.bins.mean_width),
         "log": np.asarray(run.source.log),
         "step": np.asarray(int(state.step)),
     }
@@ -365,9 +366,15 @@ def _main(argv: Sequence[str]) -> None:
         ("n_steps", None, "gradients taken to find the noise"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=said)
-    parser.add_argument("--epsilon", metavar="SIZE,...", help="sizes of the noise")
+    parser.add_argument(
+        "--epsilon",
+        metavar="SIZE,...",
+        help="sizes of the noise; default: of training and of Fig. 4",
+    )
     parser.add_argument("--norm", help="sample, pixel or linf; default: of training")
-    parser.add_argument("--units", help="normalised, unit_interval or raw255")
+    parser.add_argument(
+        "--units", help="normalised, unit_interval or raw255; default: of training"
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="DIR", help="default: RUN/report"
     )
@@ -378,11 +385,14 @@ def _main(argv: Sequence[str]) -> None:
     del fields["debug"]
     startup.prepare()
     arrays, files = probe(**fields)
-    rounding = _SPACINGS * np.finfo(np.float32).eps * np.abs(arrays["clean"]).mean()
+    from dirjax.objectives.ssir import SPACINGS
+
+    rounding = SPACINGS * np.finfo(np.float32).eps * np.abs(arrays["clean"]).mean()
+    unit = " (of the logarithm, as all gaps)" if arrays["log"] else ""
     print(
         f"{len(arrays['clean'])} {arrays['split']} rows at step {arrays['step']}; norm "
         f"{arrays['norm']}, {arrays['units']} inputs, {arrays['n_steps']} gradients; "
-        f"one bin is {float(arrays['width']):.4g}, gaps below {rounding:.1g} may be "
+        f"one bin is {float(arrays['width']):.4g}{unit}, gaps below {rounding:.1g} may be "
         f"rounding\n\n{to_text(arrays)}\n"
     )
     print(f"Figures: {', '.join(map(str, files))}")

@@ -34,6 +34,12 @@ def overview(run: Run) -> str:
         if slow
         else ""
     )
+    if run.config["model"]["dtype"] != "float32" and any(
+        run.objective(s).precise for s in run.plan.stages
+    ):
+        note += (
+            f"note: this method trains in float32, not {run.config['model']['dtype']}\n"
+        )
     parameters = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
     return (
         f"{run.source.name}: {run.source.label}; {rows}\n{found}"

@@ -394,8 +394,11 @@ class Run:
             variables = base.Variables(state.params["objective"], state.objective_state)
             return objective.loss(variables, view, {**batch, "inputs": inputs}, key)
 
+        state = self.abstract(stage)
         try:
-            jax.eval_shape(loss, self.abstract(stage), batch)
+            jax.eval_shape(loss, state, batch)
+        except InputError:
+            raise
         except ValueError as error:
             raise InputError(
                 f"the objective of stage {stage.name!r}: {error}"

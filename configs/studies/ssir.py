@@ -3,8 +3,9 @@
     python -m dirjax.sweep --config configs/studies/ssir.py:bikeshare --workdir runs/a
 
 The argument after the colon is a data set: bikeshare, diamonds, mnist5k, rotation
-(mnist5k with turned digits) or utkface. Radius and factor of each base are those that
-`ssir_grid.py` found best on validation; the control takes the same.
+(mnist5k with turned digits), utkface, or another file in configs/. Radius and factor on
+bikeshare are those that `ssir_grid.py` found best on validation, elsewhere those
+published for ages; the control takes the same.
 """
 
 from dirjax.configs.studies import common
@@ -13,6 +14,7 @@ BASES = ("vanilla", "sqinv", "focal_r")
 # Preset of SSIR and of its control on each base.
 WITH = {
     "vanilla": ("ssir", "random_noise"),
+    "inv": ("inv_ssir", "inv_random_noise"),
     "sqinv": ("sqinv_ssir", "sqinv_random_noise"),
     "focal_r": ("focal_r_ssir", "focal_r_random_noise"),
 }
@@ -37,9 +39,7 @@ PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0
 
 def data(name):
     """A study of one data set, without methods."""
-    if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}. Known: {', '.join(DATASETS)}.")
-    file, options, seeds, fields = DATASETS[name]
+    file, options, seeds, fields = DATASETS.get(name, (name, (), 5, ()))
     study = common.get_config()
     study.configs = (f"configs/{file}.py",)
     study.options = options

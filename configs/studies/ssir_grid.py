@@ -1,32 +1,47 @@
 """SSIR over radius and factor: Tables 4 to 6 and Fig. 3a of the paper, on any data.
 
-    python -m dirjax.sweep --config configs/studies/ssir_grid.py:bikeshare,focal_r \
+    python -m dirjax.sweep --config configs/studies/ssir_grid.py:bikeshare,focal_r \\
         --workdir runs/grid
 
-The argument is a data set of `ssir.py` and a base: vanilla, sqinv or focal_r. The grid
-is that of the paper's Table 5 for the base, and that of FOCAL-R for vanilla. One seed
-of its own, so that what is chosen here is not what `ssir.py` reports. Choose by
+The argument is a data set of `ssir.py` (or another file in configs/), a base, and whose
+grid: `agedb` (Table 5, the default: vanilla takes that of focal_r), `imdb` (Table 4)
+or `nyud2` (Table 6, vanilla and inv). One seed of its own, so that what is chosen here
+is not what `ssir.py` reports. Choose by
 
     python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """
 
 from dirjax.configs.studies import ssir
 
-FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
+_FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
+# Paper's table -> base -> (values of epsilon, values of lam).
 GRIDS = {
-    "vanilla": FOCAL_R,
-    "sqinv": ((5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0)),
-    "focal_r": FOCAL_R,
+    "agedb": {
+        "vanilla": _FOCAL_R,
+        "sqinv": ((5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0)),
+        "focal_r": _FOCAL_R,
+    },
+    "imdb": {
+        "sqinv": ((1e-3,), (0.01, 0.05, 0.1, 0.5)),
+        "focal_r": ((1e-3,), (0.1, 0.3, 0.5, 1.0)),
+    },
+    "nyud2": {
+        # Of epsilon 1e-3 the paper has the first four.
+        "vanilla": ((5e-4, 1e-3), (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)),
+        "inv": ((5e-4,), (1.0, 1.5, 2.0, 2.5)),
+    },
 }
 
 
 def get_config(arg="bikeshare,focal_r"):
-    """The study on DATASET,BASE."""
-    dataset, _, base = arg.partition(",")
+    """The study on DATASET,BASE[,TABLE]."""
+    dataset, base, table = (*arg.split(","), "", "")[:3]
     study = ssir.data(dataset)
-    if base not in GRIDS:
-        raise ValueError(f"unknown base {base!r}. Known: {', '.join(GRIDS)}.")
-    epsilon, lam = GRIDS[base]
+    table = table or "agedb"
+    known = [f"{b},{t}" for t, bases in GRIDS.items() for b in bases]
+    if f"{base},{table}" not in known:
+        raise ValueError(f"unknown grid {base},{table}. Known: {'; '.join(known)}.")
+    epsilon, lam = GRIDS[table][base]
     study.methods = (ssir.WITH[base][0],)
     study.seeds = (100,)
     study.grid = (("objective.ssir.epsilon", epsilon), ("objective.ssir.lam", lam))

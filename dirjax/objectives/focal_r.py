@@ -172,7 +172,7 @@ def make(
         del key
         width = 1.0
         if unit == "bin":
-            width = (spec.bins.edges[-1] - spec.bins.edges[0]) / spec.bins.num
+            width = spec.bins.mean_width
         return base.Variables({}, {"width": jnp.asarray(width, float)})
 
     def loss(variables, view, batch, key):

@@ -5,8 +5,8 @@ distance between the two, taken with respect to the input, is the direction in w
 the input moves by `epsilon`. From there the direction is taken again. The model has
 to predict the same on both inputs: `L = D(f(x), y) + lam D(f(x), f(x + r))`.
 
-"Self-Supervised Imbalanced Regression", ICLR 2022 submission (Algorithm 1 and Eqs. 1
-to 13; the seed document of this module). Its pattern of one power iteration is that of
+"Lifting Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission
+(Algorithm 1 and Eqs. 1 to 13; the seed document of this module). Its pattern of one power iteration is that of
 "Virtual Adversarial Training", Miyato et al., TPAMI 2018.
 https://arxiv.org/abs/1704.03976
 
@@ -36,6 +36,9 @@ https://arxiv.org/abs/1704.03976
 - Clipping never moves what lies outside the valid range already: the range is widened
   to the clean value. Tables move in their numeric columns, without the indicators of
   missing values; their range is that of the preprocessing.
+- Dense outputs: pixels without a label take no part, neither in the search for the
+  noise nor in the consistency, which is a mean over all pixels of the batch.
+- The distance "huber" has its bend at 1 label unit.
 - `noise="random"` is the control of section 8.1: a Gaussian direction of the same norm.
 - A noise of 1e-3 over an image is far below the spacing of bfloat16 and TF32, so all
   passes of the step are computed in float32 at the highest precision.
@@ -50,6 +53,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dirjax.domain import Domain
 from dirjax.objectives import base
@@ -61,7 +65,7 @@ DISTANCES = {"l1": l1_loss, "mse": mse_loss, "huber": huber_loss}
 NORMS = ("sample", "pixel", "linf")
 UNITS = ("normalised", "unit_interval", "raw255")
 # A gap of so many spacings of float32 may be rounding.
-_SPACINGS = 16
+SPACINGS = 16
 
 
 class Noise(NamedTuple):
@@ -84,6 +88,11 @@ def _choice(name: str, value: str, known: Any) -> None:
 def _positive(name: str, value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a number above 0, got {value!r}.")
+
+
+def _whole(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number from 1, got {value!r}.")
 
 
 def _channels(values: Any, like: jax.Array) -> jax.Array:
@@ -164,7 +173,7 @@ def ssir_noise(
       [[0.6000000238418579, 0.800000011920929]]
     """
     _positive("epsilon", epsilon)
-    _positive("n_steps", n_steps)
+    _whole("n_steps", n_steps)
     _choice("distance", distance, DISTANCES)
     _choice("norm", norm, NORMS)
     inputs = jax.lax.stop_gradient(inputs)
@@ -293,8 +302,9 @@ def _advise(means: Any) -> list[str]:
         return []
     return [
         f"{share:.0%} of the gaps between clean and noisy predictions are within "
-        "rounding of float32, so SSIR learns from noise. Set a larger "
-        "objective.ssir.epsilon, or another norm or units; the log has ssir/gap."
+        "rounding of float32, so SSIR learns from noise. Set a larger epsilon for it "
+        "(objective.ssir.epsilon, or that of the stage), or another norm or units; the "
+        "log has ssir/gap."
     ]
 
 
@@ -331,9 +341,10 @@ def make(
     Returns:
       An objective whose state holds `width`, the mean bin width, beside that of
       `inner`. Its metrics are means over real rows: `loss/consistency`, `ssir/gap`
-      (absolute, in units of what is learnt), `ssir/within_bin` (share of gaps of at
-      most one bin), `ssir/rounding` (share of gaps that may be rounding), `ssir/noise`
-      and `ssir/moved` (L2 norms before and after clipping).
+      (absolute, in units of what is learnt), `ssir/gap_bins` (in bins: the noise is
+      meant to make it about 1), `ssir/within_bin` (share of gaps of at most one bin),
+      `ssir/rounding` (share of gaps that may be rounding), `ssir/noise` and
+      `ssir/moved` (L2 norms before and after clipping).
 
     Raises:
       ValueError: for an option out of range; in a step, for units of pixels where the
@@ -346,19 +357,22 @@ def make(
     _positive("epsilon", epsilon)
     if not (math.isfinite(lam) and lam >= 0):
         raise ValueError(f"lam must be a number from 0, got {lam!r}.")
-    _positive("n_steps", n_steps)
+    _whole("n_steps", n_steps)
     _choice("noise", noise, ("gradient", "random"))
     _choice("norm", norm, NORMS)
     _choice("units", units, UNITS)
     _choice("distance", distance, DISTANCES)
     _choice("target", target, ("both", "stopped"))
     _choice("mode", mode, ("train", "eval"))
-    if bounds is not None and len(bounds) != 2:
-        raise ValueError(f"bounds must be (low, high), got {bounds!r}.")
+    if bounds is not None and not (
+        isinstance(bounds, (tuple, list))
+        and len(bounds) == 2
+        and np.all(np.asarray(bounds[0]) < np.asarray(bounds[1]))
+    ):
+        raise ValueError(f"bounds must be (low, high), low first, got {bounds!r}.")
 
     def init(spec):
-        edges = spec.bins.edges
-        return {"width": jnp.float32((edges[-1] - edges[0]) / spec.bins.num)}
+        return {"width": jnp.float32(spec.bins.mean_width)}
 
     def loss(own, inside, view, batch, key):
         width = own["width"]
@@ -400,11 +414,12 @@ def make(
 
         gap = jax.lax.stop_gradient(jnp.abs(clean - noisy))
         size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(clean), jnp.abs(noisy)))
-        rounding = _SPACINGS * jnp.finfo(jnp.float32).eps * size
+        rounding = SPACINGS * jnp.finfo(jnp.float32).eps * size
         real, rows = jnp.sum(mask), mask.reshape(len(mask), -1).max(axis=1)
         metrics = {"loss/consistency": (apart, jnp.ones(()))}
         for name, values in (
             ("gap", gap),
+            ("gap_bins", gap / width),
             ("within_bin", gap <= width),
             ("rounding", gap <= rounding),
         ):

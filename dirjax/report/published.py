@@ -58,6 +58,9 @@ METHODS = {
     "inv_ssir": "INV+SSIR",
     "sqinv_ssir": "SQINV+SSIR",
     "focal_r_ssir": "FOCAL-R+SSIR",
+    "random_noise": "VANILLA+SSIR",
+    "sqinv_random_noise": "SQINV+SSIR",
+    "focal_r_random_noise": "FOCAL-R+SSIR",
     "group_dir": "Group-DIR",
 }
 # What the SSIR paper varies -> our field. Fields that a config lacks have the value
