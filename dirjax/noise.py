@@ -152,9 +152,8 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
         }
         clean = predict(inputs)
         key, other = jax.random.split(key)
-        offsets = run.source.spec.bins.mean_width * jax.random.uniform(
-            other, clean.shape, minval=-1.0
-        )
+        offsets = jax.random.uniform(other, clean.shape, minval=-1.0)
+        offsets *= run.source.spec.bins.mean_width
         made = (
             ssir.ssir_noise(
                 predict,
@@ -392,8 +391,8 @@ def _main(argv: Sequence[str]) -> None:
     print(
         f"{len(arrays['clean'])} {arrays['split']} rows at step {arrays['step']}; norm "
         f"{arrays['norm']}, {arrays['units']} inputs, {arrays['n_steps']} gradients; "
-        f"one bin is {float(arrays['width']):.4g}{unit}, gaps below {rounding:.1g} may be "
-        f"rounding\n\n{to_text(arrays)}\n"
+        f"one bin is {float(arrays['width']):.4g}{unit}, gaps below {rounding:.1g} may "
+        f"be rounding\n\n{to_text(arrays)}\n"
     )
     print(f"Figures: {', '.join(map(str, files))}")
     if any(file.name == "noise_epsilon.png" for file in files):

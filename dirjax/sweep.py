@@ -167,7 +167,7 @@ def run(
     configs = [build(j) for j in every]
     for config in configs:
         config_lib.validate(config)
-        if config["data"]["kind"] != "tfds":
+        if config["data"]["kind"] not in ("tfds", "scenes"):
             catalog.locate(config["data"]["name"], config["data"]["path"])
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]
     if dry_run:

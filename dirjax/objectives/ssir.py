@@ -6,8 +6,8 @@ the input moves by `epsilon`. From there the direction is taken again. The model
 to predict the same on both inputs: `L = D(f(x), y) + lam D(f(x), f(x + r))`.
 
 "Lifting Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission
-(Algorithm 1 and Eqs. 1 to 13; the seed document of this module). Its pattern of one power iteration is that of
-"Virtual Adversarial Training", Miyato et al., TPAMI 2018.
+(Algorithm 1 and Eqs. 1 to 13; the seed document of this module). Its power iteration is
+that of "Virtual Adversarial Training", Miyato et al., TPAMI 2018.
 https://arxiv.org/abs/1704.03976
 
 **Deviations**, and readings where the source is silent:
