@@ -17,6 +17,7 @@ from dirjax import (
     metrics,
     models,
     moments,
+    noise,
     predict,
     sharding,
     step,
@@ -157,6 +158,11 @@ class TestStep:
         assert 0 < mean["ssir/gap"] < 1
         want = mean["loss/mse"] + 0.1 * mean["loss/consistency"]
         np.testing.assert_allclose(mean["loss"], want, rtol=1e-5)
+
+    def test_the_probe_of_noise_refuses_maps(self, finished, few_scenes, tmp_path):
+        with pytest.raises(cli.InputError, match="one label a row"):
+            noise.probe(finished[0], output=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
     def test_nothing_counts(self):
         one = batch() | {"mask": np.zeros((ROWS, HEIGHT, WIDTH), np.float32)}

@@ -257,8 +257,9 @@ def test_an_objective_warns_once(tmp_path, capsys):
 
 def test_an_option_that_does_not_fit_the_data_is_found_before_the_run(tmp_path):
     made = runs.tiny("ssir", objective__ssir__units="raw255")
-    with pytest.raises(cli.InputError, match="units must be 'normalised'"):
+    with pytest.raises(cli.InputError, match="units must be 'normalised'") as told:
         runs.run(made, tmp_path / "run")
+    assert str(told.value).count("objective of stage") == 1
     assert not (tmp_path / "run" / "config.json").exists()
 
 
@@ -268,5 +269,8 @@ def test_ssir_goes_on_top_of_any_method():
     for record in (made["objective"], made["stage"]["head"]["objective"]):
         assert record["wrappers"][0] == "ssir"
         assert record["ssir"]["distance"] == "mse"
+    # Where there is a preset of the same name, it is that preset.
+    for argument, name in (("sqinv,ssir", "sqinv_ssir"), ("vanilla,ssir", "ssir")):
+        assert runs.config("bikeshare", argument) == runs.config("bikeshare", name)
     with pytest.raises(cli.InputError, match="has ssir already"):
         runs.config("bikeshare", "sqinv_ssir,ssir")
