@@ -148,7 +148,10 @@ def test_the_network_by_hand():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"pretext_epochs": 0}, {"pretext_epochs": 4, "batch_size": 7, "noise": "shrunk"}],
+    [
+        {"pretext_epochs": 4, "batch_size": 7, "noise": "shrunk"},
+        pytest.param({"pretext_epochs": 0}, marks=pytest.mark.slow),
+    ],
 )
 def test_all_in_one_program_equal_each_alone(fields):
     made = setting(**fields, supervised_epochs=3)
