@@ -4,6 +4,7 @@ Programs are compiled with little optimisation and once a session: most of the t
 a test is the compiler's.
 """
 
+import gc
 import os
 import pathlib
 import tempfile
@@ -36,6 +37,17 @@ def pytest_sessionstart(session):
     """chex skips its pmap variants silently when devices are missing."""
     del session
     assert jax.device_count() == 4, jax.devices()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped():
+    """A worker would keep gigabytes of them, and pause to collect garbage.
+
+    Those that another module needs again come from the cache on disk.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
