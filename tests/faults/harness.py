@@ -90,6 +90,9 @@ class Process:
         self._popen = subprocess.Popen(
             [sys.executable, *start, *arguments(method, workdir)],
             env=commands.environment() | ENVIRONMENT,
+            # Shells start what runs in the background with SIGINT ignored, and tests
+            # that run there would hand that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
