@@ -107,7 +107,7 @@ def retrain(first, second):
     }
 
 
-def group_dir(criterion, **head):
+def group_dir(criterion, *wrappers, head=None, **settings):
     """Groups and experts: a contrast of groups for the encoder; then everything.
 
     The first stage is not validated, since its heads are untrained. Linear probing in
@@ -116,10 +116,12 @@ def group_dir(criterion, **head):
     """
     return {
         "objective": objective(
-            terms={"group_dir": GROUP_DIR | {"criterion": criterion}}
+            *wrappers,
+            terms={"group_dir": GROUP_DIR | {"criterion": criterion}},
+            **settings,
         ),
         "groups": GROUPS,
-        "model": {"head": "experts", "head_options": EXPERTS | head},
+        "model": {"head": "experts", "head_options": EXPERTS | (head or {})},
         "stages": ("contrast", "main"),
         "stage": {
             "contrast": {
@@ -176,8 +178,10 @@ PRESETS = {
 PRESETS |= {
     "group_dir": group_dir("soft"),
     "group_ce": group_dir("ce"),
-    "group_la": group_dir("la", rule_out_empty=True),
-    "group_etf": group_dir("etf", classifier="etf"),
+    "group_la": group_dir("la", head={"rule_out_empty": True}),
+    "group_etf": group_dir("etf", head={"classifier": "etf"}),
+    # Weights for what is rare inside of a group.
+    "group_dir_lds": group_dir("soft", "lds", lds=_LDS_SQRT),
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.
