@@ -380,6 +380,32 @@ def _spearman(p: np.ndarray, y: np.ndarray) -> float | None:
     return _number(np.clip(p @ y / norm, -1, 1)) if norm > 0 else None
 
 
+def means(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
+    """Mean over all rows and over each shot group, in float64, ready for JSON.
+
+    Args:
+      values: `[n]`, gathered on the host, without padding.
+      shots: `[n]`, group of each row: `spec.shots[bins]`.
+
+    Returns:
+      `{"all", "many", "median", "few"}`; None for a group without rows, and for what
+      is not finite.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> means([1.0, 4.0], [0, 2])
+      {'all': 2.5, 'many': 1.0, 'median': None, 'few': 4.0}
+    """
+    values, shots = _same_length(values, shots)
+    with np.errstate(all="ignore"):  # What is not finite becomes None.
+        return {
+            name: _number(values[rows].mean()) if rows.any() else None
+            for name, rows in _groups(shots).items()
+        }
+
+
 def rank_metrics(
     predictions: ArrayLike, labels: ArrayLike, shots: ArrayLike
 ) -> dict[str, dict[str, float | None]]:
@@ -410,7 +436,7 @@ def _same_length(*arrays: ArrayLike) -> list[np.ndarray]:
     out = [np.asarray(x, np.float64) for x in arrays]
     if any(x.ndim != 1 or x.shape != out[0].shape for x in out):
         raise ValueError(
-            "predictions, labels and the third argument must be [n] of one length, "
+            "all arguments must be [n] of one length, "
             f"got {', '.join(str(x.shape) for x in out)}; gather and flatten first."
         )
     return out
@@ -450,8 +476,8 @@ def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> Non
     """Check that the table's groups add up to its "all" column.
 
     With w_s the share of group s in the count, `all = sum_s w_s * shot_s` for the MAE,
-    the MSE (so the RMSE by its square), the logarithm of the geometric mean, and the
-    metrics of depth.
+    the MSE (so the RMSE by its square), the logarithm of the geometric mean, the
+    metrics of depth, and those of label groups and their experts.
 
     Args:
       result: from `finalize`, or a published table in its form, with `count`.
@@ -468,8 +494,9 @@ def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> Non
     total = counts.pop("all", 0)
     if sum(counts.values()) != total:
         raise ValueError(f"count: the groups {counts} do not add up to {total}.")
-    means = dict.fromkeys(("mae", "mse", *DenseSums._fields), 1)
-    for name, power in (means | {"rmse": 2, "gm": 0}).items():
+    powers = dict.fromkeys(("mae", "mse", *DenseSums._fields), 1)
+    powers |= dict.fromkeys(("group_accuracy", "group_distance", "oracle_mae"), 1)
+    for name, power in (powers | {"rmse": 2, "oracle_rmse": 2, "gm": 0}).items():
         row = result.get(name, {})
         whole, parts = row.get("all"), [row.get(group) for group in counts]
         if whole is None and (not row or not parts or None in parts):

@@ -13,7 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dirjax import config as config_lib
-from dirjax import data, labels, metrics, models, moments, optimizers, sharding, stages
+from dirjax import (
+    data,
+    group_metrics,
+    labels,
+    metrics,
+    models,
+    moments,
+    optimizers,
+    sharding,
+    stages,
+)
 from dirjax import groups as groups_lib
 from dirjax import step as step_lib
 from dirjax.balance import summary
@@ -63,6 +73,8 @@ class Run:
             self._model_state,
             self._example(),
         )
+        outputs = jax.eval_shape(self.network.head, self.params, features)
+        self._cosines = getattr(outputs, "classifier", "linear") == "etf"
         given = self.source.splits["train"].label.shape[1:]
         if features.shape[1:-1] != given:
             raise InputError(
@@ -270,7 +282,8 @@ class Run:
 
         Returns:
           `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order. Dense tasks have no rank correlation and no
+          `prediction` of its rows in order, with what `group_metrics.evaluate` adds to
+          both where the head has groups. Dense tasks have no rank correlation and no
           SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
           errors), and those of `metrics.DenseSums`.
         """
@@ -294,16 +307,27 @@ class Run:
             stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
             return scores, stored | ratios._asdict()
         rows = self.source.splits[split]
-        prediction = np.concatenate([p for _, p in host])[: len(rows.label)]
-        shots = self.spec.shots[rows.bin]
+        found = jax.tree.map(
+            lambda *x: np.concatenate(x)[: len(rows.label)], *[r for _, r in host]
+        )
+        prediction, shots = found["prediction"], self.spec.shots[rows.bin]
         scores |= metrics.rank_metrics(prediction, rows.value, shots)
         phi = relevance(self.source.splits["train"].value, rows.value)
         scores |= metrics.sera(prediction, rows.value, phi)
-        return scores, {
-            "index": rows.index,
-            "label": rows.value,
-            "prediction": prediction,
-        }
+        stored = {"index": rows.index, "label": rows.value, "prediction": prediction}
+        if "logits" in found:
+            more, arrays = group_metrics.evaluate(
+                found["logits"],
+                found["values"],
+                label=rows.label,
+                value=rows.value,
+                groups=groups_lib.of_spec(self.spec, "the head").of_bin[rows.bin],
+                shots=shots,
+                log=self.source.log,
+                probable=not self._cosines,
+            )
+            scores, stored = scores | more, stored | arrays
+        return scores, stored
 
     def _moments(self, params: Any, model_state: Any, split: str) -> moments.Moments:
         total = self._no_moments()

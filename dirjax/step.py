@@ -213,6 +213,26 @@ def make_train_steps(
     return steps
 
 
+def make_respond(network: Network, *, log: bool) -> Callable[[Any, Any, Any], Any]:
+    """Makes `(params, model_state, raw inputs) -> outputs of the head`.
+
+    Args:
+      network: the model.
+      log: whether it has learnt the logarithm of the label, which is undone in
+        `prediction`, and nowhere else.
+    """
+
+    def respond(params, model_state, inputs):
+        inputs = network.prepare(inputs)
+        features, _ = network.encode(params, model_state, inputs, train=False)
+        outputs = network.head(params, features)
+        if log:
+            outputs = outputs._replace(prediction=jnp.exp(outputs.prediction))
+        return outputs
+
+    return respond
+
+
 def make_predict(
     network: Network, *, log: bool
 ) -> Callable[[Any, Any, Any], jax.Array]:
@@ -220,16 +240,10 @@ def make_predict(
 
     Args:
       network: the model.
-      log: whether it has learnt the logarithm of the label, which is undone here.
+      log: see `make_respond`.
     """
-
-    def predict(params, model_state, inputs):
-        inputs = network.prepare(inputs)
-        features, _ = network.encode(params, model_state, inputs, train=False)
-        prediction = network.head(params, features).prediction
-        return jnp.exp(prediction) if log else prediction
-
-    return predict
+    respond = make_respond(network, log=log)
+    return lambda *arguments: respond(*arguments).prediction
 
 
 def make_eval_step(
@@ -242,15 +256,17 @@ def make_eval_step(
     log: bool = False,
     dense: bool = False,
 ) -> Callable[[Any, Any, Batch], tuple[metrics_lib.Sums, Any]]:
-    """Makes `(params, model_state, batch) -> (sums per bin, predictions [batch])`.
+    """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
 
-    Both are in the units of the file; see `make_predict`. In dense tasks, whose
-    predictions are too many to be kept, the second are `metrics.DenseSums`.
+    Rows are all that the head gives, `[batch, ...]` by name, with `prediction` and the
+    sums in units of the file; see `make_respond`. In dense tasks, whose predictions
+    are too many to be kept, the second are `metrics.DenseSums`.
     """
-    predict = make_predict(network, log=log)
+    respond = make_respond(network, log=log)
 
     def step(params, model_state, batch):
-        prediction = predict(params, model_state, batch["inputs"])
+        outputs = respond(params, model_state, batch["inputs"])
+        prediction = outputs.prediction
         sums = metrics_lib.batch_sums(
             prediction,
             batch["label"],
@@ -270,7 +286,7 @@ def make_eval_step(
                 num_bins=num_bins,
             )
             return sums, ratios
-        return sums, prediction
+        return sums, outputs._asdict()
 
     return step
 

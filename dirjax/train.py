@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import dirjax
 from dirjax import config as config_lib
@@ -285,11 +286,20 @@ def _warn_once() -> Callable[[str], None]:
 
 
 def _bins(run: Run) -> dict[str, Any]:
-    """What reports need to know of the labels."""
-    spec = run.source.spec
-    return {
+    """What reports need to know of the labels, in units of the file."""
+    spec, groups = run.spec, run.spec.groups
+    bins: dict[str, Any] = {
         "label": run.source.label,
         "edges": run.source.edges.tolist(),
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }
+    if groups is not None:
+        centers = np.exp(groups.centers) if run.source.log else groups.centers
+        bins["groups"] = {
+            "num": groups.num,
+            "of_bin": groups.of_bin.tolist(),
+            "train_count": groups.counts.tolist(),
+            "centers": centers.tolist(),
+        }
+    return bins

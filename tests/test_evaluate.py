@@ -88,6 +88,15 @@ class TestEvaluate:
         )
         assert best < last
 
+    def test_runs_without_groups_say_nothing_of_them(self, finished):
+        workdir, result = finished
+        words = ("group", "oracle", "nll")
+        for split in ("val", "test"):
+            assert not [name for name in result[split] if name.startswith(words)]
+        assert "groups" not in json.loads((workdir / "bins.json").read_text())
+        with np.load(workdir / "predictions.npz") as stored:
+            assert set(stored.files) == {"index", "label", "prediction"}
+
     def test_a_step_by_its_number(self, finished):
         workdir, result = finished
         got = evaluate.evaluate(workdir, step=str(result["steps"]))

@@ -381,6 +381,14 @@ def test_sera_is_the_integral():
         metrics.rank_metrics(p[:, None], y[:, None], phi[:, None])
 
 
+def test_means_by_shot():
+    got = metrics.means([1.0, 2.0, 6.0, np.inf], [0, 0, 2, 1])
+    assert got == {"all": None, "many": 1.5, "median": None, "few": 6.0}
+    assert metrics.means([], []) == dict.fromkeys(("all", *labels.SHOTS))
+    with pytest.raises(ValueError, match="of one length"):
+        metrics.means([1.0], [0, 0])
+
+
 @pytest.mark.parametrize("name", ["mae", "mse", "rmse", "gm"])
 def test_check_identity_names_the_metric(name):
     predictions, values, spec = example(n=2000)

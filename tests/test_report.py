@@ -332,6 +332,37 @@ def test_unlike_runs_of_one_method(tmp_path):
     assert len(table.rows[0].runs) == 2
 
 
+def test_groups_beside_a_run_without_them(tmp_path, quick):
+    runs = [small(tmp_path / m, method=m) for m in ("vanilla", "group_dir", "group_ce")]
+    for run, hits in zip(runs[1:], (0.75, 0.5), strict=True):
+        scores = {
+            "group_accuracy": {"all": hits, "many": 1.0, "median": None, "few": 0.5},
+            "oracle_mae": {"all": 30 * hits, "many": 9.0, "median": None, "few": 40.0},
+            "nll": {"all": None},
+        }
+        change(run, "result.json", lambda r, s=scores: r["test"].update(s))
+    report.write_report(runs, tmp_path / "out")
+    text = (tmp_path / "out" / "table.txt").read_text()
+    _, block = text.split("group accuracy, higher is better\n")
+    lines = block.split("\n\n")[0].splitlines()
+    # The base has none, so there is nothing to compare with.
+    assert [line.split() for line in lines[2:]] == [
+        ["vanilla", "1", "-", "-", "-", "-"],
+        ["group_dir", "1", "0.750", "1.000", "-", "0.500"],
+        ["group_ce", "1", "0.500", "1.000", "-", "0.500"],
+    ]
+    assert "oracle MAE, lower is better" in text
+    assert "true group, which is not known in use" in " ".join(text.split())
+    assert "group distance" not in text
+    best = (tmp_path / "out" / "table.md").read_text()
+    assert "| group\\_dir | 1 | **0.750** |" in best
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        found = [r for r in csv.DictReader(file) if r["metric"] == "group_accuracy"]
+    assert [r["mean"] for r in found if r["shot"] == "all"] == ["", "0.75", "0.5"]
+    report.write_report(runs[:1], tmp_path / "alone")
+    assert "oracle" not in (tmp_path / "alone" / "table.txt").read_text()
+
+
 def test_several_data_sets_dense_and_unfinished(tmp_path, quick):
     first = small(tmp_path / "first", method="vanilla")
     dense = small(tmp_path / "dense", method="vanilla", dataset="nyud2")

@@ -268,7 +268,9 @@ class TestEvalStep:
     def test_sums_by_hand(self, evaluation):
         state, run = evaluation
         batch = toy.batch() | {"mask": np.float32([1, 1, 1, 0, 1, 1, 0, 1])}
-        sums, prediction = run(state.params["model"], state.model_state, batch)
+        sums, rows = run(state.params["model"], state.model_state, batch)
+        assert set(rows) == {"prediction"}
+        prediction = rows["prediction"]
         assert prediction.shape == (toy.ROWS,)
         real = batch["mask"] > 0
         for b in range(toy.SPEC.bins.num):
@@ -283,14 +285,14 @@ class TestEvalStep:
         params, model_state = state.params["model"], state.model_state
         batch = toy.batch()
         batch["mask"][5:] = 0
-        want, prediction = run(params, model_state, batch)
+        want, rows = run(params, model_state, batch)
         other = jax.tree.map(np.copy, batch)
         other["inputs"]["numeric"][5:] = np.nan
         other["label"][5:] = [np.nan, 1e6, -1e6]
         other["bin"][5:] = [0, 5, 4]
         got, again = run(params, model_state, other)
         assert_same(got, want)
-        assert_same(prediction[:5], again[:5])
+        assert_same(rows["prediction"][:5], again["prediction"][:5])
 
     def test_all_padding_is_nothing(self, evaluation):
         state, run = evaluation
@@ -308,7 +310,31 @@ class TestEvalStep:
             scale=2.0,
             gm_epsilon=1e-10,
         )
-        np.testing.assert_allclose(run(*args)[1], toy.jit(want)(*args)[1], rtol=1e-6)
+        got, want = (f(*args)[1]["prediction"] for f in (run, toy.jit(want)))
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+    def test_rows_are_all_that_the_head_gives(self):
+        net = toy.network(head="experts")
+        params, model_state = toy.model_variables(net)
+        run = step.make_eval_step(
+            net,
+            num_bins=toy.SPEC.bins.num,
+            shift=0.0,
+            scale=1.0,
+            gm_epsilon=0.0,
+            log=True,
+        )
+        batch = toy.batch()
+        sums, rows = toy.jit(run)(params, model_state, batch)
+        features, _ = net.encode(params, model_state, batch["inputs"], train=False)
+        want = net.head(params, features)
+        # The logarithm is undone in the prediction, and nowhere else.
+        assert set(rows) == {"prediction", "logits", "values"}
+        for name, values in want._asdict().items():
+            values = np.exp(values) if name == "prediction" else values
+            np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6)
+        error = np.abs(rows["prediction"] - batch["label"])
+        np.testing.assert_allclose(sums.abs.sum(), error.sum(), rtol=1e-5)
 
 
 def test_moments_are_of_real_rows_in_evaluation_mode():

@@ -37,7 +37,7 @@ Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
 - Weights of the batch multiply the regression only, so LDS acts inside of groups;
   `weigh_groups` weighs the classification, too.
 - The printed bound of Lemma 1 adds up all groups; the loss is the part of the true one,
-  which bounds the likelihood in any case.
+  which bounds the likelihood in any case (both are measured in `group_metrics.py`).
 """
 
 from __future__ import annotations
@@ -248,8 +248,10 @@ def make(
       An objective whose state holds `of_bin` `[num_bins]` int32 and `members`
       `[num_groups]`, the groups of bins and their training rows, and `unit`. Its
       metrics are means over real rows: `loss/experts` and `loss/groups` (without
-      factors), `group/accuracy`, `group/distance` (mean |predicted - true group|), and
-      `group/kl`, the classification loss less the least it can be.
+      factors), `group/accuracy`, `group/distance` (mean |predicted - true group|),
+      `group/kl`, the classification loss less the least it can be, and `group/mse`, the
+      squared error of the true group's expert in squared units of the label that is
+      learnt, without weights, whatever `loss` and `unit` are.
 
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups; in a
@@ -317,6 +319,7 @@ def make(
             ("accuracy", off == 0),
             ("distance", off),
             ("kl", entropy - floor),
+            ("mse", expert_loss(outputs.values, batch["label"], groups)),
         ):
             total = jnp.sum(jnp.where(batch["mask"] > 0, rows, 0.0))
             metrics[f"group/{name}"] = (total, jnp.sum(batch["mask"]))

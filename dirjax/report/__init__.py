@@ -26,7 +26,7 @@ from dirjax import cli
 from dirjax.report import canvas, figures, formats, page
 from dirjax.report import published as published_numbers
 from dirjax.report.records import Run, read_run
-from dirjax.report.tables import DENSE_METRICS, METRICS, Table, table
+from dirjax.report.tables import DENSE_METRICS, GROUP_METRICS, METRICS, Table, table
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 
@@ -55,10 +55,12 @@ def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
 
 
 def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
-    dense = [
-        m for m in DENSE_METRICS if any(r.value(m, "all") is not None for r in runs)
+    some = [
+        m
+        for m in (*DENSE_METRICS, *GROUP_METRICS)
+        if any(r.value(m, "all") is not None for r in runs)
     ]
-    metrics = (*METRICS, *published_numbers.metrics(runs), *dense)
+    metrics = (*METRICS, *published_numbers.metrics(runs), *some)
     plain = table(runs, metrics)
     names = {row.method for one in plain for row in one.rows}
     # Where one preset stands for several configs nobody knows which is the base.

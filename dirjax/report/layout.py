@@ -155,8 +155,9 @@ def _one_metric(table: Table, metric: str) -> Block | None:
         rows += _printed(row, table, metric, 1)
     rule = len(rows)
     for row in table.rows:
-        if row.difference is not None:
-            cells = [_difference(row.difference[metric][s], digits) for s in COLUMNS]
+        gaps = [row.difference[metric][s] for s in COLUMNS] if row.difference else []
+        if any(gap.size for gap in gaps):
+            cells = [_difference(gap, digits) for gap in gaps]
             name = Cell(f"{row.method} minus {table.base}")
             rows.append((name, Cell(f"{row.pairs}"), *cells))
     better = "lower" if lower_is_better(metric) else "higher"
@@ -218,7 +219,7 @@ def blocks(table: Table) -> list[Block]:
 
 
 def footnote(table: Table) -> str:
-    """What the numbers are, in a few sentences; empty for a single run."""
+    """What the numbers are, in a few sentences; empty for most single runs."""
     text = ""
     if len(table.rows) > 1:
         text = "Values are mean ± sample standard deviation over seeds."
@@ -232,6 +233,12 @@ def footnote(table: Table) -> str:
             " seeds counted in the second column; a negative one is a smaller error."
             " In brackets: 95 % interval of the mean difference by Student's t, not "
             "corrected for the number of comparisons; one pair has none."
+        )
+    oracle = (row.values.get("oracle_mae", {}).get("all") for row in table.rows)
+    if any(value and value.size for value in oracle):
+        text += (
+            " The oracle is the expert of the true group, which is not known in use: a "
+            "diagnostic."
         )
     sources = {p.source for rows in table.published.values() for p in rows}
     if sources:

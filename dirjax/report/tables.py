@@ -22,7 +22,9 @@ from dirjax import cli
 from dirjax.report.records import COLUMNS, SHOTS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
+# Those that not every run has.
 DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")
+GROUP_METRICS = ("group_accuracy", "group_distance", "oracle_mae")
 NAMES = {
     "mae": "MAE",
     "gm": "GM",
@@ -32,9 +34,15 @@ NAMES = {
     "pearson": "Pearson",
     "spearman": "Spearman",
     "abs_rel": "AbsRel",
+    "group_accuracy": "group accuracy",
+    "group_distance": "group distance",
+    "oracle_mae": "oracle MAE",
+    "oracle_rmse": "oracle RMSE",
+    "nll": "NLL",
+    "nll_bound": "NLL bound",
 }
 # Errors, as opposed to correlations and accuracies, are better when they are low.
-_BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3")
+_BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3", "group_accuracy")
 
 
 class Spread(NamedTuple):

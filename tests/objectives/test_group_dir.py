@@ -206,11 +206,12 @@ def test_term_against_formula(criterion, unit):
     groups = toy.SPEC.groups.of_bin[batch["bin"]]
     members = np.maximum(toy.SPEC.groups.counts, 1)
     scale = toy.SPEC.label_std if unit == "deviation" else 1.0
-    squares, losses, floors = [], [], []
+    squares, plain, losses, floors = [], [], [], []
     for i in np.flatnonzero(batch["mask"]):
         g, logits = groups[i], np.float64(seen.logits[i])
         error = (float(seen.values[i, g]) - float(batch["label"][i])) / scale
         squares.append(batch["weight"][i] * error**2)
+        plain.append((error * scale) ** 2)
         q, floor = np.eye(3)[g], 0.0
         if criterion.startswith("soft"):
             asymmetric = criterion == "soft_asymmetric"
@@ -236,6 +237,7 @@ def test_term_against_formula(criterion, unit):
         "group/accuracy": np.mean(off == 0),
         "group/distance": np.mean(off),
         "group/kl": np.mean(losses) - np.mean(floors),
+        "group/mse": np.mean(plain),
     }
     assert set(means) == set(expect)
     for name, number in expect.items():
@@ -350,7 +352,16 @@ class TestPresets:
     def test_a_run_learns_its_stages_and_predicts(self, argument, tmp_path):
         made = runs.tiny(argument, groups__num=3)
         result = runs.run(made, tmp_path)
-        assert np.isfinite(result["test"]["mae"]["all"])
+        test = result["test"]
+        assert np.isfinite(test["mae"]["all"])
+        for name in ("group_accuracy", "group_distance", "oracle_mae"):
+            assert np.isfinite(test[name]["all"])
+        if argument.startswith("group_etf"):
+            # Cosines are no probabilities.
+            assert test["nll"] == test["nll_bound"] == {"all": None}
+            assert runs.log(tmp_path, "val")[-1]["nll/all"] is None
+        else:
+            assert test["nll"]["all"] < test["nll_bound"]["all"]
         last = made["stages"][-1]
         assert {r["stage"] for r in runs.log(tmp_path, "val")} == {last}
         seen = {k for r in runs.log(tmp_path) for k in r}
