@@ -6,7 +6,7 @@ Three ways to the same numbers, for N rows of 512 features in ten groups, in flo
 
 - `grouped`: `objectives/group_contrast.py`, sums by group.
 - `formula`: all triples (i, j, k) of the formula at once, in JAX. N x N x N numbers.
-- `torch`: a loop over the columns with N x N numbers each, all kept for the gradient, as
+- `torch`: a loop over the columns with N x N numbers each, kept for the gradient, as
   public code of Rank-N-Contrast has it; with groups in place of labels.
 
 The last two stop at the sizes that their memory allows. See README.md.
