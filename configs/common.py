@@ -315,8 +315,9 @@ def finish(config, arg):
 
     Args:
       config: as the data set wants it. Other stages of the preset are copies of
-        `config.stage.main` with the share of its length in `methods.SHARES`; a data
-        set may say otherwise in `config.stage.head`, and in `config.groups`.
+        `config.stage.main` with the share of its length in `methods.SHARES`, which
+        follows when that length is set later; a data set may say otherwise in
+        `config.stage.head`, and in `config.groups`.
       arg: what stands after the colon.
 
     Raises:
@@ -356,8 +357,9 @@ def finish(config, arg):
         if key not in config.stage:
             config.stage[key] = config.stage.main.copy_and_resolve_references()
             share = methods.SHARES[key]
-            config.stage[key].epochs = config.stage.main.epochs * share
-            config.stage[key].steps = int(config.stage.main.steps * share)
+            main = config.stage.main
+            config.stage[key].epochs = main.get_ref("epochs") * share
+            config.stage[key].steps = (main.get_ref("steps") * share).to_int()
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value)

@@ -107,21 +107,17 @@ def retrain(first, second):
     }
 
 
-def group_dir(criterion, *wrappers, head=None, **settings):
-    """Groups and experts: a contrast of groups for the encoder; then everything.
+def after_contrast(main, **model):
+    """A contrast of groups for the encoder; then `main` for everything.
 
     The first stage is not validated, since its heads are untrained. Linear probing in
     the second: `--config.stage.main.trainable="('head',)"`, with
     `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
     """
     return {
-        "objective": objective(
-            *wrappers,
-            terms={"group_dir": GROUP_DIR | {"criterion": criterion}},
-            **settings,
-        ),
+        "objective": main,
         "groups": GROUPS,
-        "model": {"head": "experts", "head_options": EXPERTS | (head or {})},
+        "model": model,
         "stages": ("contrast", "main"),
         "stage": {
             "contrast": {
@@ -133,8 +129,18 @@ def group_dir(criterion, *wrappers, head=None, **settings):
     }
 
 
+def group_dir(criterion, *wrappers, head=None, **settings):
+    """Groups and experts, after a contrast of groups."""
+    term = GROUP_DIR | {"criterion": criterion}
+    return after_contrast(
+        objective(*wrappers, terms={"group_dir": term}, **settings),
+        head="experts",
+        head_options=EXPERTS | (head or {}),
+    )
+
+
 def joint(preset):
-    """A preset of `group_dir` in one stage, on the sum of its terms."""
+    """A preset of `after_contrast` in one stage, on the sum of its terms."""
     terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
     rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
     return {**rest, "objective": {**preset["objective"], "terms": terms}}
@@ -182,6 +188,8 @@ PRESETS |= {
     "group_etf": group_dir("etf", head={"classifier": "etf"}),
     # Weights for what is rare inside of a group.
     "group_dir_lds": group_dir("soft", "lds", lds=_LDS_SQRT),
+    # Without groups in what answers: one head, one value.
+    "group_contrast": after_contrast(objective()),
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.

@@ -49,17 +49,21 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
     Args:
       study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
         value, set in every run), `method_fields` (method, path and value, set in the
-        runs of that method) and `grid` (pairs of path and values); see
+        runs of that method), `arguments` (method, and what stands for it after the
+        colon) and `grid` (pairs of path and values); see
         `configs/studies/common.py`.
     """
     grid = [[(k, v) for v in values] for k, values in study["grid"]]
+    arguments = dict(study["arguments"])
     for seed, file, method, *point in itertools.product(
         study["seeds"], study["configs"], study["methods"], *grid
     ):
         parts = [f"{k}={v}" for k, v in point]
         folder = pathlib.PurePath(pathlib.Path(file).stem, method, *parts)
-        argument = ",".join([method, *study["options"]])
+        argument = ",".join([arguments.get(method, method), *study["options"]])
         own = {path: value for m, path, value in study["method_fields"] if m == method}
+        if method in arguments:
+            own["method"] = method
         fields = {**dict(study["fields"]), **own, **dict(point), "seed": seed}
         yield Job(file, argument, fields, folder / f"seed_{seed}")
 
@@ -157,7 +161,7 @@ def run(
     from dirjax.data import catalog
 
     missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
-    missing = (missing | {"grid", "base"}) - set(study)
+    missing = (missing | {"arguments", "grid", "base"}) - set(study)
     if missing:
         raise cli.InputError(
             f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "

@@ -18,14 +18,6 @@ WITH = {
     "sqinv": ("sqinv_ssir", "sqinv_random_noise"),
     "focal_r": ("focal_r_ssir", "focal_r_random_noise"),
 }
-# Config file, options, seeds, and what is shorter than in the config.
-DATASETS = {
-    "bikeshare": ("bikeshare", (), 5, (("stage.main.epochs", 50.0),)),
-    "diamonds": ("diamonds", (), 5, (("stage.main.epochs", 7.5),)),
-    "mnist5k": ("mnist5k", (), 5, (("stage.main.epochs", 4.0),)),
-    "rotation": ("mnist5k", ("rotation",), 5, (("stage.main.epochs", 6.0),)),
-    "utkface": ("utkface_dir", ("small",), 3, (("stage.main.epochs", 3.0),)),
-}
 # Data set -> base -> (epsilon, lam), by validation. Others: as published for ages.
 TUNED = {
     "bikeshare": {
@@ -37,20 +29,9 @@ TUNED = {
 PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0)}
 
 
-def data(name):
-    """A study of one data set, without methods."""
-    file, options, seeds, fields = DATASETS.get(name, (name, (), 5, ()))
-    study = common.get_config()
-    study.configs = (f"configs/{file}.py",)
-    study.options = options
-    study.seeds = tuple(range(seeds))
-    study.fields = fields
-    return study
-
-
 def get_config(dataset="bikeshare"):
     """The study on one data set."""
-    study = data(dataset)
+    study = common.data(dataset)
     study.methods = tuple(m for base in BASES for m in (base, *WITH[base]))
     tuned = {**PUBLISHED, **TUNED.get(dataset, {})}
     study.method_fields = tuple(

@@ -3,7 +3,7 @@
     python -m dirjax.sweep --config configs/studies/ssir_grid.py:bikeshare,focal_r \\
         --workdir runs/grid
 
-The argument is a data set of `ssir.py` (or another file in configs/), a base, and whose
+The argument is a data set of `common.py` (or another file in configs/), a base, and whose
 grid: `agedb` (Table 5, the default: vanilla takes that of focal_r), `imdb` (Table 4)
 or `nyud2` (Table 6, vanilla and inv). One seed of its own, so that what is chosen here
 is not what `ssir.py` reports. Choose by
@@ -11,7 +11,7 @@ is not what `ssir.py` reports. Choose by
     python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """
 
-from dirjax.configs.studies import ssir
+from dirjax.configs.studies import common, ssir
 
 _FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
 # Paper's table -> base -> (values of epsilon, values of lam).
@@ -36,7 +36,7 @@ GRIDS = {
 def get_config(arg="bikeshare,focal_r"):
     """The study on DATASET,BASE[,TABLE]."""
     dataset, base, table = (*arg.split(","), "", "")[:3]
-    study = ssir.data(dataset)
+    study = common.data(dataset)
     table = table or "agedb"
     known = [f"{b},{t}" for t, bases in GRIDS.items() for b in bases]
     if f"{base},{table}" not in known:

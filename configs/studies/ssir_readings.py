@@ -3,14 +3,14 @@
     python -m dirjax.sweep --config configs/studies/ssir_readings.py:bikeshare,target \
         --workdir runs/readings
 
-The argument is a data set of `ssir.py` and a question: `epsilon` (what size brings the
+The argument is a data set of `common.py` and a question: `epsilon` (what size brings the
 gap near one bin, and whether the direction matters then), `norm` (over what it is
 measured), `target` (which of the two predictions learns), `mode` (of batch norm and
 dropout) or `weighted` (whether the consistency term is). All on SQINV, the base of
 most of the paper's tables.
 """
 
-from dirjax.configs.studies import ssir
+from dirjax.configs.studies import common, ssir
 
 QUESTIONS = {
     "epsilon": (
@@ -34,7 +34,7 @@ QUESTIONS = {
 def get_config(arg="bikeshare,epsilon"):
     """The study on DATASET,QUESTION."""
     dataset, _, question = arg.partition(",")
-    study = ssir.data(dataset)
+    study = common.data(dataset)
     if question not in QUESTIONS:
         raise ValueError(f"unknown question {question!r}. Known: {list(QUESTIONS)}.")
     study.methods = ssir.WITH["sqinv"] if question == "epsilon" else ("sqinv_ssir",)

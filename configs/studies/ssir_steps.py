@@ -3,7 +3,7 @@
     python -m dirjax.sweep --config configs/studies/ssir_steps.py:bikeshare,sqinv \
         --workdir runs/steps
 
-The argument is a data set of `ssir.py` and a base: vanilla, sqinv or focal_r.
+The argument is a data set of `common.py` and a base: vanilla, sqinv or focal_r.
 """
 
 from dirjax.configs.studies import ssir

@@ -1,0 +1,33 @@
+"""Group-DIR over the number of groups: Figs. 7 and 8, and the accuracies by criterion.
+
+    python -m dirjax.sweep --config configs/studies/group_number.py:bikeshare \
+        --workdir runs/number
+
+The argument is a data set of `common.py`, then in any order `full` for all numbers of
+the paper, and how labels are cut: `exact` (the default), `int_floor` (the public code,
+whose last group is large) or `equal_count`.
+"""
+
+from dirjax.configs.studies import common, group
+
+NUMBERS = (5, 10, 20, 40)
+FULL = (2, 5, 10, 15, 20, 25, 40, 50)
+WIDTH_MODES = ("exact", "int_floor", "equal_count")
+
+
+def get_config(arg="bikeshare"):
+    """The study on DATASET[,full][,WIDTH_MODE]."""
+    dataset, *options = arg.split(",")
+    for option in options:
+        if option not in ("full", *WIDTH_MODES):
+            raise ValueError(
+                f"unknown option {option!r}. Known: full, {', '.join(WIDTH_MODES)}."
+            )
+    study = common.data(dataset)
+    study.methods = group.CRITERIA
+    study.grid = (("groups.num", FULL if "full" in options else NUMBERS),)
+    for mode in WIDTH_MODES:
+        if mode in options:
+            study.fields = (*study.fields, ("groups.width_mode", mode))
+    study.base = ""
+    return study
