@@ -41,6 +41,46 @@ def by_shot(error, prediction, label, shot):
     return table
 
 
+def by_bin(error, index, shot):
+    """bMAE: the mean over bins of the mean error in the bin."""
+    table = {}
+    for name in ("all", *SHOTS):
+        here = np.ones_like(shot, bool) if name == "all" else shot == name
+        means = [error[here & (index == k)].mean() for k in np.unique(index[here])]
+        table[name] = float(np.mean(means)) if means else None
+    return table
+
+
+def predicted_groups(num, bins, index, prediction, label, shot):
+    """Groups of equally many bins, the group of each prediction, and its metrics."""
+    of_bin = np.arange(98) * num // 98
+    edges = np.asarray(bins["edges"])
+    train = np.bincount(of_bin, weights=bins["train_count"], minlength=num)
+    borders = [edges[np.flatnonzero(of_bin == g)[[0, -1]] + [0, 1]] for g in range(num)]
+    bins["groups"] = {
+        "num": num,
+        "of_bin": of_bin.tolist(),
+        "train_count": train.astype(int).tolist(),
+        "centers": [float(border.mean()) for border in borders],
+    }
+    guess = np.clip(np.searchsorted(edges, prediction, side="right") - 1, 0, 97)
+    stored = {
+        "group": of_bin[index].astype(np.int32),
+        "group_prediction": of_bin[guess].astype(np.int32),
+        "oracle": ((label + prediction) / 2).astype(np.float32),
+    }
+    off = np.abs(stored["group_prediction"] - stored["group"])
+    wrong = np.abs(stored["oracle"] - label)
+    rows = {"group_accuracy": off == 0, "group_distance": off, "oracle_mae": wrong}
+    scores = {
+        name: {
+            s: float(values[(shot == s) | (s == "all")].mean()) for s in ("all", *SHOTS)
+        }
+        for name, values in rows.items()
+    }
+    return stored, scores
+
+
 def set_counts(scores, counts):
     """Other numbers of test examples, with the errors of all that follow."""
     scores["count"] = {"all": sum(counts), **dict(zip(SHOTS, counts, strict=True))}
@@ -70,7 +110,9 @@ def write_run(
     """Writes a run folder; returns it.
 
     `counts` are the test examples of many, median and few, where they matter;
-    `small_term` names a term of the loss that is much smaller than the others.
+    `small_term` names a term of the loss that is much smaller than the others. A
+    config with `groups` is that of a method that predicts groups, one with `squared`
+    of plain MSE; the stage `contrast` has a loss of its own and is not validated.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
@@ -84,6 +126,14 @@ def write_run(
     index = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 97)
     shot = np.asarray(bins["shots"])[index]
     scores = by_shot(np.abs(prediction - label), prediction, label, shot)
+    arrays = {}
+    if "groups" in config:
+        arrays, more = predicted_groups(
+            config["groups"]["num"], bins, index, prediction, label, shot
+        )
+        scores |= more
+    if "groups" in config or "squared" in config:
+        scores["bmae"] = by_bin(np.abs(prediction - label), index, shot)
     if counts is not None:
         set_counts(scores, counts)
     steps, every = 2000, 100
@@ -94,16 +144,25 @@ def write_run(
         decay = 1 + 3 * np.exp(-step / 250) + rng.normal(0, 0.04)
         terms = {"loss/l1": 48 * decay, "loss/ranksim": 2.5 * decay**2}
         total = terms["loss/l1"] + 0.5 * terms["loss/ranksim"]
+        if stage == "contrast":
+            terms = {"loss/group_contrast": total}
+        elif "groups" in config:
+            terms = {"loss/experts": total, "group/mse": 900 * decay}
+        elif "squared" in config:
+            terms = {"loss/mse": (total := 1800 * decay)}
         if small_term is not None:
             terms[f"loss/{small_term}"] = 0.02 * (1 - np.exp(-step / 400)) * decay
         train = {"loss": total, **terms, "learning_rate": 1e-3, "grad_norm": 1.0}
         lines.append({**base, "split": "train", **train})
-        if step % every == 0:
+        if step % every == 0 and stage != "contrast":
             drift = 0.02 * max(step - 1500, 0) / 100
             val = {
                 f"mae/{name}": None if value is None else value * (decay + drift)
                 for name, value in scores["mae"].items()
             }
+            val["mse/all"] = scores["mse"]["all"] * (decay + drift)
+            if "groups" in config:
+                val["oracle_rmse/all"] = 25 * np.sqrt(decay)
             lines.append({**base, "split": "val", **val})
     stored = {
         "seed": seed,
@@ -123,6 +182,7 @@ def write_run(
         index=np.arange(len(label)),
         label=label.astype(np.float32),
         prediction=prediction.astype(np.float32),
+        **arrays,
     )
     result = {
         "schema": 1,

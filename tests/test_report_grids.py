@@ -54,7 +54,7 @@ def test_two_fields(runs):
 def test_figure_of_two_methods(runs):
     (table,) = report.table(runs, base="vanilla")
     (grid,) = grids.find(table)
-    figure = grids.draw(grid, table, runs[0].bins)
+    figure = grids.draw(grid, table, "mae", runs[0].bins)
     axes = figure.get_axes()
     titles = [ax.get_title(loc="left") for ax in axes]
     expected = [
@@ -111,8 +111,8 @@ def test_one_field_and_the_base_inside(tmp_path):
     (table,) = report.table(runs, base="lds [width=64]")
     (grid,) = grids.find(table)
     assert grid.fields == ("model.width",)
-    assert grids.base_of(grid, table) is None
-    figure = grids.draw(grid, table)
+    assert grids.base_of(grid, table, "mae") is None
+    figure = grids.draw(grid, table, "mae")
     axes = figure.get_axes()
     titles = [ax.get_title(loc="left") for ax in axes]
     assert titles == ["all", "many", "median", "few"]
@@ -158,7 +158,8 @@ def test_depth_shows_rmse(tmp_path):
     (table,) = report.table(runs, ("mae", "rmse", "delta1"))
     (grid,) = grids.find(table)
     assert grids.metric_of(table) == "rmse"
-    assert "RMSE" in grids.draw(grid, table).get_axes()[0].get_ylabel()
+    figure = grids.draw(grid, table, grids.metric_of(table))
+    assert "RMSE" in figure.get_axes()[0].get_ylabel()
 
 
 def test_loss_by_epoch_with_validation(tmp_path):

@@ -3,10 +3,10 @@
     python -m dirjax.sweep --config configs/studies/ssir_grid.py:bikeshare,focal_r \\
         --workdir runs/grid
 
-The argument is a data set of `common.py` (or another file in configs/), a base, and whose
-grid: `agedb` (Table 5, the default: vanilla takes that of focal_r), `imdb` (Table 4)
-or `nyud2` (Table 6, vanilla and inv). One seed of its own, so that what is chosen here
-is not what `ssir.py` reports. Choose by
+The argument is a data set of `common.py` (or another file in configs/), a base, and
+whose grid: `agedb` (Table 5, the default: vanilla takes that of focal_r), `imdb` (Table
+4) or `nyud2` (Table 6, vanilla and inv). One seed of its own, so that what is chosen
+here is not what `ssir.py` reports. Choose by
 
     python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """

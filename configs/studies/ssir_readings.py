@@ -3,8 +3,8 @@
     python -m dirjax.sweep --config configs/studies/ssir_readings.py:bikeshare,target \
         --workdir runs/readings
 
-The argument is a data set of `common.py` and a question: `epsilon` (what size brings the
-gap near one bin, and whether the direction matters then), `norm` (over what it is
+The argument is a data set of `common.py` and a question: `epsilon` (what size brings
+the gap near one bin, and whether the direction matters then), `norm` (over what it is
 measured), `target` (which of the two predictions learns), `mode` (of batch norm and
 dropout) or `weighted` (whether the consistency term is). All on SQINV, the base of
 most of the paper's tables.

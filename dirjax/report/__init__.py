@@ -60,7 +60,8 @@ def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
         for m in (*DENSE_METRICS, *GROUP_METRICS)
         if any(r.value(m, "all") is not None for r in runs)
     ]
-    metrics = (*METRICS, *published_numbers.metrics(runs), *some)
+    balanced = ("bmae",) if set(GROUP_METRICS) & set(some) else ()
+    metrics = (*METRICS, *balanced, *published_numbers.metrics(runs), *some)
     plain = table(runs, metrics)
     names = {row.method for one in plain for row in one.rows}
     # Where one preset stands for several configs nobody knows which is the base.

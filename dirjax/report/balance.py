@@ -16,7 +16,7 @@ import numpy as np
 from dirjax.balance import by_shot
 from dirjax.report import canvas
 from dirjax.report.canvas import LIGHT, SERIES
-from dirjax.report.records import COLUMNS, SHOTS, Run, TrainBins
+from dirjax.report.records import COLUMNS, Run, TrainBins
 
 _FORMS = ("variance in bin", "relative to all bins")
 # raw and relative, each `[seeds, bins]`, NaN where a bin has no variance.
@@ -84,13 +84,7 @@ def variance_by_label(values: Mapping[str, _Pair], bins: TrainBins) -> Any:
     )
     for row, (title, pair) in enumerate(zip(lines, values.values(), strict=True)):
         for form, ax in enumerate(axes[row]):
-            shown = np.nan_to_num(_mean(pair[form]))
-            for code, shot in enumerate(SHOTS):
-                here = np.where(bins.shot == code, shown, 0.0)
-                canvas.stairs(ax, here, bins.edges, 0.0, color=LIGHT[shot], label=shot)
-            ax.set_xlim(bins.edges[0], bins.edges[-1])
-            ax.set_ylim(bottom=0)
-            ax.locator_params(axis="y", nbins=5)
+            canvas.shot_stairs(ax, np.nan_to_num(_mean(pair[form])), bins)
         axes[row, 0].set_title(title, fontsize=10)
     for form, name in enumerate(_FORMS):
         axes[0, form].annotate(

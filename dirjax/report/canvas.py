@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report.records import TrainBins
+from dirjax.report.records import SHOTS, TrainBins, TrainGroups
 
 # name -> (light, dark). A light colour is also the key by which `svg` finds it.
 COLOURS = {
@@ -137,7 +137,7 @@ def use_log(count: np.ndarray) -> bool:
     return bool(len(real)) and real.max() > 50 * real.min()
 
 
-def count_axis(ax, bins: TrainBins) -> float:
+def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
     """Scales a count axis; returns where bars start."""
     if not use_log(bins.count):
         ax.set_ylim(0, 1.06 * max(bins.count.max(), 1))
@@ -156,14 +156,24 @@ def stairs(ax, values: np.ndarray, edges: np.ndarray, base: float, **kwargs) -> 
     ax.stairs(shown, edges, baseline=base, fill=True, linewidth=0, **kwargs)
 
 
-def behind(ax, bins: TrainBins) -> None:
+def shot_stairs(ax, values: np.ndarray, bins: TrainBins) -> None:
+    """Filled steps from 0 in the colours of the shot groups, `[num]` values."""
+    for code, shot in enumerate(SHOTS):
+        here = np.where(bins.shot == code, values, 0.0)
+        stairs(ax, here, bins.edges, 0.0, color=LIGHT[shot], label=shot)
+    ax.set_xlim(bins.edges[0], bins.edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.locator_params(axis="y", nbins=5)
+
+
+def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
     """Draws the training counts in grey behind `ax`, with their axis at the right."""
     behind = ax.twinx()
     base = count_axis(behind, bins)
     stairs(behind, bins.count.astype(float), bins.edges, base, color=LIGHT["back"])
     behind.grid(False)
     behind.spines["right"].set_visible(True)
-    behind.set_ylabel("training examples per bin", color=LIGHT["muted"])
+    behind.set_ylabel(f"training examples per {what}", color=LIGHT["muted"])
     behind.tick_params(axis="y", labelcolor=LIGHT["muted"])
     ax.set_zorder(behind.get_zorder() + 1)
     ax.patch.set_visible(False)
@@ -215,6 +225,33 @@ def series(
         blocks = np.array_split(array, points)
         array = np.asarray([block.mean(axis=0) for block in blocks])
     return array[:, 0], array[:, 1]
+
+
+def over_seeds(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Several curves as one.
+
+    Args:
+      curves: x and values of each.
+
+    Returns:
+      x, rising, and the mean, smallest and largest value there.
+
+    Example:
+      >>> one, other = np.array([[0.0, 1.0], [4.0, 5.0]]), np.array([[1.0], [7.0]])
+      >>> [part.tolist() for part in over_seeds([tuple(one), tuple(other)])]
+      [[0.0, 1.0], [4.0, 6.0], [4.0, 5.0], [4.0, 7.0]]
+    """
+    at: dict[float, list[float]] = {}
+    for curve in curves:
+        for x, value in zip(*curve, strict=True):
+            at.setdefault(float(x), []).append(float(value))
+    places = sorted(at)
+    mean, low, high = (
+        np.asarray([of(at[x]) for x in places]) for of in (np.mean, min, max)
+    )
+    return np.asarray(places), mean, low, high
 
 
 @styled

@@ -42,13 +42,16 @@ def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any
 
 @canvas.styled
 def shot_bars(
-    values: Mapping[str, Mapping[str, Sequence[float]]], axis: str = "test MAE"
+    values: Mapping[str, Mapping[str, Sequence[float]]],
+    axis: str = "test MAE",
+    title: str = "Test error by shot",
 ) -> Any:
-    """MAE of each method by shot group: mean, spread and each seed.
+    """Error of each method by shot group: mean, spread and each seed.
 
     Args:
       values: method -> column -> one value for each seed.
       axis: text of the error axis.
+      title: of the figure.
     """
     names = [canvas.wrapped(name) for name in values]
     lines = sum(1 + name.count("\n") for name in names)
@@ -102,7 +105,7 @@ def shot_bars(
         ax.grid(True, axis="x")
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].invert_yaxis()
-    canvas.headline(figure, "Test error by shot")
+    canvas.headline(figure, title)
     for ax in axes[1]:
         ax.set_xlabel(axis)
     return figure
@@ -117,15 +120,11 @@ def mae_by_method(
     figure, axes = canvas.figure(height=3.6)
     ax = axes[0, 0]
     for k, (name, runs) in enumerate(logs.items()):
-        at: dict[float, list[float]] = {}
-        for log in runs:
-            lines = [entry for entry in log if entry.get("split") == "val"]
-            for step, value in zip(*canvas.series(lines, "mae/all"), strict=True):
-                at.setdefault(step, []).append(value)
-        steps = sorted(at)
-        if steps:
-            mean = [np.mean(at[step]) for step in steps]
-            low, high = zip(*((min(at[s]), max(at[s])) for s in steps), strict=True)
+        held = [[e for e in log if e.get("split") == "val"] for log in runs]
+        steps, mean, low, high = canvas.over_seeds(
+            [canvas.series(lines, "mae/all") for lines in held]
+        )
+        if len(steps):
             ax.fill_between(steps, low, high, color=SERIES[k], alpha=0.18, linewidth=0)
             ax.plot(
                 steps,
@@ -172,6 +171,31 @@ def error_by_method(
     ax.set_xlabel(canvas.label_axis(bins))
     ax.set_ylabel(canvas.error_axis(bins))
     canvas.legend(figure, ax)
+    return figure
+
+
+@canvas.styled
+def error_panels(
+    bins: TrainBins, count: np.ndarray, absolute: Mapping[str, np.ndarray]
+) -> Any:
+    """Test MAE of each label bin, a panel with its own axis for each method.
+
+    Args:
+      bins: label bins.
+      count: `[num]` test examples.
+      absolute: method -> `[seeds, num]` sums of absolute errors.
+    """
+    height = 1.1 + 1.35 * len(absolute)
+    figure, axes = canvas.figure(len(absolute), height=height, sharex=True)
+    for ax, (name, values) in zip(axes[:, 0], absolute.items(), strict=True):
+        sums = values.mean(axis=0)
+        error = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
+        canvas.shot_stairs(ax, error, bins)
+        ax.set_title(canvas.plain(name), fontsize=10)
+        ax.set_ylabel(canvas.error_axis(bins, "MAE"))
+    axes[-1, 0].set_xlabel(canvas.label_axis(bins))
+    canvas.headline(figure, "Test error of each label")
+    canvas.legend(figure, axes[0, 0], 3)
     return figure
 
 

@@ -6,14 +6,14 @@ Each is drawn, named, captioned and described here; how it is drawn is in `plots
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from dirjax.report import balance, canvas, comparison, curves, grids, plots
+from dirjax.report import balance, canvas, comparison, curves, grids, groups, plots
 from dirjax.report.records import COLUMNS, Run
-from dirjax.report.tables import Table
+from dirjax.report.tables import NAMES, Row, Table
 
 SHOWN = 6  # methods in one figure: as many as there are colours
 
@@ -28,12 +28,6 @@ def _sentence(value: float | None) -> str:
 def _by_shot(run: Run) -> str:
     numbers = (f"{shot} {_sentence(run.value('mae', shot))}" for shot in COLUMNS)
     return ", ".join(numbers)
-
-
-def _learns_logarithm(run: Run) -> bool:
-    """Whether losses are in another unit than metrics."""
-    data = run.config.get("data")
-    return isinstance(data, Mapping) and data.get("label_scale") == "log"
 
 
 def of_run(run: Run) -> Iterator[Drawn]:
@@ -63,7 +57,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             f"Test error against {bins.label}. MAE by shot: {_by_shot(run)}.",
         )
     if any(entry.get("split") == "train" and "loss" in entry for entry in run.log):
-        metric = None if _learns_logarithm(run) else curves.validation_metric(run.log)
+        metric = None if run.learns_logarithm else curves.validation_metric(run.log)
         held_out = (
             f" The validation {metric.upper()} is neither weighted nor focal."
             if metric
@@ -96,6 +90,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             "predictions shrink to the middle.",
             f"Predicted against true labels of {len(label)} test examples.",
         )
+    yield from groups.figures({run.method: [run]})
     yield from balance.figures({run.method: [run]})
 
 
@@ -107,31 +102,14 @@ def of_methods(one: Table) -> Iterator[Drawn]:
         yield next(of_run(next(run for run in runs if run.bins is not None)))
     found = grids.find(one)
     in_grid = {p.row.method for g in found for ps in g.points.values() for p in ps}
-    values = {
-        row.method: {
-            shot: [v for r in row.runs if (v := r.value("mae", shot)) is not None]
-            for shot in COLUMNS
-        }
-        for row in one.rows
-        if row.method not in in_grid
-    }
-    what = f"{one.rows[0].runs[0].split} MAE"
-    axis = f"{what} (label units)" if bins is None else canvas.error_axis(bins, what)
-    if len(values) > 1 or not in_grid:
-        caption = (
-            "Bars: mean over seeds. Whiskers: one sample standard deviation. Dots: "
-            "seeds."
-        )
-        yield (
-            comparison.shot_bars(values, axis),
-            "shots",
-            caption + (" Without the points of a grid." if in_grid else ""),
-            "Test MAE of each method by shot group.",
-        )
+    beside = [row for row in one.rows if row.method not in in_grid]
+    if len(beside) > 1 or not in_grid:
+        yield from _bars(beside, bins, bool(in_grid))
     yield from _grids(one, found, bins)
     few = one.rows[:SHOWN]
     if bins is not None:
         yield from _by_label(one, bins)
+    yield from groups.figures({row.method: row.runs for row in one.rows})
     logs = {row.method: [run.log for run in row.runs] for row in few}
     if any("mae/all" in e for group in logs.values() for log in group for e in log):
         yield (
@@ -154,6 +132,44 @@ def of_methods(one: Table) -> Iterator[Drawn]:
             "Predicted against true labels, a panel for each method.",
         )
     yield from balance.figures({row.method: row.runs for row in few})
+
+
+def _bars(rows: Sequence[Row], bins: Any, in_grid: bool) -> Iterator[Drawn]:
+    """MAE by shot; of methods with groups, as their papers have it, bMAE, too."""
+    for metric, name in (("mae", "shots"), ("bmae", "shots_bmae")):
+        values = {
+            row.method: {
+                shot: [v for r in row.runs if (v := r.value(metric, shot)) is not None]
+                for shot in COLUMNS
+            }
+            for row in rows
+        }
+        if metric == "bmae" and not (
+            _has_groups(rows) and any(any(v.values()) for v in values.values())
+        ):
+            continue
+        said = NAMES[metric]
+        what = f"{rows[0].runs[0].split} {said}"
+        caption = (
+            "Bars: mean over seeds. Whiskers: one sample standard deviation. Dots: "
+            "seeds."
+        )
+        if metric == "bmae":
+            caption = f"{said}: mean over label bins of the MAE in the bin. {caption}"
+        yield (
+            comparison.shot_bars(
+                values,
+                canvas.error_axis(bins, what) if bins else f"{what} (label units)",
+                "Test error by shot" if metric == "mae" else f"Test {said} by shot",
+            ),
+            name,
+            caption + (" Without the points of a grid." if in_grid else ""),
+            f"Test {said} of each method by shot group.",
+        )
+
+
+def _has_groups(rows: Sequence[Row]) -> bool:
+    return any("group" in run.predictions for row in rows for run in row.runs)
 
 
 def _by_label(one: Table, bins: Any) -> Iterator[Drawn]:
@@ -184,6 +200,15 @@ def _by_label(one: Table, bins: Any) -> Iterator[Drawn]:
         "Grey: training examples.",
         "Test error of each method against the label.",
     )
+    if one.base in few and len(few) > 1 and _has_groups(one.rows):
+        yield (
+            comparison.error_panels(
+                bins, count, {m: np.stack(list(s.values())) for m, s in few.items()}
+            ),
+            "error_panels",
+            "Test error of each label bin, mean over seeds. The vertical axes differ.",
+            f"Test error of each label bin, {one.base} first, a panel for each method.",
+        )
     gains = {}
     for method, seeds in few.items():
         common = sorted(seeds.keys() & same.get(one.base or "", {}).keys())
@@ -201,18 +226,25 @@ def _by_label(one: Table, bins: Any) -> Iterator[Drawn]:
 
 def _grids(one: Table, found: list[grids.Grid], bins: Any) -> Iterator[Drawn]:
     for k, grid in enumerate(found):
-        base = grids.base_of(grid, one)
-        caption = "Points: mean over seeds. Whiskers: one sample standard deviation."
-        if base is not None:
-            caption += f" Dashed, with a band: {base.method}, which has no such field."
-        if len(grid.fields) == 2 and len(grid.values(0)) > SHOWN:
-            caption += f" The first {SHOWN} values of {grid.names[0]}."
-        if len(grid.points) > SHOWN:
-            caption += f" The first {SHOWN} of {len(grid.points)} methods."
-        yield (
-            grids.draw(grid, one, bins),
-            f"grid_{k + 1}" if len(found) > 1 else "grid",
-            caption,
-            f"Test error of {', '.join(grid.points)} against "
-            f"{' and '.join(reversed(grid.names))}.",
-        )
+        for metric, kind in ((grids.metric_of(one), ""), ("group_accuracy", "_groups")):
+            if not grids.has(grid, metric):
+                continue
+            base = grids.base_of(grid, one, metric)
+            caption = (
+                "Points: mean over seeds. Whiskers: one sample standard deviation."
+            )
+            if base is not None:
+                caption += (
+                    f" Dashed, with a band: {base.method}, which has no such field."
+                )
+            if len(grid.fields) == 2 and len(grid.values(0)) > SHOWN:
+                caption += f" The first {SHOWN} values of {grid.names[0]}."
+            if len(grid.points) > SHOWN:
+                caption += f" The first {SHOWN} of {len(grid.points)} methods."
+            yield (
+                grids.draw(grid, one, metric, bins),
+                f"grid{kind}" + (f"_{k + 1}" if len(found) > 1 else ""),
+                caption,
+                f"Test {NAMES[metric]} of {', '.join(grid.points)} against "
+                f"{' and '.join(reversed(grid.names))}.",
+            )

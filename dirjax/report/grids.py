@@ -17,7 +17,18 @@ import numpy as np
 from dirjax.report import canvas
 from dirjax.report.canvas import DASHES, LIGHT, MARKERS, SERIES
 from dirjax.report.records import COLUMNS, TrainBins
-from dirjax.report.tables import NAMES, Row, Table, varied_fields
+from dirjax.report.tables import (
+    NAMES,
+    Row,
+    Spread,
+    Table,
+    lower_is_better,
+    varied_fields,
+)
+
+# Fields whose last word alone says nothing.
+_SAID = {"groups.num": "number of groups"}
+_NONE = Spread(None, None, 0)
 
 
 class Point(NamedTuple):
@@ -42,7 +53,7 @@ class Grid:
     @property
     def names(self) -> tuple[str, ...]:
         """The fields without the path, where that tells them apart."""
-        short = tuple(field.rsplit(".", 1)[-1] for field in self.fields)
+        short = tuple(_SAID.get(f, f.rsplit(".", 1)[-1]) for f in self.fields)
         return short if len(set(short)) == len(short) else self.fields
 
     def values(self, field: int) -> list[float]:
@@ -171,18 +182,54 @@ def _line(
     return True
 
 
+class _Line(NamedTuple):
+    """Points over the last field, and what they have in common."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+def _lines(grid: Grid, method: str) -> list[_Line]:
+    """A line for each value of the first of two fields."""
+    return [
+        _Line(
+            f"{grid.names[0]} = {value:g}",
+            tuple(p for p in grid.points[method] if p.values[0] == value),
+        )
+        for value in grid.values(0)[: len(SERIES)]
+    ]
+
+
+def _panels(grid: Grid) -> list[tuple[str, str, list[_Line]]]:
+    """Title, shot and lines of each panel, two in a row."""
+    methods = list(grid.points)[: len(SERIES)]
+    if len(grid.fields) == 1:
+        lines = [_Line(method, grid.points[method]) for method in methods]
+        return [(shot, shot, lines) for shot in COLUMNS]
+    if len(methods) == 1:
+        return [(shot, shot, _lines(grid, methods[0])) for shot in COLUMNS]
+    return [
+        (f"{method}, {shot}", shot, _lines(grid, method))
+        for method in methods
+        for shot in ("all", "few")
+    ]
+
+
 def _panel(
-    ax: Any, grid: Grid, method: str, metric: str, shot: str, base: Row | None
+    ax: Any,
+    grid: Grid,
+    lines: Sequence[_Line],
+    metric: str,
+    shot: str,
+    base: Row | None,
 ) -> None:
-    x = [p.values[-1] for ps in grid.points.values() for p in ps]
-    _x_axis(ax, sorted(set(x)))
-    others = grid.values(0)[: len(SERIES)] if len(grid.fields) == 2 else [None]
-    width = np.log(max(x) / min(x)) if ax.get_xscale() == "log" else max(x) - min(x)
-    for k, other in enumerate(others):
-        points = [p for p in grid.points[method] if other in (None, p.values[0])]
+    x = grid.values(-1)
+    _x_axis(ax, x)
+    width = np.log(x[-1] / x[0]) if ax.get_xscale() == "log" else x[-1] - x[0]
+    for k, line in enumerate(lines):
         # Beside each other, so that the whiskers of one do not hide another's.
-        shift = 0.012 * width * (k - (len(others) - 1) / 2)
-        _line(ax, points, metric, shot, shift, k)
+        shift = 0.012 * width * (k - (len(lines) - 1) / 2)
+        _line(ax, line.points, metric, shot, shift, k)
     if base is not None and (value := base.values[metric][shot]).mean is not None:
         style = {"color": LIGHT["ink"], "linewidth": 1.0}
         ax.axhline(value.mean, linestyle=(0, (4, 2)), **style)
@@ -191,16 +238,15 @@ def _panel(
             ax.axhspan(low, high, color=LIGHT["back"], alpha=0.5, linewidth=0, zorder=0)
 
 
-def _keys(grid: Grid, base: Row | None) -> tuple[list[Any], list[str]]:
-    """Handles and names of the legend."""
+def _keys(lines: Sequence[_Line], base: Row | None) -> tuple[list[Any], list[str]]:
+    """Handles and names of the legend; one line alone needs none."""
     from matplotlib.lines import Line2D
 
     handles, names = [], []
-    for k, other in enumerate(grid.values(0)[: len(SERIES)]):
-        if len(grid.fields) == 2:
-            look = {"linestyle": DASHES[k], "marker": MARKERS[k], "markersize": 4}
-            handles.append(Line2D([], [], color=SERIES[k], **look))
-            names.append(canvas.plain(f"{grid.names[0]} = {other:g}"))
+    for k, line in enumerate(lines if len(lines) > 1 else ()):
+        look = {"linestyle": DASHES[k], "marker": MARKERS[k], "markersize": 4}
+        handles.append(Line2D([], [], color=SERIES[k], **look))
+        names.append(canvas.plain(line.name))
     if base is not None:
         style = {"color": LIGHT["ink"], "linewidth": 1.0, "linestyle": (0, (4, 2))}
         handles.append(Line2D([], [], **style))
@@ -213,44 +259,46 @@ def metric_of(table: Table) -> str:
     return "rmse" if "delta1" in table.metrics else "mae"
 
 
-def base_of(grid: Grid, table: Table) -> Row | None:
-    """The base's row, unless the base is a point of the grid."""
+def has(grid: Grid, metric: str) -> bool:
+    """Whether any point has the metric."""
+    rows = (point.row for points in grid.points.values() for point in points)
+    return any(row.values.get(metric, {}).get("all", _NONE).size for row in rows)
+
+
+def base_of(grid: Grid, table: Table, metric: str) -> Row | None:
+    """The base's row, unless it is a point of the grid or lacks the metric."""
     row = table.rows[0]
     inside = row.runs[0].method in grid.points
-    return None if table.base is None or inside else row
+    known = table.base is not None and row.values[metric]["all"].size
+    return row if known and not inside else None
 
 
 @canvas.styled
-def draw(grid: Grid, table: Table, bins: TrainBins | None = None) -> Any:
-    """Error against a field: a line for each value of the other field.
+def draw(grid: Grid, table: Table, metric: str, bins: TrainBins | None = None) -> Any:
+    """A metric against a field: a line for each method, or value of the other field.
 
-    One method has a panel for each shot group; several have a row each, with the
-    panels all and few.
+    Over one field, and for one method, there is a panel for each shot group; several
+    methods over two fields have a row each, with the panels all and few.
 
     Args:
       grid: as found in `table`.
       table: has the base, a horizontal line.
-      bins: names the unit of the error.
+      metric: what is drawn, such as `metric_of(table)`.
+      bins: names the unit of an error.
     """
-    metric, base = metric_of(table), base_of(grid, table)
-    methods = list(grid.points)[: len(SERIES)]
-    if len(methods) == 1:
-        rows, columns = 2, 2
-        panels = [(methods[0], shot) for shot in COLUMNS]
-    else:
-        rows, columns = len(methods), 2
-        panels = [(method, shot) for method in methods for shot in ("all", "few")]
-    handles, names = _keys(grid, base)
+    base, panels = base_of(grid, table, metric), _panels(grid)
+    handles, names = _keys(panels[0][2], base)
     longest = max(map(len, names), default=0)
     across = 4 if longest < 12 else 3 if longest < 19 else 2
     below = -(-len(names) // across)
+    rows = len(panels) // 2
     figure, axes = canvas.figure(
-        rows, columns, height=0.7 + 1.85 * rows + 0.2 * below, sharex=True
+        rows, 2, height=0.7 + 1.85 * rows + 0.2 * below, sharex=True
     )
-    what = canvas.error_axis(bins, NAMES[metric]) if bins else NAMES[metric]
-    for ax, (method, shot) in zip(axes.flat, panels, strict=True):
-        _panel(ax, grid, method, metric, shot, base)
-        title = shot if len(methods) == 1 else f"{method}, {shot}"
+    in_units = bins is not None and metric in ("mae", "rmse")
+    what = canvas.error_axis(bins, NAMES[metric]) if in_units else NAMES[metric]
+    for ax, (title, shot, lines) in zip(axes.flat, panels, strict=True):
+        _panel(ax, grid, lines, metric, shot, base)
         ax.set_title(canvas.wrapped(title), fontsize=9.5)
         ax.locator_params(axis="y", nbins=5)
     for ax in axes[-1]:
@@ -258,8 +306,9 @@ def draw(grid: Grid, table: Table, bins: TrainBins | None = None) -> Any:
     for ax in axes[:, 0]:
         ax.set_ylabel(what)
     split = "Validation" if table.rows[0].runs[0].split == "val" else "Test"
-    title = f"{split} error against {grid.names[-1]}"
-    canvas.headline(figure, title + (f": {methods[0]}" if len(methods) == 1 else ""))
+    said = "error" if lower_is_better(metric) else NAMES[metric]
+    alone = f": {next(iter(grid.points))}" if len(grid.points) == 1 else ""
+    canvas.headline(figure, f"{split} {said} against {grid.names[-1]}{alone}")
     if handles:
         figure.legend(handles, names, loc="outside lower center", ncols=across)
     return figure

@@ -200,6 +200,30 @@ def _grid(table: Table, grid: grids.Grid, method: str) -> Block | None:
     return Block(title, (*names, "seeds", *header), rows)
 
 
+def _percent(value: Spread) -> Spread:
+    mean, std = (None if part is None else 100 * part for part in value[:2])
+    return Spread(mean, std, value.size)
+
+
+def _accuracies(table: Table, grid: grids.Grid) -> Block:
+    """Group accuracy in per cent: a row for each method, a column for each value."""
+    metric, places = "group_accuracy", grid.values(0)
+    lines = []
+    for points in grid.points.values():
+        found = {p.values[0]: _percent(p.row.values[metric]["all"]) for p in points}
+        lines.append([found.get(value, Spread(None, None, 0)) for value in places])
+    columns = [_best(metric, column, 1) for column in zip(*lines, strict=True)]
+    rows = tuple(
+        (Cell(method), *(_cell(v, 1, top) for v, top in zip(line, tops, strict=True)))
+        for method, line, tops in zip(
+            grid.points, lines, zip(*columns, strict=True), strict=True
+        )
+    )
+    what = f"{table.rows[0].runs[0].split} {metric_name(metric)} in %"
+    title = f"{table.dataset}, {what} by {grid.names[0]}, higher is better"
+    return Block(title, (grid.names[0], *(f"{value:g}" for value in places)), rows)
+
+
 def blocks(table: Table) -> list[Block]:
     """Lays a table out.
 
@@ -214,7 +238,10 @@ def blocks(table: Table) -> list[Block]:
     if len(table.rows) == 1:
         return [_one_method(table)]
     laid = [_one_metric(table, metric) for metric in table.metrics]
-    laid += [_grid(table, grid, m) for grid in grids.find(table) for m in grid.points]
+    for grid in grids.find(table):
+        laid += [_grid(table, grid, method) for method in grid.points]
+        if len(grid.fields) == 1 and grids.has(grid, "group_accuracy"):
+            laid.append(_accuracies(table, grid))
     return [block for block in laid if block is not None]
 
 

@@ -23,6 +23,28 @@ from dirjax import cli
 SHOTS = ("many", "median", "few")
 COLUMNS = ("all", *SHOTS)
 SCHEMA = 1
+# Arrays of predictions.npz: of each row, the last two of methods with groups, or of
+# each bin.
+_ROWS = ("label", "prediction", "group", "group_prediction")
+_SUMS = ("count", "abs")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainGroups:
+    """The label groups of `bins.json`.
+
+    Attributes:
+      of_bin: `[num_bins]` int, group of each label bin.
+      count: `[num]` int64, training examples.
+    """
+
+    of_bin: np.ndarray
+    count: np.ndarray
+
+    @property
+    def edges(self) -> np.ndarray:
+        """`[num + 1]`, around the numbers of the groups."""
+        return np.arange(len(self.count) + 1) - 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +59,7 @@ class TrainBins:
       shot: `[num]` int, index into `SHOTS`.
       many: a bin with more training examples than this is many-shot.
       few: a bin with fewer is few-shot.
+      groups: ordered groups of bins, of methods that predict them; else None.
     """
 
     label: str
@@ -46,6 +69,7 @@ class TrainBins:
     shot: np.ndarray
     many: int = 100
     few: int = 20
+    groups: TrainGroups | None = None
 
     def index(self, labels: np.ndarray) -> np.ndarray:
         """Bin of each label, same shape; labels outside go to the end bins."""
@@ -101,6 +125,11 @@ class Run:
         """Step whose parameters were tested."""
         step = (self.result or {}).get("best_step")
         return None if step is None else int(step)
+
+    @property
+    def learns_logarithm(self) -> bool:
+        """Whether losses are in another unit than metrics."""
+        return _data(self.config).get("label_scale") == "log"
 
     @property
     def split(self) -> str:
@@ -191,6 +220,17 @@ def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     return sorted(last.values(), key=lambda entry: entry["step"]), notes
 
 
+def _groups(content: Mapping[str, Any] | None, num_bins: int) -> TrainGroups | None:
+    if content is None:
+        return None
+    of_bin = np.asarray(content["of_bin"], np.int64)
+    count = np.asarray(content["train_count"], np.int64)
+    inside = (of_bin >= 0) & (of_bin < len(count))
+    if of_bin.shape != (num_bins,) or count.ndim != 1 or not inside.all():
+        raise ValueError("the groups in bins.json do not fit its bins.")
+    return TrainGroups(of_bin, count)
+
+
 def _read_bins(
     path: pathlib.Path, data: Mapping[str, Any]
 ) -> tuple[TrainBins | None, list[str]]:
@@ -210,7 +250,8 @@ def _read_bins(
         if (ending := re.fullmatch(r"(.*\S) \(([^()]+)\)", label)) is not None:
             label, unit = ending.groups()
         limits = int(data.get("many") or 100), int(data.get("few") or 20)
-        return TrainBins(label, unit, edges, count, shot, *limits), []
+        groups = _groups(content.get("groups"), len(count))
+        return TrainBins(label, unit, edges, count, shot, *limits, groups), []
     except (KeyError, TypeError, ValueError) as error:
         return None, [f"bins.json is damaged, no plots by label bin: {error}"]
 
@@ -224,14 +265,15 @@ def _read_predictions(
         with np.load(path, allow_pickle=False) as stored:
             arrays = {
                 name: np.asarray(stored[name], np.float64)
-                for name in ("label", "prediction", "count", "abs")
+                for name in (*_ROWS, *_SUMS)
                 if name in stored.files
             }
-        for pair in (("label", "prediction"), ("count", "abs")):
-            if pair[0] in arrays:
-                if arrays[pair[0]].shape != arrays[pair[1]].shape:
-                    raise ValueError(f"{pair[0]} and {pair[1]} differ in shape.")
-                return {name: arrays[name].reshape(-1) for name in pair}, []
+        for names in (_ROWS, _SUMS):
+            if names[0] in arrays:
+                found = {n: arrays[n] for n in names if n in arrays or n == names[1]}
+                if len({values.shape for values in found.values()}) > 1:
+                    raise ValueError(f"{' and '.join(found)} differ in shape.")
+                return {n: values.reshape(-1) for n, values in found.items()}, []
         raise ValueError("it holds neither label and prediction nor count and abs.")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         return {}, [f"predictions.npz is damaged, no plots of predictions: {error}"]
