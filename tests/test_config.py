@@ -103,6 +103,18 @@ class TestPresets:
         assert head.encoder_mode == "eval"
         assert main.trainable == main.reinit == ()
 
+    def test_further_stages_follow_the_length_of_the_main_one(self):
+        for fields, epochs, steps in (
+            ({"stage__main__epochs": 30.0}, 10.0, 0),
+            ({"stage__main__steps": 70}, 100 / 3, 23),
+            # Unless they are set themselves, in whatever order.
+            ({"stage__main__epochs": 30.0, "stage__head__epochs": 7.0}, 7.0, 0),
+            ({"stage__head__epochs": 7.0, "stage__main__epochs": 30.0}, 7.0, 0),
+        ):
+            head = plain(argument="rrt", **fields)["stage"]["head"]
+            assert head["epochs"] == pytest.approx(epochs)
+            assert head["steps"] == steps
+
     def test_presets_are_not_shared(self):
         first = made("bikeshare", "fds")
         first.objective.fds.sigma = 99.0

@@ -86,6 +86,33 @@ def test_ssir_tables_are_found():
     assert row.values == {"mae": {"all": "7.62"}}, "one step"
 
 
+def test_group_dir_is_found():
+    """Its row of each table of its paper, read by hand."""
+    for dataset, backbone, metrics, numbers in (
+        ("AgeDB-DIR", "ResNet-50", "mae gm", "6.87 6.54 6.96 9.83 4.30 4.10 4.39 6.45"),
+        (
+            "IMDB-WIKI-DIR",
+            "ResNet-50",
+            "mae gm",
+            "7.22 6.71 11.42 20.25 3.88 3.68 5.74 11.13",
+        ),
+        (
+            "STS-B-DIR",
+            "BiLSTM+GloVe",
+            "mse pearson",
+            "0.887 0.897 0.891 0.779 0.7740 0.7490 0.7070 0.8580",
+        ),
+    ):
+        (row,) = published.lookup(dataset, "Group-DIR", backbone)
+        shots = ("all", "many", "median", "few")
+        read = [row.values[m][s] for m in metrics.split() for s in shots]
+        assert read == numbers.split()
+        assert row.source.startswith("paper: Pu et al., Group-DIR, AAAI 2025 Table")
+        # Of the other rows of the paper, those that have all cells.
+        same = [r for r in published.records() if r.source == row.source]
+        assert len(same) >= 15
+
+
 def test_rows_that_do_not_add_up():
     """Those of section A.4 and of the reference's own check, and no other of SSIR."""
     bad = {(r.dataset, r.name): published.gaps(r) for r in published.records()}

@@ -8,6 +8,10 @@ from dirjax import cli, lock, sweep
 from dirjax.configs.studies import (
     baselines,
     common,
+    group,
+    group_ablation,
+    group_curves,
+    group_number,
     ssir,
     ssir_grid,
     ssir_readings,
@@ -59,6 +63,95 @@ def test_the_studies_of_ssir_build():
     for question in ssir_readings.QUESTIONS:
         study = ssir_readings.get_config(f"rotation,{question}").to_dict()
         assert [sweep.build(j) for j in sweep.jobs(study)]
+
+
+def test_a_method_may_have_a_name_of_the_study():
+    made = study(
+        methods=("vanilla", "plain"),
+        arguments=(("plain", "vanilla,mse"),),
+        seeds=(0,),
+    )
+    first, named = sweep.jobs(made)
+    assert str(named.folder) == "bikeshare/plain/seed_0"
+    assert named.argument == "vanilla,mse,smoke"
+    config = sweep.build(named)
+    assert config["method"] == "plain"
+    assert set(config["objective"]["terms"]) == {"mse"}
+    assert sweep.build(first)["method"] == "vanilla"
+    assert "--config.method=plain" in sweep.command(named, named.folder)
+
+
+def test_the_studies_of_groups_build():
+    """Each arm is what its name says, on any data set."""
+    every = {}
+    for module in (group, group_curves, group_ablation):
+        made = module.get_config("utkface").to_dict()
+        assert made["seeds"] == (0, 1, 2)
+        assert made["base"] in made["methods"]
+        for one in sweep.jobs(made | {"seeds": (0,)}):
+            config = sweep.build(one)
+            assert config["data"]["name"] == "utkface_dir"
+            assert config["data"]["image_size"] == 32
+            assert config["stage"]["main"]["epochs"] == 3.0
+            contrast = config["stage"].get("contrast", {"epochs": 3.0})
+            assert contrast["epochs"] == 3.0, "it follows the main stage"
+            every[module, config["method"]] = config
+    assert {m for module, m in every if module is group} == {
+        "vanilla_mse",
+        "vanilla",
+        *group.CRITERIA,
+    }
+    terms = {key: set(c["objective"]["terms"]) for key, c in every.items()}
+    assert terms[group, "vanilla"] == {"l1"}
+    assert terms[group, "vanilla_mse"] == {"mse"}
+    curve = every[group_curves, "decomposition"]
+    assert curve["stages"] == ("main",)
+    assert curve["groups"]["num"] == 20
+    assert curve["objective"]["terms"]["group_dir"]["criterion"] == "ce"
+    parts = {m: c for (module, m), c in every.items() if module is group_ablation}
+    assert set(parts) == set(group_ablation.PARTS)
+    whole = parts["group_dir"]
+    assert whole["stages"] == ("contrast", "main")
+    for name, path, value in (
+        ("without_contrast", "stages", ("main",)),
+        ("linear_probing", "stage.main.trainable", ("head",)),
+        ("linear_probing", "stage.main.encoder_mode", "eval"),
+        ("mixture", "model.head_options.inference", "mixture"),
+        ("soft_asymmetric", "objective.terms.group_dir.criterion", "soft_asymmetric"),
+    ):
+        here, there = parts[name], whole
+        for key in path.split("."):
+            here, there = here[key], there[key]
+        assert here == value != there
+    alone = parts["without_classification"]
+    assert alone["stages"] == ("contrast", "main")
+    assert set(alone["stage"]["contrast"]["objective"]["terms"]) == {"group_contrast"}
+    assert set(alone["objective"]["terms"]) == {"mse"}
+    assert alone["model"]["head"] == "linear"
+    assert parts["single_head"]["stages"] == ("main",)
+    assert set(parts["single_head"]["objective"]["terms"]) == {"mse"}
+    assert set(parts["joint"]["objective"]["terms"]) == {"group_contrast", "group_dir"}
+
+
+def test_the_grids_of_groups_build():
+    def found(made, path):
+        one = [sweep.build(j) for j in sweep.jobs(made.to_dict() | {"seeds": (0,)})]
+        for key in path.split("."):
+            one = [c[key] for c in one]
+        return one
+
+    made = group_number.get_config("bikeshare")
+    assert found(made, "groups.num") == [5, 10, 20, 40] * 4
+    assert set(found(made, "groups.width_mode")) == {"exact"}
+    made = group_number.get_config("bikeshare,full,int_floor")
+    assert len(found(made, "groups.num")) == 32
+    assert set(found(made, "groups.width_mode")) == {"int_floor"}
+    made = group_ablation.get_config("bikeshare,beta")
+    path = "objective.terms.group_dir.beta"
+    assert found(made, path) == [0.5, 1.0, 2.0, 4.0]
+    for module, wrong in ((group_number, "full,exakt"), (group_ablation, "gamma")):
+        with pytest.raises(ValueError, match=f"unknown .*{wrong.split(',')[-1]}"):
+            module.get_config(f"bikeshare,{wrong}")
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,7 @@ def figures(
         "Distance of predicted from true groups, and difference of their sizes.",
     )
     curves = _curves(rows, grouped)
-    if any("group/mse" in e for r in grouped.values() for run in r for e in run.log):
+    if curves.keys() & grouped.keys():
         yield (
             errors_by_epoch(curves, bins.unit),
             "group_mse",
