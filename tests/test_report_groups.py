@@ -118,9 +118,15 @@ def test_one_cut_of_several():
 
 def test_of_equally_many_cuts_the_middle_one(by_number, tmp_path):
     more = [small(tmp_path / m, m, groups={"num": 40}) for m in CRITERIA]
-    rows = table_of([*by_number, *more]).rows
-    found = groups.of_one_cut({row.method: row.runs for row in rows})
-    assert list(found) == ["group_ce [num=20]", "group_dir [num=20]"]
+    plain = small(tmp_path / "plain", "vanilla_mse", squared=True)
+    made = table_of([*by_number, *more, plain]).rows
+    rows = {row.method: row.runs for row in made}
+    middle = ["group_ce [num=20]", "group_dir [num=20]"]
+    assert list(groups.of_one_cut(rows)) == middle
+    # No other cut is in the figure of errors, and what has no groups is.
+    figure = next(f for f, name, *_ in groups.figures(rows) if name == "group_mse")
+    lines = [ln.get_label() for ln in figure.get_axes()[0].get_lines()]
+    assert sorted(lines) == sorted([*middle, "vanilla_mse", "expert of the true group"])
 
 
 def test_squared_errors_count_from_their_stage():

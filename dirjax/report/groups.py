@@ -15,7 +15,7 @@ start of the stage that has the error, so a contrast before it does not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,22 @@ _TRAIN = ("group/mse", "loss/mse")
 _Curve = tuple[np.ndarray, np.ndarray]
 
 
+def cut(run: Run) -> TrainGroups | None:
+    """The groups that a run predicts; None if it predicts none."""
+    if run.bins is None or "group" not in run.predictions:
+        return None
+    return run.bins.groups
+
+
 def sizes(run: Run) -> np.ndarray | None:
     """Test rows in each group, `[2, num]`: true, and predicted.
 
     None without groups. A row whose prediction is no number is in no predicted group.
     """
-    if run.bins is None or run.bins.groups is None or "group" not in run.predictions:
+    groups = cut(run)
+    if groups is None:
         return None
-    num = len(run.bins.groups.count)
+    num = len(groups.count)
     found = (run.predictions[name] for name in ("group", "group_prediction"))
     return np.stack(
         [np.bincount(g[g >= 0].astype(int), minlength=num)[:num] for g in found]
@@ -100,10 +108,7 @@ def of_one_cut(rows: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
     cuts: dict[tuple[int, bytes], dict[str, list[Run]]] = {}
     for method, runs in rows.items():
         for run in runs:
-            if sizes(run) is not None:
-                assert run.bins is not None
-                assert run.bins.groups is not None
-                groups = run.bins.groups
+            if (groups := cut(run)) is not None:
                 key = len(groups.count), groups.of_bin.tobytes()
                 cuts.setdefault(key, {}).setdefault(method, []).append(run)
     if not cuts:
@@ -258,13 +263,18 @@ def _curves(
     """Of methods with groups, and of those without whose loss is the squared error."""
     found = {}
     for method, runs in rows.items():
-        if method not in grouped and any(sizes(run) is not None for run in runs):
+        if method not in grouped and any(map(cut, runs)):
             continue  # Its labels are cut otherwise.
         seeds = [squared_errors(run.log) for run in runs if not run.learns_logarithm]
         seeds = [seed for seed in seeds if "val" in seed]
         if seeds:
             found[method] = seeds
     return dict(list(found.items())[: len(SERIES)])
+
+
+def _mean(of: Callable[[Run], np.ndarray | None], runs: Sequence[Run]) -> np.ndarray:
+    found = [values for run in runs if (values := of(run)) is not None]
+    return np.mean(found, axis=0)
 
 
 def figures(
@@ -282,32 +292,26 @@ def figures(
     grouped = of_one_cut(rows)
     if not grouped:
         return
-    bins = next(iter(grouped.values()))[0].bins
-    assert bins is not None
-    assert bins.groups is not None
-    num = len(bins.groups.count)
+    first = next(iter(grouped.values()))[0]
+    bins, groups = first.bins, cut(first)
+    assert bins is not None, "it has been chosen so"
+    assert groups is not None, "it has been chosen so"
     over = ", mean over seeds" if any(len(r) > 1 for r in grouped.values()) else ""
-    cut = f"{num} groups of {bins.label}, numbered by rising {bins.label}{over}."
-    found = {
-        name: np.mean([sizes(run) for run in runs], axis=0)
-        for name, runs in grouped.items()
-    }
+    said = f"{len(groups.count)} groups, numbered by rising {bins.label}{over}."
     yield (
-        sizes_by_group(found),
+        sizes_by_group({name: _mean(sizes, runs) for name, runs in grouped.items()}),
         "groups",
-        f"Test rows by true and by predicted group: {cut}",
+        f"Test rows by true and by predicted group: {said}",
         "Numbers of test rows in each true and each predicted group, logarithmic.",
     )
-    found = {
-        name: np.mean([gaps(run) for run in runs], axis=0)
-        for name, runs in grouped.items()
-    }
     yield (
-        gaps_by_group(found, bins.groups),
+        gaps_by_group(
+            {name: _mean(gaps, runs) for name, runs in grouped.items()}, groups
+        ),
         "group_gaps",
         "Above: how many groups the prediction is off, by true group. Below: how many "
         "more or fewer test rows are predicted to be in the group than are. Grey: "
-        f"training examples. {cut}",
+        f"training examples. {said}",
         "Distance of predicted from true groups, and difference of their sizes.",
     )
     curves = _curves(rows, grouped)
