@@ -295,8 +295,9 @@ def draw(grid: Grid, table: Table, metric: str, bins: TrainBins | None = None) -
     figure, axes = canvas.figure(
         rows, 2, height=0.7 + 1.85 * rows + 0.2 * below, sharex=True
     )
-    in_units = bins is not None and metric in ("mae", "rmse")
-    what = canvas.error_axis(bins, NAMES[metric]) if in_units else NAMES[metric]
+    what = NAMES[metric]
+    if bins is not None and metric in ("mae", "rmse"):
+        what = canvas.error_axis(bins, what)
     for ax, (title, shot, lines) in zip(axes.flat, panels, strict=True):
         _panel(ax, grid, lines, metric, shot, base)
         ax.set_title(canvas.wrapped(title), fontsize=9.5)
