@@ -347,7 +347,7 @@ def test_report_has_the_figures_where_the_data_are(study, tmp_path, monkeypatch)
     assert "vanilla minus vanilla_mse" in text
     accuracy = text.partition("test group accuracy")[2].partition("\n\n")[0]
     assert "minus" not in accuracy, "the base predicts no groups"
-    assert "a diagnostic: no prediction can know" in " ".join(text.split())
+    assert "which is not known in use: a diagnostic" in " ".join(text.split())
     assert made - {"shots_bmae", "error_panels"} <= names(study[3:4], "one")
     others = [run for run in study if "vanilla" in run.method]
     assert not made & names(others, "others", base="vanilla_mse")
