@@ -246,6 +246,8 @@ def test_errors_drawn_are_of_train_and_validation(study):
             start = 0.0 if method == "vanilla_mse" else 25.0
             np.testing.assert_allclose(lines[method].get_xdata(), epoch - start)
             np.testing.assert_allclose(lines[method].get_ydata(), value)
+    # The third method of the report is the third of its colours here, too.
+    assert left.get_lines()[1].get_color() == canvas.SERIES[2]
     oracle = [ln for ln in right.get_lines() if ln.get_linestyle() == ":"]
     assert len(oracle) == 2
     assert max(ln.get_ydata().max() for ln in oracle) < 3000, "25 squared, times decay"

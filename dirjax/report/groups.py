@@ -15,7 +15,7 @@ start of the stage that has the error, so a contrast before it does not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,19 +186,23 @@ def sizes_by_group(counts: Mapping[str, np.ndarray]) -> Any:
 
 
 @canvas.styled
-def gaps_by_group(values: Mapping[str, np.ndarray], groups: TrainGroups) -> Any:
+def gaps_by_group(
+    values: Mapping[str, np.ndarray], groups: TrainGroups, looks: Mapping[str, int]
+) -> Any:
     """How far predicted groups are off: a line for each method.
 
     Args:
       values: method -> `[2, num]` as of `gaps`, mean over seeds.
       groups: their training counts stand behind.
+      looks: method -> which colour, dash and mark.
     """
     figure, axes = canvas.figure(2, height=5.2, sharex=True)
     said = ("mean |predicted - true group|", "|predicted - true number of test rows|")
     units = ("groups", "test rows")
     for part, ax in enumerate(axes[:, 0]):
         canvas.behind(ax, groups, "group")
-        for k, (name, value) in enumerate(values.items()):
+        for name, value in values.items():
+            k = looks[name]
             ax.plot(
                 np.arange(len(groups.count)),
                 value[part],
@@ -220,19 +224,23 @@ def gaps_by_group(values: Mapping[str, np.ndarray], groups: TrainGroups) -> Any:
 
 @canvas.styled
 def errors_by_epoch(
-    curves: Mapping[str, Sequence[Mapping[str, _Curve]]], unit: str = ""
+    curves: Mapping[str, Sequence[Mapping[str, _Curve]]],
+    looks: Mapping[str, int],
+    unit: str = "",
 ) -> Any:
     """Squared errors on training batches and on validation data, log scale.
 
     Args:
       curves: method -> those of `squared_errors` of each seed.
+      looks: method -> which colour and dash.
       unit: of the label.
     """
     figure, axes = canvas.figure(1, 2, height=3.7, sharex=True, sharey=True)
     titles = {"train": "Training batches", "val": "Validation"}
     oracle = False
     for ax, (part, title) in zip(axes[0], titles.items(), strict=True):
-        for k, (name, seeds) in enumerate(curves.items()):
+        for name, seeds in curves.items():
+            k = looks[name]
             found = [seed[part] for seed in seeds if part in seed]
             if found:
                 x, mean, low, high = canvas.over_seeds(found)
@@ -277,6 +285,12 @@ def _mean(of: Callable[[Run], np.ndarray | None], runs: Sequence[Run]) -> np.nda
     return np.mean(found, axis=0)
 
 
+def _looks(shown: Iterable[str], rows: Mapping[str, Any]) -> dict[str, int]:
+    """The same for a method in all figures, unless there are too many methods."""
+    every = list(rows) if len(rows) <= len(SERIES) else list(shown)
+    return {name: every.index(name) for name in shown}
+
+
 def figures(
     rows: Mapping[str, Sequence[Run]],
 ) -> Iterator[tuple[Any, str, str, str]]:
@@ -306,7 +320,9 @@ def figures(
     )
     yield (
         gaps_by_group(
-            {name: _mean(gaps, runs) for name, runs in grouped.items()}, groups
+            {name: _mean(gaps, runs) for name, runs in grouped.items()},
+            groups,
+            _looks(grouped, rows),
         ),
         "group_gaps",
         "Above: how many groups the prediction is off, by true group. Below: how many "
@@ -317,7 +333,7 @@ def figures(
     curves = _curves(rows, grouped)
     if curves.keys() & grouped.keys():
         yield (
-            errors_by_epoch(curves, bins.unit),
+            errors_by_epoch(curves, _looks(curves, rows), bins.unit),
             "group_mse",
             "Mean squared error. Methods with groups: on training batches of the true "
             "group's expert, on validation data of the predicted group's; dotted: of "
