@@ -6,6 +6,9 @@
 The argument is a data set of `common.py`, then in any order `full` for all numbers of
 the paper, and how labels are cut: `exact` (the default), `int_floor` (the public code,
 whose last group is large) or `equal_count`.
+
+There can be no more groups than label bins: `rotation` has 45, so give it a grid of its
+own, `--config.grid="(('groups.num', (2, 5, 10, 15, 20, 25, 40)),)"`.
 """
 
 from dirjax.configs.studies import common, group
