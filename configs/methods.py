@@ -110,7 +110,8 @@ def retrain(first, second):
 def after_contrast(main, **model):
     """A contrast of groups for the encoder; then `main` for everything.
 
-    The first stage is not validated, since its heads are untrained. Linear probing in
+    The first stage is not validated, since its heads are untrained, and takes two views
+    of each image if `data.augment` is set. Linear probing in
     the second: `--config.stage.main.trainable="('head',)"`, with
     `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
     """
@@ -124,6 +125,7 @@ def after_contrast(main, **model):
                 "objective": objective(terms={"group_contrast": GROUP_CONTRAST}),
                 "trainable": ("encoder",),
                 "evaluate": False,
+                "views": 0,
             }
         },
     }
@@ -143,7 +145,11 @@ def joint(preset):
     """A preset of `after_contrast` in one stage, on the sum of its terms."""
     terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
     rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
-    return {**rest, "objective": {**preset["objective"], "terms": terms}}
+    return {
+        **rest,
+        "objective": {**preset["objective"], "terms": terms},
+        "stage": {"main": {"views": preset["stage"]["contrast"]["views"]}},
+    }
 
 
 def with_ssir(preset, **changes):

@@ -104,8 +104,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("reader", ("array", "tf")),
         ("scaling", ("robust", "standard")),
         ("channels", (0, 1, 3)),
-        # Several views come with the image pipelines; nothing here reads them yet.
-        ("views", (1,)),
+        ("views", (1, 2)),
     ):
         said = " or ".join(map(repr, known))
         _require(data[field] in known, f"data.{field}", said, data[field])
@@ -121,6 +120,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         value = data[field]
         ok = value is None or value >= least
         _require(ok, f"data.{field}", f"at least {least}", value)
+    _validate_augment(data)
     width = data["bin_width"]
     ok = width is None or 0 < width < math.inf
     _require(ok, "data.bin_width", "positive and finite", width)
@@ -133,6 +133,21 @@ def validate_data(data: Mapping[str, Any]) -> None:
     )
     _require(ok, "data.label_range", said, ends)
     _require(data["few"] <= data["many"] + 1, "data.few", "at most many", data["few"])
+
+
+def _validate_augment(data: Mapping[str, Any]) -> None:
+    augment = data["augment"]
+    flip, crop, padding = (augment[k] for k in ("flip", "crop", "padding"))
+    _require(isinstance(flip, bool), "data.augment.flip", "True or False", flip)
+    ok = isinstance(crop, int) and not isinstance(crop, bool) and crop >= 0
+    _require(ok, "data.augment.crop", "a whole number, at least 0", crop)
+    ok = padding in ("zero", "edge")
+    _require(ok, "data.augment.padding", "'zero' or 'edge'", padding)
+    if flip and data["kind"] == "digits" and data["label"] != "thickness_px":
+        raise InputError(
+            f"config.data.augment.flip must be False for {data['label']}, got True: "
+            "a digit's mirror image has another. Leave it out."
+        )
 
 
 def validate(config: Mapping[str, Any]) -> None:
@@ -213,11 +228,12 @@ def validate(config: Mapping[str, Any]) -> None:
             ("decay", ("kernels", "all")),
             ("init_from", ("last", "best")),
             ("encoder_mode", ("train", "eval")),
+            ("views", (None, 0, 1, 2)),
         ):
             _require(
                 stage[field] in known,
                 f"{where}.{field}",
-                f"one of {', '.join(known)}",
+                f"one of {', '.join('empty' if k is None else str(k) for k in known)}",
                 stage[field],
             )
         _require(stage["steps"] >= 0, f"{where}.steps", "at least 0", stage["steps"])
@@ -248,6 +264,15 @@ def validate(config: Mapping[str, Any]) -> None:
 def _batch_size(size: int) -> int:
     """The power of two from 16 to 256 that is at most an eighth of the rows."""
     return 1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8)
+
+
+def _views(views: int | None, data: Mapping[str, Any]) -> int:
+    """Views of a stage: its own, or those of the data; 0 says by augmentation."""
+    from dirjax import augment
+
+    if views is None:
+        return data["views"]
+    return views or 1 + augment.augments(**data.get("augment", {}))
 
 
 def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
@@ -305,6 +330,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             reinit=tuple(record["reinit"] or ()),
             init_from=record["init_from"],
             encoder_mode=record["encoder_mode"],
+            views=_views(record.get("views"), config["data"]),
             evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)

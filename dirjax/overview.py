@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from dirjax import labels, stages
+from dirjax.augment import augments
 from dirjax.run import Run
 
 
@@ -25,7 +26,10 @@ def overview(run: Run) -> str:
         f"{int(np.sum(run.spec.shots == i))} {name}"
         for i, name in enumerate(labels.SHOTS)
     )
-    pieces = ", ".join(f"{s.name} {s.steps:,} steps" for s in run.plan.stages)
+    pieces = ", ".join(
+        f"{s.name} {s.steps:,} steps" + (f" of {s.views} views" if s.views > 1 else "")
+        for s in run.plan.stages
+    )
     device = jax.devices()[0]
     slow = [s.name for s in run.plan.stages if s.optimizer["accumulate"] > 1]
     note = (
@@ -34,6 +38,10 @@ def overview(run: Run) -> str:
         if slow
         else ""
     )
+    changes = run.config["data"]["augment"]
+    if augments(**changes):
+        said = ", ".join(f"{k} {v}" for k, v in changes.items())
+        note += f"note: training images are augmented: {said}\n"
     if run.config["model"]["dtype"] != "float32" and any(
         run.objective(s).precise for s in run.plan.stages
     ):

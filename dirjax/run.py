@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dirjax import augment as augment_lib
 from dirjax import config as config_lib
 from dirjax import (
     data,
@@ -142,6 +143,18 @@ class Run:
         except ValueError as error:
             raise InputError(f"stage.{stage.name}.trainable: {error}") from error
 
+    def _augment(self, stage: stages.Stage):
+        try:
+            return augment_lib.from_config(
+                # Runs of earlier versions have no such field.
+                self.config["data"].get("augment", {}),
+                self.source.record,
+                views=stage.views,
+                stage=stage.name,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
     def _variables(self, stage: stages.Stage) -> base.Variables:
         init = self.objective(stage).init
         return jax.eval_shape(lambda key: init(key, self.spec), jax.random.key(0))
@@ -215,6 +228,7 @@ class Run:
             train_mode=stage.encoder_mode == "train",
             average_decay=self.config["train"]["average_decay"],
             start=stage.start,
+            augment=self._augment(stage),
         )
         steps = jax.jit(
             step_lib.make_train_steps(step, self.plan.chunk_steps),
@@ -374,6 +388,7 @@ class Run:
           InputError: naming the field.
         """
         for stage in self.plan.stages:
+            self._augment(stage)
             self._trace(stage)
             for field in ("trainable", "reinit"):
                 try:

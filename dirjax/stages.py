@@ -31,6 +31,7 @@ class Stage:
       reinit: patterns of parameter paths drawn anew at the start.
       init_from: "last" or "best" parameters of the stage before.
       encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
+      views: rows of each image in a batch of the model.
       evaluate: whether its states are evaluated. Not where heads are untrained; the
         last stage always is.
     """
@@ -46,6 +47,7 @@ class Stage:
     reinit: tuple[str, ...] = ()
     init_from: str = "last"
     encoder_mode: str = "train"
+    views: int = 1
     evaluate: bool = True
 
     @property
@@ -61,7 +63,7 @@ class Plan:
     Attributes:
       stages: in order.
       size: number of training examples.
-      batch_size: global rows a step.
+      batch_size: global rows a step, of which views are made.
       eval_epochs: evaluate after so many epochs.
       save_epochs: save after so many epochs.
       log_steps: log after so many steps.

@@ -106,6 +106,7 @@ def make_train_step(
     train_mode: bool = True,
     average_decay: float = 0.0,
     start: int = 0,
+    augment: Callable[[jax.Array, Batch], Batch] | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
     """Makes the pure training step.
 
@@ -119,6 +120,8 @@ def make_train_step(
       train_mode: batch norm and dropout of the encoder.
       average_decay: of the moving average of the parameters; 0 keeps none.
       start: first step of the stage; the average warms up from there.
+      augment: `(key, batch) -> batch`, what is done to a batch as it comes, see
+        `augment.from_config`; None for nothing.
 
     Returns:
       `(state, batch) -> (state, report)`.
@@ -126,6 +129,8 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
+        if augment is not None:
+            batch = augment(stream_key(key, "augment"), batch)
         inputs = network.prepare(batch["inputs"])
         batch = {**batch, "inputs": inputs}
 

@@ -22,7 +22,9 @@ less a part, which cancels), so `N x N` work remains, `N x G` logarithms, and no
   sense at that scale, and the author's code does it. "l2" is Rank-N-Contrast's, not
   normalised. The cosine of the author's code has a wrong sign, here it is right.
 - Nothing is stopped but the maxima that are subtracted for stability.
-- One view. With two, rows are 2N and so is the formula; images come with one so far.
+- The formula has one view, which tables take. Images that are augmented come with two
+  in the presets (`augment.py`), as in Rank-N-Contrast and the author's code: rows are
+  2N, and so is the formula; the other view is a row of the same group like any other.
 - Distances that are rounding of equal rows count as 0, where the gradient is 0; rows
   shorter than 1e-12 are normalised to 0 and get no gradient.
 - Weights of the batch do not enter.
