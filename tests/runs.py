@@ -34,6 +34,25 @@ def tiny(argument, **fields):
     return made
 
 
+def tiny_images(argument="group_dir,smoke", **fields):
+    """Two stages of three steps of a tiny ResNet on 48 digits, an epoch each."""
+    fields = {
+        "data__limit": 48,
+        "data__batch_size": 16,
+        "train__chunk": 2,
+        "train__average_decay": 0.0,
+        "log__every": 1,
+        "checkpoint__every": 1.0,
+        "model__encoder": {"width": 4, "stage_sizes": (1,)},
+        "groups__num": 3,
+        **fields,
+    }
+    made = config("mnist5k", argument, **fields)
+    for stage in made["stage"].values():
+        stage["steps"] = 3
+    return made
+
+
 def run(made, workdir: pathlib.Path):
     """Trains quietly; the result."""
     return train.train_and_evaluate(made, workdir, verbose=False)

@@ -97,7 +97,9 @@ class Images(chex.TestCase):
     def test_all_variants(self):
         fn = functools.partial(augment.augment, flip=True, crop=2)
         got = self.variant(fn)(KEYS[0], jnp.asarray(IMAGE))
-        np.testing.assert_array_equal(got, mapped(augment.augment, KEYS[:1], **OPTIONS)[0])
+        np.testing.assert_array_equal(
+            got, mapped(augment.augment, KEYS[:1], **OPTIONS)[0]
+        )
 
 
 def batch(rows=8, seed=0):
@@ -214,7 +216,7 @@ def by_hand(network, state):
     variables = state.params["model"], state.model_state
     encode = toy.jit(functools.partial(network.encode, train=True))
     features, model_state = encode(*variables, network.prepare(two["inputs"]))
-    prediction = network.head(variables[0], features).prediction
+    prediction = toy.jit(network.head)(variables[0], features).prediction
     errors = two["weight"] * np.abs(np.asarray(prediction) - two["label"])
     l1 = np.sum(errors * two["mask"]) / np.sum(two["mask"])
     return features, model_state, two, l1
@@ -225,12 +227,11 @@ class TestStep:
         state, _, run = started
         state = state._replace(step=jnp.int32(5))
         features, model_state, two, l1 = by_hand(network, state)
-        pairs = group_contrast_loss(
-            features,
-            jnp.asarray(toy.SPEC.groups.of_bin[two["bin"]]),
-            num_groups=toy.SPEC.groups.num,
-            mask=jnp.asarray(two["mask"]),
+        contrast = functools.partial(
+            group_contrast_loss, num_groups=toy.SPEC.groups.num
         )
+        groups = toy.SPEC.groups.of_bin[two["bin"]]
+        pairs = toy.jit(contrast)(features, groups, mask=two["mask"])
         new, report = run(state, batch())
         for name, want in (("group_contrast", pairs), ("l1", l1)):
             np.testing.assert_allclose(
@@ -331,31 +332,26 @@ class TestConfig:
             self.views("sqinv,slant", **flip)
 
 
-def tiny(argument="group_dir,smoke", **fields):
-    """A run of tiny images, an epoch of three steps."""
-    short = {
-        "data__limit": 48,
-        "data__batch_size": 16,
-        "train__chunk": 2,
-        "log__every": 1,
-        "checkpoint__every": 1.0,
-        "model__encoder": {"width": 4, "stage_sizes": (1,)},
-        "train__average_decay": 0.0,
-        "groups__num": 3,
-    }
-    made = runs.config("mnist5k", argument, **short | fields)
-    for stage in made["stage"].values():
-        stage["steps"] = 3
-    return made
-
-
-def test_evaluation_sees_images_as_they_are(tmp_path):
+def test_training_sees_both_views_and_evaluation_images_as_they_are():
     plain, changed = (
-        Run(tiny(data__augment__crop=crop, data__augment__flip=crop > 0))
+        Run(runs.tiny_images(data__augment__crop=crop, data__augment__flip=crop > 0))
         for crop in (0, 3)
     )
-    contrast = changed.plan.stages[0]
+    contrast, main = changed.plan.stages
     state = plain.begin(contrast, None)
+    for run, stage, rows in (
+        (plain, plain.plan.stages[0], 16),
+        (changed, contrast, 32),
+        (changed, main, 16),
+    ):
+        steps, _ = run.compile(stage)
+        _, count, batch = next(run.batches(0, 2))
+        traced = steps.trace(run.abstract(stage), batch, run.number(count))
+        traced = str(traced.jaxpr)
+        # Crops of both views, and what the encoder sees.
+        crops_of = f"u8[16,{rows // 16},28,28,1]"
+        assert (crops_of in traced) == (run is changed)
+        assert f"f32[{rows},28,28,1]" in traced
     for split in ("train", "val"):
         want, got = (run.evaluate(state, split)[1] for run in (plain, changed))
         np.testing.assert_array_equal(got["prediction"], want["prediction"])

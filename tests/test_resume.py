@@ -56,9 +56,21 @@ def metrics_of(workdir, split):
 )
 def test_three_and_three_are_six(method, tmp_path, monkeypatch):
     made = runs.tiny(f"{method},smoke", train__chunk=1)
+    assert_resumes(made, 3, tmp_path, monkeypatch)
+
+
+def test_augmented_views_go_on_as_they_would_have(tmp_path, monkeypatch):
+    fields = {"data__augment__crop": 2, "data__augment__flip": True}
+    made = runs.tiny_images(train__chunk=1, **fields)
+    # Within the stage that has two views.
+    assert_resumes(made, 2, tmp_path, monkeypatch)
+
+
+def assert_resumes(made, step, tmp_path, monkeypatch):
+    """A run that is stopped after `step` is the whole one."""
     whole = runs.run(made, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        stop_after(patch, 3)
+        stop_after(patch, step)
         with pytest.raises(cli.Stopped) as stopped:
             runs.run(made, tmp_path / "parts")
     assert stopped.value.signal == signal.SIGTERM

@@ -116,6 +116,16 @@ TABLES = {
     "a weight that is not there": csv(
         table(), r"no column 'w' \(data\.weight\)", data__weight="w"
     ),
+    "a table that is augmented": csv(
+        table(),
+        r"data\.augment must be off for a table",
+        "crop=2",
+        "Leave it out",
+        data__augment__crop=2,
+    ),
+    "two views of a table": csv(
+        table(), r"data\.views\) must be 1 for a table, got 2", data__views=2
+    ),
     # The default name may be missing; one that was given may not.
     "a split that is not there": csv(
         table(),
@@ -613,6 +623,17 @@ IMAGES = {
         "1000000 x 1000000",
         r"smaller data\.image_size",
         fields={"data__image_size": 10**6},
+    ),
+    "a crop that is larger than the images": images(
+        r"data\.augment\.crop must be .* below the 8 x 8 pixels",
+        "got 8",
+        fields={"data__augment__crop": 8, "data__image_size": 8},
+    ),
+    "two views that are equal": images(
+        r"stage\.main\.views \(or data\.views\) must be 1 .*, got 2",
+        "equal copies",
+        r"Set --config\.data\.augment\.crop=2",
+        fields={"data__views": 2, "data__image_size": 8},
     ),
     "a model of tables": images(
         r"model\.name must be a model of images",
