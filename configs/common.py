@@ -51,8 +51,8 @@ def stage():
             "init_from": "last",
             # Batch norm and dropout of the encoder: train | eval.
             "encoder_mode": "train",
-            # Views of each image: 1 | 2; 0 is two where images are augmented and one
-            # where they are not; empty is data.views.
+            # Views of each image: 1 | 2; empty is data.views; 0 is two where images are
+            # augmented, and data.views where they are not.
             "views": config_dict.placeholder(int),
             # A preset may add evaluate=False: no validation within the stage.
             # Objective of this stage; empty means config.objective.
@@ -128,8 +128,8 @@ def get_config():
     data.batch_size = config_dict.placeholder(int)
     data.batch_size = 256
     # Augmentation of training images: mirrored left for right in half of the cases, cut
-    # at a random place after padding by so many pixels (published: a fourteenth of the
-    # side; 0 is none), and what the padding is: zero | edge.
+    # at a random place after padding by so many pixels (published: 16 of 224; 0 is
+    # none), and what the padding is: zero | edge.
     data.augment = ConfigDict({"flip": False, "crop": 0, "padding": "zero"})
     # Views of each image in a batch, each with an augmentation of its own: 1 | 2. With
     # two the model sees twice as many rows as the batch has.

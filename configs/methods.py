@@ -111,8 +111,8 @@ def after_contrast(main, **model):
     """A contrast of groups for the encoder; then `main` for everything.
 
     The first stage is not validated, since its heads are untrained, and takes two views
-    of each image if `data.augment` is set. Linear probing in
-    the second: `--config.stage.main.trainable="('head',)"`, with
+    of each image if `data.augment` is set. Linear probing in the second:
+    `--config.stage.main.trainable="('head',)"`, with
     `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
     """
     return {

@@ -18,6 +18,7 @@ the rows of both. https://arxiv.org/abs/2210.01189
 
 - The views of an image are neighbours; public code puts all second views behind all
   first ones. No loss asks for the order, and so every row stays on its device.
+- An image that a batch holds twice, as at the turn of an epoch, has equal draws.
 - Statistics of FDS are of images as they are; in public code of augmented ones.
 """
 

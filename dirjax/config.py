@@ -146,7 +146,7 @@ def _validate_augment(data: Mapping[str, Any]) -> None:
     if flip and data["kind"] == "digits" and data["label"] != "thickness_px":
         raise InputError(
             f"config.data.augment.flip must be False for {data['label']}, got True: "
-            "a digit's mirror image has another. Leave it out."
+            "a digit's mirror image has another label. Leave it out."
         )
 
 
@@ -267,12 +267,12 @@ def _batch_size(size: int) -> int:
 
 
 def _views(views: int | None, data: Mapping[str, Any]) -> int:
-    """Views of a stage: its own, or those of the data; 0 says by augmentation."""
+    """Views of a stage: its own, or those of the data; 0 is two where they differ."""
     from dirjax import augment
 
     if views is None:
         return data["views"]
-    return views or 1 + augment.augments(**data.get("augment", {}))
+    return views or max(data["views"], 1 + augment.augments(**data.get("augment", {})))
 
 
 def plan(config: Mapping[str, Any], size: int) -> stages.Plan:

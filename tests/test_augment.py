@@ -314,6 +314,8 @@ class TestConfig:
         assert self.views(**crop, stage__contrast__views=1) == [1, 1]
         assert self.views(**crop, data__views=2) == [2, 2]
         assert self.views("group_etf,joint") == [1]
+        # Which is refused when the data is there.
+        assert self.views("group_etf,joint", data__views=2) == [2]
         assert self.views("group_etf,joint", **crop) == [2]
         assert self.views("sqinv", **crop) == [1]
         assert self.views("sqinv", **crop, stage__main__views=2) == [2]
