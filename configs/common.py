@@ -85,7 +85,8 @@ def get_config():
 
     config.data = data = ConfigDict()
     # What the file is: table (CSV, Parquet) | arrays (NPZ) | images (folder and table)
-    # | tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth).
+    # | tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth)
+    # | pairs (NPZ of embeddings: stsb_dir).
     data.kind = "table"
     # Name in reports; of a data set of your own it is that of the file.
     data.name = config_dict.placeholder(str)
@@ -147,8 +148,9 @@ def get_config():
     data.scaling = "robust"
     data.quantiles = 0
     data.both = 0
-    # Images: column of paths (tfds: image feature; arrays: array of inputs), height
-    # and width to resize to, channels 1 | 3 | 0 (as the images have them).
+    # Images: column of paths (tfds: image feature; arrays: array of inputs; pairs: file
+    # in the folder), height and width to resize to, channels 1 | 3 | 0 (as the images
+    # have them).
     data.input = ""
     data.image_size = 64
     data.channels = 0
@@ -203,8 +205,8 @@ def get_config():
     # Which checkpoint is the result: smallest validation metric of a shot group.
     config.select = ConfigDict({"metric": "mae", "shot": "all"})
     # The loss that `BASE` in a preset stands for: l1 | mse | huber. The options of the
-    # same names change it. `changes` are fields of wrappers that the data set wants
-    # otherwise than the preset.
+    # same names change it. `changes` are fields of wrappers and terms that the data set
+    # wants otherwise than the preset.
     config.base = ConfigDict({"term": "l1", "beta": 1.0, "changes": {}})
     return config
 
@@ -313,8 +315,9 @@ def _objective(config, record):
         if out[name].get("distance") == methods.BASE:
             out[name].distance = config.base.term
     for name, fields in config.base.changes.items():
-        if name in out:
-            out[name].update(fields)
+        for part in (out, out.terms):
+            if name in part:
+                part[name].update(fields)
     return out
 
 

@@ -1,7 +1,8 @@
 """Inputs as points: which coordinates of a model's inputs may be moved, and how far.
 
 Methods that perturb inputs see every kind of input through this: images move as a
-whole and stay within the values a pixel can have, tables move in their numeric columns.
+whole and stay within the values a pixel can have, tables move in their numeric columns,
+embeddings anywhere.
 """
 
 from __future__ import annotations
@@ -101,11 +102,12 @@ def of_pixels(mean: Any, std: Any) -> Domain:
     return Domain(low, high, tuple(1 / s for _, s in pairs))
 
 
-def of_table(columns: int, limit: float = 0.0) -> Domain:
+def of_table(columns: int | None, limit: float = 0.0) -> Domain:
     """The domain of tables whose first `columns` numeric columns are measurements.
 
     Args:
-      columns: number of measurements; indicators of missing values follow them.
+      columns: number of measurements; indicators of missing values follow them. None
+        for all, and for embeddings, which are one array.
       limit: bound of the smooth clip of the preprocessing, 0 for none.
     """
     return Domain(-limit or -math.inf, limit or math.inf, None, columns)

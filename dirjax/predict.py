@@ -1,7 +1,7 @@
 """`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv`.
 
-Predictions for new rows (CSV, Parquet, NPZ) or images (a folder, a table of paths, or
-NPZ), prepared exactly as in training: the run's directory holds all that is needed,
+Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or NPZ)
+or pairs of embeddings (NPZ), prepared exactly as in training: the run's directory holds all that is needed,
 the training data is not read. Output is written piece by piece and appears under its
 name when it is whole.
 """
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax import arguments, cli, startup, writers
-from dirjax.data import arrays, files, images, tables
+from dirjax.data import arrays, files, images, pairs, tables
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.data.sources import Rows
 
@@ -198,6 +198,19 @@ def _array_pieces(
     yield Piece({"index": np.arange(count)}, inputs, good)
 
 
+def _pair_pieces(
+    file: pathlib.Path, predictor: Predictor, on_bad: str
+) -> Iterator[Piece]:
+    """Pairs of embeddings of an NPZ file, a piece for each name."""
+    record = predictor.record
+    fitted = TablePreprocessor.from_json(record["pairs"])
+    for name, x in pairs.read_new(file, record["values"]).items():
+        rows = pairs.Rows({name: len(x)}, file, on_bad, skip_with=_SKIP)
+        pairs.refuse_odd(x, rows)
+        names = {"index": rows.number, "part": rows.part}
+        yield Piece(names, pairs.standardise(x[rows.good], fitted), rows.good)
+
+
 def _image_pieces(
     path: pathlib.Path, predictor: Predictor, on_bad: str, keep: Sequence[str]
 ) -> Iterator[Piece]:
@@ -256,7 +269,8 @@ def pieces(
     """Reads new rows as the model's training rows were read.
 
     Args:
-      path: a table, an NPZ file, or a folder of images.
+      path: a table, an NPZ file, or a folder of images; for pairs, see
+        `data.pairs.read_new`.
       predictor: the model.
       on_bad: rows that cannot be used are an "error", or "skip".
       keep: columns of a table to repeat in the output.
@@ -271,6 +285,13 @@ def pieces(
         )
     if not path.exists():
         raise cli.InputError(f"--input must exist, {path} does not. Check the path.")
+    if predictor.record["kind"] == "pairs":
+        if path.is_dir() or keep:
+            raise cli.InputError(
+                "the model is one of pairs of embeddings: --input must be an NPZ file "
+                "with NAME_1 and NAME_2 [rows, values], and --keep has nothing to repeat."
+            )
+        return _pair_pieces(path, predictor, on_bad)
     pictures = predictor.record["kind"] == "images"
     if path.is_dir() and not pictures:
         raise cli.InputError(
@@ -299,8 +320,8 @@ def predict(
     Args:
       workdir: directory of a run.
       path: see `pieces`.
-      output: CSV file with a column `index` (row number from 0) or `path`, the
-        columns of `keep`, and `prediction`, in units of the label, empty for rows
+      output: CSV file with a column `index` (row number from 0; with `part`, the name
+        of the arrays, for pairs) or `path`, the columns of `keep`, and `prediction`, in units of the label, empty for rows
         that were skipped.
       step: see `Predictor`.
       on_bad: see `pieces`.

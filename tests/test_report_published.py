@@ -195,7 +195,7 @@ def test_text_has_mse_and_pearson_as_a_fraction(tmp_path):
     folder = write_run(
         tmp_path / "run",
         method="inv",
-        dataset="sts_b_dir",
+        dataset="stsb_dir",
         model={"name": "bilstm"},
         examples=400,
     )

@@ -2,12 +2,14 @@
 
 from ml_collections import ConfigDict
 
-# Config file, options, seeds, and epochs of the main stage, fewer than the config's.
+# Config file, options, seeds, and epochs of the main stage, None or fewer than the
+# config's.
 DATASETS = {
     "bikeshare": ("bikeshare", (), 5, 50.0),
     "diamonds": ("diamonds", (), 5, 7.5),
     "mnist5k": ("mnist5k", (), 5, 4.0),
     "rotation": ("mnist5k", ("rotation",), 5, 6.0),
+    "stsb": ("stsb_dir", ("embeddings",), 5, None),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
 

@@ -56,11 +56,13 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """Columns, or the shape of images."""
+    """Columns, the shape of images, or the size of embeddings."""
     if inputs["kind"] == "images":
         height, width, channels = inputs["shape"]
         colour = "grey" if channels == 1 else "RGB"
         return [f"Inputs: images, {height} x {width} pixels, {colour}"]
+    if inputs["kind"] == "pairs":
+        return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]
     lines = ["Inputs:"]
     if inputs["numeric"]:
         said = count(len(inputs["numeric"]), "numeric column")

@@ -14,8 +14,8 @@ _UCI = (
     "It is in the UCI Machine Learning Repository; dirjax reads a CSV with a header, "
     "the label {label} and, optionally, a column split"
 )
-# Data sets that dirjax may not or does not ship: file below DIRJAX_DATA, and where
-# to get it.
+# Data sets that dirjax may not or does not ship: file or folder below DIRJAX_DATA, and
+# where to get it.
 ELSEWHERE = {
     "diamonds": (
         "tabular/diamonds.csv.gz",
@@ -35,6 +35,14 @@ ELSEWHERE = {
         "It is UTKFace (Zhang, Song and Qi 2017, research use only), as one NPZ file "
         "with jpeg, the files joined; offsets, where each begins; age; and split, 0, 1 "
         "or 2",
+    ),
+    "stsb_dir": (
+        "sts-b-dir",
+        "It is STS-B-DIR (Yang et al. 2021), as a folder with "
+        "minilm_l6_v2_embeddings.npz: sentence embeddings train_new_1 and train_new_2 "
+        "[5249, values] and scores train_new_score [5249] of train_new.tsv in "
+        "sts-b-dir/glue_data/STS-B of github.com/YyzHarry/imbalanced-regression, in its "
+        "order, and dev_new and test_new likewise",
     ),
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),
@@ -76,7 +84,7 @@ def locate(name: str, path: str | None) -> pathlib.Path:
     checkout = pathlib.Path(__file__).resolve().parents[2]
     root = os.environ.get("DIRJAX_DATA", str(checkout.parent / "shared" / "data"))
     file = pathlib.Path(root) / below
-    if not file.is_file():
+    if not file.exists():
         raise InputError(
             f"{name} does not ship with dirjax and {file} does not exist. {hint}. "
             "Give its path with --config.data.path=FILE, or set DIRJAX_DATA."

@@ -9,7 +9,8 @@ Host numpy and no JAX. `describe` makes one plain dictionary, which
     that have gaps in training}, "dropped": [name that data.drop leaves out],
     "row_numbers": [numeric columns that are whole and rise with every row], "leaks":
     {name: how well the column alone ranks the training labels, 0.999 to 1}}; of images
-    {"kind": "images", "shape": [height, width, channels]}.
+    {"kind": "images", "shape": [height, width, channels]}; of pairs of embeddings
+    {"kind": "pairs", "values": of each of the two}.
   label: {"name", "log": whether its logarithm is learnt, "min", "max", "mean",
     "quartiles": [3], "distinct": number of different values, "whole": whether all are
     whole numbers, "far": how many lie beyond three box lengths from the quartiles (of
@@ -86,13 +87,15 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
 
 
 def inputs(source: sources.Source, dropped: Any = ()) -> dict[str, Any]:
-    """Columns and their gaps, or the shape of images.
+    """Columns and their gaps, the shape of images, or the size of embeddings.
 
     Args:
       source: the data.
       dropped: names of the columns that the user left out.
     """
     record = source.record
+    if record["kind"] == "pairs":
+        return {"kind": "pairs", "values": record["values"]}
     if record["kind"] != "table":
         return {"kind": "images", "shape": list(record["shape"])}
     table = record["table"]

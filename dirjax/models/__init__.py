@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax.domain import FREE, Domain, of_pixels, of_table
-from dirjax.models import depth, heads, mlp, resnet
+from dirjax.models import depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
 
 __all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
@@ -25,13 +25,15 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,
     "small_unet": depth.SmallUNet,
+    "pair_mlp": pairs.PairMLP,
 }
 # What an encoder is for, if not for images with one label each; and whose it is.
-_KINDS = {"mlp": "table", "small_unet": "dense"}
+_KINDS = {"mlp": "table", "small_unet": "dense", "pair_mlp": "pairs"}
 _SUITED = {
     "table": ("tables", "mlp"),
     "images": ("images", "small_resnet"),
     "dense": ("images with a label for each pixel", "small_unet"),
+    "pairs": ("pairs of embeddings", "pair_mlp"),
 }
 
 
@@ -98,7 +100,7 @@ def build(
       input_mean: of images, after division by 255.
       input_std: of images, after division by 255.
       domain: where prepared inputs live. Default: that of images with this mean and
-        deviation for an encoder of images; all numeric columns for one of tables.
+        deviation for an encoder of images; anywhere for those of tables and of pairs.
       encoder: further keyword arguments of the encoder.
       head_options: further keyword arguments of the head.
 
@@ -122,7 +124,8 @@ def build(
         encoder=ENCODERS[name](dtype=jnp.float32, **(encoder or {}))
     )
     if domain is None:
-        domain = FREE if name == "mlp" else of_pixels(input_mean, input_std)
+        pixels = _KINDS.get(name, "images") in ("images", "dense")
+        domain = of_pixels(input_mean, input_std) if pixels else FREE
 
     def prepare(inputs):
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
@@ -154,6 +157,16 @@ def build(
     return Network(prepare, init, encode, respond, domain)
 
 
+def _domain(record: Mapping[str, Any]) -> Domain | None:
+    """Where inputs that were standardised as the record says live."""
+    if record["kind"] == "pairs":
+        return of_table(None, record["pairs"]["clip"])
+    if record["kind"] == "table":
+        table = record["table"]
+        return of_table(len(table["numeric"]), table["clip"])
+    return None
+
+
 def from_config(
     config: Mapping[str, Any],
     record: Mapping[str, Any],
@@ -182,7 +195,6 @@ def from_config(
             f"{config['name']!r}. Use {better!r} with its settings; the option images "
             "of configs/npz.py and configs/tfds.py stands for images."
         )
-    table = record.get("table")
     options = dict(config.get("head_options", {}))
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
     if groups and "num_groups" in fields:
@@ -195,7 +207,7 @@ def from_config(
         scale=(record["label_std"] or 1.0) if standard else 1.0,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
-        domain=of_table(len(table["numeric"]), table["clip"]) if table else None,
+        domain=_domain(record),
         encoder={**record["encoder"], **config["encoder"]},
         head_options=options,
     )

@@ -28,7 +28,7 @@ DATASETS = {
     "agedb_dir": "AgeDB-DIR",
     "imdb_wiki_dir": "IMDB-WIKI-DIR",
     "nyud2_dir": "NYUD2-DIR",
-    "sts_b_dir": "STS-B-DIR",
+    "stsb_dir": "STS-B-DIR",
 }
 BACKBONES = {
     "resnet18": "ResNet-18",
