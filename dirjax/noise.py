@@ -52,6 +52,8 @@ PICTURES = 3
 _SAMPLES = 24
 _MOST = 2**31 - 1
 _CHUNK = 64
+# Models whose inputs have no pixels.
+_NO_PIXELS = ("mlp", "pair_mlp")
 # What the objective of a run says of its noise.
 _SAID = ("norm", "units", "distance", "n_steps", "seed", "split", "samples")
 _FIELDS = ("epsilon", "n_steps", "norm", "units", "distance", "bounds")
@@ -85,7 +87,8 @@ def _check(given: Mapping[str, Any], images: bool) -> None:
     _require(steps is None or steps >= 1, "n_steps", "at least 1", steps)
     if not images and given["units"] not in (None, "normalised"):
         raise cli.InputError(
-            f"--units must be normalised for a run on tables, got {given['units']!r}."
+            "--units must be normalised for a run on tables or embeddings, got "
+            f"{given['units']!r}."
         )
 
 
@@ -258,7 +261,7 @@ def probe(
         ("seed", seed, 0, _MOST),
     ):
         _require(least <= value <= most, option, f"from {least} to {most}", value)
-    images = config_lib.read(workdir)["model"]["name"] != "mlp"
+    images = config_lib.read(workdir)["model"]["name"] not in _NO_PIXELS
     given = {"epsilon": epsilon, "norm": norm, "units": units, "n_steps": n_steps}
     _check(given, images)
     run, state = evaluate.restore(workdir, split=split, step=step)

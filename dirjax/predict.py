@@ -286,11 +286,13 @@ def pieces(
     if not path.exists():
         raise cli.InputError(f"--input must exist, {path} does not. Check the path.")
     if predictor.record["kind"] == "pairs":
-        if path.is_dir() or keep:
+        if path.is_dir():
             raise cli.InputError(
-                "the model is one of pairs of embeddings: --input must be an NPZ file "
-                "with NAME_1 and NAME_2 [rows, values], and --keep has nothing to repeat."
+                "the model is one of pairs of embeddings, --input must be an NPZ file "
+                f"with NAME_1 and NAME_2, {path} is a folder. Give a file."
             )
+        if keep:
+            raise cli.InputError("--keep needs a table, --input is an NPZ file.")
         return _pair_pieces(path, predictor, on_bad)
     pictures = predictor.record["kind"] == "images"
     if path.is_dir() and not pictures:
