@@ -1,9 +1,9 @@
 """`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv`.
 
-Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or NPZ)
-or pairs of embeddings (NPZ), prepared exactly as in training: the run's directory holds all that is needed,
-the training data is not read. Output is written piece by piece and appears under its
-name when it is whole.
+Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
+NPZ) or pairs of embeddings (NPZ), prepared exactly as in training: the run's directory
+holds all that is needed, the training data is not read. Output is written piece by
+piece and appears under its name when it is whole.
 """
 
 from __future__ import annotations
@@ -323,8 +323,8 @@ def predict(
       workdir: directory of a run.
       path: see `pieces`.
       output: CSV file with a column `index` (row number from 0; with `part`, the name
-        of the arrays, for pairs) or `path`, the columns of `keep`, and `prediction`, in units of the label, empty for rows
-        that were skipped.
+        of the arrays, for pairs) or `path`, the columns of `keep`, and `prediction`, in
+        units of the label, empty for rows that were skipped.
       step: see `Predictor`.
       on_bad: see `pieces`.
       keep: as there.

@@ -66,6 +66,22 @@ def to_npz(**arrays) -> bytes:
     return sink.getvalue()
 
 
+def pairs(seed=0, sizes=(72, 24, 24), values=6, **changes) -> dict[str, np.ndarray]:
+    """The arrays of STS-B-DIR with frozen embeddings; `changes` replace some."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part, rows in zip(("train", "dev", "test"), sizes, strict=True):
+        first = rng.normal(size=(rows, values))
+        second = first + rng.normal(size=(rows, values)) * rng.uniform(0, 2, (rows, 1))
+        apart = np.abs(first - second).mean(axis=1)
+        arrays[f"{part}_new_1"] = first.astype(np.float16)
+        arrays[f"{part}_new_2"] = second.astype(np.float16)
+        score = np.clip(5 - 2 * apart, 0, 5).round(1)
+        score[:2] = 0, 5
+        arrays[f"{part}_new_score"] = score.astype(np.float32)
+    return arrays | changes
+
+
 def to_image(pixels, kind="PNG", mode=None, **options) -> bytes:
     """The content of an image file."""
     image = Image.fromarray(np.asarray(pixels))

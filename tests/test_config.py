@@ -33,7 +33,12 @@ OWN = {
 }
 
 
+# Options that a config does not go without.
+REQUIRED = {"stsb_dir": "embeddings"}
+
+
 def made(name, argument):
+    argument = ",".join([argument, *filter(None, [REQUIRED.get(name)])])
     config = config_files.load(f"configs/{name}.py", argument)
     config.update_from_flattened_dict(OWN.get(name, {}))
     return config
@@ -71,7 +76,7 @@ class TestPresets:
 
     @pytest.mark.parametrize("name", FILES)
     def test_the_default_preset_is_known(self, name):
-        config = config_files.load(f"configs/{name}.py", "sqinv_lds")
+        config = made(name, "sqinv_lds")
         assert config.method in methods.PRESETS
 
     @pytest.mark.parametrize("term", ["l1", "mse", "huber"])
@@ -135,6 +140,18 @@ class TestPresets:
                 made(name, argument)
             for word in words:
                 assert word in str(raised.value)
+
+    def test_the_only_form_of_input_is_asked_for(self):
+        with pytest.raises(InputError, match=r"stsb_dir\.py:fds,embeddings,smoke\.$"):
+            config_files.load("configs/stsb_dir.py", "fds,smoke")
+
+    def test_a_data_set_changes_wrappers_and_terms(self):
+        objective = made("stsb_dir", "lds_fds").objective
+        assert objective.lds.clip is None
+        assert (objective.fds.clip, objective.fds.whole_rows) == ((0.5, 2.0), True)
+        focal = made("stsb_dir", "focal_r,huber").objective.terms.focal_r
+        assert (focal.beta, focal.unit, focal.gamma) == (4.0, "label", 1.0)
+        assert made("stsb_dir", "vanilla,huber").objective.terms.huber.beta == 1.5
 
     def test_labels_of_the_digits(self):
         for option in ("slant", "rotation"):

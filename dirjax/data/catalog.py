@@ -40,9 +40,9 @@ ELSEWHERE = {
         "sts-b-dir",
         "It is STS-B-DIR (Yang et al. 2021), as a folder with "
         "minilm_l6_v2_embeddings.npz: sentence embeddings train_new_1 and train_new_2 "
-        "[5249, values] and scores train_new_score [5249] of train_new.tsv in "
-        "sts-b-dir/glue_data/STS-B of github.com/YyzHarry/imbalanced-regression, in its "
-        "order, and dev_new and test_new likewise",
+        "[5249, values] and scores train_new_score [5249], in order of train_new.tsv "
+        "(sts-b-dir/glue_data/STS-B of github.com/YyzHarry/imbalanced-regression), and "
+        "likewise for dev_new and test_new",
     ),
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),

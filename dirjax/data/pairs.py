@@ -150,7 +150,7 @@ def refuse_odd(x: np.ndarray, rows: sources.Rows) -> None:
     wrong = ~np.isfinite(x)
     rows.refuse(
         "embedding not finite",
-        wrong.any(axis=(1, 2)),
+        np.asarray(wrong.any(axis=(1, 2))),
         lambda i: (
             f"embeddings must be finite, {rows.place(i)} has {x[i][wrong[i]][0]} in "
             f"the {'first' if wrong[i, 0].any() else 'second'} of the pair"
@@ -159,7 +159,7 @@ def refuse_odd(x: np.ndarray, rows: sources.Rows) -> None:
 
 
 def standardise(x: np.ndarray, fitted: TablePreprocessor) -> np.ndarray:
-    """`[rows, 2, values]` float32: both embeddings, each value by the fitted numbers."""
+    """Both embeddings of each pair, `[rows, 2, values]` float32."""
     flat = x.reshape(-1, x.shape[2])
     return fitted.transform(arrays.columns(flat))["numeric"].reshape(x.shape)
 
@@ -174,8 +174,9 @@ def unordered(x: np.ndarray) -> np.ndarray:
       `[rows]` int, equal where the pairs are.
 
     Example:
-      >>> unordered(np.array([[[1.0], [2.0]], [[2.0], [1.0]], [[1.0], [1.0]]])).tolist()
-      [1, 1, 0]
+      >>> a, b, c = unordered(np.array([[[1], [2]], [[2], [1]], [[1], [1]]]))
+      >>> bool(a == b), bool(a == c)
+      (True, False)
     """
     sides = describe.fingerprints(x.reshape(-1, x.shape[2])).reshape(-1, 2)
     of_side = np.unique(sides, return_inverse=True)[1].reshape(-1, 2)
@@ -216,9 +217,10 @@ def whose_split(scores: np.ndarray) -> str:
     return _KNOWN.get(digest, "the split is neither of the two published ones")
 
 
-def _scores(stored: Mapping[str, np.ndarray], part: str, key: str, rows: int, file: Any):
-    """`[rows]` float64 of one part."""
-    name = f"{part}_{key}"
+def _scores(
+    stored: Mapping[str, np.ndarray], name: str, rows: int, file: pathlib.Path
+) -> np.ndarray:
+    """An array of scores, `[rows]` float64."""
     if name not in stored:
         raise _missing(stored, name, file)
     y = stored[name]
@@ -272,7 +274,7 @@ def load(
             "texts with one model."
         )
     y = np.concatenate(
-        [_scores(stored, p, rules.label, len(x), file) for p, x in found.items()]
+        [_scores(stored, f"{p}_{rules.label}", len(x), file) for p, x in found.items()]
     )
     rows = Rows({p: len(x) for p, x in found.items()}, file, rules.on_bad)
     x = np.concatenate(list(found.values()))

@@ -1,7 +1,7 @@
 """What a run learns from: splits in host memory, with bins and shots of the labels.
 
-A reader (tables, arrays, images, digits, pairs, tfds) turns a file into arrays; here they get
-their labels checked, their split, bins and shots, in the same way for all.
+A reader (tables, arrays, images, digits, pairs, tfds) turns a file into arrays; here
+they get their labels checked, their split, bins and shots, in the same way for all.
 """
 
 from __future__ import annotations
