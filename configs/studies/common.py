@@ -9,7 +9,7 @@ DATASETS = {
     "diamonds": ("diamonds", (), 5, 7.5),
     "mnist5k": ("mnist5k", (), 5, 4.0),
     "rotation": ("mnist5k", ("rotation",), 5, 6.0),
-    "stsb": ("stsb_dir", ("embeddings",), 5, None),
+    "stsb": ("stsb_dir", ("embeddings",), 5, 6.0),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
 
