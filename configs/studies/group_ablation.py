@@ -4,10 +4,10 @@
         --workdir runs/parts
 
 The argument is a data set of `common.py`. With `,beta` after it: over the slope of the
-soft labels instead.
+soft labels instead. Contrast and groups are those of `group.py`.
 """
 
-from dirjax.configs.studies import common
+from dirjax.configs.studies import common, group
 
 # Name -> preset with options, and its fields.
 PARTS = {
@@ -26,6 +26,8 @@ PARTS = {
         {"objective.terms.group_dir.criterion": "soft_asymmetric"},
     ),
 }
+# Arms without a stage of contrast.
+ONE_STAGE = ("without_contrast", "joint")
 BETA = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -35,6 +37,7 @@ def get_config(arg="bikeshare"):
     study = common.data(dataset)
     if question == "beta":
         study.methods = ("group_dir",)
+        study.method_fields = group.tuned(dataset, study.methods)
         study.grid = (("objective.terms.group_dir.beta", BETA),)
         study.base = ""
         return study
@@ -46,6 +49,12 @@ def get_config(arg="bikeshare"):
         (name, path, value)
         for name, (_, fields) in PARTS.items()
         for path, value in fields.items()
+    )
+    study.method_fields += tuple(
+        (name, field, value)
+        for name, field, value in group.tuned(dataset, tuple(PARTS))
+        if name != "single_head"
+        and not (field == "stage.contrast.epochs" and name in ONE_STAGE)
     )
     study.base = "group_dir"
     return study

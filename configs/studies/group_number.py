@@ -32,5 +32,8 @@ def get_config(arg="bikeshare"):
     for mode in WIDTH_MODES:
         if mode in options:
             study.fields = (*study.fields, ("groups.width_mode", mode))
+    study.method_fields = tuple(
+        entry for entry in group.tuned(dataset) if entry[1] != "groups.num"
+    )
     study.base = ""
     return study
