@@ -19,6 +19,7 @@ TUNED = {
     "diamonds": (0.75, 20),
     "mnist5k": (1.2, 5),
     "stsb": (0.6, 10),
+    "utkface": (0.9, 20),
 }
 
 
