@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dirjax import geometry
 from dirjax.objectives import base
 
 
@@ -99,11 +100,8 @@ def from_batch(
     base.check_shapes(features=(features, "b d"), bins=(bins, "b"), mask=(mask, "b"))
     mask = jnp.asarray(mask, features.dtype)
     features = jnp.where(mask[:, None] > 0, features, 0)
-    squares = jnp.sum(features**2, axis=-1)
-    # The root has no slope at 0: take it elsewhere.
-    length = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
     none = jnp.zeros_like(features)
-    examples = Moments(mask, features, none, mask * length, none)
+    examples = Moments(mask, features, none, mask * geometry.norms(features), none)
     return pool(examples, bins, num_rows=num_bins)
 
 

@@ -39,6 +39,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax import groups as groups_lib
+from dirjax.geometry import distances, product, unit
 from dirjax.objectives import base
 
 SIMILARITIES = ("l2_normalised", "cosine", "l2")
@@ -56,25 +57,6 @@ class _Rows(NamedTuple):
     groups: jax.Array
     mask: jax.Array
     number: jax.Array
-
-
-def _unit(features: jax.Array) -> jax.Array:
-    """Rows of length 1, or 0."""
-    squares = jnp.sum(features**2, axis=1, keepdims=True)
-    some = squares > 1e-24
-    return jnp.where(some, features * jax.lax.rsqrt(jnp.where(some, squares, 1.0)), 0.0)
-
-
-def _product(a: jax.Array, b: jax.Array) -> jax.Array:
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _distances(a: jax.Array, b: jax.Array) -> jax.Array:
-    """L2 distance of all rows, with slope 0 where it is 0."""
-    ends = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None]
-    squares = ends - 2 * _product(a, b.T)
-    apart = squares > 8 * jnp.finfo(a.dtype).eps * ends
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
 
 
 def _padded(sums: jax.Array, fill: float, first: bool) -> jax.Array:
@@ -101,7 +83,7 @@ def _log_tails(
     high = jnp.minimum(own[:, None] + m, num)
     take = functools.partial(jnp.take_along_axis, axis=1)
     if bounded:
-        sums = _product(jnp.where(pairs, jnp.exp(logits), 0.0), hot)
+        sums = product(jnp.where(pairs, jnp.exp(logits), 0.0), hot)
         below = _padded(jax.lax.cumsum(sums, axis=1), 0.0, True)
         above = _padded(jax.lax.cumsum(sums, axis=1, reverse=True), 0.0, False)
         tails = take(below, low) + take(above, high)
@@ -111,7 +93,7 @@ def _log_tails(
     top = jax.ops.segment_max(jnp.where(pairs, logits, _LOWEST).T, groups, num).T
     top = jax.lax.stop_gradient(jnp.maximum(top, _LOWEST))
     shifted = jnp.where(pairs, logits - jnp.where(pairs, top[:, groups], 0.0), 0.0)
-    sums = _product(jnp.where(pairs, jnp.exp(shifted), 0.0), hot)
+    sums = product(jnp.where(pairs, jnp.exp(shifted), 0.0), hot)
     some = sums > 0
     logs = jnp.where(some, jnp.log(jnp.where(some, sums, 1.0)) + top, _LOWEST)
     below = _padded(jax.lax.cumlogsumexp(logs, axis=1), _LOWEST, True)
@@ -129,9 +111,9 @@ def _block(
 ) -> jax.Array:
     """Sum over ordered pairs of some rows with all columns."""
     if similarity == "cosine":
-        logits = _product(rows.features, columns.features.T)
+        logits = product(rows.features, columns.features.T)
     else:
-        logits = -_distances(rows.features, columns.features)
+        logits = -distances(rows.features, columns.features)
     pairs = (rows.mask[:, None] > 0) & (columns.mask[None] > 0)
     pairs &= rows.number[:, None] != columns.number[None]
     logits = jnp.where(pairs, logits / temperature, 0.0)
@@ -204,7 +186,7 @@ def group_contrast_loss(
     mask = (mask > 0).astype(features.dtype)
     features = jnp.where(mask[:, None] > 0, features, 0.0)
     if similarity != "l2":
-        features = _unit(features)
+        features = unit(features)
     real = jnp.sum(mask)
     if similarity != "cosine":
         # Distances do not change, and products cancel less.
