@@ -1,0 +1,327 @@
+"""Norm order: distances of feature norms between labels follow distances of labels.
+
+Phase 1 of the Frobenius-norm method, a term beside the regression loss:
+
+    L = L_KL + alpha L_OE
+    L_KL = sum_ab p_ab log(p_ab / q_ab)
+    p_ab ~ exp(-d(y_a, y_b) / tau),  q_ab ~ exp(-d(F_a, F_b) / tau)
+
+over pairs of labels in the batch, where `F_b` is the norm of a label's prototype
+(`prototypes.py`), and `L_OE` is ordinal entropy of the same prototypes. The term's
+weight is the method's beta.
+
+"Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
+authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
+L_KL after "PRIME: Deep Imbalanced Regression with Proxies", Lim et al., ICML 2025.
+https://openreview.net/forum?id=hvaPL2DMpQ
+
+**Deviations**. Of the paper only the appendix could be read, so most of this is
+*reconstruction*: that there are L_KL and L_OE, what alpha and beta weigh, and that d is
+the absolute difference of whole numbers is in the appendix; the form of L_KL is that of
+the author's public code, which no training there calls; that of L_OE is a guess from
+its name. All weights are chosen here.
+
+- Labels are bin indices, of prototypes in the batch (its reviews name mini-batch
+  prototypes); the author's code takes single rows.
+- One normaliser over all pairs but the diagonal, which would add a constant and dilute
+  the rest. `pairs="all"` is the author's code, `pairs="rows"` normalises each row of
+  the matrix by itself and takes the mean over rows.
+- The author's code adds `eps` = 1e-8 to p and q; 0 here, in logarithms.
+- Norms have the unit of bins: a range of labels of 100 bins asks for norms that differ
+  by 100. `label_scale` divides labels first; a log line says when ranges are far apart.
+- L_KL is blind to direction: norms that fall with the label are as good. The log has
+  the rank correlation of norms and labels in a batch.
+- Two labels make a single pair, on which p = q: no gradient. Weights of the batch do
+  not enter. In dense tasks all pixels of the batch are rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from dirjax.objectives import base, ordinal_entropy
+from dirjax.prototypes import check_reading, prototypes
+
+PAIRS = ("off_diagonal", "all", "rows")
+DISTANCES = ("absolute", "squared")
+_LOWEST = -1e30
+# Ranges of norms and labels that differ by more are not the same to the eye.
+_FAR = 10.0
+
+
+def _gaps(values: jax.Array, distance: str) -> jax.Array:
+    gap = values[:, None] - values[None]
+    return jnp.abs(gap) if distance == "absolute" else gap**2
+
+
+def order_divergence(
+    norms: jax.Array,
+    labels: jax.Array,
+    *,
+    real: jax.Array | None = None,
+    pairs: str = "off_diagonal",
+    distance: str = "absolute",
+    tau: float = 1.0,
+    label_scale: float = 1.0,
+    eps: float = 0.0,
+) -> jax.Array:
+    """`L_KL` of norms and labels: how far their distances are from being the same.
+
+    Args:
+      norms: `[n]` float.
+      labels: `[n]`, constants for gradients.
+      real: `[n]` bool, which of them count. Default: all.
+      pairs: "off_diagonal", "all" or "rows", see the module.
+      distance: "absolute" or "squared" difference.
+      tau: temperature of both sides, above 0.
+      label_scale: labels are divided by it, above 0.
+      eps: added to both probabilities, from 0.
+
+    Returns:
+      Scalar, not negative. 0 where distances are the same: norms that are the labels
+      (over the scale) or their negative, plus any number.
+
+    Raises:
+      ValueError: for an option out of range, or shapes that do not fit.
+
+    Example:
+      >>> y = jnp.array([1.0, 2.0, 4.0])
+      >>> float(order_divergence(9 - y, y))
+      0.0
+      >>> f"{order_divergence(jnp.zeros(3), y):.3f}"
+      '0.266'
+    """
+    _check(pairs, distance, tau, label_scale, eps)
+    base.check_shapes(
+        norms=(norms, "n"),
+        labels=(labels, "n"),
+        real=None if real is None else (real, "n"),
+    )
+    real = jnp.ones(len(norms), bool) if real is None else real
+    labels = jax.lax.stop_gradient(labels.astype(norms.dtype)) / label_scale
+    some = real[:, None] & real[None]
+    if pairs != "all":
+        some &= ~jnp.eye(len(norms), dtype=bool)
+    over = 1 if pairs == "rows" else (0, 1)
+
+    def logs(values):
+        """Logarithm of probabilities; any number where there is no pair."""
+        logits = jnp.where(some, -_gaps(values, distance) / tau, _LOWEST)
+        return logits - jax.nn.logsumexp(logits, axis=over, keepdims=True)
+
+    log_p, log_q = logs(labels), logs(norms)
+    p = jnp.exp(log_p) + eps
+    if eps:
+        ratio = jnp.log(p) - jnp.log(jnp.exp(log_q) + eps)
+    else:
+        ratio = log_p - log_q
+    total = jnp.sum(jnp.where(some, p * ratio, 0))
+    if pairs == "rows":
+        total = total / jnp.maximum(jnp.sum(some.any(axis=1)), 1)
+    return total
+
+
+def norm_order_loss(
+    features: jax.Array,
+    bins: jax.Array,
+    *,
+    mask: jax.Array | None = None,
+    num_bins: int | None = None,
+    reading: str = "prototype",
+    pairs: str = "off_diagonal",
+    distance: str = "absolute",
+    tau: float = 1.0,
+    label_scale: float = 1.0,
+    eps: float = 0.0,
+) -> jax.Array:
+    """`L_KL` of the norms of a batch, bin by bin.
+
+    Work is with the square of the bins or of the rows, whichever are fewer.
+
+    Args:
+      features: `[batch, dim]` float.
+      bins: `[batch]` int, the label of each row.
+      mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
+      num_bins: how many bins there are at most, static.
+      reading: see `prototypes`.
+      pairs: see `order_divergence`, as the others.
+      distance: as there.
+      tau: as there.
+      label_scale: as there.
+      eps: as there.
+
+    Returns:
+      Scalar, not negative; 0 if the batch has fewer than three bins.
+
+    Raises:
+      ValueError: for an option out of range, or shapes that do not fit.
+
+    Example:
+      >>> z = jnp.array([[3.0, 4.0], [6.0, 0.0], [0.0, 8.0]])
+      >>> float(norm_order_loss(z, jnp.array([2, 3, 5])))
+      0.0
+    """
+    found = prototypes(features, bins, mask=mask, num_labels=num_bins, reading=reading)
+    return order_divergence(
+        found.norm,
+        found.label,
+        real=found.count > 0,
+        pairs=pairs,
+        distance=distance,
+        tau=tau,
+        label_scale=label_scale,
+        eps=eps,
+    )
+
+
+def rank_correlation(
+    values: jax.Array, labels: jax.Array, real: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Spearman's correlation, equal values at their mean rank.
+
+    Args:
+      values: `[n]` float.
+      labels: `[n]` float.
+      real: `[n]` bool, which of them count.
+
+    Returns:
+      The correlation, 0 where there is none, and whether there is one: 1 or 0.
+
+    Example:
+      >>> y, real = jnp.arange(3.0), jnp.ones(3, bool)
+      >>> [f"{v:.3f}" for v in rank_correlation(-(y**2), y, real)]
+      ['-1.000', '1.000']
+    """
+
+    def centered(x):
+        # Twice the rank, as it is whole also for ties.
+        less = jnp.sum((x[:, None] > x[None]) & real[None], axis=1)
+        rank = less - jnp.sum((x[:, None] < x[None]) & real[None], axis=1)
+        return jnp.where(real, rank, 0).astype(values.dtype)
+
+    x, y = centered(values), centered(labels)
+    size = jnp.sqrt(jnp.sum(x**2)) * jnp.sqrt(jnp.sum(y**2))
+    some = size > 0
+    found = jnp.sum(x * y) / jnp.where(some, size, 1)
+    return jnp.where(some, found, 0), some.astype(values.dtype)
+
+
+def _span(values: jax.Array, real: jax.Array) -> jax.Array:
+    high = jnp.max(jnp.where(real, values, -jnp.inf), initial=-jnp.inf)
+    low = jnp.min(jnp.where(real, values, jnp.inf), initial=jnp.inf)
+    return jnp.where(real.any(), high - low, 0)
+
+
+def _positive(name: str, value: float, zero: bool = False) -> None:
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        least = "from 0" if zero else "above 0"
+        raise ValueError(f"{name} must be a number {least}, got {value!r}.")
+
+
+def _check(pairs, distance, tau, label_scale, eps) -> None:
+    for name, value, known in (
+        ("pairs", pairs, PAIRS),
+        ("distance", distance, DISTANCES),
+    ):
+        if value not in known:
+            raise ValueError(
+                f"{name} must be one of {', '.join(known)}, got {value!r}."
+            )
+    _positive("tau", tau)
+    _positive("label_scale", label_scale)
+    _positive("eps", eps, zero=True)
+
+
+def make(
+    *,
+    alpha: float = 0.1,
+    reading: str = "prototype",
+    pairs: str = "off_diagonal",
+    distance: str = "absolute",
+    tau: float = 1.0,
+    label_scale: float = 1.0,
+    eps: float = 0.0,
+    tightness: bool = True,
+) -> base.Objective:
+    """The ordinal penalty of phase 1 as a term.
+
+    Args:
+      alpha: factor of the ordinal entropy, from 0.
+      reading: see `prototypes`.
+      pairs: see `order_divergence`, as the next four.
+      distance: as there.
+      tau: as there.
+      label_scale: as there.
+      eps: as there.
+      tightness: see `ordinal_entropy_loss`.
+
+    Returns:
+      An objective whose state holds `bins` `[num_bins]` float32, their indices. Its
+      metrics: `loss/norm_kl` and `loss/norm_entropy` (without factors);
+      `norm/spearman`, of norms and labels of the bins in a batch, mean over the
+      batches in which there is one; `norm/span` and `norm/label_span`, largest less
+      smallest norm, and bin over `label_scale`.
+
+    Raises:
+      ValueError: for an option out of range.
+
+    Example:
+      >>> make(alpha=0.0, tau=2.0).refresh is None
+      True
+    """
+    _check(pairs, distance, tau, label_scale, eps)
+    _positive("alpha", alpha, zero=True)
+    check_reading(reading)
+
+    def init(key, spec):
+        del key
+        return base.Variables({}, {"bins": jnp.arange(spec.bins.num, dtype=float)})
+
+    def loss(variables, view, batch, key):
+        del key
+        num = len(variables.state["bins"])
+        features = view.features.reshape(-1, view.features.shape[-1])
+        bins, mask = (batch[name].reshape(-1) for name in ("bin", "mask"))
+        found = prototypes(features, bins, mask=mask, num_labels=num, reading=reading)
+        real = found.count > 0
+        kl = order_divergence(
+            found.norm,
+            found.label,
+            real=real,
+            pairs=pairs,
+            distance=distance,
+            tau=tau,
+            label_scale=label_scale,
+            eps=eps,
+        )
+        entropy = ordinal_entropy.diversity_loss(found.mean, found.label, real)
+        if tightness:
+            entropy += ordinal_entropy.tightness_loss(features, found, mask)
+        one = jnp.ones(())
+        metrics = {
+            "loss/norm_kl": (kl, one),
+            "loss/norm_entropy": (entropy, one),
+            "norm/spearman": rank_correlation(found.norm, found.label, real),
+            "norm/span": (_span(found.norm, real), one),
+            "norm/label_span": (_span(found.label, real) / label_scale, one),
+        }
+        metrics = jax.lax.stop_gradient(metrics)
+        return base.Outcome(kl + alpha * entropy, variables.state, metrics)
+
+    def advise(means: Mapping[str, float]) -> list[str]:
+        norms, labels = means["norm/span"], means["norm/label_span"]
+        if not labels or 1 / _FAR <= norms / labels <= _FAR:
+            return []
+        better = label_scale * labels / max(norms, 1e-6)
+        return [
+            f"{norms:.3g} is how much norms of features in a batch differ, and labels "
+            f"differ by {labels:.3g} (bins over label_scale); norm_order wants both "
+            f"alike. Set its label_scale near {better:.2g} if norms are to stay, or "
+            "another weight."
+        ]
+
+    return base.Objective(init, loss, advise=advise)
