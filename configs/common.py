@@ -177,6 +177,10 @@ def get_config():
     # Further keyword arguments of the encoder.
     model.encoder = ConfigDict()
 
+    # Directory of a finished run whose best parameters the first stage begins with; its
+    # data and model must be those of this one, but for what that stage draws anew.
+    config.init_from = config_dict.placeholder(str)
+
     config.stages = ("main",)
     config.stage = ConfigDict({"main": stage()})
 
@@ -363,18 +367,23 @@ def finish(config, arg):
         config.groups.update(groups)
     for field, value in preset.get("model", {}).items():
         config.model[field] = ConfigDict(value) if isinstance(value, dict) else value
+    if "init_from" in preset:
+        config.init_from = preset["init_from"]
     config.stages = preset.get("stages", ("main",))
+    main = config.stage.main
     for key in config.stages:
         if key not in config.stage:
-            config.stage[key] = config.stage.main.copy_and_resolve_references()
+            config.stage[key] = main.copy_and_resolve_references()
             share = methods.SHARES[key]
-            main = config.stage.main
             config.stage[key].epochs = main.get_ref("epochs") * share
             config.stage[key].steps = (main.get_ref("steps") * share).to_int()
+            config.stage[key].learning_rate *= methods.RATES.get(key, 1.0)
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value)
             config.stage[key][field] = value
+    if "phases" in preset:
+        _divide(config, preset["phases"])
     for key in [k for k in config.stage if k not in config.stages]:
         del config.stage[key]
     if "smoke" in options:
@@ -382,6 +391,33 @@ def finish(config, arg):
     # It has done its work, and would do nothing when set now.
     del config.base
     return config
+
+
+def _divide(config, shares):
+    """Shares the length of `main` among the parts of a preset, once fields are set.
+
+    Args:
+      config: with the stages of the preset. Lengths of the parts become empty, and
+        `dirjax.config.plain` sets them.
+      shares: path of each part -> its share.
+    """
+    main = config.stage.main
+    # Shares of the parts: together the length that other methods have. Lengths, in
+    # epochs or steps, are set from them where a part has none of its own.
+    config.phases = ConfigDict(
+        {
+            "epochs": main.epochs,
+            "steps": main.steps,
+            "parts": tuple(shares),
+            "shares": tuple(shares.values()),
+        }
+    )
+    for path in shares:
+        part = config
+        for name in path.split("."):
+            part = part[name]
+        part.epochs = config_dict.placeholder(float)
+        part.steps = config_dict.placeholder(int)
 
 
 def _smoke(config):
@@ -392,5 +428,8 @@ def _smoke(config):
     config.log.every = 10
     config.eval.every = 1.0
     config.checkpoint.every = 2.0
+    if "phases" in config:
+        config.phases.steps = 60
     for stage_config in config.stage.values():
-        stage_config.steps = 60 // len(config.stages)
+        if stage_config.steps is not None:
+            stage_config.steps = 60 // len(config.stages)

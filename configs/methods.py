@@ -53,8 +53,10 @@ SSIR = {
     "target": "both",
     "mode": "train",
 }
-# Length of further stages in that of the main one. RRT: 30 epochs after 90.
-SHARES = {"head": 1 / 3, "contrast": 1.0}
+# Length of further stages in that of the main one. RRT: 30 epochs after 90; fine-tuning
+# of the Frobenius method: 10 of 100. And their learning rate: 5e-5 after 1e-3.
+SHARES = {"head": 1 / 3, "contrast": 1.0, "tune": 0.1}
+RATES = {"tune": 0.05}
 # A head that answers with the value of the likeliest group.
 EXPERTS = {
     "inference": "argmax",
@@ -76,6 +78,30 @@ GROUP_DIR = {
     "lambda2": 1.0,
     "weigh_groups": False,
 }
+# The weights are those of L_ordinal (beta) and of L_OE in it (alpha).
+NORM_ORDER = {
+    "weight": 0.1,
+    "alpha": 0.1,
+    "reading": "prototype",
+    "pairs": "off_diagonal",
+    "distance": "absolute",
+    "tau": 1.0,
+    "label_scale": 1.0,
+    "eps": 0.0,
+    "tightness": True,
+}
+# The weight is gamma; epochs, steps and the rest are those of fit="sgd".
+NORM_TARGET = {
+    "weight": 1.0,
+    "reading": "prototype",
+    "targets": "measured",
+    "fit": "closed",
+    "epochs": 20.0,
+    "steps": 0,
+    "learning_rate": 1e-2,
+    "batch_size": 4,
+}
+CONSTANT_RATE = {"schedule": "constant", "warmup": 0.0}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast"}
 
@@ -141,6 +167,45 @@ def group_dir(criterion, *wrappers, head=None, **settings):
     )
 
 
+def norm_tuned():
+    """The objective of the Frobenius method's last phase.
+
+    The weight of `norm_order` is 0: the term writes its metrics to the log, and
+    `--config.stage.tune.objective.terms.norm_order.weight=0.1` keeps it in force.
+    """
+    return objective(
+        terms={
+            BASE: {"weight": 1.0},
+            "norm_target": NORM_TARGET,
+            "norm_order": NORM_ORDER | {"weight": 0.0},
+        }
+    )
+
+
+def frobenius(beta):
+    """Training with ordered norms, a line through norms, fine-tuning towards it.
+
+    The line takes no step of the run, but its share of the epochs is not trained, so
+    that all phases together have the length of other methods (S004's 70, 20 and 10 of
+    100): `--config.phases.shares="(0.8, 0.1, 0.1)"`.
+    """
+    target = "stage.tune.objective.terms.norm_target"
+    return {
+        "objective": norm_ordered(beta),
+        "stages": ("main", "tune"),
+        "stage": {
+            "tune": {"objective": norm_tuned(), "init_from": "best", **CONSTANT_RATE}
+        },
+        "phases": {"stage.main": 0.7, target: 0.2, "stage.tune": 0.1},
+    }
+
+
+def norm_ordered(beta):
+    """The objective of its first phase."""
+    terms = {BASE: {"weight": 1.0}, "norm_order": NORM_ORDER | {"weight": beta}}
+    return objective(terms=terms)
+
+
 def joint(preset):
     """A preset of `after_contrast` in one stage, on the sum of its terms."""
     terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
@@ -196,6 +261,33 @@ PRESETS |= {
     "group_dir_lds": group_dir("soft", "lds", lds=_LDS_SQRT),
     # Without groups in what answers: one head, one value.
     "group_contrast": after_contrast(objective()),
+}
+# The Frobenius method and its ablations (vanilla is the fourth model): phase 1 alone at
+# full length, and phases 2 and 3 after plain training. Post hoc: the latter on a
+# finished run of any method, which --config.init_from=RUN names.
+PRESETS |= {
+    "frobenius": frobenius(NORM_ORDER["weight"]),
+    "frobenius_order": {"objective": norm_ordered(NORM_ORDER["weight"])},
+    "frobenius_tune": frobenius(0.0),
+    "frobenius_posthoc": {
+        "objective": norm_tuned(),
+        "stages": ("tune",),
+        "stage": {"tune": CONSTANT_RATE},
+        "init_from": "",
+    },
+    "ordinal_entropy": {
+        "objective": objective(
+            terms={
+                BASE: {"weight": 1.0},
+                "ordinal_entropy": {
+                    "weight": 1.0,
+                    "of": "prototypes",
+                    "tightness": True,
+                    "stride": 4,
+                },
+            }
+        )
+    },
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.

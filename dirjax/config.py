@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dirjax import phases
 from dirjax.cli import InputError
 from dirjax.data import KINDS, catalog
 from dirjax.groups import WIDTH_MODES
@@ -19,9 +20,14 @@ if TYPE_CHECKING:  # it needs JAX, which reading data does not
 def plain(config: Any) -> dict[str, Any]:
     """A ConfigDict as plain dicts, with tuples where they were.
 
-    A data set without a name gets that of its file.
+    A data set without a name gets that of its file, and the parts of a divided run get
+    their lengths.
+
+    Raises:
+      InputError: if there is no data, or the shares of a divided run do not fit.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
+    phases.divide(made)
     if "data" not in made:
         raise InputError(
             "the config has no data, as those of configs/studies have none. Give it to "
@@ -162,6 +168,8 @@ def validate(config: Mapping[str, Any]) -> None:
     from dirjax import optimizers
 
     validate_data(config["data"])
+    ok = config.get("init_from") != ""
+    _require(ok, "init_from", "the directory of a finished run", "")
     for field, value in (
         ("train.chunk", config["train"]["chunk"]),
         ("eval.batch_size", config["eval"]["batch_size"]),

@@ -26,6 +26,7 @@ from dirjax import (
     stages,
 )
 from dirjax import groups as groups_lib
+from dirjax import origin as origin_lib
 from dirjax import step as step_lib
 from dirjax.balance import summary
 from dirjax.cli import Failed, InputError
@@ -87,6 +88,7 @@ class Run:
         self.spec = dataclasses.replace(
             spec, feature_dim=features.shape[-1], groups=divided
         )
+        self._origin: tuple[Any, Any] | None = None
         self._units = _metric_units(self.source)
         eval_step = step_lib.make_eval_step(
             self.network,
@@ -186,21 +188,46 @@ class Run:
             average=jax.tree.map(jnp.copy, params) if averages else {},
         )
 
+    def origin(self) -> tuple[Any, Any] | None:
+        """What the first stage begins with, from the run of `config.init_from`.
+
+        Returns:
+          Parameters and running statistics, read once; None to begin at random.
+
+        Raises:
+          InputError, Failed: as `origin.read`.
+        """
+        folder = self.config.get("init_from")
+        if folder and self._origin is None:
+            self._origin = origin_lib.read(
+                folder,
+                record=self.source.record,
+                params=self.params,
+                model_state=self._model_state,
+                anew=self.plan.stages[0].reinit,
+                placement=self._replicated,
+            )
+        return self._origin
+
     def begin(self, stage: stages.Stage, before: TrainState | None) -> TrainState:
-        """The state at the start of a stage.
+        """The state at the start of a stage, statistics of its objective included.
 
         Args:
           stage: the stage.
           before: a state of the stage before, for the first stage None.
         """
-        old = None if before is None else (before.eval_params, before.model_state)
+        old = self.origin()
+        if before is not None:
+            old = (before.eval_params, before.model_state)
         try:
             make = jax.jit(
                 functools.partial(self._fresh, stage), out_shardings=self._replicated
             )
-            return make(old)
+            state = make(old)
         except ValueError as error:
             raise InputError(f"stage {stage.name!r} cannot begin: {error}") from error
+        start = self.objective(stage).start
+        return self._gathers(start)(state) if start else state
 
     def abstract(self, stage: stages.Stage) -> TrainState:
         """Shapes and shardings of the states of a stage, to restore into."""
@@ -236,8 +263,13 @@ class Run:
             out_shardings=self._replicated,
         )
         gather = objective.refresh
-        if gather is None:
-            return steps, None
+        return steps, gather and self._gathers(gather)
+
+    def _gathers(self, gather: Callable) -> Callable[[TrainState], TrainState]:
+        """`state -> state` for what an objective makes of the training set's moments.
+
+        It takes the state over.
+        """
 
         def update(state, total):
             variables = base.Variables(state.params["objective"], state.objective_state)
@@ -249,11 +281,11 @@ class Run:
 
         update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
 
-        def refresh(state: TrainState) -> TrainState:
+        def gathered(state: TrainState) -> TrainState:
             total = self._moments(state.params["model"], state.model_state, "train")
             return update(state, total)
 
-        return steps, refresh
+        return gathered
 
     def batches(self, step: int, stop: int) -> Iterator[tuple[int, int, Any]]:
         """`(start, count, batches)` of the stretches from `step` to `stop`."""
@@ -433,9 +465,8 @@ class Run:
             variables = base.Variables(state.params["objective"], state.objective_state)
             return objective.loss(variables, view, {**batch, "inputs": inputs}, key)
 
-        state = self.abstract(stage)
         try:
-            jax.eval_shape(loss, state, batch)
+            jax.eval_shape(loss, self.abstract(stage), batch)
         except InputError:
             raise
         except ValueError as error:

@@ -149,6 +149,18 @@ def path_name(path: tuple[Any, ...]) -> str:
     return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
 
 
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a path matches one of the patterns, or lies below what does.
+
+    Example:
+      >>> matches("head/bias", ("head",)), matches("header", ("head",))
+      (True, False)
+    """
+    return any(
+        fnmatch.fnmatch(name, p) or fnmatch.fnmatch(name, f"{p}/*") for p in patterns
+    )
+
+
 def select(params: Any, patterns: Sequence[str]) -> Any:
     """A tree of bools: which parameters match a pattern or lie below one.
 
@@ -167,17 +179,13 @@ def select(params: Any, patterns: Sequence[str]) -> Any:
       {'encoder': False, 'head': {'bias': True}}
     """
     names = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
-
-    def matches(name: str, pattern: str) -> bool:
-        return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name, f"{pattern}/*")
-
     for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
+        if not any(matches(name, (pattern,)) for name in names):
             top = ", ".join(sorted({name.split("/")[0] for name in names}))
             raise ValueError(
                 f"no parameter matches {pattern!r}. Use a path or shell pattern below "
                 f"one of: {top}."
             )
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: any(matches(path_name(path), p) for p in patterns), params
+        lambda path, _: matches(path_name(path), patterns), params
     )

@@ -68,6 +68,8 @@ def train_and_evaluate(
     with Lock(workdir):
         run = Run(config)
         config_lib.check_data(run.source.record, workdir, config["data"])
+        if not (workdir / "checkpoints").exists():
+            run.origin()  # What is wrong with it is said before anything is written.
         if first:
             writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
             writers_lib.write_json(workdir / "data.json", run.source.record)

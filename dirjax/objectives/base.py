@@ -78,6 +78,7 @@ class Objective(NamedTuple):
       loss: `(variables, view, batch, key) -> Outcome`.
       refresh: `(variables, moments) -> variables`, or None. Called at the end of
         an epoch with the per-bin feature moments of the training set.
+      start: the same, called once, when a stage begins, before its first step.
       precise: whether all passes of a step must be computed in float32 at the highest
         precision of products, whatever the model computes in otherwise.
       advise: `means -> sentences`, or None. Gets the means of the metrics whenever
@@ -87,6 +88,7 @@ class Objective(NamedTuple):
     init: Callable[[jax.Array, Any], Variables]
     loss: Callable[[Variables, View, Batch, jax.Array], Outcome]
     refresh: Callable[[Variables, Any], Variables] | None = None
+    start: Callable[[Variables, Any], Variables] | None = None
     precise: bool = False
     advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None
 
@@ -206,25 +208,32 @@ def weighted_sum(
             metrics |= {f"loss/{name}": (out.loss, jnp.ones(()))} | out.metrics
         return Outcome(total, state, metrics)
 
-    def refresh(variables, moments):
-        parts = {n: part(variables, n) for n in names}
-        for name in names:
-            update = terms[name].refresh
-            if update is not None:
-                parts[name] = update(parts[name], moments)
-        return Variables(
-            {n: v.params for n, v in parts.items()},
-            {n: v.state for n, v in parts.items()},
-        )
+    def gather(updates):
+        """The update of all, from that of those which have one; or None."""
+        if not any(updates.values()):
+            return None
+
+        def update(variables, moments):
+            parts = {n: part(variables, n) for n in names}
+            parts |= {n: f(parts[n], moments) for n, f in updates.items() if f}
+            return Variables(
+                {n: v.params for n, v in parts.items()},
+                {n: v.state for n, v in parts.items()},
+            )
+
+        return update
 
     def advise(means):
-        return [s for n in names for s in (terms[n].advise or _silent)(means)]
+        # A term that is only looked at has no say.
+        heard = [n for n in names if weights[n]]
+        return [s for n in heard for s in (terms[n].advise or _silent)(means)]
 
     parts = terms.values()
     return Objective(
         init,
         loss,
-        refresh if any(t.refresh for t in parts) else None,
+        refresh=gather({n: terms[n].refresh for n in names}),
+        start=gather({n: terms[n].start for n in names}),
         precise=any(t.precise for t in parts),
         advise=advise if any(t.advise for t in parts) else None,
     )
@@ -236,6 +245,7 @@ def wrap(
     init: Callable[[Any], dict[str, Any]],
     loss: Callable[..., Outcome],
     refresh: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None,
+    start: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None,
     precise: bool = False,
     advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None,
 ) -> Objective:
@@ -248,6 +258,7 @@ def wrap(
         the outcome of `inner`. The state it returns must be that of `inner`; `own`
         does not change in a step.
       refresh: `(own, moments) -> own`, or None.
+      start: the same for the beginning of a stage.
       precise: see `Objective`.
       advise: likewise, beside what `inner` advises.
 
@@ -280,11 +291,18 @@ def wrap(
         out = loss(own, inside, view, batch, key)
         return out._replace(state={**own, "inner": out.state})
 
-    def refresh_all(variables, moments):
-        own, rest = own_of(variables), part(variables)
-        own = refresh(own, moments) if refresh else own
-        rest = inner.refresh(rest, moments) if inner.refresh else rest
-        return Variables(rest.params, {**own, "inner": rest.state})
+    def both(outer, below):
+        """The update of wrapper and inner objective, or None."""
+        if not (outer or below):
+            return None
+
+        def update(variables, moments):
+            own, rest = own_of(variables), part(variables)
+            own = outer(own, moments) if outer else own
+            rest = below(rest, moments) if below else rest
+            return Variables(rest.params, {**own, "inner": rest.state})
+
+        return update
 
     def advise_all(means):
         return [s for a in (inner.advise, advise) if a for s in a(means)]
@@ -292,7 +310,8 @@ def wrap(
     return Objective(
         init_all,
         loss_all,
-        refresh_all if refresh or inner.refresh else None,
+        refresh=both(refresh, inner.refresh),
+        start=both(start, inner.start),
         precise=inner.precise or precise,
         advise=advise_all if advise or inner.advise else None,
     )

@@ -115,10 +115,7 @@ def order_divergence(
 
     log_p, log_q = logs(labels), logs(norms)
     p = jnp.exp(log_p) + eps
-    if eps:
-        ratio = jnp.log(p) - jnp.log(jnp.exp(log_q) + eps)
-    else:
-        ratio = log_p - log_q
+    ratio = jnp.log(p) - jnp.log(jnp.exp(log_q) + eps) if eps else log_p - log_q
     total = jnp.sum(jnp.where(some, p * ratio, 0))
     if pairs == "rows":
         total = total / jnp.maximum(jnp.sum(some.any(axis=1)), 1)

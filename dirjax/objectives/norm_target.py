@@ -1,0 +1,248 @@
+"""Norm target: feature norms are drawn to what a line through rich labels says.
+
+Phases 2 and 3 of the Frobenius-norm method, a term beside the regression loss:
+
+    L = sum_{b in batch} (F_b - F*_b)^2
+
+where `F_b` is the norm of a label's prototype in the batch (`prototypes.py`). Before
+the first step of the stage the norms of all labels are measured over the whole training
+set, in evaluation mode, and a line from label to norm is fitted on many-shot labels
+(`norm_model.py`). Their targets F* are as measured, and those of all other labels are
+on the line. Targets do not change in the stage. The term's weight is gamma.
+
+"Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
+authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
+
+**Deviations**. Of the paper only the appendix could be read; phases, lengths and rates
+are in it, the form of this term is that of the author's public code.
+
+- That code runs this phase on the *validation* set. Here it is the training set, all of
+  it; nothing else is read.
+- It takes mean norms (`reading="mean_of_norms"`); here norms of prototypes, as in phase
+  1. A prototype of a few rows is longer than that of the whole set, so rare labels seem
+  above their target even where they are on it; mean norms have no such bias.
+- `targets="all_predicted"`: many-shot labels are drawn to the line, too, as a review
+  of the paper reads it.
+- The penalty is two-sided and a sum over labels; weights of the batch do not enter.
+- Scaling features up and the head down changes no prediction, so norms mean something
+  only beside weight decay, and encoder and head are trained together.
+- In dense tasks all pixels of the batch are rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax import geometry, norm_model
+from dirjax.labels import SHOTS
+from dirjax.moments import Moments
+from dirjax.objectives import base
+from dirjax.prototypes import check_reading, prototypes
+
+TARGETS = ("measured", "all_predicted")
+# Share of the spread of norms that a line may leave over.
+_POOR = 0.9
+
+
+def norm_target_loss(
+    features: jax.Array,
+    bins: jax.Array,
+    *,
+    targets: jax.Array,
+    mask: jax.Array | None = None,
+    reading: str = "prototype",
+) -> jax.Array:
+    """Sum over the bins of a batch of squared gaps between norm and target.
+
+    Args:
+      features: `[batch, dim]` float.
+      bins: `[batch]` int, 0 to num_bins - 1.
+      targets: `[num_bins]` norms, constants for gradients.
+      mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
+      reading: see `prototypes`.
+
+    Returns:
+      Scalar.
+
+    Raises:
+      ValueError: for an unknown reading, or shapes that do not fit.
+
+    Example:
+      >>> z = jnp.array([[3.0, 4.0], [1.0, 0.0]])
+      >>> targets = jnp.array([0.0, 3.0, 7.0])
+      >>> float(norm_target_loss(z, jnp.array([2, 1]), targets=targets))
+      8.0
+    """
+    base.check_shapes(targets=(targets, "bins"))
+    found = prototypes(
+        features, bins, mask=mask, num_labels=len(targets), reading=reading
+    )
+    return jnp.sum(_gaps(found.norm, found.label, found.count, targets) ** 2)
+
+
+def _gaps(norms, labels, count, targets) -> jax.Array:
+    wanted = jax.lax.stop_gradient(targets)[labels.astype(jnp.int32)]
+    return jnp.where(count > 0, norms - wanted, 0)
+
+
+def measured_norms(moments: Moments, *, reading: str = "prototype") -> jax.Array:
+    """Norms of bins over a data set.
+
+    Args:
+      moments: of its features.
+      reading: see `prototypes`.
+
+    Returns:
+      `[bins]`, 0 in empty bins.
+
+    Raises:
+      ValueError: for an unknown reading.
+    """
+    check_reading(reading)
+    if reading == "prototype":
+        return geometry.norms(moments.mean + moments.rest)
+    return moments.norm / jnp.maximum(moments.count, 1)
+
+
+def make(
+    *,
+    reading: str = "prototype",
+    targets: str = "measured",
+    fit: str = "closed",
+    epochs: float = 20.0,
+    steps: int = 0,
+    learning_rate: float = 1e-2,
+    batch_size: int = 4,
+) -> base.Objective:
+    """The penalty of phase 3 as a term, with the fit of phase 2 at its start.
+
+    Args:
+      reading: see `prototypes`; of norms in the batch and over the training set.
+      targets: "measured" norms for many-shot labels and the line for the others, or
+        "all_predicted".
+      fit: "closed" or "sgd", see `norm_model`.
+      epochs: of "sgd", passes over the many-shot labels.
+      steps: of "sgd", batches, where that is not 0.
+      learning_rate: of "sgd".
+      batch_size: of "sgd", in labels.
+
+    Returns:
+      An objective whose state holds, `[num_bins]` each, `many` (1 for many-shot bins),
+      `measured` norms of the training set and `target` norms; `line`, slope by bin and
+      intercept; `misfit`, the root mean square of what the line leaves over, in
+      deviations of many-shot norms; and `seed`. All are 0 before `start`. Its metrics:
+      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`.
+
+    Raises:
+      ValueError: for an option out of range; at init, if no bin is many-shot.
+
+    Example:
+      >>> make(fit="sgd", epochs=10.0).start is None
+      False
+    """
+    check_reading(reading)
+    norm_model.check_fit(fit)
+    if targets not in TARGETS:
+        raise ValueError(
+            f"targets must be one of {', '.join(TARGETS)}, got {targets!r}."
+        )
+    for name, value, least in (
+        ("epochs", epochs, 0.0),
+        ("steps", steps, 0),
+        ("learning_rate", learning_rate, 0.0),
+        ("batch_size", batch_size, 1),
+    ):
+        if not (math.isfinite(value) and value >= least):
+            raise ValueError(f"{name} must be a number from {least}, got {value!r}.")
+
+    def init(key, spec):
+        many = (spec.shots == SHOTS.index("many")) & (np.asarray(spec.counts) > 0)
+        if not many.any():
+            raise ValueError(
+                "norm_target needs label bins with many training examples, and there "
+                f"is none: the largest of {spec.bins.num} bins has "
+                f"{int(np.max(spec.counts))}. Set a lower data.many, or a wider "
+                "data.bin_width."
+            )
+        empty = jnp.zeros(len(many))
+        state = {
+            "many": jnp.asarray(many, jnp.float32),
+            "measured": empty,
+            "target": empty,
+            "line": norm_model.Line(jnp.zeros(()), jnp.zeros(())),
+            "misfit": jnp.zeros(()),
+            "seed": jax.random.bits(key),
+        }
+        return base.Variables({}, state)
+
+    def start(variables, moments):
+        state = variables.state
+        many = state["many"]
+        labels = jnp.arange(len(many), dtype=jnp.float32)
+        measured = measured_norms(moments, reading=reading)
+        if fit == "closed":
+            line = norm_model.fit_closed(labels, measured, many)
+        else:
+            line = norm_model.fit_sgd(
+                jax.random.key(state["seed"]),
+                labels,
+                measured,
+                many,
+                epochs=epochs,
+                steps=steps,
+                learning_rate=learning_rate,
+                batch_size=batch_size,
+            )
+        predicted = norm_model.predict(line, labels, fit=fit)
+        keeps = (many > 0) if targets == "measured" else jnp.zeros_like(many, bool)
+        new = {
+            "measured": measured,
+            "target": jnp.where(keeps, measured, predicted),
+            "line": line,
+            "misfit": _misfit(measured, predicted, many),
+        }
+        return variables._replace(state=state | new)
+
+    def loss(variables, view, batch, key):
+        del key
+        state = variables.state
+        features = view.features.reshape(-1, view.features.shape[-1])
+        bins, mask = (batch[name].reshape(-1) for name in ("bin", "mask"))
+        num = len(state["target"])
+        found = prototypes(features, bins, mask=mask, num_labels=num, reading=reading)
+        gaps = _gaps(found.norm, found.label, found.count, state["target"])
+        total = jnp.sum(gaps**2)
+        num = jnp.maximum(jnp.sum(found.count > 0), 1)
+        size = jnp.sqrt(jax.lax.stop_gradient(total) / num)
+        metrics = {
+            "norm/gap": (size, jnp.ones(())),
+            "norm/misfit": (state["misfit"], jnp.ones(())),
+        }
+        return base.Outcome(total, state, metrics)
+
+    def advise(means: Mapping[str, float]) -> list[str]:
+        left = means["norm/misfit"]
+        if left <= _POOR:
+            return []
+        return [
+            f"{left:.0%} of the spread of many-shot norms is left over by the norm "
+            "line, which says little more than their mean then. Their norms may not "
+            "follow the label; with fit='sgd' set more epochs or a larger "
+            "learning_rate of norm_target."
+        ]
+
+    return base.Objective(init, loss, start=start, advise=advise)
+
+
+def _misfit(measured, predicted, many) -> jax.Array:
+    """What a line leaves over of the deviation of norms; 1 where they are equal."""
+    total = jnp.maximum(jnp.sum(many), 1)
+    mean = jnp.sum(many * measured) / total
+    spread = jnp.sum(many * (measured - mean) ** 2)
+    left = jnp.sum(many * (measured - predicted) ** 2)
+    return jnp.where(spread > 0, jnp.sqrt(left / jnp.where(spread > 0, spread, 1)), 1)

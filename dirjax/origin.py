@@ -1,0 +1,137 @@
+"""Where a run begins that does not begin at random: the best state of another run."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from dirjax import config as config_lib
+from dirjax import stages
+from dirjax.checkpoint import Checkpoints, Damaged
+from dirjax.cli import Failed, InputError
+
+# What the encoder's parameters mean depends on these entries of the data's record, and
+# what the head's do on those; images may have other means and deviations.
+_INPUTS = ("kind", "encoder", "table")
+_LABELS = ("log", "label_mean", "label_std")
+
+
+def read(
+    folder: str,
+    *,
+    record: Mapping[str, Any],
+    params: Any,
+    model_state: Any,
+    anew: Sequence[str],
+    placement: Any,
+) -> tuple[Any, Any]:
+    """Parameters and running statistics of a finished run, best state.
+
+    Args:
+      folder: its directory.
+      record: of the data of the run that begins, see `Source.record`.
+      params: its parameters, or their shapes.
+      model_state: its running statistics, likewise.
+      anew: patterns of parameters that are drawn anew and need not fit.
+      placement: sharding of arrays.
+
+    Returns:
+      Trees like `params` and `model_state`, on the host; zeros where parameters are
+      to be drawn anew.
+
+    Raises:
+      InputError: if there is no such run, or it does not fit.
+      Failed: if its checkpoint cannot be read.
+    """
+    workdir = pathlib.Path(folder).expanduser()
+    if not (workdir / "result.json").exists():
+        raise InputError(
+            f"config.init_from must be the directory of a finished run, {workdir} has "
+            "no result.json. Give another --workdir of dirjax.main, or let it finish."
+        )
+    head = all(stages.matches(n, anew) for n in _named(params) if n.startswith("head/"))
+    _check_data(workdir, record, head)
+    try:
+        checkpoints = Checkpoints.of_run(workdir)
+    except InputError as error:
+        raise InputError(
+            f"config.init_from must be the directory of a run with its checkpoints, "
+            f"{workdir} has none. Give another, or train it again."
+        ) from error
+    try:
+        step = checkpoints.choose("best")
+        found, state = checkpoints.restore_model(step, placement)
+    except Damaged as error:
+        raise Failed(
+            f"the checkpoint of step {error.step} of {workdir} cannot be read, its "
+            "files are damaged or gone. Give config.init_from another run, or train it "
+            "again."
+        ) from error
+    finally:
+        checkpoints.close()
+    found, state = jax.device_get((found, state))
+    fitted = _fit("parameters", workdir, params, found, anew)
+    return fitted, _fit("running statistics", workdir, model_state, state, ())
+
+
+def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) -> None:
+    try:
+        before = json.loads((workdir / "data.json").read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"config.init_from: {workdir} has no data.json that can be read, so nobody "
+            "knows what its model takes. Give another run."
+        ) from error
+    now = config_lib.to_json(record)
+
+    def differ(names: Sequence[str]) -> str:
+        return ", ".join(n for n in names if before.get(n) != now.get(n))
+
+    if differ(_INPUTS):
+        raise InputError(
+            f"config.init_from: the inputs of {workdir} were prepared otherwise than "
+            f"those of this run (its {differ(_INPUTS)}). Give a run on the same data."
+        )
+    if differ(_LABELS) and not head:
+        raise InputError(
+            f"config.init_from: the labels of {workdir} are scaled otherwise than "
+            f"those of this run (its {differ(_LABELS)}). Give a run on the same data, "
+            "or begin with a fresh head: --config.stage.NAME.reinit=\"('head',)\"."
+        )
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {stages.path_name(path): leaf for path, leaf in leaves}
+
+
+def _fit(
+    what: str, workdir: pathlib.Path, wanted: Any, found: Any, anew: Sequence[str]
+) -> Any:
+    """The tree that is wanted, with the arrays that were found."""
+    want, have = _named(wanted), _named(found)
+
+    def text(table: Mapping[str, Any], name: str) -> str:
+        leaf = table.get(name)
+        return "nothing" if leaf is None else f"{leaf.dtype}{list(leaf.shape)}"
+
+    names = [n for n in sorted({*want, *have}) if not stages.matches(n, anew)]
+    other = [n for n in names if text(want, n) != text(have, n)]
+    if other:
+        said = "; ".join(f"{n} {text(have, n)} -> {text(want, n)}" for n in other[:5])
+        raise InputError(
+            f"config.init_from: {workdir} has other {what} than this run ({said}"
+            f"{', ...' if len(other) > 5 else ''}). Set model and method alike, or "
+            "name what begins anew in config.stage.NAME.reinit."
+        )
+    for name, leaf in want.items():
+        if stages.matches(name, anew):
+            have[name] = np.zeros(leaf.shape, leaf.dtype)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: have[stages.path_name(path)], wanted
+    )
