@@ -172,7 +172,8 @@ def get_config():
     # File of pretrained weights.
     model.pretrained = config_dict.placeholder(str)
     # standard: the head learns labels standardised by the training set's mean and
-    # deviation; none: labels as they are. Losses are in label units either way.
+    # deviation; deviation: labels over the deviation, so that features of labels near 0
+    # may be short; none: labels as they are. Losses are in label units in any case.
     model.label_scaling = "standard"
     # Further keyword arguments of the encoder.
     model.encoder = ConfigDict()

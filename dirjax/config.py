@@ -186,9 +186,9 @@ def validate(config: Mapping[str, Any]) -> None:
         config["model"]["dtype"],
     )
     _require(
-        config["model"]["label_scaling"] in ("standard", "none"),
+        config["model"]["label_scaling"] in ("standard", "deviation", "none"),
         "model.label_scaling",
-        "'standard' or 'none'",
+        "'standard', 'deviation' or 'none'",
         config["model"]["label_scaling"],
     )
     _require(

@@ -18,13 +18,14 @@ from dirjax.cli import Failed, InputError
 # What the encoder's parameters mean depends on these entries of the data's record, and
 # what the head's do on those; images may have other means and deviations.
 _INPUTS = ("kind", "encoder", "table")
-_LABELS = ("log", "label_mean", "label_std")
+_LABELS = ("log", "label_mean", "label_std", "label_scaling")
 
 
 def read(
     folder: str,
     *,
     record: Mapping[str, Any],
+    label_scaling: str,
     params: Any,
     model_state: Any,
     anew: Sequence[str],
@@ -35,6 +36,7 @@ def read(
     Args:
       folder: its directory.
       record: of the data of the run that begins, see `Source.record`.
+      label_scaling: of its model.
       params: its parameters, or their shapes.
       model_state: its running statistics, likewise.
       anew: patterns of parameters that are drawn anew and need not fit.
@@ -55,7 +57,7 @@ def read(
             "no result.json. Give another --workdir of dirjax.main, or let it finish."
         )
     head = all(stages.matches(n, anew) for n in _named(params) if n.startswith("head/"))
-    _check_data(workdir, record, head)
+    _check_data(workdir, {**record, "label_scaling": label_scaling}, head)
     try:
         checkpoints = Checkpoints.of_run(workdir)
     except InputError as error:
@@ -87,6 +89,7 @@ def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) ->
             f"config.init_from: {workdir} has no data.json that can be read, so nobody "
             "knows what its model takes. Give another run."
         ) from error
+    before["label_scaling"] = config_lib.read(workdir)["model"]["label_scaling"]
     now = config_lib.to_json(record)
 
     def differ(names: Sequence[str]) -> str:
@@ -101,7 +104,8 @@ def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) ->
         raise InputError(
             f"config.init_from: the labels of {workdir} are scaled otherwise than "
             f"those of this run (its {differ(_LABELS)}). Give a run on the same data, "
-            "or begin with a fresh head: --config.stage.NAME.reinit=\"('head',)\"."
+            "set model.label_scaling as there, or begin with a fresh head: "
+            "--config.stage.NAME.reinit=\"('head',)\"."
         )
 
 

@@ -202,6 +202,7 @@ class Run:
             self._origin = origin_lib.read(
                 folder,
                 record=self.source.record,
+                label_scaling=self.config["model"]["label_scaling"],
                 params=self.params,
                 model_state=self._model_state,
                 anew=self.plan.stages[0].reinit,

@@ -41,6 +41,8 @@ def made(name, argument):
     argument = ",".join([argument, *filter(None, [REQUIRED.get(name)])])
     config = config_files.load(f"configs/{name}.py", argument)
     config.update_from_flattened_dict(OWN.get(name, {}))
+    if config.init_from == "":  # What a preset that begins with another run asks for.
+        config.init_from = "runs/other"
     return config
 
 
@@ -196,7 +198,7 @@ WRONG = {
     "eval__batch_size": (0, "at least 1"),
     "log__every": (0, "at least 1"),
     "model__dtype": ("float16", "'float32' or 'bfloat16'"),
-    "model__label_scaling": ("log", "'standard' or 'none'"),
+    "model__label_scaling": ("log", "'standard', 'deviation' or 'none'"),
     "select__metric": ("mea", "mae"),
     "select__shot": ("medium", "median"),
     "stages": ((), "each of them once"),

@@ -60,9 +60,14 @@ def network_of(case, dtype="float32"):
     return toy.network(dtype, head=getattr(module, "HEAD", "linear"))
 
 
+@functools.cache
 def start_of(case):
     """The state before the first step."""
-    return toy.start(objective_of(case), net=network_of(case))
+    objective = objective_of(case)
+    state = toy.start(objective, net=network_of(case))
+    if objective.start is None:
+        return state
+    return toy.jit(functools.partial(gathered, objective.start))(state, toy.batch())
 
 
 def step_of(case, dtype="float32"):
@@ -79,10 +84,13 @@ def moments_of(state, batch):
 
 def refreshed(objective, state, batch):
     """The state after the end of an epoch."""
-    if objective.refresh is None:
-        return state
+    return gathered(objective.refresh, state, batch) if objective.refresh else state
+
+
+def gathered(update, state, batch):
+    """The state with what an objective makes of moments."""
     variables = base.Variables(state.params["objective"], state.objective_state)
-    new = objective.refresh(variables, moments_of(state, batch))
+    new = update(variables, moments_of(state, batch))
     return state._replace(
         params={**state.params, "objective": new.params}, objective_state=new.state
     )
@@ -314,6 +322,22 @@ def test_refresh_of_an_empty_epoch_is_finite(case):
         state = refresh(state, batch)
         chex.assert_tree_all_finite(state.objective_state)
         assert int(run(state, toy.batch())[1].first_bad) == step.NEVER
+
+
+def test_starts_of_an_empty_epoch_are_finite():
+    """No training row at all, then rows in a bin without training counts."""
+    starts = [c for c in CASES if objective_of(c).start]
+    assert "norm_target" in starts
+    none = toy.batch() | {"mask": np.zeros(toy.ROWS, np.float32)}
+    one = toy.batch() | {"bin": np.full(toy.ROWS, 5, np.int32)}
+    for case in starts:
+        state, run, _ = started(case)
+        begin = toy.jit(functools.partial(gathered, objective_of(case).start))
+        for batch in (none, one):
+            new = begin(state, batch)
+            chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
+            chex.assert_tree_all_finite(new.objective_state)
+            assert int(run(new, toy.batch())[1].first_bad) == step.NEVER
 
 
 @pytest.mark.parametrize("case", NESTED)

@@ -185,7 +185,7 @@ def from_config(
       ValueError: as `build`; TypeError for a field that the encoder or the head
         does not have.
     """
-    standard = config["label_scaling"] == "standard"
+    scaling = config["label_scaling"]
     if config["name"] in ENCODERS and (
         _KINDS.get(config["name"], "images") != record["kind"]
     ):
@@ -203,8 +203,8 @@ def from_config(
         config["name"],
         head=config["head"],
         dtype=config["dtype"],
-        shift=record["label_mean"] if standard else 0.0,
-        scale=(record["label_std"] or 1.0) if standard else 1.0,
+        shift=record["label_mean"] if scaling == "standard" else 0.0,
+        scale=1.0 if scaling == "none" else record["label_std"] or 1.0,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
         domain=_domain(record),

@@ -313,12 +313,11 @@ def make(
         norms, labels = means["norm/span"], means["norm/label_span"]
         if not labels or 1 / _FAR <= norms / labels <= _FAR:
             return []
-        better = label_scale * labels / max(norms, 1e-6)
         return [
-            f"{norms:.3g} is how much norms of features in a batch differ, and labels "
-            f"differ by {labels:.3g} (bins over label_scale); norm_order wants both "
-            f"alike. Set its label_scale near {better:.2g} if norms are to stay, or "
-            "another weight."
+            f"{norms / labels:.2g} times the range of labels in a batch (bins over "
+            "label_scale) is the range of its norms of features, and norm_order wants "
+            "both alike. If norms are to stay, multiply its label_scale by "
+            "norm/label_span over norm/span of the log."
         ]
 
     return base.Objective(init, loss, advise=advise)

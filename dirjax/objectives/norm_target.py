@@ -45,8 +45,8 @@ from dirjax.objectives import base
 from dirjax.prototypes import check_reading, prototypes
 
 TARGETS = ("measured", "all_predicted")
-# Share of the spread of norms that a line may leave over.
-_POOR = 0.9
+# A line that leaves more over explains less than half of the variance of norms.
+_POOR = 0.7
 
 
 def norm_target_loss(
@@ -231,9 +231,10 @@ def make(
             return []
         return [
             f"{left:.0%} of the spread of many-shot norms is left over by the norm "
-            "line, which says little more than their mean then. Their norms may not "
-            "follow the label; with fit='sgd' set more epochs or a larger "
-            "learning_rate of norm_target."
+            "line, so the targets of other labels are a poor guess. Norms of features "
+            "may not follow the label (with model.label_scaling='standard' they follow "
+            "its distance from the mean: take 'deviation'); with fit='sgd' set more "
+            "epochs or a larger learning_rate of norm_target."
         ]
 
     return base.Objective(init, loss, start=start, advise=advise)
