@@ -95,7 +95,11 @@ def _checked(labels, norms, real) -> tuple[jax.Array, jax.Array, jax.Array]:
     base.check_shapes(labels=(labels, "n"), norms=(norms, "n"), real=(real, "n"))
     # What does not count may be any number.
     some = real > 0
-    return jnp.where(some, labels, 0), jnp.where(some, norms, 0), some.astype(float)
+    return (
+        jnp.where(some, labels, 0),
+        jnp.where(some, norms, 0),
+        jnp.where(some, 1.0, 0.0),
+    )
 
 
 def fit_closed(labels: jax.Array, norms: jax.Array, real: jax.Array) -> Line:

@@ -1,0 +1,252 @@
+"""The phases of the Frobenius method as runs: targets, resuming, after other runs."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from dirjax import cli, data
+from dirjax.cli import InputError
+from dirjax.run import Run
+from tests import runs, test_resume
+from tests.test_prototypes import by_loops
+
+# Of 96 rows few bins have as many as five.
+FIELDS = {"data__many": 4, "data__few": 2, "train__chunk": 1}
+ENCODER = {"width": 8, "depth": 1, "dropout": 0.4}
+
+
+def tiny(argument="frobenius,smoke", **fields):
+    return runs.tiny(argument, **{**FIELDS, "model__encoder": ENCODER, **fields})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was not stopped, and its result."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    return workdir, runs.run(tiny(), workdir)
+
+
+def posthoc(workdir, **fields):
+    """A config that goes on with phases 2 and 3 after another run."""
+    fields = {"init_from": str(workdir), "model__label_scaling": "deviation", **fields}
+    return tiny("frobenius_posthoc,smoke", **fields)
+
+
+def find(state):
+    """The state of the term."""
+    return state.objective_state["norm_target"]
+
+
+def test_the_log_tells_the_phases(whole):
+    workdir, result = whole
+    records = runs.log(workdir)
+    assert [r["stage"] for r in records] == 3 * ["main"] + 3 * ["tune"]
+    both = {"loss/norm_kl", "loss/norm_entropy", "norm/spearman", "norm/span"}
+    assert all(both <= set(r) for r in records)
+    assert all(("norm/gap" in r) == (r["stage"] == "tune") for r in records)
+    for r in records[:3]:
+        np.testing.assert_allclose(
+            r["loss"], r["loss/l1"] + 0.1 * r["loss/norm_order"], rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            r["loss/norm_order"], r["loss/norm_kl"] + 0.1 * r["loss/norm_entropy"], 1e-5
+        )
+    for r in records[3:]:
+        np.testing.assert_allclose(
+            r["loss"], r["loss/l1"] + r["loss/norm_target"], rtol=1e-5
+        )
+        assert r["learning_rate"] == pytest.approx(1e-4)
+    assert result["method"] == "frobenius"
+    assert result["best_step"] > 3
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_resumed_at_the_border_and_inside(step, whole, tmp_path, monkeypatch):
+    """Targets are found again, and found in the checkpoint, bit for bit."""
+    workdir, result = whole
+    with monkeypatch.context() as patch:
+        test_resume.stop_after(patch, step)
+        with pytest.raises(cli.Stopped):
+            runs.run(tiny(), tmp_path)
+    saved = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    assert str(step) in saved
+    if step > 3:
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "_moments", None)  # They are not measured again.
+            parts = runs.run(tiny(), tmp_path)
+    else:
+        parts = runs.run(tiny(), tmp_path)
+    before, after = (test_resume.last_state(w) for w in (workdir, tmp_path))
+    assert [p for p, _ in before] == [p for p, _ in after]
+    for (path, x), (_, y) in zip(before, after, strict=True):
+        np.testing.assert_array_equal(x, y, err_msg=str(path))
+    assert parts["test"] == result["test"]
+    for split in ("train", "val"):
+        x, y = (test_resume.metrics_of(w, split) for w in (workdir, tmp_path))
+        assert x == y
+
+
+class Untouchable:
+    """A split that must not be read."""
+
+    def __getattr__(self, name):
+        raise AssertionError(f"{name} of another split than train was read")
+
+
+def test_targets_are_those_of_the_training_set_alone():
+    """In evaluation mode: dropout is off. Validation and test are not touched."""
+    run = Run(tiny())
+    main, tune = run.plan.stages
+    before = run.begin(main, None)
+    for split in ("val", "test"):
+        run.source.splits[split] = Untouchable()
+    with pytest.raises(AssertionError, match="was read"):
+        next(iter(run.eval_batches("val")))
+    state = run.begin(tune, before)
+
+    rows = run.source.splits["train"]
+    inputs = run.network.prepare(data.stored(rows)["inputs"])
+    z, _ = run.network.encode(
+        before.params["model"], before.model_state, inputs, train=False
+    )
+    label, count, _, norm = by_loops(z, rows.bin, np.ones(96))
+    measured, at = np.zeros(run.spec.bins.num), label.astype(int)
+    measured[at] = norm
+    term = find(state)
+    np.testing.assert_allclose(term["measured"], measured, rtol=1e-5, atol=1e-6)
+    many = count > 4
+    assert 2 <= many.sum() < len(many)
+    np.testing.assert_array_equal(np.flatnonzero(term["many"]), at[many])
+    slope, intercept = np.polyfit(label[many], norm[many], 1)
+    want = np.maximum(slope * np.arange(run.spec.bins.num) + intercept, 0)
+    want[at[many]] = norm[many]
+    np.testing.assert_allclose(term["target"], want, rtol=1e-3, atol=1e-4)
+
+    # The stage itself reads nothing else, and leaves the targets as they are.
+    steps, refresh = run.compile(tune)
+    assert refresh is None
+    kept = np.array(term["target"])
+    for _, number, batch in run.batches(tune.start, tune.stop):
+        state, _ = steps(state, batch, run.number(number))
+    assert int(state.step) == tune.stop
+    np.testing.assert_array_equal(find(state)["target"], kept)
+
+
+def test_labels_that_are_all_rare(tmp_path):
+    with pytest.raises(InputError, match=r"stage 'tune': .* a lower data\.many"):
+        runs.run(tiny(data__many=96), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+class TestInitFrom:
+    def test_the_best_state_of_a_run(self, whole):
+        workdir, result = whole
+        run = Run(posthoc(workdir))
+        (tune,) = run.plan.stages
+        state = run.begin(tune, None)
+        assert int(state.step) == 0
+        scores, _ = run.evaluate(state, "test")
+        assert json.loads(json.dumps(scores)) == result["test"]
+        assert np.any(find(state)["target"])
+
+    def test_any_preset_and_a_fresh_head(self, whole):
+        workdir, _ = whole
+        fields = {
+            "init_from": str(workdir),
+            "stage__main__reinit": ("head",),
+        }
+        # Labels are scaled otherwise, which a fresh head does not mind.
+        run = Run(tiny("vanilla,smoke", **fields))
+        main = run.plan.stages[0]
+        new = run.begin(main, None).params["model"]
+        old, _ = run.origin()
+        np.testing.assert_array_equal(
+            new["encoder"]["hidden_0"]["kernel"], old["encoder"]["hidden_0"]["kernel"]
+        )
+        assert np.any(new["head"]["linear"]["kernel"])
+        assert not np.any(old["head"]["linear"]["kernel"])
+        made = tiny("vanilla,smoke", **fields | {"init_from": None})
+        anew = Run(made).begin(main, None).params["model"]
+        np.testing.assert_array_equal(
+            new["head"]["linear"]["kernel"], anew["head"]["linear"]["kernel"]
+        )
+
+    def test_a_run(self, whole, tmp_path):
+        workdir, _ = whole
+        made = posthoc(workdir)
+        result = runs.run(made, tmp_path)
+        assert result["method"] == "frobenius_posthoc"
+        assert {r["stage"] for r in runs.log(tmp_path)} == {"tune"}
+        assert np.isfinite(result["test"]["mae"]["all"])
+        # Once it has begun, the other run may go.
+        made["init_from"] = "gone"
+        gone = json.loads((tmp_path / "config.json").read_text()) | {
+            "init_from": "gone"
+        }
+        (tmp_path / "config.json").write_text(json.dumps(gone))
+        (tmp_path / "result.json").unlink()
+        assert runs.run(made, tmp_path)["test"] == result["test"]
+
+    def test_what_is_missing(self, whole, tmp_path):
+        workdir, _ = whole
+        with pytest.raises(
+            InputError, match=r"config\.init_from must be the directory"
+        ):
+            runs.run(posthoc(""), tmp_path / "new")
+        empty = tmp_path / "empty"
+        shutil.copytree(workdir, empty, ignore=shutil.ignore_patterns("[0-9]*"))
+        broken = tmp_path / "broken"
+        shutil.copytree(workdir, broken)
+        (broken / "data.json").write_text("{")
+        for folder, words in (
+            (tmp_path / "none", "has no result.json"),
+            (empty, "with its checkpoints"),
+            (broken, "no data.json that can be read"),
+        ):
+            with pytest.raises(InputError, match=words) as told:
+                runs.run(posthoc(folder), tmp_path / "new")
+            assert str(folder) in str(told.value)
+            assert not (tmp_path / "new" / "config.json").exists()
+
+    def test_a_damaged_checkpoint(self, whole, tmp_path):
+        """Told, and not taken for one of the run that begins."""
+        broken = tmp_path / "broken"
+        shutil.copytree(whole[0], broken)
+        for file in (broken / "checkpoints").glob("*/state/**/*"):
+            if file.is_file():
+                file.write_bytes(b"")
+        with pytest.raises(cli.Failed, match=r"Give config\.init_from another run"):
+            runs.run(posthoc(broken), tmp_path / "new")
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            (
+                {"model__encoder": {"width": 4, "depth": 1}},
+                r"other parameters .*hidden",
+            ),
+            ({"model__encoder": {"width": 8, "depth": 2}}, r"hidden_1/bias nothing ->"),
+            ({"data__scaling": "robust"}, r"prepared otherwise .*\(its .*table"),
+            ({"data__both": 0}, r"prepared otherwise .*encoder"),
+            ({"model__label_scaling": "standard"}, r"\(its label_scaling\).*'head'"),
+        ],
+    )
+    def test_what_does_not_fit(self, fields, words, whole, tmp_path):
+        workdir, _ = whole
+        with pytest.raises(InputError, match=words) as told:
+            runs.run(posthoc(workdir, **fields), tmp_path / "new")
+        assert str(workdir) in str(told.value)
+        assert "\n" not in str(told.value)
+        assert not (tmp_path / "new" / "config.json").exists()
+
+
+def test_ordinal_entropy_runs(tmp_path):
+    runs.run(tiny("ordinal_entropy,smoke"), tmp_path)
+    for r in runs.log(tmp_path):
+        np.testing.assert_allclose(
+            r["loss"], r["loss/l1"] + r["loss/ordinal_entropy"], rtol=1e-5
+        )
+        assert jax.numpy.isfinite(r["loss"])
