@@ -395,25 +395,19 @@ def finish(config, arg):
 
 
 def _divide(config, shares):
-    """Shares the length of `main` among the parts of a preset, once fields are set.
+    """Lets the parts of a preset share the length of `config.stage.main`.
 
     Args:
-      config: with the stages of the preset. Lengths of the parts become empty, and
-        `dirjax.config.plain` sets them.
+      config: with the stages of the preset. Lengths of parts but the first become
+        empty, and `dirjax.config.plain` sets all of them.
       shares: path of each part -> its share.
     """
-    main = config.stage.main
-    # Shares of the parts: together the length that other methods have. Lengths, in
-    # epochs or steps, are set from them where a part has none of its own.
+    # Shares of the parts, of sum 1, in the length that other methods have: that of
+    # stage.main is divided among all. A part with a length of its own keeps it.
     config.phases = ConfigDict(
-        {
-            "epochs": main.epochs,
-            "steps": main.steps,
-            "parts": tuple(shares),
-            "shares": tuple(shares.values()),
-        }
+        {"parts": tuple(shares), "shares": tuple(shares.values())}
     )
-    for path in shares:
+    for path in list(shares)[1:]:
         part = config
         for name in path.split("."):
             part = part[name]
@@ -429,8 +423,7 @@ def _smoke(config):
     config.log.every = 10
     config.eval.every = 1.0
     config.checkpoint.every = 2.0
-    if "phases" in config:
-        config.phases.steps = 60
+    steps = 60 if "phases" in config else 60 // len(config.stages)
     for stage_config in config.stage.values():
-        if stage_config.steps is not None:
-            stage_config.steps = 60 // len(config.stages)
+        if stage_config.steps is not None:  # Shares of phases follow.
+            stage_config.steps = steps

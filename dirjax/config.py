@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # it needs JAX, which reading data does not
 def plain(config: Any) -> dict[str, Any]:
     """A ConfigDict as plain dicts, with tuples where they were.
 
-    A data set without a name gets that of its file, and the parts of a divided run get
-    their lengths.
+    A data set without a name gets that of its file, and the parts of a divided length
+    get theirs.
 
     Raises:
       InputError: if there is no data, or the shares of a divided run do not fit.

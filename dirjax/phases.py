@@ -1,13 +1,15 @@
-"""The budget of a run that is divided among phases; no JAX.
+"""The length of a run, divided among phases; no JAX.
 
 A preset of several phases whose lengths add up to that of other methods' one stage sets
-`config.phases`: the whole length, the paths of the parts, and their shares. A part that
-has a length of its own already keeps it.
+`config.phases`. The length of the first part is then that of all of them together, and
+each gets its share. A later part that has a length of its own keeps it.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,36 +20,37 @@ def divide(config: dict[str, Any]) -> None:
     """Sets `epochs` and `steps` of the parts that `config.phases` names.
 
     Args:
-      config: plain values, changed in place. `phases` has `epochs` and `steps` (the
-        whole; in steps where that is not 0), `parts` (paths of tables with the fields
-        `epochs` and `steps`, None where they are to be set) and `shares` (one for each
-        part, not negative, of sum 1). Without `phases` nothing happens.
+      config: plain values, changed in place. `phases` has `parts`, paths of tables with
+        the fields `epochs` and `steps` (what counts where it is not 0), and `shares`,
+        one for each part, not negative, of sum 1. The first part has the whole; in
+        the others both fields are None where they are to be set. Without `phases`
+        nothing happens.
 
     Raises:
       InputError: if shares do not fit.
 
     Example:
-      >>> phases = {"epochs": 10.0, "steps": 0, "parts": ("a", "b")}
-      >>> config = {"phases": phases | {"shares": (0.7, 0.3)}}
-      >>> config |= {"a": {"epochs": None, "steps": None}, "b": {"epochs": 5.0}}
+      >>> config = {"phases": {"parts": ("a", "b"), "shares": (0.7, 0.3)}}
+      >>> config |= {"a": {"epochs": 10.0, "steps": 0}}
+      >>> config |= {"b": {"epochs": None, "steps": None}}
       >>> divide(config)
       >>> config["a"], config["b"]
-      ({'epochs': 7.0, 'steps': 0}, {'epochs': 5.0})
+      ({'epochs': 7.0, 'steps': 0}, {'epochs': 3.0, 'steps': 0})
     """
     phases = config.get("phases")
     if not phases:
         return
-    parts, shares = phases["parts"], phases["shares"]
-    _check(parts, shares)
-    for path, share in zip(parts, shares, strict=True):
-        part = _at(config, path)
-        if part is None:
-            continue
-        steps = round(phases["steps"] * share)
-        if part.get("epochs", 0) is None:
-            part["epochs"] = round(phases["epochs"] * share, 6)
-        if part.get("steps", 0) is None:
-            part["steps"] = max(steps, 1) if phases["steps"] else 0
+    paths, shares = phases["parts"], phases["shares"]
+    _check(paths, shares)
+    parts = [_at(config, path) for path in paths]
+    whole = dict(parts[0])
+    parts[0] |= {"epochs": None, "steps": None}
+    for part, share in zip(parts, shares, strict=True):
+        if part["epochs"] is None:
+            part["epochs"] = round(whole["epochs"] * share, 6)
+        if part["steps"] is None:
+            steps = round(whole["steps"] * share)
+            part["steps"] = max(steps, 1) if whole["steps"] else 0
 
 
 def _check(parts: Any, shares: Any) -> None:
@@ -62,8 +65,5 @@ def _check(parts: Any, shares: Any) -> None:
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:
-    """The table at a path, None if there is none."""
-    found: Any = config
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+    """The table at a path."""
+    return functools.reduce(operator.getitem, path.split("."), config)

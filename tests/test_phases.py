@@ -10,19 +10,13 @@ from tests import runs
 TARGET = "norm_target"
 
 
-def divided(epochs=100.0, steps=0, shares=(0.7, 0.2, 0.1), **parts):
-    """Lengths of three parts, of which `parts` are set."""
-    empty = {"epochs": None, "steps": None}
+def divided(epochs=100.0, steps=0, shares=(0.7, 0.2, 0.1)):
+    """Lengths of three parts."""
     config = {
-        "phases": {
-            "epochs": epochs,
-            "steps": steps,
-            "parts": ("a", "b.c", "d"),
-            "shares": shares,
-        },
-        "a": {**empty, **parts},
-        "b": {"c": dict(empty)},
-        "d": dict(empty),
+        "phases": {"parts": ("a", "b.c", "d"), "shares": shares},
+        "a": {"epochs": epochs, "steps": steps},
+        "b": {"c": {"epochs": None, "steps": None}},
+        "d": {"epochs": None, "steps": None},
     }
     phases.divide(config)
     return [tuple(t.values()) for t in (config["a"], config["b"]["c"], config["d"])]
@@ -32,16 +26,23 @@ def test_lengths_add_up():
     assert divided() == [(70, 0), (20, 0), (10, 0)]
     assert [s for _, s in divided(steps=3000)] == [2100, 600, 300]
     assert divided(shares=(1, 0, 0))[1:] == [(0, 0), (0, 0)]
-    # A part of few steps has one, and a length that is set stays.
+    # A part of few steps has one.
     assert [s for _, s in divided(steps=3)] == [2, 1, 1]
-    assert divided(epochs=5.0, steps=0)[0] == (3.5, 0)
+    assert divided(epochs=5.0)[0] == (3.5, 0)
 
 
 def test_a_length_that_is_set_stays():
-    config = {"phases": {"epochs": 10.0, "steps": 0, "parts": ("a",), "shares": (1.0,)}}
-    config["a"] = {"epochs": 3.0, "steps": None}
+    config = {"phases": {"parts": ("a", "b"), "shares": (0.5, 0.5)}}
+    config |= {"a": {"epochs": 8.0, "steps": 0}, "b": {"epochs": 3.0, "steps": None}}
     phases.divide(config)
-    assert config["a"] == {"epochs": 3.0, "steps": 0}
+    assert config["a"]["epochs"] == 4
+    assert config["b"] == {"epochs": 3.0, "steps": 0}
+
+
+def test_without_phases_nothing_happens():
+    config = {"a": {"epochs": 8.0, "steps": 0}}
+    phases.divide(config)
+    assert config == {"a": {"epochs": 8.0, "steps": 0}}
 
 
 @pytest.mark.parametrize(
@@ -69,12 +70,15 @@ class TestFrobenius:
         assert self.lengths("frobenius_tune") == self.lengths()
         shares = {"phases__shares": (0.5, 0.3, 0.2)}
         assert [e for e, _ in self.lengths(**shares)] == [50, 30, 20]
-        half = {"phases__epochs": 50.0}
+        half = {"stage__main__epochs": 50.0}
         assert [e for e, _ in self.lengths(**half)] == [35, 10, 5]
         one = {"stage__tune__epochs": 4.0}
         assert [e for e, _ in self.lengths(**one)] == [70, 20, 4]
         plan = config_lib.plan(runs.config(argument="frobenius,smoke"), 1024)
         assert [s.steps for s in plan.stages] == [42, 6]
+        # Without the last phase, main training is as long as elsewhere.
+        alone = runs.config(argument="frobenius", stages=("main",))
+        assert alone["stage"]["main"]["epochs"] == 70
         with pytest.raises(InputError, match=r"config\.phases\.shares"):
             self.lengths(phases__shares=(0.7, 0.2, 0.2))
 
