@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
 
 from dirjax import prototypes as lib
 from dirjax.prototypes import prototypes
@@ -37,20 +36,28 @@ def draw(seed=0):
     return z, np.int32(rng.integers(0, 5, 12)), mask
 
 
+def compare(found, want, y, mask):
+    some = len(want[0])
+    for got, expected in zip(found, want, strict=False):
+        np.testing.assert_allclose(got[:some], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(got[some:], 0)
+    np.testing.assert_array_equal(found.label[found.slot][mask > 0], y[mask > 0])
+
+
 class Variants(chex.TestCase):
     @chex.all_variants
-    @parameterized.parameters(("prototype", None), ("mean_of_norms", 5))
-    def test_against_loops(self, reading, num):
+    def test_against_loops(self):
         z, y, mask = draw()
-        fn = functools.partial(prototypes, num_labels=num, reading=reading)
-        found = self.variant(lambda z, y, m: fn(z, y, mask=m))(z, y, mask)
-        want = by_loops(z, y, mask, reading)
-        some = len(want[0])
-        for got, expected in zip(found, want, strict=False):
-            np.testing.assert_allclose(got[:some], expected, rtol=1e-5, atol=1e-6)
-            np.testing.assert_array_equal(got[some:], 0)
-        np.testing.assert_array_equal(found.label[found.slot][mask > 0], y[mask > 0])
-        assert found.label.shape == ((5,) if num else (12,))
+        fn = self.variant(lambda z, y, m: prototypes(z, y, mask=m, num_labels=5))
+        compare(fn(z, y, mask), by_loops(z, y, mask), y, mask)
+
+
+def test_mean_norms_in_as_many_slots_as_rows():
+    z, y, mask = draw()
+    fn = toy.jit(lambda z: prototypes(z, y, mask=mask, reading="mean_of_norms"))
+    found = fn(z)
+    assert found.label.shape == (12,)
+    compare(found, by_loops(z, y, mask, "mean_of_norms"), y, mask)
 
 
 def test_padding_and_full_slots():
