@@ -105,7 +105,7 @@ def measured_norms(moments: Moments, *, reading: str = "prototype") -> jax.Array
     """
     check_reading(reading)
     if reading == "prototype":
-        return geometry.norms(moments.mean + moments.rest)
+        return geometry.norms(moments.mean)
     return moments.norm / jnp.maximum(moments.count, 1)
 
 
