@@ -27,7 +27,12 @@ from dirjax.report.tables import (
 )
 
 # Fields whose last word alone says nothing.
-_SAID = {"groups.num": "number of groups"}
+_SAID = {
+    "groups.num": "number of groups",
+    "data.bin_width": "width of label bins",
+    "objective.terms.norm_order.weight": "beta",
+    "stage.tune.objective.terms.norm_target.weight": "gamma",
+}
 _NONE = Spread(None, None, 0)
 
 

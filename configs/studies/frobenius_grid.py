@@ -1,0 +1,141 @@
+"""The Frobenius-norm method over its fields, and under readings of its source.
+
+    python -m dirjax.sweep --config configs/studies/frobenius_grid.py:bikeshare,alpha \
+        --workdir runs/alpha
+
+The argument is a data set of `common.py`, a question, and the preset that is asked
+(frobenius where none is given; frobenius_order has no fine-tuning that could hide what
+its first phase does):
+
+    phases       the split of the epochs, as in Figs. 1 and 2 of the paper's appendix;
+                 with fit="sgd", whose epochs are those of phase 2
+    alpha, beta  factor of L_OE in the ordinal penalty, and of the penalty (Figs. 3, 4)
+    alpha_beta   both
+    gamma        factor of the fine-tuning penalty
+    bins         width of label bins, so their number. Shots follow: compare `all`. An
+                 order of norms by bins asks for more norm where bins are narrow.
+    prototypes   norm of a bin's mean feature, or mean of its norms, in all phases
+    distance     of norms and labels in L_KL, absolute or squared
+    readings     what else the source leaves open
+
+alpha, beta, alpha_beta and gamma have one seed of their own, so that what is chosen
+there is not what `frobenius.py` reports. Choose by
+
+    python -m dirjax.report runs/alpha/*/*/*/seed_100 --split val
+"""
+
+from dirjax.configs import methods
+from dirjax.configs.studies import common
+
+ORDER = "objective.terms.norm_order"
+TARGET = "stage.tune.objective.terms.norm_target"
+TUNED_ORDER = "stage.tune.objective.terms.norm_order"
+DECADES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+# Question -> fields and their values, of a grid with one seed for tuning.
+GRIDS = {
+    "alpha": ((f"{ORDER}.alpha", DECADES),),
+    "beta": ((f"{ORDER}.weight", DECADES),),
+    "alpha_beta": ((f"{ORDER}.weight", DECADES), (f"{ORDER}.alpha", DECADES)),
+    "gamma": ((f"{TARGET}.weight", (1e-4, 1e-3, 1e-2, 1e-1, 1.0)),),
+}
+# Of phase 1, 2 and 3 in per cent; the first is the example of the paper.
+SPLITS = (
+    (70, 20, 10),
+    (80, 10, 10),
+    (90, 5, 5),
+    (60, 30, 10),
+    (60, 20, 20),
+    (50, 20, 30),
+    (40, 20, 40),
+)
+MEAN_OF_NORMS = {f"{part}.reading": "mean_of_norms" for part in (ORDER, TARGET)}
+MEAN_OF_NORMS[f"{TUNED_ORDER}.reading"] = "mean_of_norms"
+# Question -> name of an arm -> its fields.
+ARMS = {
+    "phases": {
+        "_".join(map(str, split)): {
+            "phases.shares": tuple(share / 100 for share in split),
+            f"{TARGET}.fit": "sgd",
+        }
+        for split in SPLITS
+    },
+    "prototypes": {"prototype": {}, "mean_of_norms": MEAN_OF_NORMS},
+    "distance": {"absolute": {}, "squared": {f"{ORDER}.distance": "squared"}},
+    "readings": {
+        "default": {},
+        "with_diagonal": {f"{ORDER}.pairs": "all"},
+        "per_row": {f"{ORDER}.pairs": "rows"},
+        "no_tightness": {f"{ORDER}.tightness": False},
+        "all_predicted": {f"{TARGET}.targets": "all_predicted"},
+        "sgd": {f"{TARGET}.fit": "sgd"},
+        "no_target": {f"{TARGET}.weight": 0.0},
+        "order_kept": {f"{TUNED_ORDER}.weight": methods.NORM_ORDER["weight"]},
+    },
+}
+# Data set -> widths of label bins, in units of the label. Shots of stsb are lists of
+# bins, which fixes these.
+BINS = {
+    "bikeshare": (5.0, 10.0, 20.0, 40.0),
+    "diamonds": (100.0, 200.0, 400.0, 800.0),
+    "mnist5k": (0.05, 0.1, 0.2, 0.5),
+    "rotation": (1.0, 2.0, 5.0, 10.0),
+    "utkface": (1.0, 2.0, 5.0, 10.0),
+}
+QUESTIONS = (*GRIDS, "bins", *ARMS)
+# Presets, and where the fields of these studies are that they have.
+PARTS = {
+    "frobenius": (ORDER, TARGET, TUNED_ORDER, "phases"),
+    "frobenius_order": (ORDER,),
+    "frobenius_tune": (TARGET, TUNED_ORDER, "phases"),
+}
+
+
+def _grid(dataset, question):
+    if question != "bins":
+        return GRIDS[question]
+    if dataset not in BINS:
+        raise ValueError(
+            f"{dataset} has no widths of bins in studies/frobenius_grid.py. Known: "
+            f"{', '.join(BINS)}."
+        )
+    return (("data.bin_width", BINS[dataset]),)
+
+
+def _of(preset, fields):
+    """The fields that a preset has."""
+    return {k: v for k, v in fields.items() if k.startswith(("data.", *PARTS[preset]))}
+
+
+def get_config(arg="bikeshare,alpha"):
+    """The study on DATASET,QUESTION[,PRESET]."""
+    dataset, question, preset = (*arg.split(","), "", "")[:3]
+    preset = preset or "frobenius"
+    for name, known in ((question, QUESTIONS), (preset, PARTS)):
+        if name not in known:
+            raise ValueError(f"unknown {name!r}. Known: {', '.join(known)}.")
+    study = common.data(dataset)
+    study.base = ""
+    if question in ARMS:
+        # An arm is left out where the preset has none of its fields.
+        arms = {
+            name: _of(preset, fields)
+            for name, fields in ARMS[question].items()
+            if not fields or _of(preset, fields)
+        }
+        asked = len(arms) > 1
+        study.methods = tuple(arms)
+        study.arguments = tuple((name, preset) for name in arms)
+        study.method_fields = tuple(
+            (name, field, value)
+            for name, fields in arms.items()
+            for field, value in fields.items()
+        )
+    else:
+        study.methods = (preset,)
+        study.grid = _grid(dataset, question)
+        asked = len(_of(preset, dict(study.grid))) == len(study.grid)
+        if question in GRIDS:
+            study.seeds = (100,)
+    if not asked:
+        raise ValueError(f"{preset} has no field that {question} asks about.")
+    return study
