@@ -142,6 +142,15 @@ def by_shot(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
     }
 
 
+def _variance_of_norms(
+    count: np.ndarray, mean: np.ndarray, m2: ArrayLike, length: np.ndarray
+) -> np.ndarray:
+    """From the squares of norms, which are squares of the mean and deviations."""
+    squares = np.asarray(m2, np.float64).sum(axis=-1) + count * (mean**2).sum(axis=-1)
+    left = np.maximum(squares - count * length**2, 0)
+    return left / np.where(count > 1, count - 1, np.nan)
+
+
 def summary(
     count: ArrayLike, mean: ArrayLike, m2: ArrayLike, norm: ArrayLike
 ) -> dict[str, np.ndarray]:
@@ -154,7 +163,9 @@ def summary(
       norm: `[bins]` sums of the L2 norms of features.
 
     Returns:
-      `count` `[bins]` int64; `norm` `[bins]`, the mean L2 norm, NaN in empty bins;
+      `count` `[bins]` int64; `norm` and `norm_prototype` `[bins]`, the mean L2 norm and
+      the norm of the mean, NaN in empty bins; `norm_std` `[bins]`, sample standard
+      deviation of norms, NaN in bins with fewer than two examples;
       `variance_mean` and `variance_log_product` `[bins]`, NaN in bins with fewer than
       two examples; `total_mean` and `total_log_product`, the same of the whole split;
       `dim`.
@@ -167,9 +178,13 @@ def summary(
     count = np.asarray(count, np.float64)
     within, total = variances(count, m2), variances(*union(count, mean, m2))
     floor = FLOOR * float(pooled(total))
+    mean, divisor = np.asarray(mean, np.float64), np.where(count > 0, count, np.nan)
+    length = np.asarray(norm, np.float64) / divisor
     found = {
         "count": np.rint(count).astype(np.int64),
-        "norm": np.asarray(norm, np.float64) / np.where(count > 0, count, np.nan),
+        "norm": length,
+        "norm_std": np.sqrt(_variance_of_norms(count, mean, m2, length)),
+        "norm_prototype": np.linalg.norm(mean, axis=-1) + 0 * divisor,
         "dim": np.asarray(within.shape[-1]),
     }
     for how in POOLS:

@@ -2,18 +2,25 @@
 
 Evaluates a checkpoint of a run again, without training; the data is that of the run.
 
-With `--features` it writes `features.npz` into the run's directory as well, from which
-the report draws the balance of features (see `balance.py`). By label bin it holds
+With `--features` it writes `features.npz` into the run's directory as well, or, with
+`--split train`, `features_train.npz`. From the first the report draws the balance of
+features (see `balance.py`), from both their norms and the errors. By label bin each
+holds
 
     edges                 [bins + 1], in units of the label
     count                 [bins] examples of the split
-    norm                  [bins] mean L2 norm of features, NaN in empty bins
+    error                 [bins] mean absolute error, in units of the label
+    norm                  [bins] mean L2 norm of features
+    norm_std              [bins] sample standard deviation of these norms
+    norm_prototype        [bins] L2 norm of the mean feature
     variance_mean         [bins] variance within the bin, mean over features
     variance_log_product  [bins] the same, geometric mean over features
 
-(both NaN in bins with fewer than two examples), and as single values `total_mean` and
-`total_log_product` (of the whole split), `dim`, `split` and `step`. A run with
-`eval.features=True` ends with this file.
+(NaN in empty bins; deviation and variances in bins with fewer than two examples, too),
+and as single values `total_mean` and `total_log_product` (of the whole split), `dim`,
+`split` and `step`. Runs of the Frobenius method add `norm_measured`, `norm_line` and
+`norm_target`, `[bins]` each: training norms, line and targets as they were when the
+fine-tuning began. A run with `eval.features=True` ends with both files.
 """
 
 from __future__ import annotations
@@ -76,7 +83,7 @@ def evaluate(
       workdir: directory of a run.
       split: "train", "val" or "test".
       step: "best", "last", or the number of a step that was saved.
-      features: write `features.npz` into `workdir`.
+      features: write `features.npz`, for "train" `features_train.npz`, into `workdir`.
 
     Returns:
       The head of `result.json`, with `split`, `best_step` (the step that was
@@ -91,7 +98,7 @@ def evaluate(
     scores, _ = run.evaluate(state, split)
     metrics.check_identity(scores)
     if features:
-        writers.write_npz(workdir / "features.npz", run.features(state, split))
+        writers.write_features(workdir, run.features(state, split))
     return {
         "dataset": run.source.name,
         "method": run.config["method"],
@@ -109,7 +116,9 @@ def _main(argv: Sequence[str]) -> None:
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
     )
     parser.add_argument(
-        "--features", action="store_true", help="write features.npz into the run, too"
+        "--features",
+        action="store_true",
+        help="write norms, variances and errors by label bin into the run, too",
     )
     options = parser.parse_args(argv)
     startup.prepare()
@@ -123,7 +132,8 @@ def _main(argv: Sequence[str]) -> None:
 
     print(report.scores_text(options.workdir, scores))
     if options.features:
-        print(f"Features: {options.workdir / 'features.npz'}")
+        name = writers.features_file(options.split)
+        print(f"Features: {options.workdir / name}")
     if options.output:
         arguments.check_output(options.output)
         writers.write_json(options.output, scores)

@@ -334,22 +334,11 @@ class Run:
           SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
           errors), and those of `metrics.DenseSums`.
         """
-        params = state.eval_params
-        out = [
-            self._eval_step(params, state.model_state, batch)
-            for batch in self.eval_batches(split)
-        ]
-        host = sharding.to_host(out)
-
-        def add(sums):
-            return jax.tree.map(
-                lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums
-            )
-
-        total = add([s for s, _ in host])
+        host = self._errors(state, split)
+        total = _added([s for s, _ in host])
         scores = metrics.finalize(total, spec=self.spec, **self._units)
         if self.source.dense:
-            ratios = add([r for _, r in host])
+            ratios = _added([r for _, r in host])
             scores |= metrics.finalize_dense(ratios, total.count, spec=self.spec)
             stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
             return scores, stored | ratios._asdict()
@@ -376,6 +365,16 @@ class Run:
             scores, stored = scores | more, stored | arrays
         return scores, stored
 
+    def _errors(self, state: TrainState, split: str) -> list[Any]:
+        """Sums, and what there is of rows, of each batch of a split, on the host."""
+        params = state.eval_params
+        return sharding.to_host(
+            [
+                self._eval_step(params, state.model_state, batch)
+                for batch in self.eval_batches(split)
+            ]
+        )
+
     def _moments(self, params: Any, model_state: Any, split: str) -> moments.Moments:
         total = self._no_moments()
         for batch in self.eval_batches(split):
@@ -386,13 +385,20 @@ class Run:
         """The content of `features.npz` on a split.
 
         Returns:
-          What `balance.summary` says; `edges` `[bins + 1]` in units of the file; the
-          `split`, and the `step` of the state.
+          What `balance.summary` says; `error` `[bins]`, the mean absolute error, NaN in
+          empty bins, and `edges` `[bins + 1]`, both in units of the file; what the
+          objective has `by_bin`; the `split`, and the `step` of the state.
         """
         found = self._moments(state.eval_params, state.model_state, split)
         found, step = sharding.to_host((found, state.step))
         mean = np.asarray(found.mean, np.float64) + found.rest
+        total = _added([sums for sums, _ in self._errors(state, split)])
+        by_bin = self.objective(self.plan.stage_at(int(step) - 1)).by_bin
+        held = base.Variables(state.params["objective"], state.objective_state)
+        more = sharding.to_host(by_bin(held)) if by_bin else {}
         return summary(found.count, mean, found.m2, found.norm) | {
+            **more,
+            "error": total.abs / np.where(total.count > 0, total.count, np.nan),
             "edges": self.source.edges,
             "split": np.asarray(split),
             "step": np.asarray(step),
@@ -491,6 +497,11 @@ class Run:
             "split": split,
             "time": round(seconds, 3),
         }
+
+
+def _added(sums: Sequence[Any]) -> Any:
+    """The sum of equal trees, in float64."""
+    return jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums)
 
 
 def _metric_units(source: data.Source) -> dict[str, Any]:

@@ -167,9 +167,10 @@ def _result(
             writers_lib.write_npz(workdir / "predictions.npz", predictions)
     if run.config["eval"]["features"]:
         split = next(s for s in ("test", "val", "train") if s in run.source.splits)
-        features = run.features(state, split)
-        if jax.process_index() == 0:
-            writers_lib.write_npz(workdir / "features.npz", features)
+        for one in dict.fromkeys((split, "train")):
+            features = run.features(state, one)
+            if jax.process_index() == 0:
+                writers_lib.write_features(workdir, features)
     rate = clock.rate()
     return {
         "schema": 1,

@@ -90,6 +90,16 @@ def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(opened, allow_pickle=False, **arrays)
 
 
+def features_file(split: str) -> str:
+    """Name of the file with the features of a split; training has one of its own."""
+    return "features_train.npz" if split == "train" else "features.npz"
+
+
+def write_features(workdir: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes what `Run.features` found."""
+    write_npz(workdir / features_file(str(arrays["split"])), arrays)
+
+
 def last_time(file: pathlib.Path, step: int) -> float:
     """Seconds that a run had taken at `step`, from its metrics.jsonl; 0 if none."""
     times = [r["time"] for r in _records(file) if r["step"] <= step]

@@ -83,6 +83,8 @@ class Objective(NamedTuple):
         precision of products, whatever the model computes in otherwise.
       advise: `means -> sentences`, or None. Gets the means of the metrics whenever
         they are logged, on the host; the sentences warn the user.
+      by_bin: `variables -> arrays` of `[num_bins]` each by name, or None: what of the
+        state belongs to label bins and is stored with the features of a run.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -91,6 +93,7 @@ class Objective(NamedTuple):
     start: Callable[[Variables, Any], Variables] | None = None
     precise: bool = False
     advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None
+    by_bin: Callable[[Variables], dict[str, Any]] | None = None
 
 
 def check_shapes(**arrays: tuple[Any, str] | None) -> None:
@@ -228,6 +231,10 @@ def weighted_sum(
         heard = [n for n in names if weights[n]]
         return [s for n in heard for s in (terms[n].advise or _silent)(means)]
 
+    def by_bin(variables):
+        tell = {n: f for n in names if (f := terms[n].by_bin)}
+        return {k: v for n, f in tell.items() for k, v in f(part(variables, n)).items()}
+
     parts = terms.values()
     return Objective(
         init,
@@ -236,6 +243,7 @@ def weighted_sum(
         start=gather({n: terms[n].start for n in names}),
         precise=any(t.precise for t in parts),
         advise=advise if any(t.advise for t in parts) else None,
+        by_bin=by_bin if any(t.by_bin for t in parts) else None,
     )
 
 
@@ -304,6 +312,9 @@ def wrap(
 
         return update
 
+    def by_bin(variables):
+        return inner.by_bin(part(variables)) if inner.by_bin else {}
+
     def advise_all(means):
         return [s for a in (inner.advise, advise) if a for s in a(means)]
 
@@ -314,6 +325,7 @@ def wrap(
         start=both(start, inner.start),
         precise=inner.precise or precise,
         advise=advise_all if advise or inner.advise else None,
+        by_bin=by_bin if inner.by_bin else None,
     )
 
 

@@ -136,7 +136,9 @@ def make(
       `measured` norms of the training set and `target` norms; `line`, slope by bin and
       intercept; `misfit`, the root mean square of what the line leaves over, in
       deviations of many-shot norms; and `seed`. All are 0 before `start`. Its metrics:
-      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`.
+      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`. With features
+      of a run are stored `norm_measured`, `norm_line` (of all labels) and
+      `norm_target`, as at the start of the stage.
 
     Raises:
       ValueError: for an option out of range; at init, if no bin is many-shot.
@@ -225,6 +227,15 @@ def make(
         }
         return base.Outcome(total, state, metrics)
 
+    def by_bin(variables):
+        state = variables.state
+        labels = jnp.arange(len(state["target"]), dtype=jnp.float32)
+        return {
+            "norm_measured": state["measured"],
+            "norm_line": norm_model.predict(state["line"], labels, fit=fit),
+            "norm_target": state["target"],
+        }
+
     def advise(means: Mapping[str, float]) -> list[str]:
         left = means["norm/misfit"]
         if left <= _POOR:
@@ -237,7 +248,7 @@ def make(
             "epochs or a larger learning_rate of norm_target."
         ]
 
-    return base.Objective(init, loss, start=start, advise=advise)
+    return base.Objective(init, loss, start=start, advise=advise, by_bin=by_bin)
 
 
 def _misfit(measured, predicted, many) -> jax.Array:

@@ -90,6 +90,7 @@ class Run:
       predictions: arrays of `predictions.npz` by name, empty if there are none.
       features: those of `features.npz`, likewise; see `dirjax.evaluate`.
       notes: sentences on what is missing or damaged.
+      train_features: those of `features_train.npz`, likewise.
     """
 
     path: pathlib.Path
@@ -100,6 +101,7 @@ class Run:
     predictions: Mapping[str, np.ndarray]
     features: Mapping[str, np.ndarray]
     notes: tuple[str, ...]
+    train_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def _field(self, name: str, default: Any) -> Any:
         return (self.result or {}).get(name, self.config.get(name, default))
@@ -293,15 +295,14 @@ def _read_features(
         if any(arrays[name].shape for name in ("total_mean", "split", "step")):
             raise ValueError("total_mean, split and step must be single values.")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return {}, [f"features.npz is damaged, no feature balance: {error}"]
+        return {}, [f"{path.name} is damaged, and left out: {error}"]
     if arrays["step"] != step:
         return {}, [
-            f"features.npz is of step {arrays['step']} and not of the best, "
-            f"{step}: no feature balance. python -m dirjax.evaluate --features writes "
-            "it anew."
+            f"{path.name} is of step {arrays['step']} and not of the best, {step}, and "
+            "left out. python -m dirjax.evaluate --features writes it anew."
         ]
     if bins is not None and not np.array_equal(bins.edges, arrays["edges"]):
-        return {}, ["features.npz has other bins than bins.json: no feature balance."]
+        return {}, [f"{path.name} has other bins than bins.json, and is left out."]
     return arrays, []
 
 
@@ -353,11 +354,14 @@ def read_run(path: str | pathlib.Path) -> Run:
     log, log_notes = _read_log(path / "metrics.jsonl")
     bins, bin_notes = _read_bins(path / "bins.json", _data(config))
     predictions, prediction_notes = {}, []
-    features, feature_notes = {}, []
+    features: list[dict[str, np.ndarray]] = [{}, {}]
+    feature_notes: list[str] = []
     if result is not None:
-        features, feature_notes = _read_features(
-            path / "features.npz", bins, result.get("best_step")
-        )
+        for k, name in enumerate(("features.npz", "features_train.npz")):
+            features[k], more = _read_features(
+                path / name, bins, result.get("best_step")
+            )
+            feature_notes += more
         predictions, prediction_notes = _read_predictions(path / "predictions.npz")
     return Run(
         path=path,
@@ -366,6 +370,7 @@ def read_run(path: str | pathlib.Path) -> Run:
         log=tuple(log),
         bins=bins,
         predictions=predictions,
-        features=features,
+        features=features[0],
+        train_features=features[1],
         notes=(*notes, *log_notes, *bin_notes, *prediction_notes, *feature_notes),
     )
