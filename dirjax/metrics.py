@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dirjax import labels as labels_lib
+from dirjax.ranks import spearman
 
 # Below this share of its carried square a variance is rounding of float32 sums.
 _CONSTANT = 1e-5
@@ -366,20 +367,6 @@ def per_bin(sums: Sums) -> dict[str, np.ndarray]:
     return {"count": np.rint(count).astype(np.int64), "mae": mae}
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
-
-
-def _spearman(p: np.ndarray, y: np.ndarray) -> float | None:
-    if p.size < 2 or not (np.isfinite(p).all() and np.isfinite(y).all()):
-        return None
-    p, y = (r - r.mean() for r in (_ranks(p), _ranks(y)))
-    norm = np.sqrt((p @ p) * (y @ y))
-    return _number(np.clip(p @ y / norm, -1, 1)) if norm > 0 else None
-
-
 def means(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
     """Mean over all rows and over each shot group, in float64, ready for JSON.
 
@@ -429,7 +416,7 @@ def rank_metrics(
     """
     p, y, shots = _same_length(predictions, labels, shots)
     groups = _groups(shots).items()
-    return {"spearman": {name: _spearman(p[rows], y[rows]) for name, rows in groups}}
+    return {"spearman": {name: spearman(p[rows], y[rows]) for name, rows in groups}}
 
 
 def _same_length(*arrays: ArrayLike) -> list[np.ndarray]:

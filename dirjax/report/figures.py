@@ -11,7 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report import balance, canvas, comparison, curves, grids, groups, plots
+from dirjax.report import (
+    balance,
+    canvas,
+    comparison,
+    curves,
+    grids,
+    groups,
+    norms,
+    plots,
+)
 from dirjax.report.records import COLUMNS, Run
 from dirjax.report.tables import NAMES, Row, Table
 
@@ -92,6 +101,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
         )
     yield from groups.figures({run.method: [run]})
     yield from balance.figures({run.method: [run]})
+    yield from norms.figures({run.method: [run]})
 
 
 def of_methods(one: Table) -> Iterator[Drawn]:
@@ -132,6 +142,7 @@ def of_methods(one: Table) -> Iterator[Drawn]:
             "Predicted against true labels, a panel for each method.",
         )
     yield from balance.figures({row.method: row.runs for row in few})
+    yield from norms.figures({row.method: row.runs for row in few})
 
 
 def _bars(rows: Sequence[Row], bins: Any, in_grid: bool) -> Iterator[Drawn]:

@@ -13,9 +13,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dirjax.report import grids, student
+from dirjax.report import grids, norms, student
 from dirjax.report.records import COLUMNS
-from dirjax.report.tables import NAMES, Row, Spread, Table, lower_is_better
+from dirjax.report.tables import NAMES, Row, Spread, Table, lower_is_better, spread
 
 EMPTY = "-"
 
@@ -224,6 +224,21 @@ def _accuracies(table: Table, grid: grids.Grid) -> Block:
     return Block(title, (grid.names[0], *(f"{value:g}" for value in places)), rows)
 
 
+def _orders(table: Table) -> Block | None:
+    """Rank correlation of feature norm and label, of runs that stored norms."""
+    found = norms.orders({row.method: row.runs for row in table.rows})
+    rows = tuple(
+        (
+            Cell(f"{method}, {split}"),
+            Cell(str(len(columns[0]))),
+            *(_cell(spread(column), 3) for column in columns),
+        )
+        for (method, split), columns in found.items()
+    )
+    title = f"{table.dataset}, order of feature norms by label bin"
+    return Block(title, ("Spearman", "seeds", *COLUMNS), rows) if rows else None
+
+
 def blocks(table: Table) -> list[Block]:
     """Lays a table out.
 
@@ -233,15 +248,17 @@ def blocks(table: Table) -> list[Block]:
     Returns:
       One block with metrics as rows for a single method; else one block for each
       metric with methods as rows, and one for each method of a grid. Metrics that no
-      run has are left out.
+      run has are left out. Last, if runs stored norms, how these are ordered.
     """
     if len(table.rows) == 1:
-        return [_one_method(table)]
+        laid = [_one_method(table), _orders(table)]
+        return [block for block in laid if block is not None]
     laid = [_one_metric(table, metric) for metric in table.metrics]
     for grid in grids.find(table):
         laid += [_grid(table, grid, method) for method in grid.points]
         if len(grid.fields) == 1 and grids.has(grid, "group_accuracy"):
             laid.append(_accuracies(table, grid))
+    laid.append(_orders(table))
     return [block for block in laid if block is not None]
 
 

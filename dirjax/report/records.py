@@ -27,6 +27,10 @@ SCHEMA = 1
 # each bin.
 _ROWS = ("label", "prediction", "group", "group_prediction")
 _SUMS = ("count", "abs")
+# Of features.npz, by bin: what all have, all but early ones, and runs with targets.
+_BALANCE = ("count", "norm", "variance_mean")
+_NORMS = ("norm_prototype", "error")
+_TARGETS = ("norm_measured", "norm_line", "norm_target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,7 +294,9 @@ def _read_features(
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: np.asarray(stored[name]) for name in stored.files}
         size = len(arrays["edges"]) - 1
-        if any(arrays[n].shape != (size,) for n in ("count", "norm", "variance_mean")):
+        names = (*_BALANCE, *(_NORMS if "norm_prototype" in arrays else ()))
+        names += _TARGETS if "norm_target" in arrays else ()
+        if any(arrays[name].shape != (size,) for name in names):
             raise ValueError("it needs one edge more than counts, norms and variances.")
         if any(arrays[name].shape for name in ("total_mean", "split", "step")):
             raise ValueError("total_mean, split and step must be single values.")
