@@ -16,13 +16,16 @@ NUM = 5
 
 def reference(features, bins):
     """Definitions, bin by bin."""
-    out = {n: np.full(NUM, np.nan) for n in ("mean", "log_product", "norm")}
+    names = ("mean", "log_product", "norm", "norm_std", "norm_prototype")
+    out = {n: np.full(NUM, np.nan) for n in names}
     floor = 1e-6 * np.var(features, axis=0, ddof=1).mean()
     for b in range(NUM):
         rows = features[bins == b]
         if len(rows):
             out["norm"][b] = np.sqrt((rows**2).sum(axis=1)).mean()
+            out["norm_prototype"][b] = np.sqrt((rows.mean(axis=0) ** 2).sum())
         if len(rows) > 1:
+            out["norm_std"][b] = np.std(np.sqrt((rows**2).sum(axis=1)), ddof=1)
             variance = ((rows - rows.mean(axis=0)) ** 2).sum(axis=0) / (len(rows) - 1)
             out["mean"][b] = variance.mean()
             logs = [np.log(max(v, floor)) for v in variance]
@@ -57,7 +60,12 @@ class TestNumbers:
             np.testing.assert_allclose(got[f"variance_{how}"], want[how], rtol=1e-4)
         assert np.isnan(got["variance_mean"][:2]).all()
         assert got["variance_log_product"][4] > 0
-        np.testing.assert_allclose(got["norm"], want["norm"], rtol=1e-5)
+        for name, rtol in (
+            ("norm", 1e-5),
+            ("norm_prototype", 1e-5),
+            ("norm_std", 1e-3),
+        ):
+            np.testing.assert_allclose(got[name], want[name], rtol=rtol)
         total = np.var(self.features, axis=0, ddof=1)
         np.testing.assert_allclose(got["total_mean"], total.mean(), rtol=1e-5)
         np.testing.assert_allclose(
@@ -147,8 +155,29 @@ class TestFile:
         np.testing.assert_allclose(
             got["total_mean"], features.var(axis=0, ddof=1).mean(), rtol=1e-4
         )
+        with np.load(finished / "predictions.npz") as file:
+            off = np.abs(file["prediction"] - file["label"])
+        np.testing.assert_allclose(got["error"][b], off[rows.bin == b].mean(), 1e-5)
         edges = json.loads((finished / "bins.json").read_text())["edges"]
         np.testing.assert_array_equal(got["edges"], edges)
+
+    def test_training_data_has_a_file_of_its_own(self, finished):
+        with np.load(finished / "features_train.npz", allow_pickle=False) as file:
+            train = dict(file)
+        test = stored(finished)
+        assert (train["split"], test["split"]) == ("train", "test")
+        assert train.keys() == test.keys()
+        bins = json.loads((finished / "bins.json").read_text())
+        assert train["count"].tolist() == bins["train_count"]
+        b = int(np.argmax(test["count"] * train["count"]))
+        for name in ("norm", "norm_prototype", "error"):
+            assert np.isfinite(train[name][b])
+            assert train[name][b] != test[name][b]
+        evaluate.evaluate(finished, split="train", features=True)
+        with np.load(finished / "features_train.npz", allow_pickle=False) as file:
+            for name, array in file.items():
+                np.testing.assert_array_equal(array, train[name])
+        np.testing.assert_array_equal(stored(finished)["norm"], test["norm"])
 
     def test_evaluate_writes_it_and_the_report_shows_it(self, finished, tmp_path):
         before = stored(finished)

@@ -132,6 +132,11 @@ def test_targets_are_those_of_the_training_set_alone():
         state, _ = steps(state, batch, run.number(number))
     assert int(state.step) == tune.stop
     np.testing.assert_array_equal(find(state)["target"], kept)
+    found = run.features(state, "train")
+    np.testing.assert_array_equal(found["norm_target"], kept)
+    np.testing.assert_allclose(found["norm_measured"], measured, rtol=1e-5, atol=1e-6)
+    line = slope * np.arange(run.spec.bins.num) + intercept
+    np.testing.assert_allclose(found["norm_line"], np.maximum(line, 0), 1e-3, 1e-4)
 
 
 def test_labels_that_are_all_rare(tmp_path):

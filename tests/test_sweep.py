@@ -8,6 +8,8 @@ from dirjax import cli, lock, sweep
 from dirjax.configs.studies import (
     baselines,
     common,
+    frobenius,
+    frobenius_grid,
     group,
     group_ablation,
     group_curves,
@@ -152,6 +154,83 @@ def test_the_grids_of_groups_build():
     for module, wrong in ((group_number, "full,exakt"), (group_ablation, "gamma")):
         with pytest.raises(ValueError, match=f"unknown .*{wrong.split(',')[-1]}"):
             module.get_config(f"bikeshare,{wrong}")
+
+
+def configs(made):
+    """The configs of a study by method, of one seed and one point."""
+    jobs = sweep.jobs(made.to_dict() | {"seeds": (0,)})
+    return {c["method"]: c for c in map(sweep.build, jobs)}
+
+
+def at(config, path):
+    for key in path.split("."):
+        config = config[key]
+    return config
+
+
+def test_the_four_models_of_the_frobenius_method():
+    made = frobenius.get_config("utkface")
+    assert tuple(made.seeds) == (0, 1, 2)
+    every = configs(made)
+    assert tuple(every) == frobenius.METHODS
+    assert made.base == "vanilla"
+    for name, config in every.items():
+        assert config["model"]["label_scaling"] == "deviation"
+        assert config["eval"]["features"]
+        stages = config["stage"].values()
+        # The line has a share of the length and takes no step.
+        line = 0.6 if len(stages) == 2 else 0.0
+        assert sum(s["epochs"] for s in stages) + line == pytest.approx(3.0)
+        order = config["objective"]["terms"].get("norm_order", {"weight": 0.0})
+        assert (order["weight"] > 0) == (name in ("frobenius_order", "frobenius"))
+        assert ("tune" in config["stage"]) == (name in ("frobenius_tune", "frobenius"))
+
+
+def test_the_questions_to_the_frobenius_method():
+    def found(question, path):
+        jobs = sweep.jobs(frobenius_grid.get_config(question).to_dict())
+        return {at(sweep.build(job), path) for job in jobs}
+
+    order, target = frobenius_grid.ORDER, frobenius_grid.TARGET
+    decades = {1e-3, 1e-2, 1e-1, 1.0, 10.0}
+    assert found("bikeshare,alpha", f"{order}.alpha") == decades
+    assert found("stsb,beta,frobenius_order", f"{order}.weight") == decades
+    assert found("bikeshare,alpha", "seed") == {100}
+    assert len(found("utkface,bins", "data.bin_width")) == 4
+    assert 0.01 in found("bikeshare,gamma,frobenius_tune", f"{target}.weight")
+    made = frobenius_grid.get_config("bikeshare,alpha_beta")
+    assert len(list(sweep.jobs(made.to_dict()))) == 25
+
+    every = configs(frobenius_grid.get_config("bikeshare,phases"))
+    assert len(every) == len(frobenius_grid.SPLITS)
+    for name, config in every.items():
+        line = at(config, target)
+        lengths = (
+            config["stage"]["main"]["epochs"],
+            line["epochs"],
+            config["stage"]["tune"]["epochs"],
+        )
+        # Of the 50 epochs of bikeshare.
+        assert lengths == pytest.approx([int(s) / 2 for s in name.split("_")])
+        assert line["fit"] == "sgd"
+    prototype, mean = configs(
+        frobenius_grid.get_config("bikeshare,prototypes")
+    ).values()
+    for path in (order, target, frobenius_grid.TUNED_ORDER):
+        assert at(prototype, path)["reading"] == "prototype"
+        assert at(mean, path)["reading"] == "mean_of_norms"
+    default, *others = configs(frobenius_grid.get_config("bikeshare,readings")).values()
+    parts = (order, target, frobenius_grid.TUNED_ORDER)
+    for config in others:
+        assert [at(config, p) for p in parts] != [at(default, p) for p in parts]
+    for wrong, said in (
+        ("bikeshare,alfa", "unknown 'alfa'"),
+        ("bikeshare,alpha,vanilla", "unknown 'vanilla'"),
+        ("bikeshare,gamma,frobenius_order", "no field that gamma asks about"),
+        ("stsb,bins", "no widths of bins"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            frobenius_grid.get_config(wrong)
 
 
 @pytest.mark.parametrize(

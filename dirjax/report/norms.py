@@ -131,7 +131,11 @@ def _shade(ax: Any, bins: TrainBins) -> None:
 
 @canvas.styled
 def by_label(
-    values: Mapping[str, _Lines], bins: TrainBins, title: str, axis: str
+    values: Mapping[str, _Lines],
+    bins: TrainBins,
+    title: str,
+    axis: str,
+    log: bool = False,
 ) -> Any:
     """Lines against the label, a panel for each method.
 
@@ -140,6 +144,7 @@ def by_label(
       bins: their shots colour the background, and their counts stand behind.
       title: of the figure.
       axis: of what is drawn.
+      log: logarithmic, above 0.
     """
     height = 1.1 + (2.6 if len(values) == 1 else 2.0) * len(values)
     figure, axes = canvas.figure(len(values), height=height, sharex=True)
@@ -151,16 +156,19 @@ def by_label(
             real = np.isfinite(value)
             look = _LOOKS.get(line, _LOOKS["test"])
             ax.plot(middle[real], value[real], label=line, **look)
-        ax.set_ylim(bottom=0)
+        if log:
+            canvas.log_axis(ax)
+        else:
+            ax.set_ylim(bottom=0)
         ax.set_ylabel(axis)
         if len(values) > 1:
             ax.set_title(canvas.plain(name), fontsize=10)
+    most = max(axes[:, 0], key=lambda ax: len(ax.get_lines()))
     for shot in SHOTS:
-        axes[0, 0].fill_between([], [], color=LIGHT[shot], alpha=0.3, label=shot)
+        most.fill_between([], [], color=LIGHT[shot], alpha=0.3, label=shot)
     axes[-1, 0].set_xlabel(canvas.label_axis(bins))
     canvas.headline(figure, title)
-    most = max(axes[:, 0], key=lambda ax: len(ax.get_lines()))
-    canvas.legend(figure, most if most is axes[0, 0] else [most, axes[0, 0]], 3)
+    canvas.legend(figure, most, 3)
     return figure
 
 
@@ -219,13 +227,11 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[tuple[Any, str, str
         f"bins with few examples have longer mean features.{aims} {shown}",
         "Feature norms of each label bin, a panel for each method.",
     )
+    off = _means(groups, bins, errors)
+    each = np.concatenate([v for lines in off.values() for v in lines.values()])
+    axis = canvas.error_axis(bins, "MAE")
     yield (
-        by_label(
-            _means(groups, bins, errors),
-            bins,
-            "Error by label",
-            canvas.error_axis(bins, "MAE"),
-        ),
+        by_label(off, bins, "Error by label", axis, canvas.use_log(each)),
         "label_errors",
         "Mean absolute error of each label bin, on training data in evaluation mode "
         f"and on test data. {shown}",
