@@ -41,9 +41,9 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
       >>> spearman([1.0, 2.0, 9.0], [3.0, 2.0, 1.0])
       -1.0
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if x.size < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if a.size < 2 or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return None
-    x, y = (r - r.mean() for r in (ranks(x), ranks(y)))
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip(x @ y / norm, -1, 1)) if norm > 0 else None
+    a, b = (r - r.mean() for r in (ranks(a), ranks(b)))
+    norm = np.sqrt((a @ a) * (b @ b))
+    return float(np.clip(a @ b / norm, -1, 1)) if norm > 0 else None
