@@ -87,12 +87,13 @@ class Process:
         start = ["-m", "dirjax.main"]
         if save_seconds is not None:
             start = ["-c", SLOW_SAVES, str(self.marker), str(save_seconds)]
+        # Shells start what runs in the background with SIGINT ignored, which tests that
+        # run there would hand on; a handler is not handed on.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._popen = subprocess.Popen(
             [sys.executable, *start, *arguments(method, workdir)],
             env=commands.environment() | ENVIRONMENT,
-            # Shells start what runs in the background with SIGINT ignored, and tests
-            # that run there would hand that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
