@@ -116,6 +116,7 @@ def test_from_config_gives_groups_to_heads_that_have_them():
     }
     record = {"kind": "table", "label_mean": 3.0, "label_std": 2.0}
     record["encoder"] = {"numeric": 2, "cardinalities": (3,)}
+    record["table"] = {"numeric": ("a", "b"), "clip": 3.0}
     inputs = toy.batch()["inputs"]
 
     def shape(config, groups):
