@@ -50,7 +50,9 @@ def _unless_of_orbax(hook: Any) -> Any:
 def prepare() -> None:
     """A tuned allocator, and programs that are compiled once and kept on disk.
 
-    The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla.
+    The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla. Programs
+    compiled in less than JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS, by default 0.3,
+    are not kept.
     """
     allocator.tune_allocator()
     import jax
@@ -58,7 +60,8 @@ def prepare() -> None:
     default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
     jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    seconds = os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
 
 
 def join() -> None:

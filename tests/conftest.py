@@ -15,13 +15,16 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILER}"
+# Workers inherit them; with the same twice a program would count as another.
+if FAST_COMPILER not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILER}"
 # One for all workers of a session, which inherit it, as do commands that tests start.
 _CACHE = os.environ.get("DIRJAX_TEST_CACHE")
 if _CACHE is None:
     _FOLDER = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
     _CACHE = os.environ["DIRJAX_TEST_CACHE"] = _FOLDER.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
