@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dirjax import phases
@@ -367,8 +367,19 @@ def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(config))
 
 
+def _defaults(stages: Iterable[str]) -> dict[str, Any]:
+    """What fields stand at where nobody sets them, as leaves."""
+    from dirjax.configs import common
+
+    tree = plain(common.get_config())
+    tree["stage"] = {name: tree["stage"]["main"] for name in stages}
+    return dict(_leaves(to_json(tree)))
+
+
 def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
     """A directory belongs to one config.
+
+    A field that came to dirjax after the run began is the same if it is at its default.
 
     Args:
       config: from `plain`.
@@ -384,6 +395,9 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
             f"{file} is no config ({error}). Use another --workdir."
         ) from error
     now = dict(_leaves(to_json(config)))
+    for field, value in _defaults(config.get("stages", ())).items():
+        if field in now:
+            before.setdefault(field, value)
     differ = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
     if differ:
         said = "; ".join(f"{k} {before.get(k)!r} -> {now.get(k)!r}" for k in differ[:5])

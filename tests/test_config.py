@@ -293,12 +293,23 @@ class TestCheckSame:
         with pytest.raises(InputError, match=r"method 'lds' -> 'vanilla'"):
             config_lib.check_same(plain(argument="vanilla"), file)
 
+    def test_a_new_field_at_its_default_is_no_difference(self, tmp_path):
+        before = plain(argument="rrt")
+        del before["init_from"]
+        del before["data"]["augment"]
+        del before["stage"]["head"]["views"]
+        file = self.write(tmp_path, before)
+        config_lib.check_same(plain(argument="rrt"), file)
+        other = plain(argument="rrt", data__augment__flip=True)
+        with pytest.raises(InputError, match=r"\(data.augment.flip False -> True\)"):
+            config_lib.check_same(other, file)
+
     @pytest.mark.parametrize("lacks", ["before", "now"])
     def test_a_field_that_is_new_or_gone(self, tmp_path, lacks):
         config, without = plain(seed=7), plain()
         del without["seed"]
         before, now = (without, config) if lacks == "before" else (config, without)
-        said = "None -> 7" if lacks == "before" else "7 -> None"
+        said = "0 -> 7" if lacks == "before" else "7 -> None"
         with pytest.raises(InputError, match=rf"\(seed {said}\)"):
             config_lib.check_same(now, self.write(tmp_path, before))
 
