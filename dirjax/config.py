@@ -372,7 +372,7 @@ def _defaults(stages: Iterable[str]) -> dict[str, Any]:
     from dirjax.configs import common
 
     tree = plain(common.get_config())
-    tree["stage"] = {name: tree["stage"]["main"] for name in stages}
+    tree["stage"] = dict.fromkeys(stages, tree["stage"]["main"])
     return dict(_leaves(to_json(tree)))
 
 

@@ -5,6 +5,7 @@ run of its own in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Runs that are fi
 are skipped, runs that were killed go on, and runs in use elsewhere are left out, so the
 same command again does what is left; `--job K/N` does every N-th run, for N machines
 or N cores. The last job to finish writes one report over all runs into `DIR/report`.
+A method may start from the runs of another one, seed by seed (`starts`).
 
 A study with the field `program` is no grid: the `run_study(study, workdir)` of the
 module of that name does all of it, and writes `DIR/result.json` when it is finished.
@@ -35,12 +36,21 @@ class Job:
       argument: what stands after the colon.
       fields: field path -> value, set after the config is made.
       folder: directory of the run, below the study's.
+      start: that of the run it starts from.
     """
 
     file: str
     argument: str
     fields: Mapping[str, Any]
     folder: pathlib.PurePath
+    start: pathlib.PurePath | None = None
+
+    def within(self, workdir: pathlib.Path) -> Job:
+        """With the field that names its start, for a study in `workdir`."""
+        if self.start is None:
+            return self
+        init_from = {"init_from": str(workdir / self.start)}
+        return dataclasses.replace(self, fields={**self.fields, **init_from})
 
 
 def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
@@ -50,22 +60,27 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
       study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
         value, set in every run), `method_fields` (method, path and value, set in the
         runs of that method), `arguments` (method, and what stands for it after the
-        colon) and `grid` (pairs of path and values); see
+        colon), `starts` (method, and the one from whose run of the same seed and
+        point it starts) and `grid` (pairs of path and values); see
         `configs/studies/common.py`.
     """
     grid = [[(k, v) for v in values] for k, values in study["grid"]]
-    arguments = dict(study["arguments"])
+    arguments, starts = dict(study["arguments"]), dict(study["starts"])
     for seed, file, method, *point in itertools.product(
         study["seeds"], study["configs"], study["methods"], *grid
     ):
         parts = [f"{k}={v}" for k, v in point]
-        folder = pathlib.PurePath(pathlib.Path(file).stem, method, *parts)
+        name = pathlib.Path(file).stem
+        folder = pathlib.PurePath(name, method, *parts, f"seed_{seed}")
+        start = starts.get(method)
+        if start is not None:
+            start = pathlib.PurePath(name, start, *parts, f"seed_{seed}")
         argument = ",".join([arguments.get(method, method), *study["options"]])
         own = {path: value for m, path, value in study["method_fields"] if m == method}
         if method in arguments:
             own["method"] = method
         fields = {**dict(study["fields"]), **own, **dict(point), "seed": seed}
-        yield Job(file, argument, fields, folder / f"seed_{seed}")
+        yield Job(file, argument, fields, folder, start)
 
 
 def build(job: Job) -> dict[str, Any]:
@@ -161,13 +176,13 @@ def run(
     from dirjax.data import catalog
 
     missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
-    missing = (missing | {"arguments", "grid", "base"}) - set(study)
+    missing = (missing | {"arguments", "starts", "grid", "base"}) - set(study)
     if missing:
         raise cli.InputError(
             f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "
             "of configs/studies, or begin from configs/studies/common.py."
         )
-    every = list(jobs(study))
+    every = [j.within(workdir) for j in jobs(study)]
     configs = [build(j) for j in every]
     for config in configs:
         config_lib.validate(config)
@@ -189,6 +204,10 @@ def run(
         folder = workdir / j.folder
         if (folder / "result.json").exists():
             config_lib.check_same(config, folder / "config.json")
+            continue
+        if j.start and not (workdir / j.start / "result.json").exists():
+            said = f"left out: {j.folder} starts from {j.start}, which is not finished."
+            print(said, file=sys.stderr, flush=True)
             continue
         print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
         try:

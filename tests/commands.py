@@ -11,7 +11,9 @@ import time
 
 def _fast_compiler() -> str:
     """Flags with which XLA takes a third of the time; it aborts at unknown ones."""
-    always = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    always = (
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    )
     # Its compiler of fusions costs as much as all the rest.
     name = "xla_cpu_use_fusion_emitters"
     spec = importlib.util.find_spec("jaxlib")

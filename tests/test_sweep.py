@@ -10,6 +10,7 @@ from dirjax.configs.studies import (
     common,
     frobenius,
     frobenius_grid,
+    frobenius_posthoc,
     group,
     group_ablation,
     group_curves,
@@ -187,6 +188,32 @@ def test_the_four_models_of_the_frobenius_method():
         order = config["objective"]["terms"].get("norm_order", {"weight": 0.0})
         assert (order["weight"] > 0) == (name in ("frobenius_order", "frobenius"))
         assert ("tune" in config["stage"]) == (name in ("frobenius_tune", "frobenius"))
+
+
+def test_fine_tuning_of_finished_runs(tmp_path, capsys):
+    made = frobenius_posthoc.get_config("diamonds").to_dict()
+    made["seeds"] = (3,)
+    every = [job.within(tmp_path) for job in sweep.jobs(made)]
+    assert len(every) == 3 * len(frobenius_posthoc.BASES)
+    for base, norms, longer in zip(every[::3], every[1::3], every[2::3], strict=True):
+        assert base.start is None
+        before = sweep.build(base)
+        assert before["stage"]["main"]["epochs"] == 7.5
+        assert before["model"]["label_scaling"] == "deviation"
+        weights = []
+        for job in (norms, longer):
+            config = sweep.build(job)
+            assert config["init_from"] == str(tmp_path / base.folder)
+            assert config["seed"] == 3
+            assert config["stage"]["tune"]["epochs"] == pytest.approx(0.75)
+            weights.append(at(config, frobenius_posthoc.GAMMA))
+        assert weights == [frobenius.tuned("diamonds")["gamma"], 0.0]
+    # A start that is not there, or not finished, is waited for.
+    sweep.run(made, tmp_path, job="2/6")
+    assert (
+        "starts from diamonds/vanilla/seed_3, which is not" in capsys.readouterr().err
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_questions_to_the_frobenius_method():

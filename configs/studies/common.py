@@ -25,6 +25,9 @@ def get_config():
     study.methods = ("vanilla",)
     # What stands after the colon for a name of its own: (method, "PRESET,OPTION...").
     study.arguments = ()
+    # Methods that start from the run of another one, of the same seed and point of the
+    # grid: (method, other), the other before it in `methods`.
+    study.starts = ()
     # Options after the method, for every run.
     study.options = ()
     study.seeds = (0, 1, 2, 3, 4)

@@ -8,13 +8,27 @@ ordered norms (phase 1), fine-tuning towards the line (phases 2 and 3), and all.
 have the same length and the same labels, over their deviation and not centred, without
 which norms do not follow the label. Runs end with the norms and errors of each label,
 on training and on test data, which the report draws.
+
+Factors are those that `frobenius_grid.py` found best on validation, one after the
+other: beta and alpha of the ordered norms, then gamma of the fine-tuning.
 """
 
 from dirjax.configs import methods
 from dirjax.configs.studies import common
 
+# Data set -> what was chosen. Others: the presets' own.
+TUNED = {}
+ORDER = "objective.terms.norm_order"
+TARGET = "stage.tune.objective.terms.norm_target"
 METHODS = ("vanilla", "frobenius_order", "frobenius_tune", "frobenius")
 LABELS = ("model.label_scaling", methods.FROM_ZERO["label_scaling"])
+
+
+def tuned(dataset):
+    """Factors on a data set: alpha, beta, gamma."""
+    order, target = methods.NORM_ORDER, methods.NORM_TARGET
+    published = {"beta": order["weight"], "gamma": target["weight"]}
+    return published | {"alpha": order["alpha"]} | TUNED.get(dataset, {})
 
 
 def get_config(dataset="bikeshare"):
@@ -22,4 +36,16 @@ def get_config(dataset="bikeshare"):
     study = common.data(dataset)
     study.methods = METHODS
     study.fields = (*study.fields, LABELS, ("eval.features", True))
+    factors = tuned(dataset)
+    order = ((f"{ORDER}.weight", "beta"), (f"{ORDER}.alpha", "alpha"))
+    target = ((f"{TARGET}.weight", "gamma"),)
+    study.method_fields = tuple(
+        (method, path, factors[name])
+        for method, paths in (
+            ("frobenius_order", order),
+            ("frobenius_tune", target),
+            ("frobenius", order + target),
+        )
+        for path, name in paths
+    )
     return study

@@ -26,9 +26,8 @@ there is not what `frobenius.py` reports. Choose by
 
 from dirjax.configs import methods
 from dirjax.configs.studies import common
+from dirjax.configs.studies.frobenius import ORDER, TARGET
 
-ORDER = "objective.terms.norm_order"
-TARGET = "stage.tune.objective.terms.norm_target"
 TUNED_ORDER = "stage.tune.objective.terms.norm_order"
 DECADES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 # Question -> fields and their values, of a grid with one seed for tuning.
