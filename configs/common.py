@@ -169,7 +169,8 @@ def get_config():
     # float32 | bfloat16: what the encoder computes in. SSIR trains in float32 whatever
     # this says, as its noise is below the spacing of bfloat16.
     model.dtype = "float32"
-    # File of pretrained weights.
+    # File of weights for the encoder, a ResNet-18, 34 or 50 of torchvision or timm:
+    # .safetensors or .pth; see dirjax/models/convert.py.
     model.pretrained = config_dict.placeholder(str)
     # standard: the head learns labels standardised by the training set's mean and
     # deviation; deviation: labels over the deviation, so that features of labels near 0

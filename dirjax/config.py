@@ -192,9 +192,9 @@ def validate(config: Mapping[str, Any]) -> None:
         config["model"]["label_scaling"],
     )
     _require(
-        config["model"]["pretrained"] is None,
+        not (config["model"]["pretrained"] and config.get("init_from")),
         "model.pretrained",
-        "empty: no encoder of this version takes weights of another",
+        "empty where config.init_from gives a run to begin with",
         config["model"]["pretrained"],
     )
     if config.get("groups"):

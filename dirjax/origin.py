@@ -1,4 +1,7 @@
-"""Where a run begins that does not begin at random: the best state of another run."""
+"""Where a run begins that does not begin at random: another run, or weights of others.
+
+The best state of a run stands for everything; a file of weights stands for the encoder.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from dirjax import config as config_lib
 from dirjax import stages
 from dirjax.checkpoint import Checkpoints, Damaged
 from dirjax.cli import Failed, InputError
+from dirjax.models import convert
 
 # What the encoder's parameters mean depends on these entries of the data's record, and
 # what the head's do on those; images may have other means and deviations.
@@ -79,6 +83,59 @@ def read(
     found, state = jax.device_get((found, state))
     fitted = _fit("parameters", workdir, params, found, anew)
     return fitted, _fit("running statistics", workdir, model_state, state, ())
+
+
+def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
+    """Fresh parameters and running statistics, with those of a file in the encoder.
+
+    Args:
+      file: weights of a residual network, see `models.convert`.
+      params: fresh ones.
+      model_state: fresh running statistics.
+
+    Returns:
+      Trees like both.
+
+    Raises:
+      InputError: if the model has no residual network, or the file another one.
+    """
+    collection = "batch_stats/"
+    named = _named(params) | {
+        f"{collection}{n}": leaf
+        for n, leaf in _named(model_state.get(collection[:-1], {})).items()
+    }
+    stems = [n for n in named if n.endswith("stem_conv/kernel")]
+    if not stems:
+        raise InputError(
+            "config.model.pretrained is for models with a ResNet, this one has none. "
+            "Use model.name=resnet18, resnet34 or resnet50, or leave it out."
+        )
+    place = stems[0].removesuffix("stem_conv/kernel")
+    ours = {n: n.removeprefix(collection) for n in named}
+    ours = {n: o.removeprefix(place) for n, o in ours.items() if o.startswith(place)}
+    wanted = {ours[n]: named[n].shape for n in ours}
+    try:
+        made = convert.resnet(convert.read(file), wanted)
+    except ValueError as error:
+        grey = wanted["stem_conv/kernel"][2] == 1
+        raise InputError(
+            f"config.model.pretrained: the weights of {file} cannot be used: {error}."
+            + " For grey images set data.channels=3." * grey
+        ) from error
+
+    def filled(tree: Any, prefix: str = "") -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: made.get(
+                ours.get(prefix + stages.path_name(path), ""), leaf
+            ),
+            tree,
+        )
+
+    state = {
+        name: filled(tree, collection) if name == collection[:-1] else tree
+        for name, tree in model_state.items()
+    }
+    return filled(params), state
 
 
 def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) -> None:

@@ -161,11 +161,17 @@ class Run:
         init = self.objective(stage).init
         return jax.eval_shape(lambda key: init(key, self.spec), jax.random.key(0))
 
+    def _key(self, stage: str) -> jax.Array:
+        root = jax.random.key(self.config["seed"])
+        return base.stream_key(root, f"stage/{stage}")
+
+    def _drawn(self, stage: str) -> tuple[Any, Any]:
+        """Parameters and running statistics at random; pure."""
+        return self._init(base.stream_key(self._key(stage), "model"))
+
     def _fresh(self, stage: stages.Stage, before: tuple[Any, Any] | None) -> TrainState:
         """The state at the start of a stage; pure."""
-        root = jax.random.key(self.config["seed"])
-        key = base.stream_key(root, f"stage/{stage.name}")
-        params, model_state = self._init(base.stream_key(key, "model"))
+        params, model_state = self._drawn(stage.name)
         if before is not None:
             anew = stages.select(params, stage.reinit)
             params = jax.tree.map(
@@ -173,7 +179,7 @@ class Run:
             )
             model_state = before[1]
         variables = self.objective(stage).init(
-            base.stream_key(key, "objective"), self.spec
+            base.stream_key(self._key(stage.name), "objective"), self.spec
         )
         # What objectives make on the host becomes part of the state on the device.
         variables = jax.tree.map(jnp.asarray, variables)
@@ -189,15 +195,21 @@ class Run:
         )
 
     def origin(self) -> tuple[Any, Any] | None:
-        """What the first stage begins with, from the run of `config.init_from`.
+        """What the first stage begins with: a run, or weights of others.
 
         Returns:
           Parameters and running statistics, read once; None to begin at random.
 
         Raises:
-          InputError, Failed: as `origin.read`.
+          InputError, Failed: as `origin.read` and `origin.pretrained`.
         """
-        folder = self.config.get("init_from")
+        folder, file = self.config.get("init_from"), self.config["model"]["pretrained"]
+        if file and self._origin is None:
+            draw = jax.jit(lambda: self._drawn(self.plan.stages[0].name))
+            params, model_state = jax.device_get(draw())
+            self._origin = origin_lib.pretrained(
+                file, params=params, model_state=model_state
+            )
         if folder and self._origin is None:
             self._origin = origin_lib.read(
                 folder,
