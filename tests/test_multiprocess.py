@@ -24,12 +24,17 @@ ARGUMENTS = (
     "--config.model.encoder.width=16",
     "--config.model.encoder.depth=1",
     "--config.data.both=0",
+    "--config.data.many=20",
+    "--config.data.few=4",
 )
 
 
-def run(method, workdir, devices, processes):
+def run(method, workdir, devices, processes, init_from=None):
     """The result, the losses and the predictions of one run."""
     arguments = [a.format(method=method) for a in ARGUMENTS] + [f"--workdir={workdir}"]
+    if init_from:
+        arguments[1] = "--config.stage.tune.steps=8"
+        arguments.append(f"--config.init_from={init_from}")
     if processes > 1:
         start = [str(ROOT / "launch" / "cpu_processes.py"), "-n", str(processes)]
         done = commands.run(*start, "-d", devices, "--", *arguments)
@@ -43,11 +48,23 @@ def run(method, workdir, devices, processes):
 
 
 @pytest.mark.multiprocess
-@pytest.mark.parametrize("method", ["sqinv_lds_fds"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "sqinv_lds_fds",
+        pytest.param("frobenius", marks=pytest.mark.slow),
+        # From another run.
+        pytest.param("frobenius_posthoc", marks=pytest.mark.slow),
+    ],
+)
 def test_devices_and_processes_do_not_matter(method, tmp_path):
-    one = run(method, tmp_path / "one", devices=1, processes=1)
-    four = run(method, tmp_path / "four", devices=4, processes=1)
-    pod = run(method, tmp_path / "pod", devices=2, processes=2)
+    start = None
+    if method == "frobenius_posthoc":
+        start = tmp_path / "start"
+        run("vanilla", start, devices=1, processes=1)
+    one = run(method, tmp_path / "one", 1, 1, init_from=start)
+    four = run(method, tmp_path / "four", 4, 1, init_from=start)
+    pod = run(method, tmp_path / "pod", 2, 2, init_from=start)
     assert pod[0]["processes"] == 2
     for other in (four, pod):
         np.testing.assert_allclose(other[1], one[1], rtol=1e-4)
