@@ -51,8 +51,10 @@ def find(path: str) -> str:
     )
 
 
-def load(path: str, argument: str) -> Any:
+def load(path: str, argument: str = "") -> Any:
     """The config of a file: what its `get_config(argument)` returns.
+
+    Without an argument that of the file stands.
 
     Raises:
       InputError: if there is no such file, or it refuses the argument.
@@ -64,7 +66,7 @@ def load(path: str, argument: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
-        return module.get_config(argument)
+        return module.get_config(*([argument] if argument else []))
     except ValueError as error:
         raise InputError(f"{path}:{argument}: {error}") from error
 

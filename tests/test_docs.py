@@ -1,14 +1,25 @@
-"""docs/own-data.md is run as it stands, in an empty folder; training is cut short."""
+"""Commands in the documents: those of own-data.md run, the configs of all exist."""
 
+import functools
+import importlib.util
+import operator
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "own-data.md"
+from dirjax import config_files, sweep
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "own-data.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"^(python -m dirjax\.(?:.*\\\n)*.*)$", re.MULTILINE)
+# In capitals: what the reader fills in.
+FILLED = {"DATASET": "bikeshare", "METHOD": "vanilla"}
 BLOCK = re.compile(r"^```(python|bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the short form of a run does not change: everything but its numbers and steps.
 NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?|(?<=\s)-(?=\s)")
@@ -45,6 +56,39 @@ def run_bash(block, folder):
     return done.stdout + done.stderr, done.returncode
 
 
+def commands():
+    """`(page, words)` of each command of a document."""
+    for page in PAGES:
+        for text in COMMAND.findall(page.read_text()):
+            yield page.name, shlex.split(text.replace("\\\n", " "), comments=True)
+
+
+def test_the_commands_of_all_pages_have_modules_configs_and_fields():
+    found = list(commands())
+    assert len(found) > 30
+    for page, (_, _, module, *words) in found:
+        assert importlib.util.find_spec(module), (page, module)
+        given = dict(w.split("=", 1) for w in words if w.startswith("--config."))
+        if "--config" not in words:
+            assert not given, (page, words)
+            continue
+        path = words[words.index("--config") + 1]
+        for word, value in FILLED.items():
+            path = path.replace(word, value)
+        file, _, argument = path.partition(":")
+        config = config_files.load(file, argument)
+        for name in given:
+            *folders, field = name.removeprefix("--config.").split(".")
+            if "typo" not in words:
+                table = functools.reduce(operator.getitem, folders, config)
+                assert field in table, (page, name)
+        if module == "dirjax.sweep" and not config.get("program"):
+            for job in sweep.jobs(config.to_dict()):
+                sweep.build(job)
+                break
+
+
+@pytest.mark.slow
 def test_the_page_is_true(tmp_path):
     pytest.importorskip("sklearn")
     said, status = "", 0

@@ -1,4 +1,4 @@
-"""One device = four devices = two processes of two: the global batch is the batch."""
+"""One device = four devices = two processes: the global batch is the batch."""
 
 import json
 import pathlib
@@ -23,7 +23,7 @@ ARGUMENTS = (
     "--config.train.chunk=2",
     "--config.model.encoder.width=16",
     "--config.model.encoder.depth=1",
-    "--config.data.both=0",
+    f"--config.data.drop={runs.DROPPED}",
     "--config.data.many=20",
     "--config.data.few=4",
 )

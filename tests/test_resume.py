@@ -46,10 +46,10 @@ def metrics_of(workdir, split):
 @pytest.mark.parametrize(
     "method",
     [
-        "fds",
         "rrt_lds_fds",
         "sqinv_ssir",
-        # Parts of the one above.
+        # Parts of the first.
+        pytest.param("fds", marks=pytest.mark.slow),
         pytest.param("rrt", marks=pytest.mark.slow),
         pytest.param("sqinv_lds_fds", marks=pytest.mark.slow),
     ],
