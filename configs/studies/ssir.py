@@ -3,8 +3,8 @@
     python -m dirjax.sweep --config configs/studies/ssir.py:bikeshare --workdir runs/a
 
 The argument after the colon is a data set: bikeshare, diamonds, mnist5k, rotation
-(mnist5k with turned digits), utkface, or another file in configs/. Radius and factor on
-bikeshare are those that `ssir_grid.py` found best on validation, elsewhere those
+(mnist5k with turned digits), utkface, or another file in configs/. Radius and factor
+are those of `TUNED`, which `ssir_grid.py` found best on validation, elsewhere those
 published for ages; the control takes the same.
 """
 
@@ -23,6 +23,16 @@ TUNED = {
     "bikeshare": {
         "vanilla": (1e-3, 0.5),
         "sqinv": (5e-4, 0.3),
+        "focal_r": (5e-3, 1.5),
+    },
+    "diamonds": {
+        "vanilla": (5e-4, 0.5),
+        "sqinv": (5e-3, 1.0),
+        "focal_r": (1e-4, 0.1),
+    },
+    "mnist5k": {
+        "vanilla": (1e-3, 1.0),
+        "sqinv": (1e-3, 1.0),
         "focal_r": (5e-3, 1.5),
     },
 }
