@@ -295,7 +295,8 @@ def table_or_images(arg):
     return images(), ",".join([name, *options])
 
 
-def _choose(kind, name, known):
+def choose(kind, name, known):
+    """Refuses an unknown name, with what is near to it (ValueError)."""
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -341,9 +342,9 @@ def finish(config, arg):
       ValueError: for an unknown method or option.
     """
     name, *options = [part.strip() for part in arg.split(",")]
-    _choose("method", name, methods.PRESETS)
+    choose("method", name, methods.PRESETS)
     for option in options:
-        _choose("option", option, OPTIONS)
+        choose("option", option, OPTIONS)
         if option in LOSSES:
             config.base.term = option
     preset = methods.PRESETS[name]

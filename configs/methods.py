@@ -237,6 +237,11 @@ def with_ssir(preset, **changes):
     return {**preset, "objective": around(preset["objective"]), "stage": stages}
 
 
+def _focal_r(*wrappers, **settings):
+    """The part below `objective` with the focal loss."""
+    return objective(*wrappers, terms={"focal_r": FOCAL_R}, **settings)
+
+
 _LDS_INV = {**INVERSE, **SMOOTH}
 _LDS_SQRT = {**SQRT_INVERSE, **SMOOTH}
 
@@ -249,8 +254,14 @@ PRESETS = {
     "lds_fds": {"objective": objective("lds", "fds", lds=_LDS_INV, fds=FDS)},
     "sqinv_lds": {"objective": objective("lds", lds=_LDS_SQRT)},
     "sqinv_lds_fds": {"objective": objective("lds", "fds", lds=_LDS_SQRT, fds=FDS)},
-    "focal_r": {"objective": objective(terms={"focal_r": FOCAL_R})},
+    "sqinv_fds": {
+        "objective": objective("reweight", "fds", reweight=SQRT_INVERSE, fds=FDS)
+    },
+    "focal_r": {"objective": _focal_r()},
+    "focal_r_lds": {"objective": _focal_r("lds", lds=_LDS_SQRT)},
+    "focal_r_lds_fds": {"objective": _focal_r("lds", "fds", lds=_LDS_SQRT, fds=FDS)},
     "rrt": retrain(objective(), objective("reweight", reweight=SQRT_INVERSE)),
+    "rrt_lds": retrain(objective(), objective("lds", lds=_LDS_SQRT)),
     "rrt_lds_fds": retrain(
         objective("fds", fds=FDS),
         objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),

@@ -17,7 +17,10 @@ from dirjax.configs import methods
 from dirjax.configs.studies import common
 
 # Data set -> what was chosen. Others: the presets' own.
-TUNED = {}
+TUNED = {
+    "bikeshare": {"beta": 1.0, "alpha": 0.1, "gamma": 1e-3},
+    "mnist5k": {"beta": 0.1, "alpha": 1.0, "gamma": 1e-2},
+}
 ORDER = "objective.terms.norm_order"
 TARGET = "stage.tune.objective.terms.norm_target"
 METHODS = ("vanilla", "frobenius_order", "frobenius_tune", "frobenius")
