@@ -86,7 +86,7 @@ def get_config():
     config.data = data = ConfigDict()
     # What the file is: table (CSV, Parquet) | arrays (NPZ) | images (folder and table)
     # | tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth)
-    # | pairs (NPZ of embeddings: stsb_dir).
+    # | pairs (NPZ of embeddings) | text (pairs of sentences), both of stsb_dir.
     data.kind = "table"
     # Name in reports; of a data set of your own it is that of the file.
     data.name = config_dict.placeholder(str)
@@ -174,7 +174,9 @@ def get_config():
     model.pretrained = config_dict.placeholder(str)
     # standard: the head learns labels standardised by the training set's mean and
     # deviation; deviation: labels over the deviation, so that features of labels near 0
-    # may be short; none: labels as they are. Losses are in label units in any case.
+    # may be short; range: labels over the width of data.label_range, from its low end
+    # (pairs of sentences); none: labels as they are. Losses are in label units in any
+    # case.
     model.label_scaling = "standard"
     # Further keyword arguments of the encoder.
     model.encoder = ConfigDict()

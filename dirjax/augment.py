@@ -37,6 +37,8 @@ PADDINGS = {"zero": "constant", "edge": "edge"}
 _OTHERS = {
     "table": ("a table", "its rows cannot be flipped or cropped"),
     "dense": ("labels of pixels", "they would have to move with the image"),
+    "pairs": ("pairs of embeddings", "they are no images"),
+    "text": ("pairs of sentences", "they are no images"),
 }
 
 

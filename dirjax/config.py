@@ -186,9 +186,9 @@ def validate(config: Mapping[str, Any]) -> None:
         config["model"]["dtype"],
     )
     _require(
-        config["model"]["label_scaling"] in ("standard", "deviation", "none"),
+        config["model"]["label_scaling"] in ("standard", "deviation", "range", "none"),
         "model.label_scaling",
-        "'standard', 'deviation' or 'none'",
+        "'standard', 'deviation', 'range' or 'none'",
         config["model"]["label_scaling"],
     )
     _require(

@@ -2,7 +2,7 @@
 
 Methods that perturb inputs see every kind of input through this: images move as a
 whole and stay within the values a pixel can have, tables move in their numeric columns,
-embeddings anywhere.
+embeddings anywhere, and sentences in the vectors of their words.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def coordinates(inputs: Any, columns: int | None = None) -> Parts:
 
     Args:
       inputs: an array `[batch, ...]`, or a table with an entry `numeric`
-        `[batch, n]`.
+        `[batch, n]`, or sentences with an entry `words` `[batch, 2, words, dim]`.
       columns: of a table, the first so many numeric columns. Default: all.
 
     Returns:
@@ -38,6 +38,8 @@ def coordinates(inputs: Any, columns: int | None = None) -> Parts:
       ((2, 2), [0.0, 0.0, 1.0])
     """
     table = isinstance(inputs, Mapping)
+    if table and "words" in inputs:
+        return inputs["words"], lambda moved: {**inputs, "words": moved}
     array = inputs.get("numeric") if table else inputs
     if array is None or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
@@ -58,6 +60,26 @@ def coordinates(inputs: Any, columns: int | None = None) -> Parts:
         return {**inputs, "numeric": numeric}
 
     return array[:, :count], join
+
+
+def real(inputs: Any) -> Any:
+    """Which coordinates stand for something.
+
+    Args:
+      inputs: prepared.
+
+    Returns:
+      1, or of sentences `[batch, 2, words, 1]` bool, False behind the last word.
+
+    Example:
+      >>> some = {"words": jnp.zeros((1, 2, 3, 4)), "length": jnp.array([[2, 0]])}
+      >>> real(some)[0, :, :, 0].tolist()
+      [[True, True, False], [False, False, False]]
+    """
+    if not isinstance(inputs, Mapping) or "words" not in inputs:
+        return 1
+    place = jnp.arange(inputs["words"].shape[2])
+    return (place[None, None] < inputs["length"][..., None])[..., None]
 
 
 class Domain(NamedTuple):

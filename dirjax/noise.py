@@ -126,6 +126,7 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
     import jax
     import jax.numpy as jnp
 
+    from dirjax import domain as domain_lib
     from dirjax.objectives import ssir
 
     network, domain = run.network, run.network.domain
@@ -133,7 +134,8 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
     unit = ssir.unit_of(domain, settings["units"])
 
     def measure(state, inputs, key, epsilon):
-        inputs, join = domain.split(network.prepare(inputs))
+        prepared = network.prepare(inputs, state.model_state)
+        inputs, join = domain.split(prepared)
 
         def predict(moved):
             features, _ = network.encode(
@@ -166,7 +168,7 @@ def _program(run: Run, settings: Mapping[str, Any]) -> Any:
                 distance=settings["distance"],
                 **space,
             ),
-            ssir.random_noise(key, inputs, **space),
+            ssir.random_noise(key, inputs, real=domain_lib.real(prepared), **space),
         )
         predictions = jnp.stack([predict(moved.inputs) for moved in made])
         before = jnp.stack([ssir.lengths(moved.noise) for moved in made])

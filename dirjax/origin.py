@@ -21,8 +21,8 @@ from dirjax.models import convert
 
 # What the encoder's parameters mean depends on these entries of the data's record, and
 # what the head's do on those; images may have other means and deviations.
-_INPUTS = ("kind", "encoder", "table")
-_LABELS = ("log", "label_mean", "label_std", "label_scaling")
+_INPUTS = ("kind", "encoder", "table", "pairs", "words", "lower", "vectors")
+_LABELS = ("log", "label_mean", "label_std", "label_range", "label_scaling")
 
 
 def read(

@@ -1,9 +1,9 @@
 """`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv`.
 
 Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
-NPZ) or pairs of embeddings (NPZ), prepared exactly as in training: the run's directory
-holds all that is needed, the training data is not read. Output is written piece by
-piece and appears under its name when it is whole.
+NPZ), pairs of embeddings (NPZ) or of sentences (CSV, Parquet), prepared exactly as in
+training: the run's directory holds all that is needed, the training data is not read.
+Output is written piece by piece and appears under its name when it is whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax import arguments, cli, startup, writers
-from dirjax.data import arrays, files, images, pairs, tables
+from dirjax.data import arrays, files, images, pairs, sentences, tables
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.data.sources import Rows
 
@@ -137,9 +137,7 @@ def _table_pieces(
         names: dict[str, Any] = {"index": table.number}
         names |= {n: files.words(table.cells[n]) for n in keep}
         inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
-        if table.skipped > skipped:
-            print(f"rows of wrong length left out: {table.skipped - skipped}")
-            skipped = table.skipped
+        skipped = _say_skipped(table.skipped, skipped)
         yield Piece(names, inputs, rows.good)
 
 
@@ -211,6 +209,25 @@ def _pair_pieces(
         yield Piece(names, pairs.standardise(x[rows.good], fitted), rows.good)
 
 
+def _sentence_pieces(
+    file: pathlib.Path, predictor: Predictor, on_bad: str, keep: Sequence[str]
+) -> Iterator[Piece]:
+    """Pairs of sentences of a table."""
+    skipped = 0
+    for block in sentences.read_new(
+        file, predictor.record, on_bad=on_bad, skip_with=_SKIP, keep=keep
+    ):
+        skipped = _say_skipped(block.skipped, skipped)
+        yield Piece(block.names, block.inputs, block.good)
+
+
+def _say_skipped(now: int, before: int) -> int:
+    """Reports rows of wrong length, where there are more than before."""
+    if now > before:
+        print(f"rows of wrong length left out: {now - before}")
+    return now
+
+
 def _image_pieces(
     path: pathlib.Path, predictor: Predictor, on_bad: str, keep: Sequence[str]
 ) -> Iterator[Piece]:
@@ -270,7 +287,7 @@ def pieces(
 
     Args:
       path: a table, an NPZ file, or a folder of images; for pairs, see
-        `data.pairs.read_new`.
+        `data.pairs.read_new` and `data.sentences.read_new`.
       predictor: the model.
       on_bad: rows that cannot be used are an "error", or "skip".
       keep: columns of a table to repeat in the output.
@@ -294,6 +311,14 @@ def pieces(
         if keep:
             raise cli.InputError("--keep needs a table, --input is an NPZ file.")
         return _pair_pieces(path, predictor, on_bad)
+    if predictor.record["kind"] == "text":
+        if path.is_dir() or files.starts_with(path, b"PK\x03\x04"):
+            raise cli.InputError(
+                "the model is one of pairs of sentences, --input must be a table with "
+                f"the columns {' and '.join(predictor.record['columns'])}, got {path}. "
+                "Give CSV, tab-separated text or Parquet."
+            )
+        return _sentence_pieces(path, predictor, on_bad, keep)
     pictures = predictor.record["kind"] == "images"
     if path.is_dir() and not pictures:
         raise cli.InputError(

@@ -121,10 +121,16 @@ class Run:
         """Prepared inputs of one row, zeros."""
         inputs = self.source.splits["train"].inputs
         row = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), inputs)
-        return self.network.prepare(row)
+        return self.network.prepare(row, self._constants())
+
+    def _constants(self) -> dict[str, Any]:
+        """What the data adds to the state of the model."""
+        found = self.source.constants
+        return {"constants": jax.tree.map(jnp.asarray, dict(found))} if found else {}
 
     def _init(self, key: jax.Array) -> tuple[Any, Any]:
-        return self.network.init(key, self._example())
+        params, state = self.network.init(key, self._example())
+        return params, {**state, **self._constants()}
 
     def objective(self, stage: stages.Stage) -> base.Objective:
         """The objective of a stage."""
@@ -477,7 +483,7 @@ class Run:
                 self.network,
                 state.params["model"],
                 state.model_state,
-                inputs := self.network.prepare(batch["inputs"]),
+                inputs := self.network.prepare(batch["inputs"], state.model_state),
                 key,
                 train=mode == "train",
             )

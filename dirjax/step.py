@@ -131,7 +131,7 @@ def make_train_step(
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         if augment is not None:
             batch = augment(stream_key(key, "augment"), batch)
-        inputs = network.prepare(batch["inputs"])
+        inputs = network.prepare(batch["inputs"], state.model_state)
         batch = {**batch, "inputs": inputs}
 
         def loss_fn(params: Any):
@@ -228,7 +228,7 @@ def make_respond(network: Network, *, log: bool) -> Callable[[Any, Any, Any], An
     """
 
     def respond(params, model_state, inputs):
-        inputs = network.prepare(inputs)
+        inputs = network.prepare(inputs, model_state)
         features, _ = network.encode(params, model_state, inputs, train=False)
         outputs = network.head(params, features)
         if log:
@@ -305,7 +305,7 @@ def make_moments_step(
     """
 
     def step(moments, params, model_state, batch):
-        inputs = network.prepare(batch["inputs"])
+        inputs = network.prepare(batch["inputs"], model_state)
         features, _ = network.encode(params, model_state, inputs, train=False)
         new = moments_lib.from_batch(
             features.reshape(-1, features.shape[-1]),

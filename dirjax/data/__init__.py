@@ -22,7 +22,7 @@ __all__ = [
     "stored",
 ]
 
-KINDS = ("table", "arrays", "images", "digits", "tfds", "scenes", "pairs")
+KINDS = ("table", "arrays", "images", "digits", "tfds", "scenes", "pairs", "text")
 
 
 def from_config(config: Mapping[str, Any]) -> Source:
@@ -65,12 +65,16 @@ def from_config(config: Mapping[str, Any]) -> Source:
 
         return scenes.source(name, rules, skew=config["skew"])
     file = catalog.locate(name, config["path"])
+    leaks = config.get("drop_leaks", False)
     if kind == "pairs":
         from dirjax.data import pairs
 
         wanted = options("scaling", inputs="input")
-        leaks = config.get("drop_leaks", False)
         return pairs.load(name, file, rules, drop_leaks=leaks, **wanted)
+    if kind == "text":
+        from dirjax.data import sentences
+
+        return sentences.load(name, file, rules, text=config["text"], drop_leaks=leaks)
     if file.is_dir() and kind != "images":
         raise InputError(
             f"data.path must be a file, {file} is a folder. Folders are for "

@@ -56,13 +56,19 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """Columns, the shape of images, or the size of embeddings."""
+    """Columns, the shape of images, the size of embeddings, or the words."""
     if inputs["kind"] == "images":
         height, width, channels = inputs["shape"]
         colour = "grey" if channels == 1 else "RGB"
         return [f"Inputs: images, {height} x {width} pixels, {colour}"]
     if inputs["kind"] == "pairs":
         return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]
+    if inputs["kind"] == "text":
+        return [
+            f"Inputs: pairs of sentences, {inputs['max_tokens']} words of each at most",
+            f"  {inputs['words']:,} different words, {inputs['with_vector']:,} with a "
+            f"vector of {inputs['values']} values",
+        ]
     lines = ["Inputs:"]
     if inputs["numeric"]:
         said = count(len(inputs["numeric"]), "numeric column")

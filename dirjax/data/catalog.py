@@ -38,11 +38,13 @@ ELSEWHERE = {
     ),
     "stsb_dir": (
         "sts-b-dir",
-        "It is STS-B-DIR (Yang et al. 2021), as a folder with "
-        "minilm_l6_v2_embeddings.npz: sentence embeddings train_new_1 and train_new_2 "
-        "[5249, values] and scores train_new_score [5249], in order of train_new.tsv "
-        "(sts-b-dir/glue_data/STS-B of github.com/YyzHarry/imbalanced-regression), and "
-        "likewise for dev_new and test_new",
+        "It is STS-B-DIR (Yang et al. 2021): a folder with train_new.tsv, dev_new.tsv "
+        "and test_new.tsv, from sts-b-dir/glue_data/STS-B of "
+        "github.com/YyzHarry/imbalanced-regression, and glove/glove.840B.300d.txt "
+        "from nlp.stanford.edu/projects/glove; for the option embeddings with "
+        "minilm_l6_v2_embeddings.npz instead: sentence embeddings train_new_1 and "
+        "train_new_2 [5249, values] and scores train_new_score [5249], in order of "
+        "train_new.tsv, and likewise for dev_new and test_new",
     ),
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),

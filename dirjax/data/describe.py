@@ -10,7 +10,9 @@ Host numpy and no JAX. `describe` makes one plain dictionary, which
     "row_numbers": [numeric columns that are whole and rise with every row], "leaks":
     {name: how well the column alone ranks the training labels, 0.999 to 1}}; of images
     {"kind": "images", "shape": [height, width, channels]}; of pairs of embeddings
-    {"kind": "pairs", "values": of each of the two}.
+    {"kind": "pairs", "values": of each of the two}; of pairs of sentences {"kind":
+    "text", "words": different ones, "with_vector": how many have a vector, "values":
+    of a vector, "max_tokens": words of a sentence that are used}.
   label: {"name", "log": whether its logarithm is learnt, "min", "max", "mean",
     "quartiles": [3], "distinct": number of different values, "whole": whether all are
     whole numbers, "far": how many lie beyond three box lengths from the quartiles (of
@@ -87,7 +89,7 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
 
 
 def inputs(source: sources.Source, dropped: Any = ()) -> dict[str, Any]:
-    """Columns and their gaps, the shape of images, or the size of embeddings.
+    """Columns and their gaps, the shape of images, the size of embeddings, or words.
 
     Args:
       source: the data.
@@ -96,6 +98,13 @@ def inputs(source: sources.Source, dropped: Any = ()) -> dict[str, Any]:
     record = source.record
     if record["kind"] == "pairs":
         return {"kind": "pairs", "values": record["values"]}
+    if record["kind"] == "text":
+        named = ("with_vector", "values", "max_tokens")
+        return {
+            "kind": "text",
+            "words": len(record["words"]),
+            **{name: record[name] for name in named},
+        }
     if record["kind"] != "table":
         return {"kind": "images", "shape": list(record["shape"])}
     table = record["table"]

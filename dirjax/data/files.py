@@ -86,7 +86,7 @@ def starts_with(file: pathlib.Path, magic: bytes) -> bool:
         return stream.read(len(magic)) == magic
 
 
-def _open(file: pathlib.Path) -> Any:
+def unpacked(file: pathlib.Path) -> Any:
     """The bytes of a file, unpacked; to be used in a `with`."""
     return gzip.open(file) if starts_with(file, _GZIP) else file.open("rb")
 
@@ -94,7 +94,7 @@ def _open(file: pathlib.Path) -> Any:
 def _head(file: pathlib.Path) -> bytes:
     """The first bytes of a file, unpacked."""
     try:
-        with _open(file) as stream:
+        with unpacked(file) as stream:
             return stream.read(1 << 16)
     except (OSError, EOFError) as error:
         raise InputError(
@@ -123,7 +123,7 @@ def _check_text(file: pathlib.Path, head: bytes) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     row = 1
     try:
-        with _open(file) as stream:
+        with unpacked(file) as stream:
             while block := stream.read(_BLOCK):
                 try:
                     decoder.decode(block)
@@ -196,19 +196,24 @@ class _Rows:
         return self._place(number), int(number[-1]) + 1 if rows else start
 
 
-def _empty_lines(file: pathlib.Path) -> list[int]:
+def _empty_lines(file: pathlib.Path, quoting: int) -> list[int]:
     """Positions of empty lines among the rows below the header."""
-    with _open(file) as stream:
+    with unpacked(file) as stream:
         pieces = iter(lambda: stream.read(_BLOCK), b"")
         if not any(_EMPTY_LINE.search(piece) for piece in pieces):
             return []
-    with _open(file) as stream:
+    with unpacked(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")
-        return [i - 1 for i, row in enumerate(csv.reader(text)) if not row]
+        rows = csv.reader(text, quoting=quoting)
+        return [i - 1 for i, row in enumerate(rows) if not row]
 
 
 def _csv(
-    file: pathlib.Path, on_bad: str, missing: Sequence[str], skip_with: str
+    file: pathlib.Path,
+    on_bad: str,
+    missing: Sequence[str],
+    skip_with: str,
+    bare_tabs: bool,
 ) -> Iterator[Table]:
     """Blocks of a CSV file."""
     import pyarrow as pa
@@ -216,6 +221,8 @@ def _csv(
 
     head = _head(file)
     _check_text(file, head)
+    delimiter = _delimiter(head)
+    bare = bare_tabs and delimiter == "\t"
 
     def reader(invalid, **options):
         packed = "gzip" if starts_with(file, _GZIP) else None
@@ -223,14 +230,16 @@ def _csv(
             pa.input_stream(str(file), compression=packed),
             read_options=arrow.ReadOptions(use_threads=False, block_size=_BLOCK),
             parse_options=arrow.ParseOptions(
-                delimiter=_delimiter(head),
+                delimiter=delimiter,
+                quote_char=False if bare else '"',
                 invalid_row_handler=invalid,
                 newlines_in_values=True,
             ),
             **options,
         )
 
-    rows = _Rows(file, on_bad, skip_with, _empty_lines(file))
+    empty = _empty_lines(file, csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
+    rows = _Rows(file, on_bad, skip_with, empty)
     try:
         header = reader(lambda row: "skip").schema.names
         _check_names(header, file)
@@ -328,6 +337,7 @@ def blocks(
     on_bad: str = "error",
     missing: Sequence[str] = (),
     skip_with: str = sources.SKIP,
+    bare_tabs: bool = False,
 ) -> Iterator[Table]:
     """Reads a table piece by piece.
 
@@ -336,6 +346,7 @@ def blocks(
       on_bad: rows with too few or too many cells are an "error", or "skip".
       missing: further words that stand for a missing value.
       skip_with: the argument that skips, for sentences.
+      bare_tabs: quotation marks of tab-separated files are text like any other.
 
     Yields:
       Tables of consecutive rows; one without rows if the file has none.
@@ -346,7 +357,7 @@ def blocks(
     if _head(file)[:4] == b"PAR1":
         yield from _parquet(file, missing)
     else:
-        yield from _csv(file, on_bad, missing, skip_with)
+        yield from _csv(file, on_bad, missing, skip_with, bare_tabs)
 
 
 def read(file: pathlib.Path, **options: Any) -> Table:

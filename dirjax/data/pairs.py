@@ -184,11 +184,20 @@ def unordered(x: np.ndarray) -> np.ndarray:
     return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
 
 
-def _leave_leaks_out(
-    x: np.ndarray, part: np.ndarray, rows: Rows, drop: bool
+def leave_leaks_out(
+    pair: np.ndarray, part: np.ndarray, rows: sources.Rows, drop: bool
 ) -> np.ndarray:
-    """`part` without training pairs that stand elsewhere, too, if they are to go."""
-    pair = unordered(x)
+    """Reports training pairs that stand elsewhere, too, and leaves them out on demand.
+
+    Args:
+      pair: `[rows]` int, equal where pairs are.
+      part: `[rows]` int8, position in `sources.SPLITS`.
+      rows: whose they are; the report is one of their notes.
+      drop: whether those of training are to go.
+
+    Returns:
+      `[rows]` int8, `part` with -1 for those that go.
+    """
     known = {
         name: int(np.isin(pair[part == position], pair[part == 0]).sum())
         for position, name in enumerate(sources.SPLITS)
@@ -281,7 +290,7 @@ def load(
     part = np.repeat(np.arange(3, dtype=np.int8), [len(v) for v in found.values()])
     rows.notes.append(whose_split(y))
     refuse_odd(x, rows)
-    part = _leave_leaks_out(x, part, rows, drop_leaks)
+    part = leave_leaks_out(unordered(x), part, rows, drop_leaks)
     labelled = sources.label_rows(y, rows, rules, part=part)
     columns = arrays.columns(x[labelled.train].reshape(-1, x.shape[2]))
     fitted = TablePreprocessor.fit(

@@ -1,7 +1,8 @@
 """What a run learns from: splits in host memory, with bins and shots of the labels.
 
-A reader (tables, arrays, images, digits, pairs, tfds) turns a file into arrays; here
-they get their labels checked, their split, bins and shots, in the same way for all.
+A reader (tables, arrays, images, digits, pairs, sentences, tfds) turns a file into
+arrays; here they get their labels checked, their split, bins and shots, in the same way
+for all.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Source:
         entry "encoder" is what the encoder must know of the inputs.
       notes: sentences on what was found and decided.
       skipped: reason -> number of rows left out because of it.
+      constants: arrays that the model looks inputs up in, such as vectors of words;
+        they are kept with its state and not trained.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Source:
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    constants: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def dense(self) -> bool:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax.domain import FREE, Domain, of_pixels, of_table
-from dirjax.models import depth, heads, mlp, pairs, resnet
+from dirjax.models import bilstm, depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
 
 __all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
@@ -26,14 +26,16 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet50": resnet.resnet50,
     "small_unet": depth.SmallUNet,
     "pair_mlp": pairs.PairMLP,
+    "bilstm": bilstm.BiLSTM,
 }
 # What an encoder is for, if not for images with one label each; and whose it is.
-_KINDS = {"mlp": "table", "small_unet": "dense", "pair_mlp": "pairs"}
+_KINDS = {"mlp": "table", "small_unet": "dense", "pair_mlp": "pairs", "bilstm": "text"}
 _SUITED = {
     "table": ("tables", "mlp"),
     "images": ("images", "small_resnet"),
     "dense": ("images with a label for each pixel", "small_unet"),
     "pairs": ("pairs of embeddings", "pair_mlp"),
+    "text": ("pairs of sentences", "bilstm"),
 }
 
 
@@ -57,9 +59,11 @@ class Network(NamedTuple):
     """A model as functions.
 
     Attributes:
-      prepare: raw batch inputs -> what the encoder sees (images to float, scaled).
+      prepare: `(raw batch inputs, state) -> what the encoder sees`: images to float,
+        scaled; codes of words to their vectors, which `state["constants"]` has.
       init: `(key, prepared inputs) -> (params, state)`; `params` has the entries
-        "encoder" and "head", `state` holds running statistics.
+        "encoder" and "head", `state` holds running statistics. Constants of the data
+        (see `data.Source`) are the caller's to add to it.
       encode: `(params, state, inputs, *, train, key, precise) -> (features, state)`,
         features `[batch, dim]` float32, dense `[batch, height, width, dim]`. `key`
         feeds dropout, in training only; `precise` computes in float32 whatever the
@@ -68,7 +72,7 @@ class Network(NamedTuple):
       domain: where prepared inputs live.
     """
 
-    prepare: Callable[[Any], Any]
+    prepare: Callable[..., Any]
     init: Callable[[jax.Array, Any], tuple[Any, Any]]
     encode: Callable[..., tuple[jax.Array, Any]]
     head: Callable[[Any, jax.Array], Any]
@@ -127,7 +131,9 @@ def build(
         pixels = _KINDS.get(name, "images") in ("images", "dense")
         domain = of_pixels(input_mean, input_std) if pixels else FREE
 
-    def prepare(inputs):
+    def prepare(inputs, state=None):
+        if _KINDS.get(name) == "text":
+            return bilstm.look_up(inputs, state["constants"]["words"])
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
             return inputs
         return (inputs.astype(jnp.float32) / 255.0 - input_mean) / input_std
@@ -139,17 +145,18 @@ def build(
     def encode(
         params, state, inputs, *, train, key=None, precise=False
     ) -> tuple[Any, Any]:
+        moving = {k: v for k, v in state.items() if k != "constants"}
         # flax returns a pair only where it may change state.
         out: Any = (in_float32 if precise else model).apply(
-            {"params": params, **state},
+            {"params": params, **moving},
             inputs,
             train=train,
             method="encode",
-            mutable=list(state) if train else False,
+            mutable=list(moving) if train else False,
             rngs={"dropout": key} if train and key is not None else None,
         )
-        features, new_state = out if train else (out, state)
-        return features, new_state
+        features, new_state = out if train else (out, {})
+        return features, {**state, **new_state}
 
     def respond(params, features):
         return model.apply({"params": params}, features, method="respond")
@@ -165,6 +172,24 @@ def _domain(record: Mapping[str, Any]) -> Domain | None:
         table = record["table"]
         return of_table(len(table["numeric"]), table["clip"])
     return None
+
+
+def _label_scaling(scaling: str, record: Mapping[str, Any]) -> tuple[float, float]:
+    """Shift and scale of the head."""
+    if scaling == "range":
+        if not record.get("label_range"):
+            raise ValueError(
+                "model.label_scaling must be 'standard', 'deviation' or 'none' here, "
+                "got 'range', which is for pairs of sentences with data.label_range."
+            )
+        low, high = record["label_range"]
+        return low, high - low
+    mean, deviation = record["label_mean"], record["label_std"] or 1.0
+    return {
+        "standard": (mean, deviation),
+        "deviation": (0.0, deviation),
+        "none": (0.0, 1.0),
+    }[scaling]
 
 
 def from_config(
@@ -185,7 +210,6 @@ def from_config(
       ValueError: as `build`; TypeError for a field that the encoder or the head
         does not have.
     """
-    scaling = config["label_scaling"]
     if config["name"] in ENCODERS and (
         _KINDS.get(config["name"], "images") != record["kind"]
     ):
@@ -195,6 +219,7 @@ def from_config(
             f"{config['name']!r}. Use {better!r} with its settings; the option images "
             "of configs/npz.py and configs/tfds.py stands for images."
         )
+    shift, scale = _label_scaling(config["label_scaling"], record)
     options = dict(config.get("head_options", {}))
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
     if groups and "num_groups" in fields:
@@ -203,8 +228,8 @@ def from_config(
         config["name"],
         head=config["head"],
         dtype=config["dtype"],
-        shift=record["label_mean"] if scaling == "standard" else 0.0,
-        scale=1.0 if scaling == "none" else record["label_std"] or 1.0,
+        shift=shift,
+        scale=scale,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
         domain=_domain(record),

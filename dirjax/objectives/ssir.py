@@ -35,7 +35,8 @@ https://arxiv.org/abs/1704.03976
   predictions of the pair, and the noise, with running averages and without dropout.
 - Clipping never moves what lies outside the valid range already: the range is widened
   to the clean value. Tables move in their numeric columns, without the indicators of
-  missing values; their range is that of the preprocessing.
+  missing values; their range is that of the preprocessing. Sentences move in the
+  vectors of their words, and not in the padding behind them.
 - Dense outputs: pixels without a label take no part, neither in the search for the
   noise nor in the consistency, which is a mean over all pixels of the batch.
 - The distance "huber" has its bend at 1 label unit.
@@ -55,6 +56,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dirjax import domain as domain_lib
 from dirjax.domain import Domain
 from dirjax.objectives import base
 from dirjax.objectives.huber import huber_loss
@@ -210,6 +212,7 @@ def random_noise(
     unit: Any = 1.0,
     low: Any = -math.inf,
     high: Any = math.inf,
+    real: Any = 1,
 ) -> Noise:
     """Input noise in a Gaussian direction, the control of `ssir_noise`.
 
@@ -221,6 +224,7 @@ def random_noise(
       unit: as there.
       low: as there.
       high: as there.
+      real: which coordinates may move, see `domain.real`.
 
     Returns:
       The moved inputs and the noise.
@@ -235,7 +239,7 @@ def random_noise(
     """
     _positive("epsilon", epsilon)
     _choice("norm", norm, NORMS)
-    direction = jax.random.normal(key, inputs.shape, inputs.dtype)
+    direction = jax.random.normal(key, inputs.shape, inputs.dtype) * real
     moved = _move(inputs, _scaled(direction, norm, epsilon, unit), low, high)
     return jax.lax.stop_gradient(moved)
 
@@ -396,7 +400,8 @@ def make(
         mask = jnp.broadcast_to(batch["mask"], clean.shape)
         key = base.stream_key(key, "ssir")
         if noise == "random":
-            moved = random_noise(key, inputs, **space)
+            there = domain_lib.real(batch["inputs"])
+            moved = random_noise(key, inputs, real=there, **space)
         else:
             offsets = jax.random.uniform(key, clean.shape, minval=-1.0) * width
             moved = ssir_noise(
