@@ -1,6 +1,7 @@
 """Data of one's own, for tests: small files, how they are loaded, and answers."""
 
 import io
+import math
 import pathlib
 import re
 
@@ -80,6 +81,51 @@ def pairs(seed=0, sizes=(72, 24, 24), values=6, **changes) -> dict[str, np.ndarr
         score[:2] = 0, 5
         arrays[f"{part}_new_score"] = score.astype(np.float32)
     return arrays | changes
+
+
+WORDS = ("a", "man", "dog", "cat", "runs", "eats", "red", "blue", "fast", "Mr.")
+# It has neither the last of them nor the marks and the `so` of `sentences`.
+GLOVE = "".join(
+    f"{word.lower()} {' '.join(f'{math.sin(3 * i + k):.3f}' for k in range(3))}\n"
+    for i, word in enumerate(WORDS[:-1])
+)
+
+
+def sentences(seed=0, sizes=(72, 24, 24)) -> dict[str, list[list[str]]]:
+    """Rows of STS-B-DIR, (sentence1, sentence2, score), by name of the file."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for part, rows in zip(("train", "dev", "test"), sizes, strict=True):
+        lines = []
+        for i in range(rows):
+            first = rng.choice(WORDS, rng.integers(2, 7)).tolist()
+            kept = int(rng.integers(0, len(first) + 1))
+            second = first[:kept] + rng.choice(WORDS, rng.integers(1, 4)).tolist()
+            score = 5.0 * (i % 2) if i < 2 else round(5 * kept / len(first), 1)
+            lines.append(
+                [f"{' '.join(first)} .", f'"{" ".join(second)} so', f"{score}"]
+            )
+        found[f"{part}_new"] = lines
+    return found
+
+
+def write_sentences(folder: pathlib.Path, rows=None, glove=GLOVE, **changed) -> None:
+    """Writes the files of STS-B-DIR; `changed` are whole lines, by name of the file."""
+    for name, lines in (sentences() if rows is None else rows).items():
+        text = ["score\tindex\tsentence1\tsentence2"]
+        text += [f"{score}\t{i}\t{a}\t{b}" for i, (a, b, score) in enumerate(lines)]
+        for number, line in changed.get(name, {}).items():
+            text[number - 1] = line
+        write(folder, f"{name}.tsv", "\n".join(text) + "\n")
+    write(folder, "glove.txt", glove)
+
+
+# What reads those files.
+TEXT = {
+    "data__text__vectors": "glove.txt",
+    "data__text__dim": 3,
+    "data__text__max_tokens": 6,
+}
 
 
 def to_image(pixels, kind="PNG", mode=None, **options) -> bytes:

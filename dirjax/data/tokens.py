@@ -15,6 +15,7 @@ list of abbreviations precedes it. So there is nothing to fetch and no version t
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 
 # Words that keep their full stop, those of punkt's: it does not know Gov. or Capt.
@@ -33,8 +34,8 @@ _ALONE = r"\.{2,}|--|``|''|[;@#$%&?!*()\[\]{}<>«»“”\u2018\u2019„\"`\u201
 _TOKEN = re.compile(
     rf"{_ALONE}|[,:](?!\d)|(?:(?!{_ALONE})(?:[^\s,:]|[,:](?=\d)))+", re.UNICODE
 )
-_OPENS = re.compile(r"(?:^|[\s(\[{<])\Z")
-_END = re.compile(rf"(?<=[^.\s])\.(?=[{re.escape(_CLOSING)}]*(?:\s|$))")
+_CHUNK = re.compile(r"\S+")
+_STOPPED = re.compile(rf"(.*[^.])\.[{re.escape(_CLOSING)}]*", re.DOTALL)
 _CLITIC = re.compile(r"(.*[^'])('[sSmMdD]|'ll|'LL|'re|'RE|'ve|'VE|n't|N'T|')")
 _STARTING = re.compile(r"'(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)", re.IGNORECASE)
 _JOINED = re.compile(
@@ -46,17 +47,22 @@ _JOINED = re.compile(
 
 def _ends(text: str) -> Iterator[int]:
     """Positions of the full stops that stand alone."""
-    for found in _END.finditer(text):
-        word = text[: found.start()].rsplit(None, 1)[-1].lstrip("([{<\"'`“\u2018«")
-        last = not text[found.end() :].strip(_CLOSING + " ")
-        known = word.lower() in ABBREVIATIONS or "." in word
-        if last or not (known or (len(word) == 1 and word.isalpha())):
-            yield found.start()
+    rest = len(text.rstrip(_CLOSING + string.whitespace))
+    for chunk in _CHUNK.finditer(text):
+        stopped = _STOPPED.fullmatch(chunk.group())
+        if not stopped:
+            continue
+        at = chunk.start() + stopped.end(1)
+        word = stopped[1].lstrip("([{<\"'`“\u2018«")
+        whole = word.lower() in ABBREVIATIONS or "." in word
+        if at + 1 >= rest or not (whole or (len(word) == 1 and word.isalpha())):
+            yield at
 
 
 def _quote(text: str, at: int) -> str:
     """What a double quote at a position becomes."""
-    return "``" if _OPENS.search(text[:at]) else "''"
+    opens = at == 0 or text[at - 1].isspace() or text[at - 1] in "([{<"
+    return "``" if opens else "''"
 
 
 def _parts(word: str) -> Iterator[str]:

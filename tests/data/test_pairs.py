@@ -242,7 +242,9 @@ class TestWrongFiles:
 
     def test_no_folder(self, tmp_path, monkeypatch):
         monkeypatch.setenv("DIRJAX_DATA", str(tmp_path))
-        said = r"sts-b-dir does not exist.*train_new_1.*imbalanced-regression.*DIRJAX_D"
+        said = (
+            r"sts-b-dir does not exist.*-regression.*glove\.840B.*train_new_1.*DIRJAX_D"
+        )
         with pytest.raises(InputError, match=said):
             catalog.locate("stsb_dir", None)
         (tmp_path / "sts-b-dir").mkdir()

@@ -1,0 +1,117 @@
+"""Runs on pairs of sentences, and predictions of new ones."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from dirjax import evaluate, predict
+from dirjax import run as run_lib
+from tests import own_data, runs
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sentences")
+    own_data.write_sentences(made)
+    return made
+
+
+def config(folder, method, **fields):
+    fields = own_data.TINY | own_data.TEXT | {"data__path": str(folder)} | fields
+    fields["model__encoder"] = {"width": 2, "depth": 1}
+    made = runs.config("stsb_dir", method, **fields)
+    for stage in made["stage"].values():
+        stage["steps"] = 4
+    return made
+
+
+@pytest.fixture(scope="module")
+def vanilla(folder):
+    workdir = folder / "vanilla"
+    return runs.run(config(folder, "vanilla"), workdir), workdir
+
+
+def stored(workdir):
+    with np.load(workdir / "predictions.npz") as found:
+        return found["prediction"], found["label"]
+
+
+class TestRuns:
+    def test_vanilla(self, vanilla):
+        result, workdir = vanilla
+        assert (result["dataset"], result["method"]) == ("stsb_dir", "vanilla")
+        prediction, label = stored(workdir)
+        mse = ((prediction - label) ** 2).mean()
+        np.testing.assert_allclose(result["test"]["mse"]["all"], mse, rtol=1e-5)
+        again = evaluate.evaluate(workdir)
+        assert again["test"]["mse"] == pytest.approx(result["test"]["mse"])
+
+    @pytest.mark.parametrize("method", ["ssir", "random_noise", "fds", "group_dir"])
+    def test_other_objectives_fit(self, folder, method):
+        """They are traced, which finds what does not."""
+        made = run_lib.Run(config(folder, method))
+        assert made.spec.feature_dim == 16
+        assert made.network.domain.split(made._example())[0].shape == (1, 2, 6, 3)
+
+    def test_a_run_goes_on_from_another_with_the_same_words_only(
+        self, vanilla, folder, capsys
+    ):
+        made = config(folder, "vanilla", data__seed=1, init_from=str(vanilla[1]))
+        line = own_data.sentence(capsys, lambda: runs.run(made, folder / "other"))
+        assert "(its vectors)" in line
+
+
+def answers(workdir, path, **options):
+    output = workdir / "out.csv"
+    predict.predict(workdir, path, output, **options)
+    with output.open() as file:
+        return list(csv.DictReader(file))
+
+
+class TestPredict:
+    def test_as_in_evaluation_without_training_data(self, vanilla, folder, tmp_path):
+        _, workdir = vanilla
+        moved = (folder / "test_new.tsv").rename(tmp_path / "new.tsv")
+        try:
+            found = answers(workdir, moved, keep=("score",))
+        finally:
+            moved.rename(folder / "test_new.tsv")
+        assert [row["index"] for row in found] == [str(i) for i in range(24)]
+        got = [float(row["prediction"]) for row in found]
+        prediction, label = stored(workdir)
+        np.testing.assert_allclose(got, prediction, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose([float(row["score"]) for row in found], label)
+
+    def test_commas_quoting_and_new_words(self, vanilla, tmp_path):
+        text = 'sentence2,sentence1\n"a ""red"" dog, Mr. x","a cat"\n,a man\n'
+        file = own_data.write(tmp_path, "new.csv", text)
+        with pytest.raises(predict.cli.InputError, match=r"row 3 of .*'sentence2'.*sk"):
+            answers(vanilla[1], file)
+        one, two = answers(vanilla[1], file, on_bad="skip")
+        assert np.isfinite(float(one["prediction"]))
+        assert not two["prediction"]
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("a,b\n1,2\n", r"no column 'sentence1' .*trained with it"),
+            ("sentence1\tsentence2\na\tb\tc\n", r"the 2 cells .* row 2 .* has 3"),
+            (own_data.to_npz(x=[1]), r"pairs of sentences, --input must be a table"),
+            (None, r"columns sentence1 and sentence2, got"),
+        ],
+        ids=["columns", "row", "npz", "folder"],
+    )
+    def test_wrong_input(self, vanilla, tmp_path, capsys, content, said):
+        path = tmp_path / "new"
+        if content is None:
+            path.mkdir()
+        else:
+            own_data.write(tmp_path, "new", content)
+        output = tmp_path / "out.csv"
+        line = own_data.sentence(
+            capsys, lambda: predict.predict(vanilla[1], path, output)
+        )
+        assert re.search(said, line), line
+        assert not output.exists()
