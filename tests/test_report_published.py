@@ -206,3 +206,12 @@ def test_text_has_mse_and_pearson_as_a_fraction(tmp_path):
     text = formats.to_text([table])
     assert "Pearson: INV, published (Group-DIR Table 3)" in text
     assert 0 < float(row.values["pearson"]["all"]) < 1
+    small = write_run(
+        tmp_path / "small",
+        method="inv",
+        dataset="stsb_dir",
+        model={"name": "bilstm", "encoder": {"width": 128}},
+    )
+    found, why = published.of_run(report.read_run(small))
+    assert not found
+    assert why == "they are for model.encoder.width = 1500, not 128"

@@ -196,7 +196,7 @@ class _Rows:
         return self._place(number), int(number[-1]) + 1 if rows else start
 
 
-def _empty_lines(file: pathlib.Path, quoting: int) -> list[int]:
+def _empty_lines(file: pathlib.Path, bare: bool) -> list[int]:
     """Positions of empty lines among the rows below the header."""
     with unpacked(file) as stream:
         pieces = iter(lambda: stream.read(_BLOCK), b"")
@@ -204,7 +204,7 @@ def _empty_lines(file: pathlib.Path, quoting: int) -> list[int]:
             return []
     with unpacked(file) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")
-        rows = csv.reader(text, quoting=quoting)
+        rows = csv.reader(text, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
         return [i - 1 for i, row in enumerate(rows) if not row]
 
 
@@ -238,8 +238,7 @@ def _csv(
             **options,
         )
 
-    empty = _empty_lines(file, csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
-    rows = _Rows(file, on_bad, skip_with, empty)
+    rows = _Rows(file, on_bad, skip_with, _empty_lines(file, bare))
     try:
         header = reader(lambda row: "skip").schema.names
         _check_names(header, file)

@@ -131,7 +131,7 @@ def build(
         pixels = _KINDS.get(name, "images") in ("images", "dense")
         domain = of_pixels(input_mean, input_std) if pixels else FREE
 
-    def prepare(inputs, state=None):
+    def prepare(inputs, state: Any = None):
         if _KINDS.get(name) == "text":
             return bilstm.look_up(inputs, state["constants"]["words"])
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:

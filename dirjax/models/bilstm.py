@@ -123,16 +123,14 @@ class BiLSTM(nn.Module):
         x = drop(inputs["words"].reshape(-1, *shape[2:])).astype(self.dtype)
         length = inputs["length"].reshape(-1)
         for layer in range(self.depth):
-            x = jnp.concatenate(
-                [
-                    self._direction(f"{name}_{layer}", back)(x, seq_lengths=length)
-                    for name, back in (("forward", False), ("backward", True))
-                ],
-                axis=2,
-            )
+            both: list[Any] = [
+                self._direction(f"{name}_{layer}", back)(x, seq_lengths=length)
+                for name, back in (("forward", False), ("backward", True))
+            ]
+            x = jnp.concatenate(both, axis=2)
         vectors = masked_max(drop(x.astype(jnp.float32)), length)
-        both = vectors.reshape(-1, 2, 2 * self.width)
-        return pairs.pair_features(both[:, 0], both[:, 1], self.parts)
+        u, v = vectors.reshape(-1, 2, 2 * self.width).swapaxes(0, 1)
+        return pairs.pair_features(u, v, self.parts)
 
     def _direction(self, name: str, back: bool) -> nn.RNN:
         """One direction of a layer; what it gives is in the order of the words."""

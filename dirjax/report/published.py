@@ -36,6 +36,14 @@ BACKBONES = {
     "depth": "ResNet-50 encoder-decoder",
     "bilstm": "BiLSTM+GloVe",
 }
+# Fields of these networks that papers have at one value only.
+SIZES = {
+    "bilstm": {
+        "model.encoder.width": 1500,
+        "model.encoder.depth": 2,
+        "data.text.dim": 300,
+    }
+}
 METHODS = {
     "vanilla": "VANILLA",
     "inv": "INV",
@@ -268,6 +276,10 @@ def of_run(run: Run) -> tuple[list[Record], str]:
     theirs = sorted({r.backbone for r in records() if r.dataset == dataset})
     if backbone not in theirs:
         return [], f"they are for {', '.join(theirs)}, not for model.name = {network}"
+    for path, value in SIZES.get(str(network), {}).items():
+        ours = _field(run, path)
+        if ours not in (None, value):
+            return [], f"they are for {path} = {value}, not {ours}"
     if method is None:
         return [], f"{run.method} has no counterpart in papers"
     settings = None
