@@ -222,7 +222,8 @@ def load(
     part = np.repeat(np.arange(3, dtype=np.int8), sizes)
     both = split_words(tables, columns, rows)
     y = _scores(tables, rules.label, rows)
-    rows.notes.append(pairs.whose_split(y))
+    whose = pairs.whose_split(y)
+    rows.notes.append(whose)
     part = pairs.leave_leaks_out(_unordered(tables, columns), part, rows, drop_leaks)
     labelled = sources.label_rows(y, rows, rules, part=part)
 
@@ -245,6 +246,7 @@ def load(
         labelled,
         record={
             "kind": "text",
+            "split": whose,
             "columns": list(columns),
             "max_tokens": length,
             "values": text["dim"],

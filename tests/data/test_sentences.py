@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from dirjax import data
+from dirjax import data, weights
 from dirjax.cli import InputError
 from dirjax.data import __main__ as command
 from dirjax.data import describe, pairs, words
@@ -237,16 +237,29 @@ def test_real_files(data_dir):
     if not (folder / "train_new.tsv").is_file():
         pytest.skip(f"needs {folder / 'train_new.tsv'}")
     made = runs.config("stsb_dir", "vanilla,small", data__path=str(folder))
-    source = data.from_config(made["data"] | {"drop_leaks": True})
+    source = data.from_config(made["data"])
     shares = describe.shares(source)
+    assert shares["train"] == {"rows": 5249, "many": 4510, "median": 538, "few": 201}
     assert shares["test"] == {"rows": 1000, "many": 756, "median": 170, "few": 74}
     assert shares["val"]["rows"] == 1000
     notes = own_data.notes(source)
     assert "the split is that of Yang et al. 2021" in notes
     assert "11 val and 19 test pairs also stand in train" in notes
-    # Some of them stand in train twice.
-    assert ": 36 training pairs are left out" in notes
-    assert shares["train"]["rows"] == 5249 - 36
+    assert source.record["split"] == "the split is that of Yang et al. 2021"
+    # Weights of training pairs, from counts in float32.
+    train = source.splits["train"]
+    counts = np.histogram(train.value, bins=50, range=(0, 5))[0]
+    assert (counts.max(), counts.min()) == (428, 1)
+    window = weights.kernel_window("gaussian", 5, 2.0)
+    for options, density in (
+        ({}, counts),
+        ({"kernel": "gaussian"}, np.convolve(counts, window, "same")),
+    ):
+        got = weights.bin_weights(source.spec.counts, "inverse", clip=None, **options)[
+            train.bin
+        ]
+        want = 1 / density[train.bin]
+        np.testing.assert_allclose(got, want / want.mean(), rtol=1e-6)
     codes = source.splits["test"].inputs
     assert (codes != words.PADDING).any(axis=2).all()
     # As NLTK has it.
