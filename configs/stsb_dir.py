@@ -20,8 +20,11 @@ scores over 5, so that the largest norm of gradients is 125 and not 5.
 
 Options, before those of all configs:
 
-    small       the same on GloVe 6B of 50 values in lower case, one layer of 128,
-                which a CPU trains in a minute or two; not for published numbers.
+    small       GloVe 6B of 50 values in lower case, the first 24 words of a sentence,
+                one layer of 128, |u - v| and u * v alone, AdamW and averaged
+                parameters: one CPU core trains it in less than a minute. Not for
+                published numbers. Vanilla comes to a test MSE of 1.08 (one seed), with
+                u and v as well to 1.26.
     embeddings  an MLP on frozen embeddings of all-MiniLM-L6-v2, 384 values: compare
                 methods on it, not with published numbers. Ridge regression on |u - v|
                 and u * v comes to 0.657; vanilla to 0.564 (0.009 over five seeds).
@@ -127,10 +130,16 @@ def _small(config):
     config.model.label_scaling = "standard"
     config.model.encoder.width = 128
     config.model.encoder.depth = 1
+    config.model.encoder.parts = ("difference", "product")
     main = config.stage.main
     main.epochs = 8.0
-    main.learning_rate = 1e-3
+    main.optimizer = "adamw"
+    main.learning_rate = 6e-3
+    main.weight_decay = 1e-2
+    main.decay = "kernels"
+    main.clip = 0.0
     main.schedule = "cosine"
+    config.train.average_decay = 0.97
     config.log.every = 20
     config.eval.every = 0.5
     config.checkpoint.every = 2.0

@@ -10,7 +10,7 @@ DATASETS = {
     "mnist5k": ("mnist5k", (), 5, 4.0),
     "rotation": ("mnist5k", ("rotation",), 5, 6.0),
     "stsb": ("stsb_dir", ("embeddings",), 5, 6.0),
-    "stsb_bilstm": ("stsb_dir", ("small",), 3, None),
+    "stsb_bilstm": ("stsb_dir", ("small",), 5, 8.0),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
 
