@@ -19,6 +19,7 @@ from dirjax.configs.studies import common
 # Data set -> what was chosen. Others: the presets' own.
 TUNED = {
     "bikeshare": {"beta": 1.0, "alpha": 0.1, "gamma": 1e-3},
+    "diamonds": {"beta": 1e-2, "alpha": 10.0, "gamma": 1e-2},
     "mnist5k": {"beta": 0.1, "alpha": 1.0, "gamma": 1e-2},
 }
 ORDER = "objective.terms.norm_order"
