@@ -108,6 +108,7 @@ def bin_density(
     sigma: float = 2.0,
     padding: str = "zero",
     truncate: bool = False,
+    first_bin: int = 0,
 ) -> np.ndarray:
     """Effective label density of each bin: counts, clipped or rooted, then smoothed.
 
@@ -121,6 +122,8 @@ def bin_density(
       sigma: spread of the kernel in bins.
       padding: see `smooth`. NYUD2-DIR uses `"edge"`, the others `"zero"`.
       truncate: under `"inverse"`, cut smoothed counts to integers as the public code.
+      first_bin: bins before it are outside of the kernel's reach and have the density
+        of this one (NYUD2-DIR: 7, below which there is no depth).
 
     Returns:
       `[num]` float64; may be 0 in empty bins.
@@ -137,17 +140,24 @@ def bin_density(
     density = np.asarray(counts, np.float64)
     if density.ndim != 1 or not (density >= 0).all() or not density.any():
         raise ValueError(f"counts must be [num] from 0, one above 0, got {density}.")
+    if not 0 <= first_bin < density.size:
+        raise ValueError(
+            f"first_bin must be 0 to {density.size - 1}, one of the bins, got "
+            f"{first_bin}."
+        )
+    density = density[first_bin:]
     if scheme == "none":
         if kernel is not None:
             raise ValueError(f"scheme 'none' has no weights for kernel {kernel!r}.")
-        return np.ones_like(density)
+        return np.ones(first_bin + density.size)
     if scheme == "sqrt_inverse":
         density = np.sqrt(density)
     elif clip is not None:
         density = np.clip(density, *clip)
     if kernel is not None:
         density = smooth(density, kernel_window(kernel, size, sigma), padding)
-    return np.trunc(density) if truncate and scheme == "inverse" else density
+    density = np.trunc(density) if truncate and scheme == "inverse" else density
+    return np.pad(density, (first_bin, 0), mode="edge")
 
 
 def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:

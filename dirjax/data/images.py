@@ -29,16 +29,8 @@ class Unreadable(ValueError):
     """A file is no image; the message says why."""
 
 
-def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
-    """One image as an array.
-
-    Args:
-      data: the content of an image file.
-      size: `(height, width)` wanted.
-      channels: 1 for grey, 3 for RGB, 0 for 1 or 3 as the image has it.
-
-    Returns:
-      `[height, width, channels]` uint8.
+def opened(data: bytes) -> Any:
+    """A `PIL.Image.Image` whose pixels are read, upright.
 
     Raises:
       Unreadable: if it cannot be decoded, or is huge.
@@ -66,6 +58,26 @@ def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
         why = (str(error) or type(error).__name__).rstrip(". ")
         why = "it is no image that Pillow knows" if "identify" in why else why
         raise Unreadable(why) from error
+    return image
+
+
+def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
+    """One image as an array.
+
+    Args:
+      data: the content of an image file.
+      size: `(height, width)` wanted.
+      channels: 1 for grey, 3 for RGB, 0 for 1 or 3 as the image has it.
+
+    Returns:
+      `[height, width, channels]` uint8.
+
+    Raises:
+      Unreadable: as `opened`.
+    """
+    from PIL import Image
+
+    image = opened(data)
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, np.float64)
         if image.mode.startswith("I"):
@@ -105,9 +117,28 @@ def decode_all(
       An array for each, or why there is none.
     """
 
+    yield from in_threads(
+        names, lambda name: decode(read(name), size, channels), progress=progress
+    )
+
+
+def in_threads(
+    names: Sequence[Any], make: Callable[[Any], Any], *, progress: str = ""
+) -> Iterable[Any]:
+    """What `make` gives for each name, in order, or why there is nothing.
+
+    Args:
+      names: what `make` takes.
+      make: may raise OSError and `Unreadable`.
+      progress: what to call a progress bar; none if empty.
+
+    Yields:
+      What it gives, or `Unreadable`.
+    """
+
     def one(name):
         try:
-            return decode(read(name), size, channels)
+            return make(name)
         except Unreadable as error:
             return error
         except OSError as error:

@@ -17,6 +17,7 @@ import numpy as np
 from dirjax import labels
 from dirjax.cli import InputError
 from dirjax.data import splits
+from dirjax.data.coded import Coded
 
 SPLITS = ("train", "val", "test")
 # Column of the split, where nothing else is said; it may be missing.
@@ -43,19 +44,25 @@ class Split:
       index: `[rows]` int32, row number in the file.
       mask: of the label's shape, bool, which labels count; None if all do. The others
         are finite, and nothing else is said of them.
+      wide: what training starts from instead, where a step on the device makes inputs
+        and labels of it: `inputs` and `codes`, larger than those above, by name.
+
+    Label, value, bin and mask may be `Coded`, and are arrays when rows are read.
     """
 
     inputs: Any
-    label: np.ndarray
-    value: np.ndarray
-    bin: np.ndarray
+    label: Any
+    value: Any
+    bin: Any
     weight: np.ndarray
     index: np.ndarray
-    mask: np.ndarray | None = None
+    mask: np.ndarray | Coded | None = None
+    wide: dict[str, np.ndarray] | None = None
 
-    def real(self, values: np.ndarray) -> np.ndarray:
+    def real(self, values: np.ndarray | Coded) -> np.ndarray:
         """Those of the label-shaped values that count, `[labels]`."""
-        return values.ravel() if self.mask is None else values[self.mask]
+        array = np.asarray(values)
+        return array.ravel() if self.mask is None else array[np.asarray(self.mask)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Source:
       skipped: reason -> number of rows left out because of it.
       constants: arrays that the model looks inputs up in, such as vectors of words;
         they are kept with its state and not trained.
+      statistics: training rows that statistics of features are of, where all are too
+        many; None for all.
     """
 
     name: str
@@ -85,6 +94,13 @@ class Source:
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    statistics: Split | None = None
+
+    def rows(self, split: str) -> Split:
+        """The rows of a split by name, or of "statistics"."""
+        if split == "statistics":
+            return self.statistics or self.splits["train"]
+        return self.splits[split]
 
     @property
     def dense(self) -> bool:
@@ -364,7 +380,7 @@ def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
     return float(f"{low:.12g}"), float(f"{high:.12g}")
 
 
-def _thin(part: np.ndarray, rules: Rules) -> None:
+def thin(part: np.ndarray, rules: Rules) -> None:
     """Keeps `limit` training rows."""
     train = np.flatnonzero(part == 0)
     if 0 < rules.limit < len(train):
@@ -440,7 +456,7 @@ def label_rows(
             f"{rules.split_cap}, went to val, and as many to test"
         )
     part = np.where(good, part, -1).astype(np.int8)
-    _thin(part, rules)
+    thin(part, rules)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:

@@ -80,6 +80,44 @@ def balanced_split(
     return parts
 
 
+def hold_out(groups: ArrayLike, share: float, *, seed: int) -> np.ndarray:
+    """Rows of whole groups, so that no group is on both sides.
+
+    Groups come in an order of the seed, and are held out as long as they fit.
+
+    Args:
+      groups: `[n]` strings or integers, the group of each row: its scene, say.
+      share: of the rows that may be held out, from 0 and below 1.
+      seed: any integer from 0.
+
+    Returns:
+      `[n]` bool; for a share above 0 at least one group is held out, and one is not.
+
+    Raises:
+      ValueError: for a share out of range, or fewer than two groups to choose from.
+
+    Example:
+      >>> hold_out(["hall", "hall", "attic"], 0.4, seed=0).tolist()
+      [False, False, True]
+    """
+    names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if not 0 <= share < 1:
+        raise ValueError(f"the share must be from 0 and below 1, got {share}.")
+    if share == 0:
+        return np.zeros(len(group), bool)
+    if len(names) < 2:
+        raise ValueError(f"one of two groups or more can be held out, got {names}.")
+    order = np.random.Generator(np.random.Philox(key=[seed, 2])).permutation(len(names))
+    left, chosen = share * len(group), np.zeros(len(names), bool)
+    for number in order:
+        if sizes[number] <= left:
+            chosen[number] = True
+            left -= sizes[number]
+    if not chosen.any():
+        chosen[np.argmin(sizes)] = True
+    return chosen[group]
+
+
 def balanced_mask(
     bins: ArrayLike, mask: ArrayLike | None = None, *, seed: int
 ) -> np.ndarray:
@@ -113,7 +151,9 @@ def balanced_mask(
     rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
     place = rng.permutation(np.flatnonzero(real))
     index = bins.ravel()[place]
-    order = np.argsort(index, kind="stable")
+    # Short integers are sorted by digits, many times faster.
+    short = index.astype(np.uint16) if index.max() < 1 << 16 else index
+    order = np.argsort(short, kind="stable")
     counts = np.bincount(index)
     rank = np.arange(index.size) - (np.cumsum(counts) - counts)[index[order]]
     out = np.zeros(bins.size, bool)

@@ -97,17 +97,26 @@ def stored(split: sources.Split) -> dict[str, Any]:
     return arrays if split.mask is None else arrays | {"mask": split.mask}
 
 
-def gather(split: sources.Split, rows: np.ndarray) -> dict[str, Any]:
+def trained(split: sources.Split) -> dict[str, Any]:
+    """What a training batch is read from: that of `stored`, or `Split.wide`."""
+    if split.wide is None:
+        return stored(split)
+    return split.wide | {"weight": split.weight, "index": split.index}
+
+
+def gather(arrays: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
     """The batch of the given rows; leading axes are those of `rows`."""
 
     def take(x):
         return {k: take(v) for k, v in x.items()} if isinstance(x, dict) else x[rows]
 
-    return _complete(take(stored(split)))
+    return _complete(take(arrays))
 
 
 def _complete(batch: dict[str, Any]) -> dict[str, Any]:
     """Weight and mask of a batch in the shape of its labels, float32."""
+    if "label" not in batch:  # They are made on the device.
+        return batch
     shape, weight = batch["label"].shape, batch["weight"]
     weight = weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim))
     mask = batch.get("mask", np.True_)
@@ -163,16 +172,18 @@ class Stream:
         """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`.
 
         `label`, `bin`, `weight` and `mask` have one shape, `[steps, rows]` or, in dense
-        tasks, `[steps, rows, height, width]`.
+        tasks, `[steps, rows, height, width]`. Of a split with `wide` the batch has
+        that instead, and weights of rows.
         """
+        arrays = trained(self._split)
         if self._reader == "array":
             for step, steps in chunks:
-                yield gather(self._split, self.rows(step, steps))
+                yield gather(arrays, self.rows(step, steps))
         else:
             from dirjax.data import pipeline
 
             rows = (self.rows(step, steps) for step, steps in chunks)
-            yield from map(_complete, pipeline.read(stored(self._split), rows))
+            yield from map(_complete, pipeline.read(arrays, rows))
 
 
 def eval_batches(
@@ -191,13 +202,13 @@ def eval_batches(
     Yields:
       Batches of `batch_size / processes` rows. Padding repeats row 0.
     """
-    size = len(split.label)
+    size, arrays = len(split.label), stored(split)
     for start in range(0, size, batch_size):
         place = start + np.arange(batch_size)
         place = block(place, process, processes)
         real = place < size
         rows = np.where(real, place, 0)
-        batch = gather(split, rows)
+        batch = gather(arrays, rows)
         batch["label"] = split.value[rows]
         batch["mask"][~real] = 0.0
         yield batch

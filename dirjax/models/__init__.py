@@ -5,7 +5,7 @@ This room alone imports `flax.linen`; the rest of dirjax sees a `Network`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax.domain import FREE, Domain, of_pixels, of_table
-from dirjax.models import bilstm, depth, heads, mlp, pairs, resnet
+from dirjax.models import bilstm, depth, fused_depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
 
 __all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
@@ -25,11 +25,20 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": resnet.resnet34,
     "resnet50": resnet.resnet50,
     "small_unet": depth.SmallUNet,
+    "fused_depth": fused_depth.FusedDepth,
+    "fused_depth50": fused_depth.fused_depth50,
     "pair_mlp": pairs.PairMLP,
     "bilstm": bilstm.BiLSTM,
 }
 # What an encoder is for, if not for images with one label each; and whose it is.
-_KINDS = {"mlp": "table", "small_unet": "dense", "pair_mlp": "pairs", "bilstm": "text"}
+_KINDS = {
+    "mlp": "table",
+    "small_unet": "dense",
+    "fused_depth": "dense",
+    "fused_depth50": "dense",
+    "pair_mlp": "pairs",
+    "bilstm": "text",
+}
 _SUITED = {
     "table": ("tables", "mlp"),
     "images": ("images", "small_resnet"),
@@ -86,8 +95,8 @@ def build(
     dtype: str = "float32",
     shift: float = 0.0,
     scale: float = 1.0,
-    input_mean: float = 0.0,
-    input_std: float = 1.0,
+    input_mean: float | Sequence[float] = 0.0,
+    input_std: float | Sequence[float] = 1.0,
     domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
     head_options: Mapping[str, Any] | None = None,
@@ -101,8 +110,8 @@ def build(
         float32.
       shift: see `heads.Linear`.
       scale: see `heads.Linear`.
-      input_mean: of images, after division by 255.
-      input_std: of images, after division by 255.
+      input_mean: of images, after division by 255; a number, or one for each channel.
+      input_std: likewise.
       domain: where prepared inputs live. Default: that of images with this mean and
         deviation for an encoder of images; anywhere for those of tables and of pairs.
       encoder: further keyword arguments of the encoder.
@@ -136,7 +145,8 @@ def build(
             return bilstm.look_up(inputs, state["constants"]["words"])
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
             return inputs
-        return (inputs.astype(jnp.float32) / 255.0 - input_mean) / input_std
+        mean, std = (_of_channels(x) for x in (input_mean, input_std))
+        return (inputs.astype(jnp.float32) / 255.0 - mean) / std
 
     def init(key, inputs):
         variables = dict(model.init(key, inputs))
@@ -162,6 +172,13 @@ def build(
         return model.apply({"params": params}, features, method="respond")
 
     return Network(prepare, init, encode, respond, domain)
+
+
+def _of_channels(value: float | Sequence[float]) -> Any:
+    """A number, or numbers along the last of four axes."""
+    if isinstance(value, (int, float)):
+        return value
+    return jnp.asarray(value, jnp.float32)[None, None, None]
 
 
 def _domain(record: Mapping[str, Any]) -> Domain | None:

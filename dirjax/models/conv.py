@@ -46,6 +46,10 @@ _SMALL_OUTPUT = 3  # largest output side for "gemm"; XLA's cliff begins at 2
 _MANY_ROWS = 2048  # from here on a weight gradient runs faster in two halves
 
 
+# U(-1/sqrt(n), 1/sqrt(n)) for n inputs: what PyTorch gives a convolution.
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
 def output_size(
     input_hw: tuple[Any, Any], kernel: Pair, strides: Pair, padding: Pair
 ) -> tuple[Any, Any]:

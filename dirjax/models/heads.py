@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dirjax.models import conv
+
 INFERENCES = ("argmax", "mixture")
 CLASSIFIERS = ("linear", "etf")
 # Logit with which a group that no training row is in begins.
@@ -82,27 +84,48 @@ class Dense(nn.Module):
     Attributes:
       shift: see `Linear`.
       scale: see `Linear`.
+      kernel: side of a larger convolution, odd; zeros are beyond the border.
     """
 
     shift: float = 0.0
     scale: float = 1.0
+    kernel: int = 1
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Outputs:
         """Maps `[batch, h, w, dim]` features to predictions `[batch, h, w]`."""
-        return Outputs(_affine(self, features, "[batch, height, width, dim]"))
+        shape = "[batch, height, width, dim]"
+        if self.kernel == 1:
+            return Outputs(_affine(self, features, shape))
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(
+                f"model.head_options.kernel must be odd and above 0, got {self.kernel}."
+            )
+        _check_shape(features, shape)
+        raw = conv.Conv(
+            1,
+            (self.kernel, self.kernel),
+            use_bias=True,
+            kernel_init=conv.uniform_fan_in,
+            name="conv",
+        )(features)
+        return Outputs(self.shift + self.scale * raw[..., 0])
 
 
 def _affine(head: Linear | Dense, features: jax.Array, shape: str) -> jax.Array:
     """The layer of both heads, over the last axis."""
+    _check_shape(features, shape)
+    raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
+    return head.shift + head.scale * raw[..., 0]
+
+
+def _check_shape(features: jax.Array, shape: str) -> None:
     if features.ndim != len(shape.split()):
         better = "linear" if features.ndim == 2 else "dense"
         raise ValueError(
             f"this head takes features {shape}, the encoder gives {features.shape}. "
             f"Use model.head={better!r}."
         )
-    raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
-    return head.shift + head.scale * raw[..., 0]
 
 
 def simplex_etf(basis: ArrayLike) -> np.ndarray:

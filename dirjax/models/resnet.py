@@ -120,7 +120,6 @@ class ResNet(nn.Module):
         last = self.width * 2 ** (len(self.stage_sizes) - 1)
         return last * (4 if self.bottleneck else 1)
 
-    @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
         """Encodes images.
 
@@ -135,6 +134,12 @@ class ResNet(nn.Module):
         Raises:
           ValueError: if the inputs are not images or the stem is unknown.
         """
+        last = self.maps(inputs, train=train)[-1]
+        return jnp.mean(last, axis=(1, 2), dtype=jnp.float32)
+
+    @nn.compact
+    def maps(self, inputs: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
+        """What each stage gives, `[batch, h, w, channels]`; as `__call__` otherwise."""
         if inputs.ndim != 4:
             raise ValueError(
                 "ResNet expects images [batch, height, width, channels], got shape "
@@ -158,6 +163,7 @@ class ResNet(nn.Module):
         x = nn.relu(batch_norm(train, self.dtype)(name="stem_norm")(x))
         if large:
             x = conv.max_pool(x)
+        found = []
         for stage, blocks in enumerate(self.stage_sizes):
             for block in range(blocks):
                 x = Block(
@@ -168,7 +174,8 @@ class ResNet(nn.Module):
                     platform=self.platform,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train=train)
-        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+            found.append(x)
+        return tuple(found)
 
 
 def resnet18(**kwargs: Any) -> ResNet:

@@ -34,6 +34,7 @@ def make(
     sigma: float = 2.0,
     padding: str = "zero",
     truncate: bool = False,
+    first_bin: int = 0,
 ) -> base.Objective:
     """Multiplies `batch["weight"]` by the smoothed weight of the example's bin.
 
@@ -47,6 +48,7 @@ def make(
       sigma: width of the kernel, in bins.
       padding: what the kernel sees beyond the end bins, see `weights.smooth`.
       truncate: round smoothed counts down, as the published code with `"inverse"`.
+      first_bin: see `weights.bin_density`; published for depth: 7.
 
     Returns:
       `reweight.make` with a kernel: same state, same behaviour.
@@ -71,4 +73,5 @@ def make(
         sigma=sigma,
         padding=padding,
         truncate=truncate,
+        first_bin=first_bin,
     )

@@ -29,6 +29,7 @@ def make(
     sigma: float = 2.0,
     padding: str = "zero",
     truncate: bool = False,
+    first_bin: int = 0,
 ) -> base.Objective:
     """Multiplies `batch["weight"]` by the weight of the example's bin.
 
@@ -43,6 +44,7 @@ def make(
       padding: what the kernel sees beyond the end bins, see `weights.smooth`.
       truncate: round smoothed counts of `"inverse"` down to integers, as the
         published code does.
+      first_bin: see `weights.bin_density`.
 
     Returns:
       An objective whose state holds `table`, the weight of each bin `[num_bins]`
@@ -71,6 +73,7 @@ def make(
             sigma=sigma,
             padding=padding,
             truncate=truncate,
+            first_bin=first_bin,
         )
         return {"table": jnp.asarray(table, jnp.float32)}
 

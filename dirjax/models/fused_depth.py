@@ -1,0 +1,238 @@
+"""A residual encoder, a decoder, and features of several scales fused, for depth.
+
+"Revisiting Single Image Depth Estimation: Toward Higher Resolution Maps With Accurate
+Object Boundaries", Hu et al., WACV 2019, https://arxiv.org/abs/1803.08673. Four maps of
+the encoder (E) go two ways: the last one through a decoder (D) of four up-projections
+(Laina et al., 3DV 2016, https://arxiv.org/abs/1606.00373), and each of them through one
+up-projection to the full size, side by side (MFF). The refinement (R) sees both and is
+three 5x5 convolutions, the last of which is the head (`heads.Dense` with kernel 5). Its
+inputs are the features, 128 a pixel with a ResNet-50, as for feature smoothing in
+"Delving into Deep Imbalanced Regression", Yang et al., ICML 2021,
+https://arxiv.org/abs/2102.09554.
+
+An up-projection enlarges its input (bilinear, centres of pixels meet) and is residual:
+5x5 and 3x3 convolutions on one branch, a 5x5 convolution on the other, batch norm after
+each.
+
+**Deviations**: none known in the layout; widths and the kernel are attributes, so that
+a smaller model has the same parts. Biased running variances, see `resnet`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dirjax import resize
+from dirjax.models import conv, resnet
+
+
+class UpProjection(nn.Module):
+    """`[batch, h, w, c] -> [batch, *size, features]`, see the module.
+
+    Attributes:
+      features: channels of the result.
+      kernel: side of the two large kernels, odd.
+      dtype: dtype of the computation.
+      platform: see `conv.Conv`.
+    """
+
+    features: int
+    kernel: int = 5
+    dtype: Any = jnp.float32
+    platform: str | None = None
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, size: tuple[int, int], *, train: bool
+    ) -> jax.Array:
+        """Enlarges to `size`; `train` is that of batch norm."""
+        x = resize.bilinear(x, size)
+        step = functools.partial(_Step, dtype=self.dtype, platform=self.platform)
+        side = self.kernel
+        y = nn.relu(step(self.features, side, name="first")(x, train=train))
+        y = step(self.features, 3, name="second")(y, train=train)
+        skip = step(self.features, side, name="skip")(x, train=train)
+        return nn.relu(y + skip)
+
+
+class _Step(nn.Module):
+    """Convolution and batch norm."""
+
+    features: int
+    kernel: int
+    dtype: Any
+    platform: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        x = conv.Conv(
+            self.features,
+            (self.kernel, self.kernel),
+            kernel_init=conv.uniform_fan_in,
+            dtype=self.dtype,
+            platform=self.platform,
+            name="conv",
+        )(x)
+        return resnet.batch_norm(train, self.dtype)(name="norm")(x)
+
+
+class FusedDepth(nn.Module):
+    """Pictures to features at half their height and width, rounded up.
+
+    Attributes:
+      stage_sizes: of the residual encoder, four stages; see `resnet.ResNet`.
+      bottleneck: likewise.
+      width: likewise, channels of its first stage (times 4 with bottlenecks).
+      decoder: channels at the end of the decoder; twice as many at each stage before,
+        and 16 times as many at its beginning.
+      fused: channels of each of the four scales.
+      kernel: side of the large kernels, odd.
+      dtype: dtype of the computation; parameters, batch-norm statistics and the
+        returned features are float32 whatever it is.
+      platform: see `conv.Conv`.
+
+    Example:
+      >>> images = jnp.ones((2, 28, 38, 3))
+      >>> model = FusedDepth(stage_sizes=(1, 1, 1, 1), width=4, decoder=4, fused=2)
+      >>> run = lambda key: model.init_with_output(key, images, train=False)
+      >>> features, variables = jax.eval_shape(run, jax.random.key(0))
+      >>> features.shape, sorted(variables["params"])
+      ((2, 14, 19, 12), ['decoder', 'fusion', 'refine', 'resnet'])
+    """
+
+    stage_sizes: Sequence[int] = (3, 4, 6, 3)
+    bottleneck: bool = False
+    width: int = 64
+    decoder: int = 64
+    fused: int = 16
+    kernel: int = 5
+    dtype: Any = jnp.float32
+    platform: str | None = None
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
+        """Encodes pictures.
+
+        Args:
+          inputs: `[batch, height, width, channels]`, normalised.
+          train: batch norm uses the batch and updates `batch_stats`, instead of
+            using `batch_stats`.
+
+        Returns:
+          `[batch, height / 2, width / 2, decoder + 4 * fused]` float32.
+
+        Raises:
+          ValueError: if the inputs are no images, or the encoder has not four stages.
+        """
+        if len(self.stage_sizes) != 4:
+            raise ValueError(
+                "FusedDepth has an encoder of four stages, got stage_sizes "
+                f"{tuple(self.stage_sizes)}."
+            )
+        how = {"dtype": self.dtype, "platform": self.platform}
+        blocks = resnet.ResNet(
+            stage_sizes=self.stage_sizes,
+            bottleneck=self.bottleneck,
+            width=self.width,
+            name="resnet",
+            **how,
+        ).maps(inputs, train=train)
+        size = (-(-inputs.shape[1] // 2), -(-inputs.shape[2] // 2))
+        shape = {"kernel": self.kernel, **how}
+        down = _Decoder(self.decoder, **shape, name="decoder")(
+            blocks, size, train=train
+        )
+        beside = _Fusion(self.fused, **shape, name="fusion")(blocks, size, train=train)
+        x = jnp.concatenate([down, beside], axis=-1)
+        x = _Refinement(**shape, name="refine")(x, train=train)
+        return x.astype(jnp.float32)
+
+
+class _Decoder(nn.Module):
+    """The last map, enlarged step by step to the sizes of those before it."""
+
+    features: int
+    kernel: int
+    dtype: Any
+    platform: str | None
+
+    @nn.compact
+    def __call__(
+        self, blocks: Sequence[jax.Array], size: tuple[int, int], *, train: bool
+    ) -> jax.Array:
+        how = {"dtype": self.dtype, "platform": self.platform}
+        first = _Step(16 * self.features, 1, name="start", **how)
+        x = nn.relu(first(blocks[-1], train=train))
+        sizes = [(b.shape[1], b.shape[2]) for b in reversed(blocks[:-1])] + [size]
+        for number, wanted in enumerate(sizes, 1):
+            features = self.features * 2 ** (4 - number)
+            up = UpProjection(features, self.kernel, name=f"up{number}", **how)
+            x = up(x, wanted, train=train)
+        return x
+
+
+class _Fusion(nn.Module):
+    """All maps at the full size, side by side, and one convolution."""
+
+    features: int
+    kernel: int
+    dtype: Any
+    platform: str | None
+
+    @nn.compact
+    def __call__(
+        self, blocks: Sequence[jax.Array], size: tuple[int, int], *, train: bool
+    ) -> jax.Array:
+        how = {"dtype": self.dtype, "platform": self.platform}
+        scales = [
+            UpProjection(self.features, self.kernel, name=f"up{number}", **how)(
+                block, size, train=train
+            )
+            for number, block in enumerate(blocks, 1)
+        ]
+        x = jnp.concatenate(scales, axis=-1)
+        step = _Step(x.shape[-1], self.kernel, name="end", **how)
+        return nn.relu(step(x, train=train))
+
+
+class _Refinement(nn.Module):
+    """Two convolutions; the third is the head."""
+
+    kernel: int
+    dtype: Any
+    platform: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        for name in ("first", "second"):
+            step = _Step(
+                x.shape[-1],
+                self.kernel,
+                dtype=self.dtype,
+                platform=self.platform,
+                name=name,
+            )
+            x = nn.relu(step(x, train=train))
+        return x
+
+
+def fused_depth50(**kwargs: Any) -> FusedDepth:
+    """The model of the depth benchmark, on a ResNet-50: 128 features a pixel.
+
+    Args:
+      **kwargs: further attributes of `FusedDepth`.
+
+    Returns:
+      The encoder.
+
+    Example:
+      >>> fused_depth50().stage_sizes
+      (3, 4, 6, 3)
+    """
+    return FusedDepth(stage_sizes=(3, 4, 6, 3), bottleneck=True, **kwargs)
