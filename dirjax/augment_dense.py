@@ -2,22 +2,24 @@
 
 A batch of `Split.wide` comes as bytes: whole pictures and codes of depth. Each row is
 mirrored in half of the cases, turned about its centre and cut to the centre crop; the
-depth follows, at half the size of the crop; then the colours of the picture change, it
+depth follows, at the size of the model's maps; then the colours of the picture change, it
 is standardised, and codes become metres, bins and a mask. What is drawn is a function
 of the step's key and the row's number in the file.
 
 The order is that of the depth benchmark of Yang et al., "Delving into Deep Imbalanced
 Regression", ICML 2021, https://arxiv.org/abs/2102.09554, after Hu et al., "Revisiting
 Single Image Depth Estimation", WACV 2019, https://arxiv.org/abs/1803.08673: flip, turn
-by up to 5 degrees, crop, lighting, and brightness, contrast and saturation in random
-order, whose results are not clipped. Lighting along the principal components of
-ImageNet is that of Krizhevsky et al., NeurIPS 2012.
+by up to 5 degrees, crop, lighting, and brightness, contrast and saturation, whose
+results are not clipped. Lighting along the principal components of ImageNet is that of
+Krizhevsky et al., NeurIPS 2012.
 
 **Deviations** from the public code, which turns pictures and depth by splines of order
 2: here pictures are bilinear and depth is the nearest pixel, so no depth is made up
 between near and far. Pixels that come from outside of the picture are black, as there,
 and have no depth (`border="hidden"`); there they have depth 0 (`border="zero"`, which
-the first bin holds). Pictures are not rounded after the turn.
+the first bin holds). Pictures are not rounded after the turn. The last three come in
+random order there; as none of them moves the grey values that the others are made
+from, but for a factor or a shift that all share, the order changes nothing.
 """
 
 from __future__ import annotations
@@ -136,7 +138,7 @@ def lighting(key: jax.Array, image: jax.Array, *, std: float) -> jax.Array:
 
 
 def jitter(key: jax.Array, image: jax.Array, *, most: float) -> jax.Array:
-    """Brightness, contrast and saturation, in random order.
+    """Brightness, contrast and saturation.
 
     Each moves the picture by a share of U(-most, most) towards black, towards the mean
     of its grey values, or towards its grey values; below 0 it moves away from them.
@@ -149,17 +151,12 @@ def jitter(key: jax.Array, image: jax.Array, *, most: float) -> jax.Array:
     Returns:
       Same shape; may leave 0..1.
     """
-    shares = jax.random.uniform(
-        stream_key(key, "shares"), (3,), minval=-most, maxval=most
-    )
-    order = jax.random.permutation(stream_key(key, "order"), 3)
-    weights = jnp.asarray(GREY, jnp.float32)
-    for which in order:
-        grey = jnp.sum(image * weights[None, None], axis=2, keepdims=True)
-        towards = jnp.where(which == 1, jnp.mean(grey), grey)
-        towards = jnp.where(which == 0, 0.0, towards)
-        image = image + shares[which] * (towards - image)
-    return image
+    black, flat, grey = jax.random.uniform(key, (3,), minval=-most, maxval=most)
+    image = (1 - black) * image
+    weights = jnp.asarray(GREY, jnp.float32)[None, None]
+    greys = jnp.sum(image * weights, axis=2, keepdims=True)
+    image = (1 - grey) * image + grey * greys
+    return (1 - flat) * image + flat * jnp.mean(greys)
 
 
 def augment_one(

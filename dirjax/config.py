@@ -127,6 +127,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ok = value is None or value >= least
         _require(ok, f"data.{field}", f"at least {least}", value)
     _validate_augment(data)
+    _validate_depth(data)
     width = data["bin_width"]
     ok = width is None or 0 < width < math.inf
     _require(ok, "data.bin_width", "positive and finite", width)
@@ -154,6 +155,30 @@ def _validate_augment(data: Mapping[str, Any]) -> None:
             f"config.data.augment.flip must be False for {data['label']}, got True: "
             "a digit's mirror image has another label. Leave it out."
         )
+
+
+def _validate_depth(data: Mapping[str, Any]) -> None:
+    """The fields that only depth maps have."""
+    if data["kind"] != "nyud2":
+        return
+    fields, changes = data["depth"], data["augment_dense"]
+    share = fields["val_share"]
+    for field in ("crop", "maps"):
+        pair = fields[field]
+        ok = len(pair) == 2 and all(isinstance(n, int) and n > 1 for n in pair)
+        _require(ok, f"data.depth.{field}", "(height, width) in pixels", pair)
+    _require(0 <= share < 1, "data.depth.val_share", "from 0 and below 1", share)
+    stated = data["label_range"] is not None and data["bin_width"] is not None
+    _require(stated, "data.label_range", "given, as data.bin_width", None)
+    flip = changes["flip"]
+    _require(isinstance(flip, bool), "data.augment_dense.flip", "True or False", flip)
+    for field, most in (("rotate", 45), ("lighting", 1), ("jitter", 0.99)):
+        value = changes[field]
+        ok = isinstance(value, (int, float)) and 0 <= value <= most
+        _require(ok, f"data.augment_dense.{field}", f"from 0 to {most}", value)
+    ok = changes["border"] in ("hidden", "zero")
+    said = "'hidden' or 'zero'"
+    _require(ok, "data.augment_dense.border", said, changes["border"])
 
 
 def validate(config: Mapping[str, Any]) -> None:
@@ -212,6 +237,8 @@ def validate(config: Mapping[str, Any]) -> None:
         f"one of {', '.join(metrics)}",
         select["metric"],
     )
+    ok = select.get("split", "val") in ("val", "test")
+    _require(ok, "select.split", "'val' or 'test'", select.get("split"))
     shots = ("all", "many", "median", "few")
     _require(
         select["shot"] in shots,

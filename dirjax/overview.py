@@ -42,6 +42,15 @@ def overview(run: Run) -> str:
     if augments(**changes):
         said = ", ".join(f"{k} {v}" for k, v in changes.items())
         note += f"note: training images are augmented: {said}\n"
+    if run.source.splits["train"].wide is not None:
+        changes = run.config["data"]["augment_dense"]
+        said = ", ".join(f"{k} {v}" for k, v in changes.items())
+        note += f"note: pictures and depth in training: {said}\n"
+    if run.select_split == "test":
+        note += (
+            "WARNING: the test split selects the result (select.split=test), so test "
+            "metrics are better than on new data\n"
+        )
     if run.config["model"]["dtype"] != "float32" and any(
         run.objective(s).precise for s in run.plan.stages
     ):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import augment as augment_lib
+from dirjax import augment_dense
 from dirjax import config as config_lib
 from dirjax import (
     data,
@@ -62,7 +62,14 @@ class Run:
             )
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error
-        self.select_split = "val" if "val" in self.source.splits else None
+        # Runs of earlier versions have no such field.
+        wanted = config["select"].get("split", "val")
+        self.select_split = wanted if wanted in self.source.splits else None
+        if wanted == "test" and not self.select_split:
+            raise InputError(
+                f"select.split is test, and {self.source.name} has no test split. "
+                "Leave it out."
+            )
         try:
             self.params, self._model_state = jax.eval_shape(
                 self._init, jax.random.key(0)
@@ -153,12 +160,8 @@ class Run:
 
     def _augment(self, stage: stages.Stage):
         try:
-            return augment_lib.from_config(
-                # Runs of earlier versions have no such field.
-                self.config["data"].get("augment", {}),
-                self.source.record,
-                views=stage.views,
-                stage=stage.name,
+            return augment_dense.from_config(
+                self.config["data"], self.source, views=stage.views, stage=stage.name
             )
         except ValueError as error:
             raise InputError(str(error)) from error
@@ -301,7 +304,9 @@ class Run:
         update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
 
         def gathered(state: TrainState) -> TrainState:
-            total = self._moments(state.params["model"], state.model_state, "train")
+            total = self._moments(
+                state.params["model"], state.model_state, "statistics"
+            )
             return update(state, total)
 
         return gathered
@@ -327,8 +332,8 @@ class Run:
             yield start, count, sharding.to_global(self.mesh, batch, axis=1)
 
     def eval_batches(self, split: str) -> Iterator[Any]:
-        """All rows of a split, padded and masked, on the devices."""
-        rows = self.source.splits[split]
+        """All rows of a split or of "statistics", padded, masked, on the devices."""
+        rows = self.source.rows(split)
         devices = jax.device_count()
         size = min(self.config["eval"]["batch_size"], len(rows.label))
         size = -(-size // devices) * devices

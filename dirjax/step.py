@@ -12,7 +12,7 @@ import optax
 
 from dirjax import metrics as metrics_lib
 from dirjax import moments as moments_lib
-from dirjax import stages
+from dirjax import resize, stages
 from dirjax.models import Network
 from dirjax.objectives.base import Batch, Objective, Variables, View, stream_key
 
@@ -265,13 +265,17 @@ def make_eval_step(
 
     Rows are all that the head gives, `[batch, ...]` by name, with `prediction` and the
     sums in units of the file; see `make_respond`. In dense tasks, whose predictions
-    are too many to be kept, the second are `metrics.DenseSums`.
+    are too many to be kept, the second are `metrics.DenseSums`; predictions are
+    enlarged to larger labels, bilinear with the corner pixels in place.
     """
     respond = make_respond(network, log=log)
 
     def step(params, model_state, batch):
         outputs = respond(params, model_state, batch["inputs"])
         prediction = outputs.prediction
+        if dense and prediction.shape != batch["label"].shape:
+            size = batch["label"].shape[1:]
+            prediction = resize.bilinear(prediction, size, aligned=True)
         sums = metrics_lib.batch_sums(
             prediction,
             batch["label"],
@@ -301,16 +305,21 @@ def make_moments_step(
 ) -> Callable[[moments_lib.Moments, Any, Any, Batch], moments_lib.Moments]:
     """Makes `(moments, params, model_state, batch) -> moments`, a batch further.
 
-    Features are those of the given parameters in evaluation mode.
+    Features are those of the given parameters in evaluation mode. Of maps of labels
+    that are larger than those of features the nearest pixels count.
     """
 
     def step(moments, params, model_state, batch):
         inputs = network.prepare(batch["inputs"], model_state)
         features, _ = network.encode(params, model_state, inputs, train=False)
+        bins, mask = batch["bin"], batch["mask"]
+        if bins.shape != features.shape[:-1]:
+            size = features.shape[1:-1]
+            bins, mask = (resize.nearest_maps(x, size) for x in (bins, mask))
         new = moments_lib.from_batch(
             features.reshape(-1, features.shape[-1]),
-            batch["bin"].reshape(-1),
-            batch["mask"].reshape(-1),
+            bins.reshape(-1),
+            mask.reshape(-1),
             num_bins=num_bins,
         )
         return moments_lib.merge(moments, new)

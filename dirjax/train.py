@@ -181,7 +181,7 @@ def _result(
         "command": command,
         "steps": run.plan.stop,
         "best_step": best_step,
-        "select": {"split": run.select_split, **run.config["select"]},
+        "select": {**run.config["select"], "split": run.select_split},
         **scores,
         "skipped": dict(run.source.skipped),
         "train_seconds": round(clock.seconds(), 3),

@@ -296,6 +296,8 @@ def test_golden_nyud2_weights(case):
     expected = case["out.bucket_weights"]
     np.testing.assert_allclose(found, expected[first:], rtol=2e-6)
     np.testing.assert_allclose(expected[:first], found[0], rtol=2e-6)
+    whole = weights.bin_weights(counts, scheme, first_bin=first, **options)
+    np.testing.assert_allclose(whole, expected, rtol=2e-6)
     depth = case["in.depth"]
     found = weights.sample_weights(
         depth, bins, scheme, counts=counts[first:], **options

@@ -11,6 +11,7 @@ DATASETS = {
     "rotation": ("mnist5k", ("rotation",), 5, 6.0),
     "stsb": ("stsb_dir", ("embeddings",), 5, 6.0),
     "stsb_bilstm": ("stsb_dir", ("small",), 5, 8.0),
+    "nyud2": ("nyud2_dir", ("small",), 3, None),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
 

@@ -22,7 +22,10 @@ __all__ = [
     "stored",
 ]
 
-KINDS = ("table", "arrays", "images", "digits", "tfds", "scenes", "pairs", "text")
+KINDS = (
+    *("table", "arrays", "images", "digits", "tfds", "scenes", "pairs", "text"),
+    "nyud2",
+)
 
 
 def from_config(config: Mapping[str, Any]) -> Source:
@@ -66,6 +69,11 @@ def from_config(config: Mapping[str, Any]) -> Source:
         return scenes.source(name, rules, skew=config["skew"])
     file = catalog.locate(name, config["path"])
     leaks = config.get("drop_leaks", False)
+    if kind == "nyud2":
+        from dirjax.data import nyud2
+
+        wanted = options(inputs="input", size="image_size") | config["depth"]
+        return nyud2.load(name, file, rules, **wanted)
     if kind == "pairs":
         from dirjax.data import pairs
 

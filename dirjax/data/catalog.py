@@ -46,6 +46,15 @@ ELSEWHERE = {
         "train_new_2 [5249, values] and scores train_new_score [5249], in order of "
         "train_new.tsv, and likewise for dev_new and test_new",
     ),
+    "nyud2_dir": (
+        "nyud2-dir",
+        "It is NYUD2-DIR (Yang et al. 2021, of Silberman et al. 2012, research use), a "
+        "folder with nyu2_train.csv, nyu2_test.csv, the folders nyu2_train and "
+        "nyu2_test, test_balanced_mask.npy and nyu2_train_FDS_subset.csv: "
+        "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression "
+        "fetches it; or, with the option small, a folder with "
+        "nyuv2_labeled_152x112.npz, whose arrays dirjax/data/nyud2.py describes",
+    ),
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),
     "concrete": (

@@ -1,9 +1,9 @@
 """Pictures with a depth map each: codes in host memory, bins, crops, masks.
 
 A depth map is stored as it is in its file, 8 or 16 bits a pixel, and becomes metres
-where it is read (`Coded`). All splits see the centre crop. Labels of training are at
-half its height and width (nearest pixel), as the models' maps are; those of val and
-test at its full size, to which predictions are enlarged. Training starts from pictures
+where it is read (`Coded`). All splits see the centre crop. Labels of training have the
+size of the model's maps, half of the crop say (nearest pixels); those of val and test
+its full size, to which predictions are enlarged. Training starts from pictures
 before the crop, `Split.wide`, which `augment_dense` flips, turns and crops on the
 device.
 
@@ -69,17 +69,19 @@ def center(size: tuple[int, int], crop: tuple[int, int]) -> tuple[slice, slice]:
     return rows, columns
 
 
-def halved(codes: np.ndarray) -> np.ndarray:
-    """`[n, h, w]` at half its height and width, rounded up: the nearest pixels.
+def thinned(codes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`[n, *size]` of `[n, h, w]`: the nearest pixels.
 
     Example:
-      >>> halved(np.arange(8).reshape(1, 2, 4)).tolist()
+      >>> thinned(np.arange(8).reshape(1, 2, 4), (1, 2)).tolist()
       [[[5, 7]]]
     """
     height, width = codes.shape[1:]
-    if height % 2 == width % 2 == 0:
-        return codes[:, 1::2, 1::2]  # A view: training maps are many.
-    rows, columns = (nearest(n, -(-n // 2)) for n in (height, width))
+    if height % size[0] == width % size[1] == 0:
+        down, right = height // size[0], width // size[1]
+        # A view: training maps are many.
+        return codes[:, down // 2 :: down, right // 2 :: right]
+    rows, columns = nearest(height, size[0]), nearest(width, size[1])
     return codes[:, rows][:, :, columns]
 
 
@@ -126,12 +128,15 @@ def make_spec(codes: np.ndarray, rules: sources.Rules) -> labels.Spec:
 
 
 def _split(
-    maps: Maps, crop: tuple[int, int], bins: labels.Bins, *, train: bool
+    maps: Maps,
+    crop: tuple[int, int],
+    bins: labels.Bins,
+    size: tuple[int, int] | None = None,
 ) -> sources.Split:
-    """One split, without its mask of tested pixels."""
+    """One split without its mask of tested pixels; with a size that of training."""
     rows, columns = center(maps.codes.shape[1:], crop)
     codes, metres = maps.codes[:, rows, columns], METRES[maps.codes.dtype]
-    codes = halved(codes) if train else codes
+    codes = thinned(codes, size) if size else codes
     value = Coded(codes, metres)
     return sources.Split(
         inputs=maps.images[:, rows, columns],
@@ -141,7 +146,7 @@ def _split(
         weight=np.ones(len(codes), np.float32),
         index=maps.number.astype(np.int32),
         mask=Coded(codes, np.arange(len(metres)) > 0),
-        wide={"inputs": maps.images, "codes": maps.codes} if train else None,
+        wide={"inputs": maps.images, "codes": maps.codes} if size else None,
     )
 
 
@@ -161,8 +166,8 @@ def _said(name: str, split: sources.Split, spec: labels.Spec) -> str:
     if least == most:
         return f"{name}: {most:,} pixels of each of {np.sum(count > 0)} bins"
     return (
-        f"{name}: {least:,} to {most:,} pixels of {np.sum(count > 0)} bins, which is not "
-        "balanced, as those of the benchmark are: is the mask that of other depth maps?"
+        f"{name}: {least:,} to {most:,} pixels of each of {np.sum(count > 0)} bins, "
+        "which is not balanced as the benchmark is"
     )
 
 
@@ -172,6 +177,7 @@ def source(
     rules: sources.Rules,
     *,
     crop: tuple[int, int],
+    size: tuple[int, int],
     statistics: np.ndarray | None = None,
     skipped: Mapping[str, int] | None = None,
     notes: tuple[str, ...] = (),
@@ -185,6 +191,7 @@ def source(
         drawn with `rules.seed`.
       rules: of the label and its bins.
       crop: height and width of the centre crop.
+      size: height and width of maps of labels in training.
       statistics: rows of train for statistics of features; None for all.
       skipped: rows that were left out, by reason.
       notes: sentences for the beginning of the run.
@@ -201,18 +208,24 @@ def source(
             f"data.depth.crop must fit into the pictures, which are {height} x {width} "
             f"(height x width) after data.image_size, got {crop}. Use a smaller crop."
         )
+    if size[0] > crop[0] or size[1] > crop[1]:
+        raise InputError(
+            f"data.depth.maps must be at most the crop {crop}, got {size}. It is the "
+            "size of the model's maps."
+        )
     rows, columns = center((height, width), crop)
     spec = make_spec(maps["train"].codes[:, rows, columns], rules)
     cut = {}
     for split in [s for s in sources.SPLITS if s in maps]:
-        cut[split] = _split(maps[split], crop, spec.bins, train=split == "train")
-        if split != "train":
+        training = size if split == "train" else None
+        cut[split] = _split(maps[split], crop, spec.bins, training)
+        if not training:
             cut[split] = _tested(cut[split], maps[split].mask, rules.seed)
     few, all_rows = None, maps["train"]
     if statistics is not None:
         chosen = (all_rows.images, all_rows.codes, all_rows.number)
         chosen = Maps(*(x[statistics] for x in chosen))
-        few = _split(chosen, crop, spec.bins, train=True)
+        few = _split(chosen, crop, spec.bins, size)
     return sources.Source(
         name=name,
         label=rules.title,

@@ -47,8 +47,8 @@ _WHERE = (
     "download_nyud2.py of github.com/YyzHarry/imbalanced-regression (nyud2-dir) fetches "
     "it, and the last two are in that repository"
 )
-# Value of `test_mask` for a mask that is drawn.
-DRAWN = "drawn"
+# Values of `test_mask` that are no file.
+DRAWN, ALL = "drawn", "all"
 # Bits of depth images -> modes that Pillow gives them.
 _MODES = {8: ("L",), 16: ("I;16", "I;16B", "I")}
 _FIRST = 10  # of missing files that are named
@@ -63,6 +63,7 @@ class Pairs(NamedTuple):
       read: row -> picture `[h, w, 3]` uint8 and codes `[h, w]`, scaled; may raise
         `images.Unreadable` and OSError.
       place: row -> what to call it.
+      tested: `[n]` rows that are listed as test, used or not.
       names: path of each picture, where there is one.
     """
 
@@ -70,6 +71,7 @@ class Pairs(NamedTuple):
     part: np.ndarray
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     place: Callable[[int], str]
+    tested: np.ndarray
     names: Sequence[str] = ()
 
 
@@ -81,6 +83,7 @@ def load(
     inputs: str = "",
     size: int = 240,
     crop: tuple[int, int] = (228, 304),
+    maps: tuple[int, int] = (114, 152),
     val_share: float = 0.05,
     test_mask: str = "test_balanced_mask.npy",
     statistics: str = "nyu2_train_FDS_subset.csv",
@@ -94,9 +97,10 @@ def load(
       inputs: name of an NPZ in the folder, or empty for the layout of the benchmark.
       size: shorter side that pictures are scaled to, in pixels.
       crop: height and width of the centre crop.
+      maps: height and width of maps of labels in training.
       val_share: share of the training rows that is held out, by rooms; 0 for none.
-      test_mask: file in the folder with the pixels that are tested, or "drawn" for a
-        balanced mask of this data, drawn with `rules.seed`.
+      test_mask: file in the folder with the pixels that are tested; or "drawn" for a
+        balanced mask of this data, drawn with `rules.seed`; or "all".
       statistics: file in the folder with rows for statistics of features; empty for
         all training rows.
 
@@ -119,31 +123,36 @@ def load(
         else _of_folder(path, rules, size, val_share)
     )
     folder = path if path.is_dir() else path.parent
-    maps: dict[str, Maps] = {}
+    read: dict[str, Maps] = {}
     notes, chosen = [], None
     skipped: dict[str, int] = {}
     for pairs in lists:
-        listed = np.flatnonzero(pairs.part == 2)
         for position in np.unique(pairs.part[pairs.part >= 0]):
             split = sources.SPLITS[position]
-            maps[split], kept = _decoded(pairs, position, split)
+            read[split], kept = _decoded(pairs, position, split)
             if split == "test" and test_mask != DRAWN:
-                mask = read_mask(folder / test_mask, (len(listed), *crop))
-                mask = mask[np.isin(listed, kept)]
-                maps[split] = dataclasses.replace(maps[split], mask=mask)
+                shape = (len(pairs.tested), *crop)
+                mask = np.ones(shape, bool)
+                if test_mask != ALL:
+                    mask = read_mask(folder / test_mask, shape)
+                mask = mask[np.isin(pairs.tested, kept)]
+                read[split] = dataclasses.replace(read[split], mask=mask)
             if split == "train" and statistics and not packed:
                 names = [pairs.names[i] for i in kept]
                 chosen = _chosen(folder / statistics, names, notes)
         for why, count in pairs.rows.skipped.items():
             skipped[why] = skipped.get(why, 0) + count
+    if "train" not in read:
+        raise InputError(f"no training row is left of {path}. Mend the files.")
     if skipped:
         said = ", ".join(f"{n} {why}" for why, n in skipped.items())
         notes.append(f"rows left out: {said}")
     return depth_maps.source(
         name,
-        maps,
+        read,
         rules,
         crop=crop,
+        size=maps,
         statistics=chosen,
         skipped=skipped,
         notes=tuple(notes),
@@ -267,7 +276,7 @@ def _of_npz(
         )
     rows = sources.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = sources.parts_of(rows, found["split"], "split")
-    train = part == 0
+    train, tested = part == 0, np.flatnonzero(part == 2)
     if not (part == 1).any():
         # A stretch of training rows ends where a test row stands.
         stretch = np.cumsum(np.diff(part != 0, prepend=False) & train)
@@ -277,7 +286,7 @@ def _of_npz(
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         return _pair(content(row), Image.fromarray(depth[row]), size, 8)
 
-    return Pairs(rows, part, read, lambda row: f"pair {row} of {file}")
+    return Pairs(rows, part, read, lambda row: f"pair {row} of {file}", tested)
 
 
 def _table(file: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, str]]:
@@ -362,7 +371,12 @@ def _listed(
 
     part = np.zeros(len(paths), np.int8)
     names = [picture for picture, _ in paths]
-    return Pairs(rows, part, read, lambda i: f"{names[i]} ({rows.place(i)})", names)
+    tested = np.arange(len(paths)) if bits == 16 else np.zeros(0, int)
+
+    def place(row: int) -> str:
+        return f"{names[row]} ({rows.place(row)})"
+
+    return Pairs(rows, part, read, place, tested, names)
 
 
 def read_mask(file: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:

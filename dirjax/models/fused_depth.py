@@ -14,8 +14,11 @@ An up-projection enlarges its input (bilinear, centres of pixels meet) and is re
 5x5 and 3x3 convolutions on one branch, a 5x5 convolution on the other, batch norm after
 each.
 
-**Deviations**: none known in the layout; widths and the kernel are attributes, so that
-a smaller model has the same parts. Biased running variances, see `resnet`.
+**Deviations**: none known in what is computed. The large convolutions of the two
+branches of an up-projection, which have one input, are one with twice the channels.
+Widths and the kernel are attributes, so that a smaller model has the same parts, and it
+may see pictures smaller than they are (`shrink`). Biased running variances, see
+`resnet`.
 """
 
 from __future__ import annotations
@@ -54,10 +57,9 @@ class UpProjection(nn.Module):
         """Enlarges to `size`; `train` is that of batch norm."""
         x = resize.bilinear(x, size)
         step = functools.partial(_Step, dtype=self.dtype, platform=self.platform)
-        side = self.kernel
-        y = nn.relu(step(self.features, side, name="first")(x, train=train))
-        y = step(self.features, 3, name="second")(y, train=train)
-        skip = step(self.features, side, name="skip")(x, train=train)
+        both = step(2 * self.features, self.kernel, name="first")(x, train=train)
+        y, skip = jnp.split(both, 2, axis=-1)
+        y = step(self.features, 3, name="second")(nn.relu(y), train=train)
         return nn.relu(y + skip)
 
 
@@ -85,6 +87,8 @@ class _Step(nn.Module):
 class FusedDepth(nn.Module):
     """Pictures to features at half their height and width, rounded up.
 
+    With `shrink` that is half of what is left of them.
+
     Attributes:
       stage_sizes: of the residual encoder, four stages; see `resnet.ResNet`.
       bottleneck: likewise.
@@ -93,6 +97,7 @@ class FusedDepth(nn.Module):
         and 16 times as many at its beginning.
       fused: channels of each of the four scales.
       kernel: side of the large kernels, odd.
+      shrink: pictures begin with means over squares of so many pixels a side.
       dtype: dtype of the computation; parameters, batch-norm statistics and the
         returned features are float32 whatever it is.
       platform: see `conv.Conv`.
@@ -112,6 +117,7 @@ class FusedDepth(nn.Module):
     decoder: int = 64
     fused: int = 16
     kernel: int = 5
+    shrink: int = 1
     dtype: Any = jnp.float32
     platform: str | None = None
 
@@ -135,6 +141,9 @@ class FusedDepth(nn.Module):
                 "FusedDepth has an encoder of four stages, got stage_sizes "
                 f"{tuple(self.stage_sizes)}."
             )
+        if self.shrink > 1 and inputs.ndim == 4:
+            square = (self.shrink, self.shrink)
+            inputs = nn.avg_pool(inputs, square, square)
         how = {"dtype": self.dtype, "platform": self.platform}
         blocks = resnet.ResNet(
             stage_sizes=self.stage_sizes,
