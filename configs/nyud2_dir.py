@@ -49,9 +49,10 @@ def get_config(arg="vanilla"):
     # Shorter side of the pictures in pixels, before the crop.
     data.image_size = 240
     data.batch_size = 32
-    # The centre crop (height, width); the model's maps, half of what it sees; the share of training rows that is held out by
-    # rooms; the file of tested pixels, or drawn, or all; and the table of rows for statistics
-    # of features (empty: all training rows).
+    # The centre crop (height, width); the model's maps, half of what it sees; the share
+    # of training rows that is held out by rooms; the file of tested pixels, or drawn,
+    # or all; and the table of rows for statistics of features (empty: all training
+    # rows).
     data.depth = ConfigDict(
         {
             "crop": (228, 304),

@@ -2,9 +2,9 @@
 
 A batch of `Split.wide` comes as bytes: whole pictures and codes of depth. Each row is
 mirrored in half of the cases, turned about its centre and cut to the centre crop; the
-depth follows, at the size of the model's maps; then the colours of the picture change, it
-is standardised, and codes become metres, bins and a mask. What is drawn is a function
-of the step's key and the row's number in the file.
+depth follows, at the size of the model's maps; then the colours of the picture change,
+it is standardised, and codes become metres, bins and a mask. What is drawn is a
+function of the step's key and the row's number in the file.
 
 The order is that of the depth benchmark of Yang et al., "Delving into Deep Imbalanced
 Regression", ICML 2021, https://arxiv.org/abs/2102.09554, after Hu et al., "Revisiting
@@ -107,8 +107,8 @@ def turned_crop(
       maps: height and width of its depth, which has the nearest pixels.
 
     Returns:
-      `[*crop, channels]`, `[*maps]` codes and `[*maps]` bool, whether a pixel was inside
-      of the picture.
+      `[*crop, channels]`, `[*maps]` codes and `[*maps]` bool, whether a pixel was
+      inside of the picture.
     """
     size = image.shape[:2]
     spans = [np.arange(s.start, s.stop) for s in center(size, crop)]
@@ -194,9 +194,7 @@ def augment_one(
         codes = jnp.where(mirror, codes[:, ::-1], codes)
     if rotate:
         most = np.deg2rad(rotate)
-        angle = jax.random.uniform(
-            stream_key(key, "rotate"), minval=-most, maxval=most
-        )
+        angle = jax.random.uniform(stream_key(key, "rotate"), minval=-most, maxval=most)
         image, codes, inside = turned_crop(
             angle, image.astype(jnp.float32), codes, crop=crop, maps=maps
         )

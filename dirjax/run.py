@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import augment_dense
-from dirjax import config as config_lib
 from dirjax import (
+    augment_dense,
     data,
     group_metrics,
     labels,
@@ -25,6 +24,7 @@ from dirjax import (
     sharding,
     stages,
 )
+from dirjax import config as config_lib
 from dirjax import groups as groups_lib
 from dirjax import origin as origin_lib
 from dirjax import step as step_lib

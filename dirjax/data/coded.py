@@ -40,12 +40,13 @@ class Coded:
     """
 
     def __init__(self, codes: np.ndarray, table: np.ndarray):
-        if codes.dtype not in (np.uint8, np.uint16) or len(table) <= np.iinfo(
-            codes.dtype
-        ).max:
+        if (
+            codes.dtype not in (np.uint8, np.uint16)
+            or len(table) <= np.iinfo(codes.dtype).max
+        ):
             raise ValueError(
-                "codes must be uint8 or uint16 with an entry in the table for each, got "
-                f"{codes.dtype} and {len(table)} entries."
+                "codes must be uint8 or uint16 with an entry in the table for each, "
+                f"got {codes.dtype} and {len(table)} entries."
             )
         self.codes = codes
         self.table = table

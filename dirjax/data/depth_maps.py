@@ -104,7 +104,8 @@ def make_spec(codes: np.ndarray, rules: sources.Rules) -> labels.Spec:
     Raises:
       InputError: if there is no such bin, or no depth.
     """
-    assert rules.label_range and rules.bin_width
+    assert rules.label_range
+    assert rules.bin_width
     metres = METRES[codes.dtype]
     count = count_codes(codes)
     count[0] = 0

@@ -44,7 +44,7 @@ TREE = (
     "nyu2_train_FDS_subset.csv"
 )
 _WHERE = (
-    "download_nyud2.py of github.com/YyzHarry/imbalanced-regression (nyud2-dir) fetches "
+    "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression fetches "
     "it, and the last two are in that repository"
 )
 # Values of `test_mask` that are no file.
@@ -414,9 +414,9 @@ def _chosen(
     """Rows of train that a table lists, for statistics of features."""
     if not file.is_file():
         raise InputError(
-            f"{file} does not exist. It is in github.com/YyzHarry/imbalanced-regression "
-            "(nyud2-dir/data); with an empty data.depth.statistics all training rows "
-            "are used, which takes longer."
+            f"{file} does not exist. It is in nyud2-dir/data of github.com/YyzHarry/"
+            "imbalanced-regression; with an empty data.depth.statistics all training "
+            "rows are used, which takes longer."
         )
     listed = [picture for picture, _ in _table(file, file.parent)]
     at = {name: row for row, name in enumerate(names)}

@@ -104,7 +104,7 @@ class TestHead:
             heads.Dense(kernel=kernel).init(jax.random.key(0), jnp.ones((1, 2, 2, 1)))
 
     def test_features_of_another_task(self):
-        with pytest.raises(ValueError, match="Use model.head='linear'"):
+        with pytest.raises(ValueError, match=r"Use model.head='linear'"):
             heads.Dense(kernel=3).init(jax.random.key(0), jnp.ones((2, 5)))
 
 
@@ -115,7 +115,10 @@ def test_three_stages():
 
 def test_channels_are_standardised_one_by_one():
     net = models.build(
-        "fused_depth", head="dense", input_mean=(0.1, 0.2, 0.3), input_std=(1.0, 2.0, 4.0)
+        "fused_depth",
+        head="dense",
+        input_mean=(0.1, 0.2, 0.3),
+        input_std=(1.0, 2.0, 4.0),
     )
     pixel = np.full((1, 1, 1, 3), 51, np.uint8)
     got = net.prepare(pixel)
