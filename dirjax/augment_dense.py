@@ -110,7 +110,7 @@ def turned_crop(
       `[*crop, channels]`, `[*maps]` codes and `[*maps]` bool, whether a pixel was
       inside of the picture.
     """
-    size = image.shape[:2]
+    size = (image.shape[0], image.shape[1])
     spans = [np.arange(s.start, s.stop) for s in center(size, crop)]
     cut = _bilinear_at(image, *places(angle, size, *spans))
     kept = [a[nearest(len(a), n)] for a, n in zip(spans, maps, strict=True)]
@@ -199,7 +199,7 @@ def augment_one(
             angle, image.astype(jnp.float32), codes, crop=crop, maps=maps
         )
     else:
-        rows, columns = center(image.shape[:2], crop)
+        rows, columns = center((image.shape[0], image.shape[1]), crop)
         image, codes = image[rows, columns], codes[rows, columns]
         kept = [nearest(*n) for n in zip(crop, maps, strict=True)]
         codes = codes[kept[0]][:, kept[1]]
@@ -252,10 +252,10 @@ def augment_batch(
     if border == "zero":
         known = known | ~inside
     codes = codes.astype(jnp.int32)
-    mean, std = (jnp.asarray(x, jnp.float32)[None, None, None] for x in (mean, std))
+    shift, scale = (jnp.asarray(x, jnp.float32)[None, None, None] for x in (mean, std))
     weight = batch["weight"][:, None, None]
     return {
-        "inputs": (images - mean) / std,
+        "inputs": (images - shift) / scale,
         "label": jnp.asarray(metres)[codes],
         "bin": jnp.asarray(bins)[codes],
         "weight": jnp.broadcast_to(weight, codes.shape),

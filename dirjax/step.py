@@ -314,7 +314,7 @@ def make_moments_step(
         features, _ = network.encode(params, model_state, inputs, train=False)
         bins, mask = batch["bin"], batch["mask"]
         if bins.shape != features.shape[:-1]:
-            size = features.shape[1:-1]
+            size = (features.shape[1], features.shape[2])
             bins, mask = (resize.nearest_maps(x, size) for x in (bins, mask))
         new = moments_lib.from_batch(
             features.reshape(-1, features.shape[-1]),

@@ -138,7 +138,7 @@ def load(
                 mask = mask[np.isin(pairs.tested, kept)]
                 read[split] = dataclasses.replace(read[split], mask=mask)
             if split == "train" and statistics and not packed:
-                names = [pairs.names[i] for i in kept]
+                names = [pairs.names[int(i)] for i in kept]
                 chosen = _chosen(folder / statistics, names, notes)
         for why, count in pairs.rows.skipped.items():
             skipped[why] = skipped.get(why, 0) + count
