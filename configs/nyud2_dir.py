@@ -7,9 +7,9 @@
 bins of 0.1 m (39 many, 15 median, 46 few, by the fixed lists of the benchmark; the
 first seven are empty); 654 test pictures at full size, of which the benchmark's mask
 keeps 9,357 pixels of each bin. Model and augmentation are those of Hu et al. 2019, on a
-ResNet-50 that is trained from scratch here and with weights of ImageNet in published
-numbers. All pairs stay in memory, 16 GB. Rooms with 5 % of the pictures are held out
-for validation.
+ResNet-50, which begins with weights of ImageNet in published numbers: add
+--config.model.pretrained=FILE. All pairs stay in memory, 16 GB. Rooms with 5 % of the
+pictures are held out for validation.
 
 In the public code the test split selects the epoch, and all rows train. The option
 `test_selection` does so; result.json and the report say it.
@@ -20,8 +20,9 @@ The option `small` reads the 1,449 labelled pairs of NYU Depth V2 at 152 x 112 p
     python -m dirjax.main --config configs/nyud2_dir.py:vanilla,small --workdir runs/a
 
 Its test mask is drawn, 1,848 pixels of each bin, so compare methods on it, not with
-published numbers. Under this mask a constant, and a constant map, are far worse than on
-all pixels.
+published numbers. Floors (RMSE, m): a constant 3.70 and the mean depth map 3.33 under
+this mask, 1.36 and 1.22 on all pixels (data.depth.test_mask=all); vanilla comes to 2.62
+and 1.17 with one seed, in 4 minutes of one core.
 """
 
 from ml_collections import ConfigDict

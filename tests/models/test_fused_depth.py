@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from dirjax import models
-from dirjax.models import fused_depth, heads
+from dirjax import models, origin, stages
+from dirjax.models import convert, fused_depth, heads
 from tests import toy
 
 SMALL = {"stage_sizes": (1, 1, 1, 1), "width": 2, "decoder": 2, "fused": 1, "kernel": 3}
@@ -125,3 +126,33 @@ def test_channels_are_standardised_one_by_one():
     np.testing.assert_allclose(got.ravel(), [0.1, 0.0, -0.025], atol=1e-6)
     np.testing.assert_allclose(net.domain.low, [-0.1, -0.1, -0.075])
     np.testing.assert_allclose(net.domain.high, [0.9, 0.4, 0.175])
+
+
+def test_it_begins_with_weights_of_pytorch(tmp_path):
+    """Those of its ResNet; the rest is drawn."""
+    _, variables = shapes(fused_depth.FusedDepth(**SMALL), (16, 16))
+    rng = np.random.default_rng(0)
+    drawn = jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), variables)
+    theirs, ours = {}, {}
+    for collection, tree in drawn.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree["resnet"]):
+            name = stages.path_name(path)
+            theirs[convert._theirs(name)] = np.ascontiguousarray(
+                leaf.transpose(3, 2, 0, 1) if leaf.ndim == 4 else leaf
+            )
+            ours[collection, name] = leaf
+    save_file(theirs, tmp_path / "resnet.safetensors")
+    fresh = jax.tree.map(np.zeros_like, drawn)
+    params, state = origin.pretrained(
+        str(tmp_path / "resnet.safetensors"),
+        params={"encoder": fresh["params"]},
+        model_state={"batch_stats": {"encoder": fresh["batch_stats"]}},
+    )
+    found = {"params": params["encoder"]}
+    found["batch_stats"] = state["batch_stats"]["encoder"]
+    for (collection, name), leaf in ours.items():
+        got = found[collection]["resnet"]
+        for part in name.split("/"):
+            got = got[part]
+        np.testing.assert_array_equal(got, leaf)
+    assert not np.any(found["params"]["decoder"]["up1"]["first"]["conv"]["kernel"])
