@@ -51,7 +51,7 @@ def find(path: str) -> str:
     )
 
 
-def load(path: str, argument: str = "") -> Any:
+def load(path: str, argument: str | None = None) -> Any:
     """The config of a file: what its `get_config(argument)` returns.
 
     Without an argument that of the file stands.
@@ -66,7 +66,7 @@ def load(path: str, argument: str = "") -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     try:
-        return module.get_config(*([argument] if argument else []))
+        return module.get_config(*([] if argument is None else [argument]))
     except ValueError as error:
         raise InputError(f"{path}:{argument}: {error}") from error
 

@@ -76,7 +76,7 @@ def test_the_commands_of_all_pages_have_modules_configs_and_fields():
         for word, value in FILLED.items():
             path = path.replace(word, value)
         file, _, argument = path.partition(":")
-        config = config_files.load(file, argument)
+        config = config_files.load(file, argument or None)
         for name in given:
             *folders, field = name.removeprefix("--config.").split(".")
             if "typo" not in words:
