@@ -133,7 +133,23 @@ def get_config():
     # Augmentation of training images: mirrored left for right in half of the cases, cut
     # at a random place after padding by so many pixels (published: 16 of 224; 0 is
     # none), and what the padding is: zero | edge.
-    data.augment = ConfigDict({"flip": False, "crop": 0, "padding": "zero"})
+    # `zoom` cuts a random part of at least this share of the area, of any shape from
+    # 3:4 to 4:3, and resizes it (published: 0.2; 0 is none). `jitter` changes
+    # brightness, contrast and saturation by up to this factor (0.4), `hue` turns
+    # colours by up to this share of the circle (0.1), both in `jitter_share` of images;
+    # `grey` of them lose their colours (0.2).
+    data.augment = ConfigDict(
+        {
+            "flip": False,
+            "crop": 0,
+            "padding": "zero",
+            "zoom": 0.0,
+            "jitter": 0.0,
+            "hue": 0.0,
+            "jitter_share": 0.8,
+            "grey": 0.0,
+        }
+    )
     # Views of each image in a batch, each with an augmentation of its own: 1 | 2. With
     # two the model sees twice as many rows as the batch has.
     data.views = 1
@@ -156,6 +172,16 @@ def get_config():
     data.input = ""
     data.image_size = 64
     data.channels = 0
+    # Image files: how they become squares of image_size, stretch (both sides) | cover
+    # (the shorter side; the middle is kept); how many pixels of each side the model
+    # sees, in evaluation those in the middle (0: all); mean and deviation of pixels in
+    # 0..1 that they are standardised with (empty: those of the training images); and
+    # the most GiB of images that stay in memory, while those of larger sets are decoded
+    # whenever they are read.
+    data.fit = "stretch"
+    data.view_size = 0
+    data.mean_and_std = config_dict.placeholder(tuple)
+    data.memory = 4.0
     # tfds: fetch and prepare it first.
     data.download = False
     # Digits: skew of the rotation. Scenes: of the distance.

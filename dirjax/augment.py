@@ -8,7 +8,8 @@ predictions and statistics of the training set see the images as they are.
 
 Padding by 16 pixels of 224, random crops and flips are the published protocol of
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
-https://arxiv.org/abs/2102.09554
+https://arxiv.org/abs/2102.09554. Random parts of random size and random colours are
+another one; see `colours`.
 
 With two views the batch has two rows for each image, with the same label, weight and
 mask, as in "Rank-N-Contrast", Zha et al., NeurIPS 2023: objectives and batch norm see
@@ -30,6 +31,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dirjax import colours
 from dirjax.objectives.base import Batch, stream_key
 
 PADDINGS = {"zero": "constant", "edge": "edge"}
@@ -106,27 +108,64 @@ def augment(
     flip: bool = False,
     crop: int = 0,
     padding: str = "zero",
+    zoom: float = 0.0,
+    jitter: float = 0.0,
+    hue: float = 0.0,
+    jitter_share: float = 0.8,
+    grey: float = 0.0,
+    view: int = 0,
 ) -> jax.Array:
     """One image, augmented.
 
     Args:
       key: for all draws.
-      image: `[height, width, channels]`.
+      image: `[height, width, channels]` uint8.
       flip: see `random_flip`.
       crop: pixels of `random_crop`, 0 for none.
       padding: as there.
+      zoom: smallest share of the area of `colours.random_box`, 0 for the whole image.
+      jitter: strength of `colours.jitter`, 0 for none.
+      hue: as there.
+      jitter_share: share of images that it changes.
+      grey: share of images that lose their colours.
+      view: height and width that the model sees, and of the result with `zoom`; 0 is
+        the size of the image.
 
     Returns:
-      Same shape and type.
+      Same type; same shape, or `[view, view, channels]` with `zoom`.
 
     Raises:
-      ValueError: as `random_crop`.
+      ValueError: as `random_crop`, and for colours of an image that has none.
     """
+    if (jitter or hue or grey) and image.shape[-1] != 3:
+        raise ValueError(
+            "data.augment.jitter, hue and grey must be 0 for images without colours, "
+            f"these have {image.shape[-1]} channels. Leave them out."
+        )
+    kind = image.dtype
     if crop:
         crop_key = stream_key(key, "crop")
         image = random_crop(crop_key, image, pixels=crop, padding=padding)
+    if zoom:
+        height, width, _ = image.shape
+        box = colours.random_box(stream_key(key, "zoom"), height, width, zoom)
+        size = (view, view) if view else (height, width)
+        image = colours.resized_part(image.astype(jnp.float32), box, size)
     if flip:
         image = random_flip(stream_key(key, "flip"), image)
+    if jitter or hue:
+        image = colours.random_jitter(
+            stream_key(key, "jitter"),
+            image.astype(jnp.float32),
+            strength=jitter,
+            hue=hue,
+            share=jitter_share,
+        )
+    if grey:
+        key = stream_key(key, "grey")
+        image = colours.random_grey(key, image.astype(jnp.float32), share=grey)
+    if image.dtype != kind:
+        image = jnp.round(image).astype(kind)
     return image
 
 
@@ -167,10 +206,29 @@ def augment_batch(
     return repeated | {"inputs": images.reshape(-1, *images.shape[2:])}
 
 
-def augments(*, flip: bool = False, crop: int = 0, padding: str = "zero") -> bool:
+def augments(
+    *,
+    flip: bool = False,
+    crop: int = 0,
+    zoom: float = 0.0,
+    jitter: float = 0.0,
+    hue: float = 0.0,
+    jitter_share: float = 0.8,
+    grey: float = 0.0,
+    **others: Any,
+) -> bool:
     """Whether `augment` with these options changes anything."""
-    del padding
-    return flip or crop > 0
+    del others
+    coloured = max(jitter, hue) * jitter_share > 0
+    return flip or crop > 0 or zoom > 0 or coloured or grey > 0
+
+
+def described(options: Mapping[str, Any], sign: str = " ") -> str:
+    """What changes images: `crop 2, flip True`, with another sign `crop=2`."""
+    shown = dict(options)
+    if not shown.get("jitter") and not shown.get("hue"):
+        shown.pop("jitter_share", None)
+    return ", ".join(f"{name}{sign}{value}" for name, value in shown.items() if value)
 
 
 def from_config(
@@ -209,10 +267,11 @@ def from_config(
         )
     if kind != "images":
         data, why = _OTHERS[kind]
-        said = ", ".join(f"{k}={v}" for k, v in options.items())
+        said = described(options, "=")
         raise ValueError(
             f"data.augment must be off for {data}, got {said}: {why}. Leave it out."
         )
+    options = {**options, "view": record.get("view", 0)}
     # Finds a crop that does not fit.
     jax.eval_shape(
         lambda image: augment(jax.random.key(0), image, **options),

@@ -107,6 +107,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("outside", ("error", "end")),
         ("on_bad", ("error", "skip")),
         ("bin_dtype", ("float64", "float32")),
+        ("fit", ("stretch", "cover")),
         ("reader", ("array", "tf")),
         ("scaling", ("robust", "standard")),
         ("channels", (0, 1, 3)),
@@ -117,6 +118,8 @@ def validate_data(data: Mapping[str, Any]) -> None:
     for field, least in (
         ("batch_size", 1),
         ("image_size", 1),
+        ("view_size", 0),
+        ("memory", 0),
         ("split_divisor", 2),
         ("split_cap", 0),
         ("limit", 0),
@@ -126,6 +129,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         value = data[field]
         ok = value is None or value >= least
         _require(ok, f"data.{field}", f"at least {least}", value)
+    _validate_images(data)
     _validate_augment(data)
     _validate_depth(data)
     width = data["bin_width"]
@@ -142,9 +146,33 @@ def validate_data(data: Mapping[str, Any]) -> None:
     _require(data["few"] <= data["many"] + 1, "data.few", "at most many", data["few"])
 
 
+def _validate_images(data: Mapping[str, Any]) -> None:
+    ok = data["view_size"] <= data["image_size"]
+    _require(ok, "data.view_size", "at most image_size", data["view_size"])
+    pair = data["mean_and_std"]
+    numbers = pair is None or all(isinstance(x, (int, float)) for x in pair)
+    ok = pair is None or (numbers and len(pair) == 2 and 0 < pair[1] < math.inf)
+    _require(ok, "data.mean_and_std", "(mean, deviation above 0)", pair)
+    if data["kind"] not in ("images", "tfds"):
+        for field, none in (("fit", "stretch"), ("view_size", 0)):
+            ok = data[field] == none
+            said = f"{none!r} where images are no files (data.kind={data['kind']})"
+            _require(ok, f"data.{field}", said, data[field])
+
+
 def _validate_augment(data: Mapping[str, Any]) -> None:
     augment = data["augment"]
     flip, crop, padding = (augment[k] for k in ("flip", "crop", "padding"))
+    for field, most in (
+        ("zoom", 1.0),
+        ("jitter", 1.0),
+        ("hue", 0.5),
+        ("jitter_share", 1.0),
+        ("grey", 1.0),
+    ):
+        value = augment[field]
+        ok = isinstance(value, (int, float)) and 0 <= value <= most
+        _require(ok, f"data.augment.{field}", f"from 0 to {most:g}", value)
     _require(isinstance(flip, bool), "data.augment.flip", "True or False", flip)
     ok = isinstance(crop, int) and not isinstance(crop, bool) and crop >= 0
     _require(ok, "data.augment.crop", "a whole number, at least 0", crop)

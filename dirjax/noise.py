@@ -29,7 +29,6 @@ not say. All sizes share the offset and the random direction of a row.
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import math
 import os
@@ -197,7 +196,7 @@ def _measure(
     root, parts, pictures = jax.random.key(settings["seed"]), [], []
     for start in range(0, len(chosen), size):
         place = chosen[np.minimum(np.arange(start, start + size), len(chosen) - 1)]
-        batch = jax.tree.map(functools.partial(np.take, indices=place, axis=0), inputs)
+        batch = jax.tree.map(lambda x, place=place: x[place], inputs)
         batch = sharding.to_global(run.mesh, batch)
         key, found = jax.random.fold_in(root, start), []
         for epsilon in settings["epsilon"]:

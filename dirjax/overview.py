@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from dirjax import labels, stages
-from dirjax.augment import augments
+from dirjax import augment, labels, stages
 from dirjax.run import Run
 
 
@@ -39,9 +38,8 @@ def overview(run: Run) -> str:
         else ""
     )
     changes = run.config["data"]["augment"]
-    if augments(**changes):
-        said = ", ".join(f"{k} {v}" for k, v in changes.items())
-        note += f"note: training images are augmented: {said}\n"
+    if augment.augments(**changes):
+        note += f"note: training images are augmented: {augment.described(changes)}\n"
     if run.source.splits["train"].wide is not None:
         changes = run.config["data"]["augment_dense"]
         said = ", ".join(f"{k} {v}" for k, v in changes.items())

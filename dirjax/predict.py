@@ -163,6 +163,7 @@ def _array_pieces(
             lambda i: f"image {i} of {file}",
             size=(size[0], size[1]),
             channels=channels,
+            fit=record.get("fit", "stretch"),
         )
         good = rows.good
         inputs: Any = x[good]
@@ -266,6 +267,7 @@ def _image_pieces(
             functools.partial(_name_image, root, paths, rows),
             size=(height, width),
             channels=channels,
+            fit=record.get("fit", "stretch"),
         )
         yield Piece(some, pixels[rows.good], rows.good)
 

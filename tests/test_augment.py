@@ -325,7 +325,8 @@ class TestConfig:
         assert self.views(name="utkface_dir") == [1, 1]
         assert self.views("group_dir,augment,small", name="utkface_dir") == [2, 1]
         made = runs.config("utkface_dir", "sqinv,augment")
-        assert made["data"]["augment"] == {"flip": True, "crop": 4, "padding": "zero"}
+        said = augment.described(made["data"]["augment"])
+        assert said == "crop 4, flip True, padding zero"
 
     def test_a_digit_in_the_mirror_has_another_slant(self):
         flip = {"data__augment__flip": True}

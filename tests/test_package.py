@@ -49,6 +49,8 @@ def test_wheel_holds_data_configs_and_notices(wheel):
         "dirjax/data/embedded/bikeshare.csv.gz",
         "dirjax/data/embedded/mnist5k.npz",
         "dirjax/data/embedded/NOTICE.md",
+        "dirjax/data/builders/agedb_dir/README.md",
+        "dirjax/data/builders/imdb_wiki_dir/CITATIONS.bib",
         "dirjax/configs/bikeshare.py",
         "dirjax/configs/studies/baselines.py",
         "dirjax/report/__main__.py",

@@ -57,10 +57,19 @@ def from_config(config: Mapping[str, Any]) -> Source:
 
     columns = ("numeric", "categorical", "drop", "both", "scaling", "quantiles")
     pixels = {"size": "image_size", "channels": "channels"}
+    form = {
+        "memory": "memory",
+        "fit": "fit",
+        "view": "view_size",
+        "mean_and_std": "mean_and_std",
+    }
+    # Runs of earlier versions have none of them.
+    form = {k: v for k, v in form.items() if v in config}
     if kind == "tfds":
         from dirjax.data import registered
 
         folder = catalog.locate(name, config["path"]) if config["path"] else None
+        pixels |= form
         wanted = options("download", "weight", *columns, inputs="input", **pixels)
         return registered.load(name, folder, rules, **wanted)
     if kind == "scenes":
@@ -101,7 +110,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     if kind == "images":
         from dirjax.data import images
 
-        wanted = options("split", "weight", "missing", **pixels)
+        wanted = options("split", "weight", "missing", **pixels, **form)
         wanted |= {"paths": config["input"]} if config["input"] else {}
         return images.load(name, file, rules, **wanted)
     from dirjax.data import tables

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from dirjax.cli import InputError
+from dirjax.data import faces
 
 EMBEDDED = {"bikeshare": "bikeshare.csv.gz", "mnist5k": "mnist5k.npz"}
 
@@ -55,6 +56,10 @@ ELSEWHERE = {
         "fetches it; or, with the option small, a folder with "
         "nyuv2_labeled_152x112.npz, whose arrays dirjax/data/nyud2.py describes",
     ),
+    **{
+        name: (benchmark.builder.replace("_", "-"), benchmark.get)
+        for name, benchmark in faces.KNOWN.items()
+    },
     "abalone": ("uci-dir/abalone.csv", _UCI.format(label="Rings")),
     "airfoil": ("uci-dir/airfoil.csv", _UCI.format(label="ScaledSoundPressure")),
     "concrete": (

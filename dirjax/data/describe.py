@@ -42,6 +42,7 @@ import numpy as np
 from dirjax import labels
 from dirjax.cli import InputError
 from dirjax.data import advice, checks, sources
+from dirjax.data.pictures import Pictures
 
 # Rank correlation, or share of the ranks' variance, that is too good to be true.
 LEAK = 0.999
@@ -230,7 +231,7 @@ def fingerprints(inputs: Any) -> np.ndarray:
     """A number for each row of inputs, equal where the rows are.
 
     Args:
-      inputs: `[rows, ...]` array, or a dict of such arrays.
+      inputs: `[rows, ...]` array, a dict of such arrays, or `Pictures`.
 
     Returns:
       `[rows]` uint64; unequal rows share one with a chance of 2^-64 a pair.
@@ -240,6 +241,9 @@ def fingerprints(inputs: Any) -> np.ndarray:
       >>> bool(a == b), bool(a == c)
       (True, False)
     """
+    if isinstance(inputs, Pictures):
+        pieces = (inputs[i : i + 256] for i in range(0, len(inputs), 256))
+        return np.concatenate([fingerprints(piece) for piece in pieces])
     arrays = list(inputs.values()) if isinstance(inputs, dict) else [inputs]
     rows = len(arrays[0])
     flat = []

@@ -1,99 +1,30 @@
-"""Images: a folder and a table of paths and labels, decoded once into memory.
+"""Images: a folder and a table of paths and labels.
 
 Any size and mode that Pillow reads (PNG, JPEG and more): 16-bit grey is scaled to 8
 bits, transparency is put on black, camera orientation is applied, and all are resized
-to one square size (bilinear with antialiasing, the aspect ratio is not kept, as in the
-public benchmarks).
+to one square size, bilinear with antialiasing, by Pillow itself: the pixels are those
+of the public benchmarks. See `decoding`.
+
+Each image is decoded once before a run begins, so one that cannot be read is told
+then. Sets of up to `memory` GiB stay in memory as they come out; a larger one is
+decoded again whenever a row is looked up (`pictures.Pictures`), to the same pixels.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import io
-import os
+import math
 import pathlib
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import files, sources, tables
+from dirjax.data import faces, files, sources, tables
+from dirjax.data.decoding import Unreadable, decode, in_threads
+from dirjax.data.pictures import Pictures
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_MAX_PIXELS = 1 << 27  # of one file, before it is resized
-
-
-class Unreadable(ValueError):
-    """A file is no image; the message says why."""
-
-
-def opened(data: bytes) -> Any:
-    """A `PIL.Image.Image` whose pixels are read, upright.
-
-    Raises:
-      Unreadable: if it cannot be decoded, or is huge.
-    """
-    from PIL import Image, ImageOps
-
-    if not data:
-        raise Unreadable("it is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own warning of large images
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > _MAX_PIXELS:
-                raise Unreadable(
-                    f"it has {image.width} x {image.height} pixels, more than "
-                    f"{_MAX_PIXELS:,}"
-                )
-            image = ImageOps.exif_transpose(image)
-            image.load()
-    except Unreadable:
-        raise
-    except Image.DecompressionBombError as error:
-        raise Unreadable(f"it has more than {_MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # Pillow's plugins raise all kinds
-        why = (str(error) or type(error).__name__).rstrip(". ")
-        why = "it is no image that Pillow knows" if "identify" in why else why
-        raise Unreadable(why) from error
-    return image
-
-
-def decode(data: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
-    """One image as an array.
-
-    Args:
-      data: the content of an image file.
-      size: `(height, width)` wanted.
-      channels: 1 for grey, 3 for RGB, 0 for 1 or 3 as the image has it.
-
-    Returns:
-      `[height, width, channels]` uint8.
-
-    Raises:
-      Unreadable: as `opened`.
-    """
-    from PIL import Image
-
-    image = opened(data)
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        if image.mode.startswith("I"):
-            values = values / 257.0  # 65535 -> 255
-        image = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
-    grey = image.mode in ("1", "L", "LA", "La")
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(ground, image).convert("RGB")
-    image = image.convert("L" if channels == 1 or (not channels and grey) else "RGB")
-    height, width = size
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    array = np.asarray(image)
-    return array[..., None] if array.ndim == 2 else array
 
 
 def decode_all(
@@ -102,6 +33,7 @@ def decode_all(
     *,
     size: tuple[int, int],
     channels: int,
+    fit: str = "stretch",
     progress: str = "",
 ) -> Iterable[np.ndarray | Unreadable]:
     """Decodes in threads, in order.
@@ -109,59 +41,17 @@ def decode_all(
     Args:
       names: what `read` takes.
       read: gives the content of a file; may raise OSError.
-      size: see `decode`.
-      channels: see `decode`.
+      size: see `decode`, as the next two.
+      channels: as there.
+      fit: as there.
       progress: what to call a progress bar; none if empty.
 
     Yields:
       An array for each, or why there is none.
     """
-
     yield from in_threads(
-        names, lambda name: decode(read(name), size, channels), progress=progress
+        names, lambda name: decode(read(name), size, channels, fit), progress=progress
     )
-
-
-def in_threads(
-    names: Sequence[Any], make: Callable[[Any], Any], *, progress: str = ""
-) -> Iterable[Any]:
-    """What `make` gives for each name, in order, or why there is nothing.
-
-    Args:
-      names: what `make` takes.
-      make: may raise OSError and `Unreadable`.
-      progress: what to call a progress bar; none if empty.
-
-    Yields:
-      What it gives, or `Unreadable`.
-    """
-
-    def one(name):
-        try:
-            return make(name)
-        except Unreadable as error:
-            return error
-        except OSError as error:
-            return Unreadable(error.strerror or str(error))
-
-    import sys
-
-    from tqdm import tqdm
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        # In pieces, or results would pile up before they are taken.
-        step = 1024
-        bar = tqdm(
-            total=len(names),
-            desc=progress,
-            unit="image",
-            disable=not progress or not sys.stderr.isatty(),
-        )
-        with bar:
-            for start in range(0, len(names), step):
-                for out in pool.map(one, names[start : start + step]):
-                    bar.update()
-                    yield out
 
 
 def stack(
@@ -202,6 +92,19 @@ def stack(
     return out, broken
 
 
+def _check_all(
+    found: Iterable[np.ndarray | Unreadable], channels: int
+) -> tuple[int, dict[int, str]]:
+    """Looks at images and keeps none: channels that fit all, and who is unreadable."""
+    broken = {}
+    for i, image in enumerate(found):
+        if isinstance(image, Unreadable):
+            broken[i] = str(image)
+        else:
+            channels = max(channels, image.shape[-1])
+    return channels or 1, broken
+
+
 def read_all(
     names: Sequence[Any],
     read: Callable[[Any], bytes],
@@ -210,8 +113,10 @@ def read_all(
     *,
     size: tuple[int, int],
     channels: int,
+    fit: str = "stretch",
+    memory: float = math.inf,
     progress: str = "",
-) -> np.ndarray:
+) -> np.ndarray | Pictures:
     """Images as one array; rows whose image cannot be read are refused.
 
     Args:
@@ -221,16 +126,37 @@ def read_all(
       place: what to call the image of a row.
       size: see `stack`, as the next.
       channels: as there.
+      fit: see `decode`.
+      memory: most GiB of an array; more images are decoded when they are looked up.
       progress: see `decode_all`.
 
     Returns:
-      `[rows, height, width, channels]` uint8, zeros where there is no image.
+      `[rows, height, width, channels]` uint8, zeros where there is no image; or what
+      decodes them.
 
     Raises:
       InputError: naming the image, unless bad rows are skipped.
     """
-    found = decode_all(names, read, size=size, channels=channels, progress=progress)
-    pixels, broken = stack(found, len(names), size, channels)
+    found = decode_all(
+        names, read, size=size, channels=channels, fit=fit, progress=progress
+    )
+    pixels: np.ndarray | Pictures
+    if len(names) * math.prod(size) * (channels or 3) <= memory * 2**30:
+        pixels, broken = stack(found, len(names), size, channels)
+    else:
+        known, broken = _check_all(found, channels)
+
+        def again(i: int) -> np.ndarray:
+            try:
+                return decode(read(names[i]), size, known, fit)
+            except (Unreadable, OSError) as error:
+                raise InputError(
+                    f"images must stay as they are during a run, {place(i)} was read "
+                    f"before and cannot be now: {error}. Bring it back, and give the "
+                    "same command again."
+                ) from error
+
+        pixels = Pictures(again, np.arange(len(names)), (*size, known))
     rows.refuse(
         "unreadable image",
         np.isin(np.arange(len(names)), list(broken)),
@@ -272,11 +198,14 @@ def load(
     missing: Sequence[str] = (),
     size: int = 64,
     channels: int = 0,
+    memory: float = math.inf,
+    **form: Any,
 ) -> sources.Source:
     """Reads images that a table names.
 
     Args:
-      name: name of the data set.
+      name: name of the data set; those of `faces.KNOWN` have a table and a tree of
+        their own.
       file: table with a column of paths, relative to its folder, and a label; or a
         folder that holds such a table.
       rules: of the label, its bins and the split.
@@ -286,6 +215,8 @@ def load(
       missing: see `files.blocks`.
       size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colours and 1 if none has.
+      memory: see `read_all`.
+      **form: `fit`, `view` and `mean_and_std` of `from_arrays`.
 
     Returns:
       The source.
@@ -293,8 +224,11 @@ def load(
     Raises:
       InputError: naming row and file, if an image, a path or a label is wrong.
     """
-    file = find_table(file)
+    benchmark = faces.KNOWN.get(name)
+    file = benchmark.find(file) if benchmark else find_table(file)
     table = files.read(file, on_bad=rules.on_bad, missing=missing)
+    if benchmark:
+        benchmark.check_columns(table, paths, rules.label, split)
     table.require(paths, "data.input")
     short = {"row length": table.skipped} if table.skipped else {}
     rows = sources.Rows(table.number, file, rules.on_bad, short)
@@ -305,26 +239,39 @@ def load(
         np.array([not n for n in names]),
         lambda i: f"{rows.place(i)} has no {paths!r} in it",
     )
+
+    if benchmark:
+        benchmark.check_labels(y, rows)
+        names = benchmark.resolve(file.parent, names, rows)
+        name = benchmark.identify(name, file, rows)
+
+    def place(i: int) -> str:
+        row = rows.place(i)
+        return f"that of {row}" if benchmark else f"{names[i]} ({row})"
+
     pixels = read_all(
         names,
         lambda name: (file.parent / name).read_bytes(),
         rows,
-        lambda i: f"{names[i]} ({rows.place(i)})",
+        place,
         size=(size, size),
         channels=channels,
+        fit=form.get("fit", "stretch"),
+        memory=memory,
         progress="reading images",
     )
     labelled = sources.label_rows(
         y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
     )
-    return from_arrays(name, pixels, labelled)
+    return from_arrays(name, pixels, labelled, **form)
 
 
-def _mean_and_std(pixels: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[float, float]:
     """Of all pixels of some rows, in 0..1, without a copy of them."""
     count = np.zeros(256, np.int64)
-    for i in rows:
-        count += np.bincount(pixels[i].ravel(), minlength=256)
+    for start in range(0, len(rows), 256):
+        block = pixels[rows[start : start + 256]]
+        count += np.bincount(block.ravel(), minlength=256)
     share, value = count / count.sum(), np.arange(256) / 255
     mean = float(share @ value)
     return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
@@ -332,29 +279,33 @@ def _mean_and_std(pixels: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
 
 def from_arrays(
     name: str,
-    pixels: np.ndarray,
+    pixels: np.ndarray | Pictures,
     labelled: sources.Labelled,
     mean_and_std: tuple[float, float] | None = None,
+    *,
+    fit: str = "stretch",
+    view: int = 0,
 ) -> sources.Source:
-    """A source of images in memory.
+    """A source of images.
 
     Args:
       name: name of the data set.
       pixels: `[rows, height, width, channels]` uint8.
       labelled: the rows.
       mean_and_std: of training pixels in 0..1. Default: exact ones.
+      fit: how images became squares, for those of predictions.
+      view: the model sees the middle of so many pixels of each side; 0 sees all.
     """
     train = np.flatnonzero(labelled.train)
     mean, std = mean_and_std or _mean_and_std(pixels, train)
-    return sources.assemble(
-        name,
-        pixels,
-        labelled,
-        record={
-            "kind": "dense" if labelled.label.ndim > 1 else "images",
-            "shape": list(pixels.shape[1:]),
-            "input_mean": mean,
-            "input_std": std,
-            "encoder": {},
-        },
-    )
+    record: dict[str, Any] = {
+        "kind": "dense" if labelled.label.ndim > 1 else "images",
+        "shape": list(pixels.shape[1:]),
+        "input_mean": mean,
+        "input_std": std,
+        "encoder": {},
+    }
+    # Only where they change something: older runs have no such entries.
+    record |= {"fit": fit} if fit != "stretch" else {}
+    record |= {"view": view} if view else {}
+    return sources.assemble(name, pixels, labelled, record=record)

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import arrays, depth_maps, images, sources, splits
+from dirjax.data import arrays, decoding, depth_maps, sources, splits
 from dirjax.data.depth_maps import Maps
 
 TREE = (
@@ -61,7 +61,7 @@ class Pairs(NamedTuple):
       rows: of the list.
       part: `[rows]` int8, position in `sources.SPLITS`, -1 for rows that are not used.
       read: row -> picture `[h, w, 3]` uint8 and codes `[h, w]`, scaled; may raise
-        `images.Unreadable` and OSError.
+        `decoding.Unreadable` and OSError.
       place: row -> what to call it.
       tested: `[n]` rows that are listed as test, used or not.
       names: path of each picture, where there is one.
@@ -162,14 +162,14 @@ def load(
 def _decoded(pairs: Pairs, position: int, split: str) -> tuple[Maps, np.ndarray]:
     """Pictures and depth of one split, and which rows of the list they are."""
     wanted = np.flatnonzero(pairs.part == position)
-    found = images.in_threads(
+    found = decoding.in_threads(
         wanted.tolist(), pairs.read, progress=f"reading {split} pairs"
     )
     pictures: np.ndarray | None = None
     codes: np.ndarray | None = None
     broken: dict[int, str] = {}
     for at, (row, pair) in enumerate(zip(wanted.tolist(), found, strict=True)):
-        if isinstance(pair, images.Unreadable):
+        if isinstance(pair, decoding.Unreadable):
             broken[row] = str(pair)
             continue
         if pictures is None or codes is None:
@@ -227,18 +227,18 @@ def _pair(
     """One picture and its codes, scaled: bilinear, and the nearest pixel.
 
     Raises:
-      images.Unreadable: if one of them is none, or they do not fit.
+      decoding.Unreadable: if one of them is none, or they do not fit.
     """
     from PIL import Image
 
-    opened = images.opened(picture).convert("RGB")
+    opened = decoding.opened(picture).convert("RGB")
     if depth.size != opened.size:
-        raise images.Unreadable(
+        raise decoding.Unreadable(
             f"the depth map is {depth.width} x {depth.height} and the picture "
             f"{opened.width} x {opened.height}"
         )
     if depth.mode not in _MODES[bits]:
-        raise images.Unreadable(
+        raise decoding.Unreadable(
             f"the depth map must be grey with {bits} bits a pixel, Pillow calls it "
             f"{depth.mode!r}"
         )
@@ -246,7 +246,7 @@ def _pair(
     codes = np.asarray(_scaled(depth, size, Image.Resampling.NEAREST))
     if bits == 16:
         if codes.min() < 0 or codes.max() > np.iinfo(np.uint16).max:
-            raise images.Unreadable("the depth map has more than 16 bits a pixel")
+            raise decoding.Unreadable("the depth map has more than 16 bits a pixel")
         codes = codes.astype(np.uint16)
     return made, codes
 
@@ -367,7 +367,7 @@ def _listed(
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, depth = ((folder / p).read_bytes() for p in paths[row])
-        return _pair(picture, images.opened(depth), size, bits)
+        return _pair(picture, decoding.opened(depth), size, bits)
 
     part = np.zeros(len(paths), np.int8)
     names = [picture for picture, _ in paths]

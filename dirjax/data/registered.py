@@ -1,11 +1,14 @@
 """TensorFlow Datasets by name: images with a label, or tables of scalar features.
 
 The only other module that imports TensorFlow, on demand. Examples are read once, still
-encoded, into host memory: training looks rows up by number.
+encoded, into host memory: training looks rows up by number. Data sets of dirjax's own
+builders (`dirjax.data.builders`) come back in the order of their table.
 """
 
 from __future__ import annotations
 
+import importlib
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import images, sources, tables
+from dirjax.data import faces, images, sources, tables
 
+# Feature of dirjax's own builders: position of an example in its table.
+ROW = "row"
 _PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
 
 
@@ -22,10 +27,19 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
     """The prepared builder of a data set."""
     import tensorflow_datasets as tfds
 
+    benchmark = faces.KNOWN.get(name)
     try:
+        if benchmark:
+            name = benchmark.builder
+            # Which makes its builder known.
+            importlib.import_module(
+                f"dirjax.data.builders.{name}.{name}_dataset_builder"
+            )
         builder = tfds.builder(name, data_dir=folder)
         if download:
             builder.download_and_prepare()
+    except InputError:
+        raise
     except Exception as error:  # of many packages
         why = [w.rstrip(". ") for w in str(error).strip().splitlines()]
         raise InputError(
@@ -34,6 +48,12 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
             "(its data_dir)."
         ) from error
     if not builder.info.splits:
+        if benchmark:
+            raise InputError(
+                f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds "
+                f"build in dirjax/data/builders/{name} --manual_dir FOLDER, or read "
+                f"the folder as it is: --config.data.kind=images. {benchmark.get}."
+            )
         raise InputError(
             f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds build, "
             "or set --config.data.download=true."
@@ -70,6 +90,10 @@ def load(
     download: bool = False,
     size: int = 64,
     channels: int = 0,
+    memory: float = math.inf,
+    fit: str = "stretch",
+    view: int = 0,
+    mean_and_std: tuple[float, float] | None = None,
     weight: str | None = None,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
@@ -90,6 +114,10 @@ def load(
       download: fetch and prepare it first.
       size: of images, see `images.load`, as the next.
       channels: as there.
+      memory: see `images.read_all`.
+      fit: see `images.decode`.
+      view: see `images.from_arrays`, as the next.
+      mean_and_std: as there.
       weight: feature of weights in the training loss, or None.
       numeric: see `tables.typed`, as the next two.
       categorical: as there.
@@ -135,6 +163,8 @@ def load(
     facts = [rules.label, *([weight] if weight else [])]
     scalars = [k for k, f in known.items() if f.shape == () and k not in facts]
     keep = [*facts, *([picture] if picture else scalars)]
+    benchmark = faces.KNOWN.get(name)
+    keep += [ROW] if benchmark else []
     values, part = _read(builder, keep, [picture] if picture else [])
     if not (part == 0).any():
         raise InputError(
@@ -153,9 +183,18 @@ def load(
                 f"{shape}. Name another feature."
             ) from error
 
+    rows = sources.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
+    if benchmark:
+        order = np.argsort(values[ROW])
+        values = {k: [v[i] for i in order] for k, v in values.items()}
+        part, number = part[order], np.asarray(values[ROW])
+        rows = sources.Rows(number, benchmark.table, rules.on_bad)
+        name, said = benchmark.named(name, builder.info.metadata["table"])
+        rows.notes.append(said)
     y = numbers(rules.label, "labels (data.label)")
+    if benchmark:
+        benchmark.check_labels(y, rows)
     weights = numbers(weight, "weights (data.weight)") if weight else None
-    rows = sources.Rows(np.arange(len(y)), name, rules.on_bad, first=0)
     given = None if (part == 0).all() else part
     if not picture:
         columns = {k: _column(values[k]) for k in scalars}
@@ -179,9 +218,11 @@ def load(
         rows.place,
         size=(size, size),
         channels=channels,
+        fit=fit,
+        memory=memory,
     )
     labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
-    return images.from_arrays(name, pixels, labelled)
+    return images.from_arrays(name, pixels, labelled, mean_and_std, fit=fit, view=view)
 
 
 def _column(values: list[Any]) -> np.ndarray:

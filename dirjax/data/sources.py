@@ -18,6 +18,7 @@ from dirjax import labels
 from dirjax.cli import InputError
 from dirjax.data import splits
 from dirjax.data.coded import Coded
+from dirjax.data.pictures import Pictures
 
 SPLITS = ("train", "val", "test")
 # Column of the split, where nothing else is said; it may be missing.
@@ -35,7 +36,8 @@ class Split:
     """Rows of one split, with one label a row or, in dense tasks, one a pixel.
 
     Attributes:
-      inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables).
+      inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables), or
+        `pictures.Pictures` of images that are still encoded.
       label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
         label, or its logarithm.
       value: same shape, float32, the label as the file has it.
@@ -288,10 +290,10 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
     return part
 
 
-def _check_labels(
-    y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None
+def check_labels(
+    y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None = None
 ) -> None:
-    """Refuses rows with a label that is no label."""
+    """Refuses rows with a label that is no label; arguments as `label_rows`."""
 
     def refuse(why: str, bad: np.ndarray, must: str, hint: str = "") -> None:
         bad = bad if mask is None else bad & mask
@@ -418,7 +420,7 @@ def label_rows(
     Raises:
       InputError: for labels, weights or a bin width that cannot be used.
     """
-    _check_labels(y, rows, rules, mask)
+    check_labels(y, rows, rules, mask)
     weights = np.ones(len(y)) if weight is None else weight
     rows.refuse(
         "weight not positive",
@@ -503,7 +505,7 @@ def assemble(
 
     Args:
       name: name of the data set.
-      inputs: array or dict of arrays with leading axis rows.
+      inputs: array, dict of arrays with leading axis rows, or `Pictures`.
       labelled: the rows.
       record: of the inputs; the label's part is added here.
     """
@@ -513,11 +515,12 @@ def assemble(
         chosen = np.flatnonzero(labelled.part == position)
         if not len(chosen):
             continue
-        here = (
-            {k: v[chosen] for k, v in inputs.items()}
-            if isinstance(inputs, dict)
-            else inputs[chosen]
-        )
+        if isinstance(inputs, dict):
+            here: Any = {k: v[chosen] for k, v in inputs.items()}
+        elif isinstance(inputs, Pictures):
+            here = inputs.subset(chosen)
+        else:
+            here = inputs[chosen]
         cut[split] = Split(
             inputs=here,
             label=labelled.label[chosen].astype(np.float32),

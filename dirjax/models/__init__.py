@@ -97,6 +97,7 @@ def build(
     scale: float = 1.0,
     input_mean: float | Sequence[float] = 0.0,
     input_std: float | Sequence[float] = 1.0,
+    view: int = 0,
     domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
     head_options: Mapping[str, Any] | None = None,
@@ -112,6 +113,8 @@ def build(
       scale: see `heads.Linear`.
       input_mean: of images, after division by 255; a number, or one for each channel.
       input_std: likewise.
+      view: larger images are cut to so many pixels of each side in the middle; 0 takes
+        all as they are.
       domain: where prepared inputs live. Default: that of images with this mean and
         deviation for an encoder of images; anywhere for those of tables and of pairs.
       encoder: further keyword arguments of the encoder.
@@ -145,6 +148,9 @@ def build(
             return bilstm.look_up(inputs, state["constants"]["words"])
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
             return inputs
+        if 0 < view < inputs.shape[1]:
+            first = (inputs.shape[1] - view) // 2
+            inputs = inputs[:, first : first + view, first : first + view]
         mean, std = (_of_channels(x) for x in (input_mean, input_std))
         return (inputs.astype(jnp.float32) / 255.0 - mean) / std
 
@@ -249,6 +255,7 @@ def from_config(
         scale=scale,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
+        view=record.get("view", 0),
         domain=_domain(record),
         encoder={**record["encoder"], **config["encoder"]},
         head_options=options,

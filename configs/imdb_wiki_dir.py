@@ -1,0 +1,28 @@
+"""Age from faces: IMDB-WIKI-DIR, the protocol of Yang et al. 2021. For research only.
+
+    python -m dirjax.main --config configs/imdb_wiki_dir.py:sqinv_lds \
+        --config.data.path=FOLDER --workdir runs/imdb
+
+FOLDER holds imdb_wiki.csv (github.com/YyzHarry/imbalanced-regression,
+imdb-wiki-dir/data) and the folders imdb_crop and wiki_crop of IMDB-WIKI's face crops.
+191,509 training images, ages 0 to 186, of which a part is wrong; those above 120 share
+the last bin. 11,022 images each in val and test, ages 0 to 120. Images, model and
+training are those of `configs/agedb_dir.py`, as are the options `resnet18` and
+`protocol2` (here a name of its own, imdb_wiki_dir_p2; no paper has it).
+
+Decoded, the images take 30 GiB, so they are decoded while they are read, by all cores
+ahead of the training step. With that much memory to spare they need it only once:
+--config.data.memory=40.
+"""
+
+from dirjax.configs import agedb_dir
+
+
+def get_config(arg="sqinv_lds"):
+    """The config for METHOD[,OPTION...]; `resnet18` and `protocol2` are options."""
+    config = agedb_dir.faces("imdb_wiki_dir")
+    config.data.outside = "end"
+    config.data.reader = "tf"
+    # Published: one bucket a year from 0 to 99.
+    config.base.changes.fds = {"last_bin": 99}
+    return agedb_dir.finish(config, arg)

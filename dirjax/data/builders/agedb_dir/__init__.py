@@ -1,0 +1,1 @@
+"""AgeDB-DIR for TensorFlow Datasets."""

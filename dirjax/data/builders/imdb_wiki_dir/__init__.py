@@ -1,0 +1,1 @@
+"""IMDB-WIKI-DIR for TensorFlow Datasets."""

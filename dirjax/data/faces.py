@@ -1,0 +1,255 @@
+"""AgeDB-DIR and IMDB-WIKI-DIR: ages of faces, in the tree that the benchmark has.
+
+A folder holds the official CSV (columns age, path and split, found by name, in UTF-8)
+and the images that it names. Training reads this folder as it is, like any other table
+of images (`images.load`); this module adds what is special: which split file it is,
+images whose names were changed by unpacking, and sentences that say what to get from
+whom. The builders of TensorFlow Datasets (`dirjax.data.builders`) read the same folder
+with the same code, for those who keep their data sets there; what they prepared comes
+back in the order of the CSV, so both forms give the same batches.
+
+Paths hold names of public persons. They are never printed: rows tell images apart.
+
+Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021.
+https://arxiv.org/abs/2102.09554
+
+Split files are told apart by git's checksum of their content (`git hash-object`), with
+line ends as on Unix. A table that is none of the known ones gives the data set another
+name, `agedb_dir@1a2b3c4d`, so no report puts its numbers beside others.
+
+**Deviations** from the published pipeline: an orientation that a camera has noted is
+applied. Ages above 120 have one bin in the published weights and in these, which here
+is also the bin that says what shot they belong to. The second protocol (see
+`configs/agedb_dir.py`) cuts images to their middle square before it draws parts of
+them; published code draws from the whole image, which is the same for square ones.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from dirjax.cli import InputError
+from dirjax.data import files, sources
+
+# Most rows or names in a sentence.
+_FEW = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """One of the two sets.
+
+    Attributes:
+      builder: its name in TensorFlow Datasets.
+      title: its name in papers.
+      table: name of the CSV.
+      known: git's checksum of a CSV -> its short name, empty for the one that papers
+        use, and what it is.
+      get: what to download from whom, and where to put it.
+      numbered: whether names of files begin with a number of their own.
+      top: last age with a bin of its own.
+    """
+
+    builder: str
+    title: str
+    table: str
+    known: Mapping[str, tuple[str, str]]
+    get: str
+    numbered: bool = False
+    top: int = 120
+
+    def find(self, path: pathlib.Path) -> pathlib.Path:
+        """The CSV: the file itself, or the one in a folder, plain or gzip.
+
+        Raises:
+          InputError: with what to get, if there is none.
+        """
+        if path.is_file():
+            return path
+        for name in (self.table, f"{self.table}.gz"):
+            if (path / name).is_file():
+                return path / name
+        raise InputError(f"{path} must hold {self.table}, it does not. {self.get}.")
+
+    def check_columns(self, table: files.Table, *names: str) -> None:
+        """Refuses a table that lacks one of the columns.
+
+        Raises:
+          InputError: with what to get.
+        """
+        for name in names:
+            if name not in table.cells:
+                raise InputError(
+                    f"{table.file} must have the columns {', '.join(names)}, it has "
+                    f"{', '.join(table.cells)}. {self.get}."
+                )
+
+    def check_labels(self, ages: np.ndarray, rows: sources.Rows) -> None:
+        """Refuses negative ages, and says how many share the last bin."""
+        rows.refuse(
+            "negative age",
+            ages < 0,
+            lambda i: f"ages must be at least 0, {rows.place(i)} has {ages[i]:g}",
+        )
+        above = int(np.sum(ages[rows.good] >= self.top + 1))
+        if above:
+            rows.notes.append(
+                f"{above:,} ages lie above {self.top} and share the last bin; labels, "
+                "losses and metrics are as they are"
+            )
+
+    def resolve(
+        self, folder: pathlib.Path, paths: Sequence[str], rows: sources.Rows
+    ) -> list[str]:
+        """Paths of images as they are on the disk.
+
+        Where letters of names were lost in unpacking, an image is found by the number
+        that its name begins with.
+
+        Args:
+          folder: what paths are relative to.
+          paths: of the table.
+          rows: its rows; those without a file are refused.
+
+        Raises:
+          InputError: with the first missing ones and their number, unless bad rows are
+            skipped.
+        """
+        wanted = [name.rpartition("/") for name in paths]
+        listed = {top: _listed(folder / top) for top in {w[0] for w in wanted}}
+        found, missing, renamed = list(paths), np.zeros(len(paths), bool), 0
+        numbers = {top: _by_number(names) for top, names in listed.items()}
+        for i, (top, _, name) in enumerate(wanted):
+            if name in listed[top] or not name:
+                continue
+            number = self.numbered and _NUMBER.match(name)
+            other = numbers[top].get(number.group()) if number else None
+            missing[i] = not other
+            if other:
+                found[i], renamed = f"{top}/{other}", renamed + 1
+        if renamed:
+            rows.notes.append(
+                f"{renamed} images have other letters in their names than "
+                f"{self.table} and were found by the number at the start"
+            )
+        if missing[rows.good].all():
+            raise InputError(
+                f"{folder} must hold the images that {rows.file} names, none of "
+                f"{len(paths):,} is there. {self.get}."
+            )
+        lost = np.flatnonzero(missing & rows.good)
+        first = ", ".join(str(rows.number[i] + rows.first) for i in lost[:_FEW])
+        rows.refuse(
+            "missing image",
+            missing,
+            lambda i: (
+                f"{folder} must hold the images that {rows.file} names, {len(lost):,} "
+                f"are missing: those of rows {first}{' and more' * (len(lost) > _FEW)}"
+            ),
+        )
+        return found
+
+    def identify(self, name: str, file: pathlib.Path, rows: sources.Rows) -> str:
+        """Name of the data set, which tells another split apart; see `named`."""
+        name, said = self.named(name, checksum(file))
+        rows.notes.append(said)
+        return name
+
+    def named(self, name: str, blob: str) -> tuple[str, str]:
+        """Name of a data set with a split file, and a sentence on that file.
+
+        Args:
+          name: as in the config.
+          blob: from `checksum`.
+        """
+        short, what = self.known.get(blob, (blob[:8], "a split file that is not known"))
+        if not short:
+            return name, f"{self.table} is {what}"
+        return f"{name}@{short}", (
+            f"{self.table} is {what} (git blob {blob}): its numbers stand under the "
+            f"name {name}@{short}, and beside none that papers print"
+        )
+
+
+_NUMBER = re.compile(r"\d+_")
+
+
+def _by_number(names: set[str]) -> dict[str, str]:
+    """`7_` -> the one file whose name begins with it."""
+    found = [(m.group(), name) for name in names if (m := _NUMBER.match(name))]
+    often = collections.Counter(number for number, _ in found)
+    return {number: name for number, name in found if often[number] == 1}
+
+
+def _listed(folder: pathlib.Path) -> set[str]:
+    """Names in a folder; none if there is no such folder."""
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def checksum(file: pathlib.Path) -> str:
+    """Git's checksum of a file, plain or gzip, with line ends as on Unix."""
+    with files.unpacked(file) as stream:
+        content = stream.read().replace(b"\r\n", b"\n")
+    # Not for safety: it is the number by which repositories list their files.
+    return hashlib.sha1(
+        b"blob %d\0" % len(content) + content, usedforsecurity=False
+    ).hexdigest()
+
+
+_REPOSITORY = "github.com/YyzHarry/imbalanced-regression"
+AGEDB = Benchmark(
+    builder="agedb_dir",
+    title="AgeDB-DIR",
+    table="agedb.csv",
+    known={
+        "78abfdb939ff5cf68672cf11ee9b84a0eb9e990a": (
+            "",
+            "the split file of Yang et al. (RankSim, ConR and Rank-N-Contrast have it, "
+            "too)",
+        ),
+        "4f84b36c962d86f2b9abd537f3b93a1462fd945d": (
+            "vir",
+            "the split file of VIR (Wang and Wang 2023), with other test images",
+        ),
+    },
+    get=(
+        f"Take agedb.csv from agedb-dir/data of {_REPOSITORY}; ask the authors of "
+        "AgeDB (Moschoglou et al. 2017, Imperial College London, research use only) "
+        "for AgeDB.zip and its password, and unpack it beside the CSV: "
+        "FOLDER/agedb.csv and FOLDER/AgeDB/*.jpg, 16,488 images"
+    ),
+    numbered=True,
+)
+IMDB_WIKI = Benchmark(
+    builder="imdb_wiki_dir",
+    title="IMDB-WIKI-DIR",
+    table="imdb_wiki.csv",
+    known={
+        "c1512e3da0de9076a0793b982c9a74cd872c0d8b": (
+            "",
+            "the split file of Yang et al.",
+        ),
+    },
+    get=(
+        f"Take imdb_wiki.csv from imdb-wiki-dir/data of {_REPOSITORY}, and the faces "
+        "imdb_crop.tar (7 GB) and wiki_crop.tar (1 GB) of IMDB-WIKI (Rothe et al. "
+        "2018, ETH Zurich, research use only), unpacked beside the CSV: "
+        "FOLDER/imdb_wiki.csv, FOLDER/imdb_crop/00 to 99 and FOLDER/wiki_crop/00 to 99"
+    ),
+)
+# Data sets by name; `_p2` is the second protocol, whose numbers are others.
+SECOND = "_p2"
+KNOWN = {
+    f"{b.builder}{protocol}": b for b in (AGEDB, IMDB_WIKI) for protocol in ("", SECOND)
+}

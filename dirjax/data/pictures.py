@@ -1,0 +1,81 @@
+"""Images that are decoded when they are looked up: sets that memory does not hold.
+
+`Pictures` stands where an array `[rows, height, width, channels]` stands for smaller
+sets. What comes out depends on the row alone, so streams over it are the same pure
+functions of seed and step, and start anywhere.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+@functools.cache
+def threads() -> concurrent.futures.ThreadPoolExecutor:
+    """The threads that decode; Pillow lets go of Python's lock meanwhile."""
+    limited = hasattr(os, "sched_getaffinity")  # Not on macOS.
+    cores = len(os.sched_getaffinity(0)) if limited else os.cpu_count()
+    return concurrent.futures.ThreadPoolExecutor(cores)
+
+
+class Pictures:
+    """Rows of images, decoded anew by each look-up.
+
+    Args:
+      decode: number of an image -> `[height, width, channels]` uint8.
+      number: `[rows]` int, the image of each row.
+      shape: of each image.
+
+    Attributes:
+      shape: `(rows, height, width, channels)`.
+      dtype: uint8.
+
+    Example:
+      >>> flat = Pictures(lambda i: np.full((1, 1, 1), i, np.uint8), np.arange(9),
+      ...                 (1, 1, 1))
+      >>> flat.subset(np.array([5, 7, 8]))[np.array([[2], [0]])].ravel().tolist()
+      [8, 5]
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        decode: Callable[[int], np.ndarray],
+        number: np.ndarray,
+        shape: tuple[int, int, int],
+    ):
+        self._decode, self._number = decode, number
+        self.shape = (len(number), *shape)
+
+    def __len__(self) -> int:
+        return len(self._number)
+
+    def subset(self, rows: np.ndarray) -> Pictures:
+        """Some of the rows, still encoded."""
+        return Pictures(self._decode, self._number[rows], self.shape[1:])
+
+    def one(self, row: Any) -> np.ndarray:
+        """The image of a row, decoded in this thread."""
+        return self._decode(int(self._number[row]))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """The images of rows, decoded in threads, in order.
+
+        Args:
+          rows: what an array `[rows]` is indexed with.
+
+        Returns:
+          `[..., height, width, channels]` uint8; leading axes are those of `rows`.
+        """
+        place = np.arange(len(self))[rows]
+        out = np.empty((place.size, *self.shape[1:]), np.uint8)
+        for k, image in enumerate(threads().map(self.one, place.ravel().tolist())):
+            out[k] = image
+        return out.reshape(*place.shape, *self.shape[1:])

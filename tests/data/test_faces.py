@@ -1,0 +1,601 @@
+"""AgeDB-DIR and IMDB-WIKI-DIR: the tree, its split file, and what images become.
+
+Names in made files are invented; those of the real CSV are never shown.
+"""
+
+import dataclasses
+import gzip
+import io
+import json
+import re
+import time
+
+import jax
+import numpy as np
+import pytest
+import scipy.ndimage
+from PIL import Image
+
+from dirjax import config as config_lib
+from dirjax import data, labels, metrics, models, predict, weights
+from dirjax.cli import InputError
+from dirjax.data import faces, files, images, pipeline, sources, tables
+from dirjax.data.pictures import Pictures
+from dirjax.report import published as published_lib
+from dirjax.run import Run
+from tests import own_data, runs
+from tests.test_labels import SCHEMES, cases, kernel_options
+
+ROWS = 60
+TINY = {
+    "data__image_size": 8,
+    "data__augment__crop": 1,
+    "data__batch_size": 8,
+    "stage__main__steps": 2,
+    "model__name": "small_resnet",
+    "model__encoder": {"width": 4, "stage_sizes": (1,), "stem": "small"},
+    "log__every": 1,
+}
+
+
+def ages():
+    return np.arange(ROWS) % 7 + 20
+
+
+def name_of(row):
+    """As in AgeDB, with a blank at the end of a name and a letter that is not Latin."""
+    return f"AgeDB/{row}_Ann\u0430 Other _{ages()[row]}_f.jpg"
+
+
+def lines(paths=None):
+    """The rows of the CSV; columns in the order of the original."""
+    parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    paths = paths or [name_of(i) for i in range(ROWS)]
+    return [f"{a},{p},{s}" for a, p, s in zip(ages(), paths, parts, strict=True)]
+
+
+def picture(row, size=(10, 12)):
+    """A photograph of one colour, which tells the row."""
+    return own_data.to_image(np.full((*size, 3), 4 * row, np.uint8), "JPEG")
+
+
+def write(folder, rows, table="agedb.csv", header="age,path,split", pictures=None):
+    own_data.write(folder, table, own_data.table(rows, header))
+    for i in range(ROWS) if pictures is None else pictures:
+        own_data.write(folder, name_of(i), picture(i))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A small AgeDB-DIR."""
+    return write(tmp_path_factory.mktemp("agedb"), lines())
+
+
+def config(path, name="agedb_dir", argument="vanilla", **fields):
+    return runs.config(name, argument, data__path=str(path), **TINY | fields)
+
+
+def load(path, *args, **fields) -> data.Source:
+    made = config(path, *args, **fields)
+    config_lib.validate(made)
+    return data.from_config(made["data"])
+
+
+class TestConfigs:
+    @pytest.mark.parametrize("name", ["agedb_dir", "imdb_wiki_dir"])
+    def test_published_training(self, name):
+        made = runs.config(name, "sqinv_lds_fds")
+        main, fds = made["stage"]["main"], made["objective"]["fds"]
+        assert made["model"]["name"] == "resnet50"
+        assert (main["optimizer"], main["learning_rate"]) == ("adam", 1e-3)
+        assert (main["epochs"], main["schedule"], main["factor"]) == (90, "step", 0.1)
+        drops = [round(90 * m) for m in main["milestones"]]
+        assert (drops, made["data"]["batch_size"]) == ([60, 80], 256)
+        assert list(made["objective"]["terms"]) == ["l1"]
+        assert made["data"]["augment"]["crop"] == 16
+        first = 3 if name == "agedb_dir" else 0
+        assert (fds["first_bin"], fds["last_bin"]) == (first, 99)
+        assert runs.config(name, "lds,resnet18")["model"]["name"] == "resnet18"
+
+    def test_protocols_share_no_table(self):
+        first, second = (
+            runs.config("agedb_dir", f"vanilla{option}")
+            for option in ("", ",protocol2")
+        )
+        assert second["data"]["name"] == "agedb_dir_p2" != first["data"]["name"]
+        assert second["model"]["name"] == "resnet18"
+        assert second["stage"]["main"]["optimizer"] == "sgd"
+        ours = {name for name in faces.KNOWN if name in published_lib.DATASETS}
+        assert ours == {"agedb_dir", "imdb_wiki_dir"}
+
+
+class TestTree:
+    def test_each_row_has_its_image_and_split(self, tree):
+        source = load(tree)
+        assert source.label == "age (years)"
+        assert {k: len(v.label) for k, v in source.splits.items()} == {
+            "train": 40,
+            "val": 10,
+            "test": 10,
+        }
+        np.testing.assert_array_equal(own_data.whole(source, "index"), range(ROWS))
+        np.testing.assert_array_equal(own_data.whole(source, "value"), ages())
+        got = own_data.whole(source, "inputs")
+        assert got.shape == (ROWS, 8, 8, 3)
+        np.testing.assert_allclose(got[:, 3, 4, 1], 4.0 * np.arange(ROWS), atol=1)
+        assert (source.record["input_mean"], source.record["input_std"]) == (0.5, 0.5)
+        assert source.spec.bins.num == 121
+        np.testing.assert_array_equal(source.splits["val"].bin, ages()[40:50])
+
+    def test_the_bytes_of_tensorflow_datasets_give_the_same(self, tree, prepared):
+        direct = load(tree)
+        fields = {"data__kind": "tfds", "data__memory": 0.0}
+        through = load(prepared, **fields)
+        assert through.name == direct.name
+        assert through.record == direct.record
+        for split, want in direct.splits.items():
+            got = through.splits[split]
+            for field in dataclasses.fields(want):
+                a, b = (getattr(x, field.name) for x in (got, want))
+                if field.name == "inputs":
+                    assert isinstance(a, Pictures)
+                    a = a[:]
+                np.testing.assert_array_equal(a, b)
+
+    def test_letters_lost_in_unpacking(self, tmp_path):
+        write(tmp_path, lines(), pictures=range(2, ROWS))
+        for i in range(2):
+            other = name_of(i).replace("\u0430", "\u2564\u0437")
+            own_data.write(tmp_path, other, picture(i))
+        source = load(tmp_path)
+        assert "2 images have other letters" in own_data.notes(source)
+        got = own_data.whole(source, "inputs")[:2, 0, 0, 0]
+        np.testing.assert_allclose(got, [0, 4], atol=1)
+
+    def test_a_file_for_two_rows_is_not_guessed(self, tmp_path):
+        write(tmp_path, lines(), pictures=range(1, ROWS))
+        for letter in "xy":
+            own_data.write(tmp_path, f"AgeDB/0_{letter}_20_f.jpg", picture(0))
+        with pytest.raises(InputError, match="1 are missing: those of rows 2"):
+            load(tmp_path)
+
+    def test_images_a_pixel_wide(self, tmp_path):
+        write(tmp_path, lines())
+        own_data.write(tmp_path, name_of(3), picture(3, size=(30, 1)))
+        np.testing.assert_allclose(load(tmp_path).splits["train"].inputs[3], 12, atol=1)
+
+    def test_ages_above_120_share_the_last_bin(self, tmp_path):
+        rows = lines()
+        rows[0] = rows[0].replace("20,", "186,", 1)
+        rows[1] = rows[1].replace("21,", "120,", 1)
+        write(tmp_path, rows, table="imdb_wiki.csv")
+        source = load(tmp_path, "imdb_wiki_dir")
+        train = source.splits["train"]
+        assert train.bin[:3].tolist() == [120, 120, 22]
+        assert train.label[0] == 186
+        assert "1 ages lie above 120" in own_data.notes(source)
+        with pytest.raises(InputError, match=r"row 2 of .* has 186 in 'age'"):
+            load(write(tmp_path, rows))
+
+
+class TestSplitFile:
+    def test_names(self, tree):
+        blob = faces.checksum(tree / "agedb.csv")
+        source = load(tree)
+        assert source.name == f"agedb_dir@{blob[:8]}"
+        assert f"not known (git blob {blob})" in own_data.notes(source)
+        second = load(tree, argument="vanilla,protocol2", data__view_size=4)
+        assert second.name == f"agedb_dir_p2@{blob[:8]}"
+        yang, vir = faces.AGEDB.known
+        assert faces.AGEDB.named("agedb_dir", yang)[0] == "agedb_dir"
+        other, said = faces.AGEDB.named("agedb_dir_p2", vir)
+        assert other == "agedb_dir_p2@vir"
+        assert "VIR" in said
+
+    def test_checksum_is_that_of_git(self, tmp_path):
+        for name, content in (
+            ("plain", b"age,path\n1,a\n"),
+            ("windows", b"age,path\r\n1,a\r\n"),
+            ("packed", gzip.compress(b"age,path\n1,a\n")),
+        ):
+            # printf 'age,path\n1,a\n' | git hash-object --stdin
+            assert faces.checksum(own_data.write(tmp_path, name, content)) == (
+                "30a4498f235e7c9c6600e0e69547e85876543d3d"
+            )
+
+    def test_the_last_image_that_is_read_again(self, tmp_path):
+        write(tmp_path, lines())
+        for reader in ("array", "tf"):
+            own_data.write(tmp_path, name_of(0), picture(0))
+            source = load(tmp_path, data__memory=0.0)
+            own_data.write(tmp_path, name_of(0), b"")
+            stream = data.Stream(
+                source.splits["train"], seed=0, batch_size=40, reader=reader
+            )
+            with pytest.raises(
+                InputError, match=r"that of row 2 of .*is empty\. Bring"
+            ):
+                next(stream.read(iter([(0, 1)])))
+
+
+@pytest.fixture(scope="module")
+def prepared(tree, tmp_path_factory):
+    """The folder as a data_dir of TensorFlow Datasets."""
+    import tensorflow_datasets as tfds
+
+    from dirjax.data.builders.agedb_dir import agedb_dir_dataset_builder
+
+    tfds.disable_progress_bar()
+    where = tmp_path_factory.mktemp("tfds")
+    builder = agedb_dir_dataset_builder.Builder(data_dir=where)
+    given = tfds.download.DownloadConfig(manual_dir=tree)
+    builder.download_and_prepare(download_config=given)
+    assert "Moschoglou" in builder.info.citation
+    return where
+
+
+def batches(source, reader, step):
+    stream = data.Stream(source.splits["train"], seed=3, batch_size=6, reader=reader)
+    return list(stream.read(iter([(s, 2) for s in range(step, 8, 2)])))
+
+
+class TestDecodedWhenRead:
+    def test_all_readers_give_the_same_batches_from_any_step(self, tree):
+        held, encoded = load(tree), load(tree, data__memory=0.0)
+        assert isinstance(encoded.splits["train"].inputs, Pictures)
+        assert encoded.record == held.record
+        want = batches(held, "array", 0)
+        for reader in ("array", "tf"):
+            got = batches(encoded, reader, 4)
+            assert len(got) == 2
+            for a, b in zip(want[2:], got, strict=True):
+                assert b["inputs"].dtype == np.uint8
+                jax.tree.map(np.testing.assert_array_equal, a, b)
+
+    def test_a_reader_that_is_dropped_rests(self):
+        """And takes nothing of the interpreter with it while it is at work."""
+        asked = []
+
+        def decode(i):
+            asked.append(i)
+            time.sleep(0.002)
+            return np.zeros((2, 2, 3), np.uint8)
+
+        table = {"inputs": Pictures(decode, np.arange(8), (2, 2, 3))}
+        for _ in range(5):
+            reader = pipeline.read(table, (np.arange(8)[None] for _ in range(10**9)))
+            assert next(reader)["inputs"].shape == (1, 8, 2, 2, 3)
+            reader.close()
+            count = len(asked)
+            time.sleep(0.02)
+            assert len(asked) == count
+
+    def test_mean_and_channels_are_those_of_memory(self, tree):
+        fields = {"data__mean_and_std": None, "data__channels": 0}
+        held, encoded = (load(tree, data__memory=m, **fields) for m in (4.0, 0.0))
+        assert encoded.record == held.record
+        assert held.record["input_mean"] != 0.5
+
+    def test_a_run(self, tree, tmp_path):
+        """Second protocol, decoded while it is read."""
+        made = config(
+            tree,
+            argument="vanilla,protocol2",
+            data__view_size=6,
+            data__augment__crop=0,
+            data__memory=0.0,
+            data__reader="tf",
+            stage__main__learning_rate=1e-3,
+        )
+        result = runs.run(made, tmp_path / "run")
+        assert result["dataset"].startswith("agedb_dir_p2@")
+        assert len(runs.log(tmp_path / "run")) == 2
+        assert result["test"]["mae"]["all"] > 0
+        record = json.loads((tmp_path / "run" / "data.json").read_text())
+        assert (record["fit"], record["view"]) == ("cover", 6)
+        assert record["shape"] == [8, 8, 3]
+        # Predictions see the middle of the same squares.
+        rows = [name_of(i) for i in range(50, ROWS)]
+        table = own_data.write(tree, "new.csv", own_data.table(rows, "path"))
+        predict.predict(tmp_path / "run", table, tmp_path / "out.csv")
+        lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+        got = [float(line.rpartition(",")[2]) for line in lines]
+        want = np.load(tmp_path / "run" / "predictions.npz")["prediction"]
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (37, 29, 3), np.uint8)
+
+
+def noise(size):
+    """A JPEG with structure, and what Pillow makes of it."""
+    image = Image.fromarray(NOISE).resize(size, Image.Resampling.BICUBIC)
+    sink = io.BytesIO()
+    image.save(sink, "JPEG", quality=95)
+    return sink.getvalue(), Image.open(io.BytesIO(sink.getvalue())).convert("RGB")
+
+
+class TestPreprocessing:
+    @pytest.mark.parametrize("size", [(180, 250), (301, 260), (224, 224)])
+    def test_first_protocol_at_224_is_pillow(self, size):
+        content, image = noise(size)
+        want = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
+        got = images.decode(content, (224, 224), 3)
+        np.testing.assert_array_equal(got, want)
+        # Pad, crop at a corner, then normalise: the border is -1, not 0.
+        network = models.build("small_resnet", input_mean=0.5, input_std=0.5)
+        padded = np.pad(got, ((16, 16), (16, 16), (0, 0)))[:224, :224]
+        ready = np.asarray(network.prepare(padded[None]))[0]
+        assert (ready[:16] == -1).all()
+        want = (np.asarray(want[:208, :208], np.float64) / 255 - 0.5) / 0.5
+        np.testing.assert_allclose(ready[16:, 16:], want, atol=1e-6)
+
+    @pytest.mark.parametrize("size", [(180, 250), (301, 259), (256, 300), (90, 90)])
+    def test_second_protocol_is_resize_256_and_the_middle_224(self, size):
+        """As torchvision's Resize(256) and CenterCrop(224) count pixels."""
+        content, image = noise(size)
+        width, height = size
+        if width <= height:
+            new = (256, int(256 * height / width))
+        else:
+            new = (int(256 * width / height), 256)
+        resized = image.resize(new, Image.Resampling.BILINEAR)
+        left, top = (round((n - 224) / 2.0) for n in new)
+        want = np.asarray(resized)[top : top + 224, left : left + 224]
+        stored = images.decode(content, (256, 256), 3, "cover")
+        assert stored.shape == (256, 256, 3)
+        network = models.build("small_resnet", input_mean=0.5, input_std=0.5, view=224)
+        got = np.asarray(network.prepare(stored[None]))[0]
+        assert got.shape == (224, 224, 3)
+        np.testing.assert_allclose((got + 1) * 127.5, want, atol=1e-4)
+
+    def test_a_sliver_is_no_square(self):
+        sliver = own_data.to_image(np.zeros((100, 1, 3), np.uint8))
+        assert images.decode(sliver, (8, 8), 3).shape == (8, 8, 3)
+        with pytest.raises(images.Unreadable, match="1 x 100 pixels, too narrow"):
+            images.decode(sliver, (8, 8), 3, "cover")
+
+
+def changed(row, text):
+    """The rows with one anew, counted as spreadsheets do."""
+    rows = lines()
+    rows[row - 2] = text
+    return rows
+
+
+# Rows of the CSV, its name and header, images that are there -> what has to be said.
+WRONG = {
+    "no table": (
+        {"rows": lines(), "table": "other.csv"},
+        ["must hold agedb.csv", "YyzHarry", "AgeDB.zip", "FOLDER/AgeDB"],
+    ),
+    "no column of the split": (
+        {"rows": [r.rpartition(",")[0] for r in lines()], "header": "age,path"},
+        ["must have the columns path, age, split, it has age, path", "AgeDB.zip"],
+    ),
+    "another name of a column": (
+        {"rows": lines(), "header": "years,path,split"},
+        ["columns path, age, split, it has years, path, split"],
+    ),
+    "no image at all": (
+        {"rows": lines(), "pictures": ()},
+        ["none of 60 is there", "Moschoglou"],
+    ),
+    "twelve images missing": (
+        {"rows": lines(), "pictures": range(12, ROWS)},
+        [
+            "12 are missing: those of rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and more",
+            "on_bad=skip",
+        ],
+    ),
+    "an age that is no number": (
+        {"rows": changed(9, f"old,{name_of(7)},train")},
+        ["'old'", "row 9 of"],
+    ),
+    "a negative age": (
+        {"rows": changed(9, f"-3,{name_of(7)},train")},
+        ["at least 0, row 9 of .* has -3"],
+    ),
+    "an age above all": (
+        {"rows": changed(9, f"130,{name_of(7)},train")},
+        [r"data\.label_range 0 to 121, row 9 of .* has 130"],
+    ),
+    "a split that nobody knows": (
+        {"rows": changed(9, f"30,{name_of(7)},dev")},
+        ["train, val or test, row 9 of .* holds 'dev'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input(case, tmp_path, capsys):
+    given, said = WRONG[case]
+    folder = write(tmp_path / "tree", **given)
+    line = own_data.sentence(capsys, lambda: load(folder))
+    for pattern in said:
+        assert re.search(pattern, line), line
+    assert "Ann" not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"", "empty"), (own_data.to_image(NOISE, "JPEG")[:-300], "truncated")],
+)
+def test_broken_images(content, why, tmp_path, capsys):
+    folder = write(tmp_path, lines())
+    own_data.write(folder, name_of(9), content)
+    line = own_data.sentence(capsys, lambda: load(folder, data__memory=0.0))
+    assert re.search(f"that of row 11 of .*agedb.csv is not: .*{why}", line), line
+    assert "Ann" not in line
+    source = load(folder, data__on_bad="skip")
+    assert source.skipped == {"unreadable image": 1}
+    assert len(source.splits["train"].label) == 39
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"data__view_size": 9}, r"data\.view_size must be at most image_size, got 9"),
+        ({"data__fit": "cut"}, r"data\.fit must be 'stretch' or 'cover'"),
+        ({"data__mean_and_std": (0.5, 0.0)}, r"data\.mean_and_std must be .*above 0"),
+        ({"data__augment__grey": 1.5}, r"augment\.grey must be from 0 to 1, got 1\.5"),
+        (
+            {"data__kind": "arrays", "data__fit": "cover"},
+            r"data\.fit must be 'stretch'",
+        ),
+        ({"data__memory": -1.0}, r"data\.memory must be at least 0"),
+    ],
+)
+def test_wrong_fields(fields, said, tree, capsys):
+    line = own_data.sentence(capsys, lambda: load(tree, **fields))
+    assert re.search(said, line), line
+
+
+def test_the_builder_asks_for_the_folder(tmp_path, capsys):
+    import tensorflow_datasets as tfds
+
+    from dirjax.data.builders.imdb_wiki_dir import imdb_wiki_dir_dataset_builder
+
+    builder = imdb_wiki_dir_dataset_builder.Builder(data_dir=tmp_path)
+    given = tfds.download.DownloadConfig(manual_dir=tmp_path / "none")
+    line = own_data.sentence(
+        capsys, lambda: builder.download_and_prepare(download_config=given)
+    )
+    assert "imdb_crop.tar" in line
+    fields = {"data__kind": "tfds"}
+    line = own_data.sentence(capsys, lambda: load(tmp_path, "imdb_wiki_dir", **fields))
+    assert re.search(r"not in .* yet\..*tfds build .*kind=images\..*Rothe", line), line
+
+
+# The published CSV itself.
+
+
+@pytest.fixture(scope="module")
+def published(data_dir):
+    """Labels and split of AgeDB-DIR, by its config."""
+    file = data_dir / "agedb-dir" / "agedb.csv.gz"
+    if not file.is_file():
+        pytest.skip(f"needs {file}")
+    rules = data_rules(config(file.parent))
+    table = files.read(file)
+    rows = sources.Rows(table.number, file)
+    y, part, _ = tables.row_facts(table, rows, rules, split="split", weight=None)
+    return table, sources.label_rows(y, rows, rules, part=part)
+
+
+def data_rules(made):
+    names = {f.name for f in dataclasses.fields(sources.Rules)}
+    chosen = {k: v for k, v in made["data"].items() if k in names}
+    return sources.Rules(**{**chosen, "shot_lists": None})
+
+
+@pytest.mark.data
+def test_counts_of_the_paper(published):
+    table, labelled = published
+    assert faces.AGEDB.identify("agedb_dir", table.file, labelled.rows) == "agedb_dir"
+    assert "Yang et al." in labelled.rows.notes[-1]
+    spec = labelled.spec
+    bins = spec.bins.index(labelled.label)
+    parts = [bins[labelled.part == p] for p in range(3)]
+    assert [len(p) for p in parts] == [12208, 2140, 2140]
+    assert spec.bins.num == 121
+    shots = np.bincount(spec.shots[spec.counts > 0], minlength=3)
+    assert shots.tolist() == [51, 16, 33]
+    rows = [np.bincount(spec.shots[p], minlength=3).tolist() for p in parts]
+    assert rows[0] == [11154, 851, 203]
+    assert rows[2] == [1530, 448, 162]
+    # Section 1.3: 20 has 101 images, 85 has 20 and 83 has 19.
+    assert spec.counts[[20, 85, 83]].tolist() == [101, 20, 19]
+    assert [labels.SHOTS[spec.shots[a]] for a in (20, 85, 83)] == list(labels.SHOTS)
+    # MAE = 0.7150 many + 0.2093 median + 0.0757 few, with any errors.
+    rng = np.random.default_rng(0)
+    test = parts[2].astype(np.float64)
+    error = rng.exponential(5, len(test))
+    means = metrics.means(error, spec.shots[parts[2]])
+    shares = {"many": 0.7150, "median": 0.2093, "few": 0.0757}
+    together = sum(share * means[shot] for shot, share in shares.items())
+    assert means["all"] == pytest.approx(together, rel=1e-4)
+
+
+def slow_weights(train, scheme, kernel=None):
+    """Weights of section 1.5, by loops in float64."""
+    counts = [0.0] * 121
+    for age in train:
+        counts[min(int(age), 120)] += 1
+    if scheme == "inverse":
+        values = [min(max(c, 5.0), 1000.0) for c in counts]
+    else:
+        values = [c**0.5 for c in counts]
+    if kernel is not None:
+        half = len(kernel) // 2
+        smooth = []
+        for i in range(121):
+            total = 0.0
+            for k, tap in enumerate(kernel):
+                if 0 <= i + k - half < 121:
+                    total += tap * values[i + k - half]
+            smooth.append(total)
+        values = smooth
+    each = np.array([1.0 / values[min(int(age), 120)] for age in train])
+    return each / each.mean()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("scheme", ["inverse", "sqrt_inverse"])
+@pytest.mark.parametrize("smoothed", [False, True])
+def test_weights_of_the_paper(published, scheme, smoothed):
+    _, labelled = published
+    train = labelled.value[labelled.train]
+    options, kernel = {}, None
+    if smoothed:
+        options = {"kernel": "gaussian", "size": 5, "sigma": 2.0}
+        kernel = scipy.ndimage.gaussian_filter1d([0.0, 0, 1, 0, 0], sigma=2)
+        kernel = kernel / kernel.max()
+    by_bin = weights.bin_weights(labelled.spec.counts, scheme, **options)
+    found = by_bin[labelled.spec.bins.index(train)]
+    np.testing.assert_allclose(
+        found / found.mean(), slow_weights(train, scheme, kernel), rtol=1e-9
+    )
+    # Those of the published code, recorded on these very labels.
+    compared = 0
+    for case in [c.values[0] for c in cases("agedb_weights")]:
+        if SCHEMES[int(case["p.reweight"])] != scheme or case["p.max_target"] != 121:
+            continue
+        if kernel_options(case) == options and len(case["in.labels"]) == len(train):
+            compared += 1
+            np.testing.assert_array_equal(case["in.labels"], np.sort(train))
+            given = {**options, "truncate": True}
+            found = weights.sample_weights(
+                case["in.labels"], labelled.spec.bins, scheme, **given
+            )
+            np.testing.assert_allclose(found, case["out.weights"], rtol=1e-6)
+    assert compared
+
+
+@pytest.mark.data
+def test_a_slice_of_the_real_tree(published, tmp_path):
+    """Files at the paths that the CSV names, decoded and trained on."""
+    table, labelled = published
+    chosen = np.concatenate(
+        [
+            np.flatnonzero(labelled.part == p)[:: 900 if p == 0 else 300]
+            for p in range(3)
+        ]
+    )
+    assert 20 <= len(chosen) <= 60
+    paths, rows = files.words(table.cells["path"]), []
+    for i in chosen:
+        split = sources.SPLITS[labelled.part[i]]
+        rows.append(f"{labelled.value[i]:.0f},{paths[i]},{split}")
+        own_data.write(tmp_path, str(paths[i]), picture(int(labelled.value[i]) % 60))
+    own_data.write(tmp_path, "agedb.csv", own_data.table(rows, "age,path,split"))
+    made = config(tmp_path, data__on_bad="error")
+    source = data.from_config(made["data"])
+    for part in source.splits.values():
+        want = 4 * (part.value.astype(int) % 60)
+        np.testing.assert_allclose(part.inputs[:, 4, 4, 0], want, atol=1)
+    run = Run(made)
+    _, _, batch = next(run.batches(0, 1))
+    assert batch["inputs"].shape == (1, 8, 8, 8, 3)
+    assert run.source.name.startswith("agedb_dir@")
