@@ -33,7 +33,7 @@ DATASETS = {
 BACKBONES = {
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
-    "depth": "ResNet-50 encoder-decoder",
+    "fused_depth50": "ResNet-50 encoder-decoder",
     "bilstm": "BiLSTM+GloVe",
 }
 # Fields of these networks that papers have at one value only.

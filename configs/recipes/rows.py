@@ -1,0 +1,22 @@
+"""Rows of a published table as configs."""
+
+from dirjax.configs import common
+
+
+def build(dataset, rows, arg):
+    """The config of a row.
+
+    Args:
+      dataset: module of the data set's config.
+      rows: name -> `METHOD[,OPTION...]` of that config, and fields, path to value.
+      arg: `ROW[,OPTION...]`.
+
+    Raises:
+      ValueError: if there is no such row.
+    """
+    row, *options = [part.strip() for part in arg.split(",")]
+    common.choose("row", row, rows)
+    method, fields = rows[row]
+    config = dataset.get_config(",".join([method, *options]))
+    config.update_from_flattened_dict(fields)
+    return config

@@ -1,0 +1,24 @@
+"""What stands for each family of methods, on one data set: docs/results.md.
+
+    python -m dirjax.sweep --config configs/studies/benchmarks.py:stsb_bilstm \
+        --workdir runs/stsb
+
+The argument is a data set of `common.py`, or another file in configs/. Presets are as
+they come, nothing is tuned here. Depth maps have the weights of depth benchmarks, and
+neither groups nor ordered norms.
+"""
+
+from dirjax.configs.studies import common
+
+METHODS = ("vanilla", "sqinv_lds", "sqinv_lds_fds", "ssir", "group_dir", "frobenius")
+# Files of depth maps, and their methods.
+MAPS = ("configs/nyud2_dir.py", "configs/synthetic_depth.py")
+DENSE = ("vanilla", "inv", "lds", "lds_fds", "ssir", "inv_ssir")
+
+
+def get_config(dataset="stsb_bilstm"):
+    """The study on one data set."""
+    study = common.data(dataset)
+    study.methods = DENSE if study.configs[0] in MAPS else METHODS
+    study.seeds = study.seeds[:3]
+    return study
