@@ -41,7 +41,7 @@ _LEAVES = {
     ("norm", "var"): "running_var",
 }
 # Blocks in the stages, and whether they are bottlenecks -> what the network is called.
-_NAMES = {
+_NAMES: dict[tuple[tuple[int, ...], bool], str] = {
     ((2, 2, 2, 2), False): "resnet18",
     ((3, 4, 6, 3), False): "resnet34",
     ((3, 4, 6, 3), True): "resnet50",
