@@ -175,9 +175,9 @@ def get_config():
     # Image files: how they become squares of image_size, stretch (both sides) | cover
     # (the shorter side; the middle is kept); how many pixels of each side the model
     # sees, in evaluation those in the middle (0: all); mean and deviation of pixels in
-    # 0..1 that they are standardised with (empty: those of the training images); and
-    # the most GiB of images that stay in memory, while those of larger sets are decoded
-    # whenever they are read.
+    # 0..1 that they are standardised with, numbers or one for each channel (empty:
+    # those of the training images); and the most GiB of images that stay in memory,
+    # while those of larger sets are decoded whenever they are read.
     data.fit = "stretch"
     data.view_size = 0
     data.mean_and_std = config_dict.placeholder(tuple)

@@ -20,8 +20,8 @@ import numpy as np
 
 from dirjax import arguments, cli, startup, writers
 from dirjax.data import arrays, files, images, pairs, sentences, tables
+from dirjax.data.labelling import Rows
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.data.sources import Rows
 
 # What to give to go on without bad rows.
 _SKIP = "--on_bad skip"

@@ -173,6 +173,7 @@ def run(
     if study.get("program"):
         return _run_program(study, workdir, count, dry_run)
     from dirjax import config as config_lib
+    from dirjax import validation
     from dirjax.data import catalog
 
     missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
@@ -185,7 +186,7 @@ def run(
     every = [j.within(workdir) for j in jobs(study)]
     configs = [build(j) for j in every]
     for config in configs:
-        config_lib.validate(config)
+        validation.validate(config)
         if config["data"]["kind"] not in ("tfds", "scenes"):
             catalog.locate(config["data"]["name"], config["data"]["path"])
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]

@@ -20,7 +20,7 @@ import numpy as np
 
 import dirjax
 from dirjax import config as config_lib
-from dirjax import labels, metrics, report
+from dirjax import labels, metrics, report, validation
 from dirjax import writers as writers_lib
 from dirjax.checkpoint import Checkpoints, Damaged
 from dirjax.cli import InputError, Interrupts, writing
@@ -55,7 +55,7 @@ def train_and_evaluate(
       Stopped: after SIGTERM or SIGINT, with the state saved.
       Failed: if a loss or gradient is not finite, or the disk is full.
     """
-    config_lib.validate(config)
+    validation.validate(config)
     writers_lib.check(config["writers"] or ())
     first = jax.process_index() == 0
     verbose = verbose and first

@@ -10,8 +10,7 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from dirjax import cli, data, train
-from dirjax import config as config_lib
+from dirjax import cli, data, train, validation
 from tests import runs
 
 # A run of a few seconds on whatever data there is.
@@ -147,7 +146,7 @@ def load(path, name="csv", argument="vanilla", **fields) -> data.Source:
     """What is read from a file; `fields` are those of `config.data`."""
     fields = {f"data__{field}": value for field, value in fields.items()}
     made = config(path, name, argument, **fields)
-    config_lib.validate(made)
+    validation.validate(made)
     return data.from_config(made["data"])
 
 

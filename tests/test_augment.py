@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import augment, models, overview, sharding
+from dirjax import augment, models, overview, sharding, validation
 from dirjax import config as config_lib
 from dirjax.objectives import base
 from dirjax.objectives.group_contrast import group_contrast_loss
@@ -304,7 +304,7 @@ def test_the_largest_crop_fits():
 class TestConfig:
     def views(self, argument="group_dir", name="mnist5k", **fields):
         made = runs.config(name, argument, **fields)
-        config_lib.validate(made)
+        validation.validate(made)
         return [s.views for s in config_lib.plan(made, 1000).stages]
 
     def test_contrast_takes_two_views_of_augmented_images(self):

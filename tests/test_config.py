@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from dirjax import config as config_lib
-from dirjax import config_files
+from dirjax import config_files, validation
 from dirjax.cli import InputError
 from dirjax.configs import common, methods
 from dirjax.objectives import base
@@ -55,7 +55,7 @@ class TestPresets:
     @pytest.mark.parametrize("name", FILES)
     def test_every_file_takes_every_preset(self, name, method):
         config = plain(name, method)
-        config_lib.validate(config)
+        validation.validate(config)
         assert config["method"] == method
         assert config["data"]["name"] == ("mine" if name in OWN else name)
         plan = config_lib.plan(config, 5000)
@@ -68,7 +68,7 @@ class TestPresets:
     def test_smoke_is_at_most_100_steps(self, name):
         for method in methods.PRESETS:
             config = plain(name, f"{method},smoke")
-            config_lib.validate(config)
+            validation.validate(config)
             assert config_lib.plan(config, 1024).stop <= 100
 
     @pytest.mark.parametrize("name", FILES)
@@ -156,7 +156,7 @@ class TestPresets:
     def test_labels_of_the_digits(self):
         for option in ("slant", "rotation"):
             config = plain("mnist5k", f"lds,{option},smoke")
-            config_lib.validate(config)
+            validation.validate(config)
             assert config["data"]["label"] == f"{option}_deg"
             assert config["data"]["limit"] > 0
 
@@ -223,7 +223,7 @@ class TestValidate:
             inner = inner[key]
         inner[last] = value
         with pytest.raises(InputError) as raised:
-            config_lib.validate(config)
+            validation.validate(config)
         text = str(raised.value)
         assert f"config.{field.replace('__', '.')} must be" in text
         assert expected in text
@@ -233,7 +233,7 @@ class TestValidate:
     def test_a_stage_that_is_not_defined(self):
         config = plain() | {"stages": ("main", "extra")}
         with pytest.raises(InputError, match=r"config\.stage\.extra"):
-            config_lib.validate(config)
+            validation.validate(config)
 
 
 class TestPlan:

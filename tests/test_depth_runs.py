@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import cli, config_files, data, evaluate, predict, resize
+from dirjax import cli, config_files, data, evaluate, predict, resize, validation
 from dirjax import config as config_lib
 from dirjax.configs import nyud2_dir
 from dirjax.run import Run
@@ -152,4 +152,4 @@ class TestConfig:
             assert one["objective"]["ssir"]["lam"] == 2.5
             assert one["objective"]["ssir"]["distance"] == "mse"
             assert one["objective"]["reweight"]["first_bin"] == 7
-            config_lib.validate(one)
+            validation.validate(one)

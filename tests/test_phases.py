@@ -3,7 +3,7 @@
 import pytest
 
 from dirjax import config as config_lib
-from dirjax import phases
+from dirjax import phases, validation
 from dirjax.cli import InputError
 from tests import runs
 
@@ -59,7 +59,7 @@ class TestFrobenius:
     def lengths(self, argument="frobenius", name="bikeshare", **fields):
         """Of main training, the line and fine-tuning, in epochs and steps."""
         made = runs.config(name, argument, **fields)
-        config_lib.validate(made)
+        validation.validate(made)
         main, tune = (made["stage"][n] for n in ("main", "tune"))
         line = tune["objective"]["terms"][TARGET]
         return [(part["epochs"], part["steps"]) for part in (main, line, tune)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dirjax import config as config_lib
+from dirjax import validation
 from dirjax.report import published
 from dirjax.run import Run
 from tests import depth_folder, own_data
@@ -39,7 +40,7 @@ ROWS = [(name, row) for name in NAMES for row in recipe(name).ROWS]
 def test_a_row_is_a_config(name, row):
     config = config_lib.plain(recipe(name).get_config(row))
     config["data"]["path"] = config["data"]["path"] or "folder"
-    config_lib.validate(config)
+    validation.validate(config)
     assert config["model"]["name"] in published.BACKBONES
     with pytest.raises(ValueError, match="unknown row"):
         recipe(name).get_config(f"{row}x")

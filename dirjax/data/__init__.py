@@ -8,7 +8,8 @@ from typing import Any
 
 from dirjax.cli import InputError
 from dirjax.data import catalog
-from dirjax.data.sources import Rules, Source, Split
+from dirjax.data.labelling import Rules
+from dirjax.data.sources import Source, Split
 from dirjax.data.stream import Stream, eval_batches, stored
 
 __all__ = [

@@ -264,9 +264,10 @@ def main(argv: Sequence[str]) -> None:
         raise cli.InputError("--config has no data. Give one of configs/*.py.")
     # It imports JAX for the names of optimisers; nothing else here does.
     from dirjax import config as config_lib
+    from dirjax import validation
 
     config = config_lib.plain(made)
-    config_lib.validate_data(config["data"])
+    validation.validate_data(config["data"])
     facts = describe.describe(data.from_config(config["data"]), config["data"])
     print(text(facts))
     name = re.sub(r"[^\w.-]+", "_", facts["name"])

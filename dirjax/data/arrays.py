@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import images, sources, tables
+from dirjax.data import images, labelling, sources, tables
 
 _UNREADABLE = (
     *(ValueError, KeyError, OSError, EOFError),
@@ -133,7 +133,7 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
 def load(
     name: str,
     file: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     inputs: str = "x",
     split: str = "split",
@@ -180,7 +180,7 @@ def load(
     y = require(arrays, rules.label, "data.label", file)
     if weight:
         require(arrays, weight, "data.weight", file)
-    if split != sources.SPLIT:
+    if split != labelling.SPLIT:
         require(arrays, split, "data.split", file)
     facts = [n for n in (rules.label, split, weight) if n in arrays]
     if any(arrays[n].size != count for n in facts):
@@ -196,10 +196,10 @@ def load(
                 f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
                 f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
             )
-    rows = sources.Rows(np.arange(count), file, rules.on_bad, first=0)
+    rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = None
     if split in arrays:
-        part = sources.parts_of(rows, arrays[split].ravel(), split)
+        part = labelling.parts_of(rows, arrays[split].ravel(), split)
     found = None
     if image_file is not None:
         x = images.read_all(
@@ -215,7 +215,7 @@ def load(
         found = tables.typed(
             columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
         )
-    labelled = sources.label_rows(
+    labelled = labelling.label_rows(
         y.astype(np.float64).ravel(),
         rows,
         rules,

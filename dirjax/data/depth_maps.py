@@ -27,7 +27,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
-from dirjax.data import sources, splits
+from dirjax.data import labelling, sources, splits
 from dirjax.data.coded import Coded, nearest
 
 # Of the pictures that pretrained encoders have seen, by channel.
@@ -94,7 +94,7 @@ def count_codes(codes: np.ndarray) -> np.ndarray:
     return count
 
 
-def make_spec(codes: np.ndarray, rules: sources.Rules) -> labels.Spec:
+def make_spec(codes: np.ndarray, rules: labelling.Rules) -> labels.Spec:
     """Bins, counts and shots of training maps.
 
     Args:
@@ -175,7 +175,7 @@ def _said(name: str, split: sources.Split, spec: labels.Spec) -> str:
 def source(
     name: str,
     maps: Mapping[str, Maps],
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     crop: tuple[int, int],
     size: tuple[int, int],
@@ -217,7 +217,7 @@ def source(
     rows, columns = center((height, width), crop)
     spec = make_spec(maps["train"].codes[:, rows, columns], rules)
     cut = {}
-    for split in [s for s in sources.SPLITS if s in maps]:
+    for split in [s for s in labelling.SPLITS if s in maps]:
         training = size if split == "train" else None
         cut[split] = _split(maps[split], crop, spec.bins, training)
         if not training:

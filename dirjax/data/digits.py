@@ -16,7 +16,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
-from dirjax.data import images, sources, splits
+from dirjax.data import images, labelling, sources, splits
 
 TITLES = {
     "thickness_px": "stroke thickness (px)",
@@ -123,7 +123,7 @@ def load(
 
 
 def source(
-    name: str, file: pathlib.Path, rules: sources.Rules, *, skew: float
+    name: str, file: pathlib.Path, rules: labelling.Rules, *, skew: float
 ) -> sources.Source:
     """The digits, with one of their labels.
 
@@ -140,8 +140,8 @@ def source(
     pixels, y, part = load(
         file, label=rules.label, skew=skew, seed=rules.seed, bin_width=width
     )
-    rows = sources.Rows(np.arange(len(y)), file, first=0)
-    labelled = sources.label_rows(y, rows, rules, part=part)
+    rows = labelling.Rows(np.arange(len(y)), file, first=0)
+    labelled = labelling.label_rows(y, rows, rules, part=part)
     # In float32, as the published results were measured.
     train = pixels[labelled.train] / np.float32(255)
     scale = float(train.mean()), float(train.std())

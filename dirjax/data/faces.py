@@ -37,7 +37,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import files, sources
+from dirjax.data import files, labelling
 
 # Most rows or names in a sentence.
 _FEW = 10
@@ -92,7 +92,7 @@ class Benchmark:
                     f"{', '.join(table.cells)}. {self.get}."
                 )
 
-    def check_labels(self, ages: np.ndarray, rows: sources.Rows) -> None:
+    def check_labels(self, ages: np.ndarray, rows: labelling.Rows) -> None:
         """Refuses negative ages, and says how many share the last bin."""
         rows.refuse(
             "negative age",
@@ -107,7 +107,7 @@ class Benchmark:
             )
 
     def resolve(
-        self, folder: pathlib.Path, paths: Sequence[str], rows: sources.Rows
+        self, folder: pathlib.Path, paths: Sequence[str], rows: labelling.Rows
     ) -> list[str]:
         """Paths of images as they are on the disk.
 
@@ -157,7 +157,7 @@ class Benchmark:
         )
         return found
 
-    def identify(self, name: str, file: pathlib.Path, rows: sources.Rows) -> str:
+    def identify(self, name: str, file: pathlib.Path, rows: labelling.Rows) -> str:
         """Name of the data set, which tells another split apart; see `named`."""
         name, said = self.named(name, checksum(file))
         rows.notes.append(said)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import sources
+from dirjax.data import labelling
 
 # What stands for a missing value, besides an empty cell.
 MISSING = (
@@ -335,7 +335,7 @@ def blocks(
     *,
     on_bad: str = "error",
     missing: Sequence[str] = (),
-    skip_with: str = sources.SKIP,
+    skip_with: str = labelling.SKIP,
     bare_tabs: bool = False,
 ) -> Iterator[Table]:
     """Reads a table piece by piece.

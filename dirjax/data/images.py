@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import faces, files, sources, tables
+from dirjax.data import faces, files, labelling, sources, tables
 from dirjax.data.decoding import Unreadable, decode, in_threads
 from dirjax.data.pictures import Pictures
 
@@ -108,7 +108,7 @@ def _check_all(
 def read_all(
     names: Sequence[Any],
     read: Callable[[Any], bytes],
-    rows: sources.Rows,
+    rows: labelling.Rows,
     place: Callable[[int], str],
     *,
     size: tuple[int, int],
@@ -190,7 +190,7 @@ def find_table(path: pathlib.Path) -> pathlib.Path:
 def load(
     name: str,
     file: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     split: str = "split",
     weight: str | None = None,
@@ -231,7 +231,7 @@ def load(
         benchmark.check_columns(table, paths, rules.label, split)
     table.require(paths, "data.input")
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = sources.Rows(table.number, file, rules.on_bad, short)
+    rows = labelling.Rows(table.number, file, rules.on_bad, short)
     y, part, weights = tables.row_facts(table, rows, rules, split=split, weight=weight)
     names = files.words(table.cells[paths]).tolist()
     rows.refuse(
@@ -260,7 +260,7 @@ def load(
         memory=memory,
         progress="reading images",
     )
-    labelled = sources.label_rows(
+    labelled = labelling.label_rows(
         y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
     )
     return from_arrays(name, pixels, labelled, **form)
@@ -280,7 +280,7 @@ def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[float, float]:
 def from_arrays(
     name: str,
     pixels: np.ndarray | Pictures,
-    labelled: sources.Labelled,
+    labelled: labelling.Labelled,
     mean_and_std: tuple[float, float] | None = None,
     *,
     fit: str = "stretch",

@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import arrays, decoding, depth_maps, sources, splits
+from dirjax.data import arrays, decoding, depth_maps, labelling, sources, splits
 from dirjax.data.depth_maps import Maps
 
 TREE = (
@@ -59,7 +59,8 @@ class Pairs(NamedTuple):
 
     Attributes:
       rows: of the list.
-      part: `[rows]` int8, position in `sources.SPLITS`, -1 for rows that are not used.
+      part: `[rows]` int8, position in `labelling.SPLITS`, -1 for rows that are
+        not used.
       read: row -> picture `[h, w, 3]` uint8 and codes `[h, w]`, scaled; may raise
         `decoding.Unreadable` and OSError.
       place: row -> what to call it.
@@ -67,7 +68,7 @@ class Pairs(NamedTuple):
       names: path of each picture, where there is one.
     """
 
-    rows: sources.Rows
+    rows: labelling.Rows
     part: np.ndarray
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     place: Callable[[int], str]
@@ -78,7 +79,7 @@ class Pairs(NamedTuple):
 def load(
     name: str,
     path: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     inputs: str = "",
     size: int = 240,
@@ -128,7 +129,7 @@ def load(
     skipped: dict[str, int] = {}
     for pairs in lists:
         for position in np.unique(pairs.part[pairs.part >= 0]):
-            split = sources.SPLITS[position]
+            split = labelling.SPLITS[position]
             read[split], kept = _decoded(pairs, position, split)
             if split == "test" and test_mask != DRAWN:
                 shape = (len(pairs.tested), *crop)
@@ -252,7 +253,7 @@ def _pair(
 
 
 def _of_npz(
-    file: pathlib.Path, rules: sources.Rules, size: int, val_share: float
+    file: pathlib.Path, rules: labelling.Rules, size: int, val_share: float
 ) -> Pairs:
     """The NPZ of labelled pairs."""
     from PIL import Image
@@ -274,14 +275,14 @@ def _of_npz(
             f"{count} pictures; {file} has {depth.dtype} {list(depth.shape)} and "
             f"{list(found['split'].shape)}. Convert it."
         )
-    rows = sources.Rows(np.arange(count), file, rules.on_bad, first=0)
-    part = sources.parts_of(rows, found["split"], "split")
+    rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)
+    part = labelling.parts_of(rows, found["split"], "split")
     train, tested = part == 0, np.flatnonzero(part == 2)
     if not (part == 1).any():
         # A stretch of training rows ends where a test row stands.
         stretch = np.cumsum(np.diff(part != 0, prepend=False) & train)
         part[train] = splits.hold_out(stretch[train], val_share, seed=rules.seed)
-    sources.thin(part, rules)
+    labelling.thin(part, rules)
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         return _pair(content(row), Image.fromarray(depth[row]), size, 8)
@@ -326,7 +327,7 @@ def room(path: str) -> str:
 
 
 def _of_folder(
-    folder: pathlib.Path, rules: sources.Rules, size: int, val_share: float
+    folder: pathlib.Path, rules: labelling.Rules, size: int, val_share: float
 ) -> tuple[Pairs, Pairs]:
     """The lists of the benchmark."""
     listed = [
@@ -342,17 +343,17 @@ def _of_folder(
     test.part[:] = 2
     for pairs in listed:
         pairs.part[~pairs.rows.good] = -1
-    sources.thin(train.part, rules)
+    labelling.thin(train.part, rules)
     return train, test
 
 
 def _listed(
-    folder: pathlib.Path, name: str, rules: sources.Rules, size: int, bits: int
+    folder: pathlib.Path, name: str, rules: labelling.Rules, size: int, bits: int
 ) -> Pairs:
     """One list; rows with missing files are refused."""
     file = folder / name
     paths = _table(file, folder)
-    rows = sources.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
+    rows = labelling.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
     missing = [[p for p in pair if not (folder / p).is_file()] for pair in paths]
     lost = [p for pair in missing for p in pair]
     rows.refuse(

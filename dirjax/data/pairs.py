@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import arrays, describe, sources
+from dirjax.data import arrays, describe, labelling, sources
 from dirjax.data.preprocess import TablePreprocessor
 
 # Split -> name of its arrays, which is that of the TSV file.
@@ -41,12 +41,12 @@ _KNOWN = {
 }
 
 
-class Rows(sources.Rows):
+class Rows(labelling.Rows):
     """Rows of several arrays, which sentences name.
 
     Args:
       sizes: name -> number of its rows.
-      file: see `sources.Rows`, as the next two.
+      file: see `labelling.Rows`, as the next two.
       on_bad: as there.
       skip_with: as there.
 
@@ -59,7 +59,7 @@ class Rows(sources.Rows):
         sizes: Mapping[str, int],
         file: pathlib.Path,
         on_bad: str = "error",
-        skip_with: str = sources.SKIP,
+        skip_with: str = labelling.SKIP,
     ):
         number = np.concatenate([np.arange(n) for n in sizes.values()])
         super().__init__(number, file, on_bad, first=0, skip_with=skip_with)
@@ -140,7 +140,7 @@ def read_new(file: pathlib.Path, values: int) -> dict[str, np.ndarray]:
     return found
 
 
-def refuse_odd(x: np.ndarray, rows: sources.Rows) -> None:
+def refuse_odd(x: np.ndarray, rows: labelling.Rows) -> None:
     """Refuses pairs with an infinite or missing value.
 
     Args:
@@ -185,13 +185,13 @@ def unordered(x: np.ndarray) -> np.ndarray:
 
 
 def leave_leaks_out(
-    pair: np.ndarray, part: np.ndarray, rows: sources.Rows, drop: bool
+    pair: np.ndarray, part: np.ndarray, rows: labelling.Rows, drop: bool
 ) -> np.ndarray:
     """Reports training pairs that stand elsewhere, too, and leaves them out on demand.
 
     Args:
       pair: `[rows]` int, equal where pairs are.
-      part: `[rows]` int8, position in `sources.SPLITS`.
+      part: `[rows]` int8, position in `labelling.SPLITS`.
       rows: whose they are; the report is one of their notes.
       drop: whether those of training are to go.
 
@@ -200,7 +200,7 @@ def leave_leaks_out(
     """
     known = {
         name: int(np.isin(pair[part == position], pair[part == 0]).sum())
-        for position, name in enumerate(sources.SPLITS)
+        for position, name in enumerate(labelling.SPLITS)
         if position
     }
     if not any(known.values()):
@@ -244,7 +244,7 @@ def _scores(
 def load(
     name: str,
     path: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     inputs: str = "",
     scaling: str = "standard",
@@ -291,7 +291,7 @@ def load(
     rows.notes.append(whose_split(y))
     refuse_odd(x, rows)
     part = leave_leaks_out(unordered(x), part, rows, drop_leaks)
-    labelled = sources.label_rows(y, rows, rules, part=part)
+    labelled = labelling.label_rows(y, rows, rules, part=part)
     columns = arrays.columns(x[labelled.train].reshape(-1, x.shape[2]))
     fitted = TablePreprocessor.fit(
         columns, numeric=list(columns), categorical=(), scaling=scaling

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import faces, images, sources, tables
+from dirjax.data import faces, images, labelling, sources, tables
 
 # Feature of dirjax's own builders: position of an example in its table.
 ROW = "row"
@@ -84,7 +84,7 @@ def _read(
 def load(
     name: str,
     folder: pathlib.Path | None,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     inputs: str = "",
     download: bool = False,
@@ -183,12 +183,12 @@ def load(
                 f"{shape}. Name another feature."
             ) from error
 
-    rows = sources.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
+    rows = labelling.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
     if benchmark:
         order = np.argsort(values[ROW])
         values = {k: [v[i] for i in order] for k, v in values.items()}
         part, number = part[order], np.asarray(values[ROW])
-        rows = sources.Rows(number, benchmark.table, rules.on_bad)
+        rows = labelling.Rows(number, benchmark.table, rules.on_bad)
         name, said = benchmark.named(name, builder.info.metadata["table"])
         rows.notes.append(said)
     y = numbers(rules.label, "labels (data.label)")
@@ -201,7 +201,7 @@ def load(
         features = tables.typed(
             columns, rows, numeric=numeric, categorical=categorical, drop=drop
         )
-        labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
+        labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
         return tables.from_features(
             name,
             features,
@@ -221,7 +221,7 @@ def load(
         fit=fit,
         memory=memory,
     )
-    labelled = sources.label_rows(y, rows, rules, part=given, weight=weights)
+    labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(name, pixels, labelled, mean_and_std, fit=fit, view=view)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.cli import InputError
-from dirjax.data import digits, images, sources, splits
+from dirjax.data import digits, images, labelling, sources, splits
 
 ROWS = (400, 100, 200)  # of train, val, test
 SIZE = (32, 48)  # height and width of a picture
@@ -92,7 +92,7 @@ def draw(
     return np.round(255 * np.clip(light, 0, 1)).astype(np.uint8), depth, seen
 
 
-def source(name: str, rules: sources.Rules, *, skew: float) -> sources.Source:
+def source(name: str, rules: labelling.Rules, *, skew: float) -> sources.Source:
     """Scenes with their depth, the same for the same `rules.seed`.
 
     Args:
@@ -127,7 +127,7 @@ def source(name: str, rules: sources.Rules, *, skew: float) -> sources.Source:
     for position in (1, 2):
         here = part == position
         mask[here] = splits.balanced_mask(index[here], mask[here], seed=rules.seed)
-    rows = sources.Rows(np.arange(count), name, first=0)
-    labelled = sources.label_rows(depth, rows, rules, part=part, mask=mask)
+    rows = labelling.Rows(np.arange(count), name, first=0)
+    labelled = labelling.label_rows(depth, rows, rules, part=part, mask=mask)
     made = images.from_arrays(name, pixels, labelled)
     return made

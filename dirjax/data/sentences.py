@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import files, pairs, sources, tokens, words
+from dirjax.data import files, labelling, pairs, sources, tokens, words
 
 # Where files of the split may lie below data.path; the second is the repository's.
 _BELOW = ("", "glue_data/STS-B", "sts-b-dir/glue_data/STS-B")
@@ -39,13 +39,13 @@ _VECTORS = (
 )
 
 
-class Rows(sources.Rows):
+class Rows(labelling.Rows):
     """Rows of several files, which sentences name.
 
     Args:
       tables: of the files.
       folder: of all of them.
-      on_bad: see `sources.Rows`, as the next.
+      on_bad: see `labelling.Rows`, as the next.
       skip_with: as there.
     """
 
@@ -54,7 +54,7 @@ class Rows(sources.Rows):
         tables: Sequence[files.Table],
         folder: pathlib.Path,
         on_bad: str = "error",
-        skip_with: str = sources.SKIP,
+        skip_with: str = labelling.SKIP,
     ):
         short = sum(table.skipped for table in tables)
         super().__init__(
@@ -104,7 +104,7 @@ def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def split_words(
-    tables: Sequence[files.Table], columns: Sequence[str], rows: sources.Rows
+    tables: Sequence[files.Table], columns: Sequence[str], rows: labelling.Rows
 ) -> list[list[list[str]]]:
     """The words of both sentences of each row; those without any are refused.
 
@@ -132,7 +132,7 @@ def split_words(
 
 
 def _scores(
-    tables: Sequence[files.Table], label: str, rows: sources.Rows
+    tables: Sequence[files.Table], label: str, rows: labelling.Rows
 ) -> np.ndarray:
     """`[rows]` float64, NaN where there is none."""
     columns = [table.cells[label] for table in tables]
@@ -181,7 +181,7 @@ def _check(text: Mapping[str, Any]) -> None:
 def load(
     name: str,
     path: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     text: Mapping[str, Any],
     drop_leaks: bool = False,
@@ -225,7 +225,7 @@ def load(
     whose = pairs.whose_split(y)
     rows.notes.append(whose)
     part = pairs.leave_leaks_out(_unordered(tables, columns), part, rows, drop_leaks)
-    labelled = sources.label_rows(y, rows, rules, part=part)
+    labelled = labelling.label_rows(y, rows, rules, part=part)
 
     # As the benchmark counts: the first sentences of a split before the second.
     counted = (
@@ -306,7 +306,7 @@ def read_new(
     record: Mapping[str, Any],
     *,
     on_bad: str = "error",
-    skip_with: str = sources.SKIP,
+    skip_with: str = labelling.SKIP,
     keep: Sequence[str] = (),
 ) -> Iterator[Block]:
     """Pairs to predict, piece by piece.
@@ -315,7 +315,7 @@ def read_new(
       file: a table, CSV, tab-separated (without quoting) or Parquet, with the two
         columns of training.
       record: of the data of the run.
-      on_bad: see `sources.Rows`, as the next.
+      on_bad: see `labelling.Rows`, as the next.
       skip_with: as there.
       keep: further columns to repeat.
 
@@ -328,7 +328,7 @@ def read_new(
             table.require(column, "the model was trained with it", "Rename one.")
         for column in keep:
             table.require(column, "--keep")
-        rows = sources.Rows(table.number, file, on_bad, skip_with=skip_with)
+        rows = labelling.Rows(table.number, file, on_bad, skip_with=skip_with)
         both = split_words([table], record["columns"], rows)
         codes = np.stack(
             [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import InputError
-from dirjax.data import files, sources
+from dirjax.data import files, labelling, sources
 from dirjax.data.files import Table, numbers, words
 from dirjax.data.preprocess import TablePreprocessor
 
@@ -62,7 +62,7 @@ def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 
 def typed(
     values: Mapping[str, np.ndarray],
-    rows: sources.Rows,
+    rows: labelling.Rows,
     *,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
@@ -115,7 +115,7 @@ def _is_date(text: np.ndarray) -> bool:
 
 def features(
     table: Table,
-    rows: sources.Rows,
+    rows: labelling.Rows,
     *,
     others: Sequence[str],
     numeric: Sequence[str] = (),
@@ -186,7 +186,7 @@ def features(
     return found
 
 
-def checked_numbers(table: Table, name: str, rows: sources.Rows) -> np.ndarray:
+def checked_numbers(table: Table, name: str, rows: labelling.Rows) -> np.ndarray:
     """A column that has to be numeric, `[rows]` float64, NaN for a missing value.
 
     Args:
@@ -200,7 +200,7 @@ def checked_numbers(table: Table, name: str, rows: sources.Rows) -> np.ndarray:
     return values
 
 
-def _refuse_infinite(name: str, values: np.ndarray, rows: sources.Rows) -> None:
+def _refuse_infinite(name: str, values: np.ndarray, rows: labelling.Rows) -> None:
     rows.refuse(
         "infinite feature",
         np.isinf(values),
@@ -211,7 +211,7 @@ def _refuse_infinite(name: str, values: np.ndarray, rows: sources.Rows) -> None:
 
 
 def _refuse_text(
-    name: str, column: Any, wrong: np.ndarray, rows: sources.Rows, *, forced: bool
+    name: str, column: Any, wrong: np.ndarray, rows: labelling.Rows, *, forced: bool
 ) -> None:
     """Text in a column of numbers."""
     if wrong.any():
@@ -231,8 +231,8 @@ def _refuse_text(
 
 def row_facts(
     table: Table,
-    rows: sources.Rows,
-    rules: sources.Rules,
+    rows: labelling.Rows,
+    rules: labelling.Rules,
     *,
     split: str,
     weight: str | None,
@@ -258,10 +258,10 @@ def row_facts(
         )
     _refuse_text(rules.label, column, wrong, rows, forced=True)
     part = weights = None
-    if split != sources.SPLIT:
+    if split != labelling.SPLIT:
         table.require(split, "data.split")
     if split in table.cells:
-        part = sources.parts_of(rows, words(table.cells[split]), split)
+        part = labelling.parts_of(rows, words(table.cells[split]), split)
     if weight:
         table.require(weight, "data.weight")
         weights, wrong = numbers(table.cells[weight])
@@ -278,7 +278,7 @@ def _few_values(column: np.ndarray, limit: int) -> bool:
 def load(
     name: str,
     file: pathlib.Path,
-    rules: sources.Rules,
+    rules: labelling.Rules,
     *,
     split: str = "split",
     weight: str | None = None,
@@ -316,7 +316,7 @@ def load(
     """
     table = files.read(file, on_bad=rules.on_bad, missing=missing)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = sources.Rows(table.number, file, rules.on_bad, short)
+    rows = labelling.Rows(table.number, file, rules.on_bad, short)
     y, part, weights = row_facts(table, rows, rules, split=split, weight=weight)
     every = [*table.cells, *table.odd]
     numeric, categorical = listed(numeric, every), listed(categorical, every)
@@ -328,7 +328,7 @@ def load(
         categorical=categorical,
         drop=listed(drop, every),
     )
-    labelled = sources.label_rows(
+    labelled = labelling.label_rows(
         y, rows, rules, part=part, keys=lambda: files.keys(table), weight=weights
     )
     return from_features(
@@ -346,7 +346,7 @@ def load(
 def from_features(
     name: str,
     found: Features,
-    labelled: sources.Labelled,
+    labelled: labelling.Labelled,
     *,
     named: Sequence[str] = (),
     both: int = 0,

@@ -16,10 +16,9 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from dirjax import config as config_lib
-from dirjax import data, labels, metrics, models, predict, weights
+from dirjax import data, labels, metrics, models, predict, validation, weights
 from dirjax.cli import InputError
-from dirjax.data import faces, files, images, pipeline, sources, tables
+from dirjax.data import faces, files, images, labelling, pipeline, tables
 from dirjax.data.pictures import Pictures
 from dirjax.report import published as published_lib
 from dirjax.run import Run
@@ -78,7 +77,7 @@ def config(path, name="agedb_dir", argument="vanilla", **fields):
 
 def load(path, *args, **fields) -> data.Source:
     made = config(path, *args, **fields)
-    config_lib.validate(made)
+    validation.validate(made)
     return data.from_config(made["data"])
 
 
@@ -276,6 +275,9 @@ class TestDecodedWhenRead:
         held, encoded = (load(tree, data__memory=m, **fields) for m in (4.0, 0.0))
         assert encoded.record == held.record
         assert held.record["input_mean"] != 0.5
+        each = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+        record = load(tree, data__mean_and_std=each).record
+        assert (record["input_mean"], record["input_std"]) == each
 
     def test_a_run(self, tree, tmp_path):
         """Second protocol, decoded while it is read."""
@@ -439,6 +441,7 @@ def test_broken_images(content, why, tmp_path, capsys):
         ({"data__view_size": 9}, r"data\.view_size must be at most image_size, got 9"),
         ({"data__fit": "cut"}, r"data\.fit must be 'stretch' or 'cover'"),
         ({"data__mean_and_std": (0.5, 0.0)}, r"data\.mean_and_std must be .*above 0"),
+        ({"data__mean_and_std": ((0.5, 0.4), (1.0, 1.0))}, "one for each of data.chan"),
         ({"data__augment__grey": 1.5}, r"augment\.grey must be from 0 to 1, got 1\.5"),
         (
             {"data__kind": "arrays", "data__fit": "cover"},
@@ -479,15 +482,15 @@ def published(data_dir):
         pytest.skip(f"needs {file}")
     rules = data_rules(config(file.parent))
     table = files.read(file)
-    rows = sources.Rows(table.number, file)
+    rows = labelling.Rows(table.number, file)
     y, part, _ = tables.row_facts(table, rows, rules, split="split", weight=None)
-    return table, sources.label_rows(y, rows, rules, part=part)
+    return table, labelling.label_rows(y, rows, rules, part=part)
 
 
 def data_rules(made):
-    names = {f.name for f in dataclasses.fields(sources.Rules)}
+    names = {f.name for f in dataclasses.fields(labelling.Rules)}
     chosen = {k: v for k, v in made["data"].items() if k in names}
-    return sources.Rules(**{**chosen, "shot_lists": None})
+    return labelling.Rules(**{**chosen, "shot_lists": None})
 
 
 @pytest.mark.data
@@ -586,7 +589,7 @@ def test_a_slice_of_the_real_tree(published, tmp_path):
     assert 20 <= len(chosen) <= 60
     paths, rows = files.words(table.cells["path"]), []
     for i in chosen:
-        split = sources.SPLITS[labelled.part[i]]
+        split = labelling.SPLITS[labelled.part[i]]
         rows.append(f"{labelled.value[i]:.0f},{paths[i]},{split}")
         own_data.write(tmp_path, str(paths[i]), picture(int(labelled.value[i]) % 60))
     own_data.write(tmp_path, "agedb.csv", own_data.table(rows, "age,path,split"))

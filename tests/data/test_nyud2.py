@@ -10,7 +10,7 @@ from PIL import Image
 from dirjax import data, labels
 from dirjax.cli import InputError
 from dirjax.configs import nyud2_dir
-from dirjax.data import coded, depth_maps, nyud2, sources, splits
+from dirjax.data import coded, depth_maps, labelling, nyud2, splits
 from tests import depth_folder as made
 from tests import runs
 
@@ -38,7 +38,7 @@ def load(path, **options):
     rules = {k: options.pop(k) for k in ("on_bad", "limit", "label") if k in options}
     fixed = {"size": made.SCALED, "crop": made.CROP, "maps": made.MAPS}
     options = fixed | {"val_share": 0.3} | options
-    return nyud2.load("depth", path, sources.Rules(**RULES | rules), **options)
+    return nyud2.load("depth", path, labelling.Rules(**RULES | rules), **options)
 
 
 def scaled(file):
@@ -209,7 +209,7 @@ class TestPublished:
 
     def test_the_labelled_pairs(self, data_dir):
         file = data_dir / "nyud2-dir" / "nyuv2_labeled_152x112.npz"
-        rules = sources.Rules(**RULES)
+        rules = labelling.Rules(**RULES)
         pairs = nyud2._of_npz(file, rules, 56, 0.15)
         assert np.bincount(pairs.part).tolist() == [676, 119, 654]
         picture, codes = pairs.read(7)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirjax.cli import InputError
-from dirjax.data import sources, tables
+from dirjax.data import labelling, tables
 from dirjax.data.preprocess import TablePreprocessor
 
 RNG = np.random.default_rng(0)
@@ -172,7 +172,7 @@ def test_val_and_test_rows_teach_nothing(tmp_path, scaling):
             tables.load(
                 "mine",
                 tmp_path / name,
-                sources.Rules(label="label", bin_width=1.0),
+                labelling.Rules(label="label", bin_width=1.0),
                 scaling=scaling,
                 quantiles=3,
                 both=5,

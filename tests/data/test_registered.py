@@ -6,8 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from dirjax import config as config_lib
-from dirjax import data, predict
+from dirjax import data, predict, validation
 from dirjax.cli import InputError
 from tests import own_data, runs
 
@@ -104,7 +103,7 @@ def config(folder, name, label, argument="vanilla", **fields):
 
 def load(*args, **fields) -> data.Source:
     made = config(*args, **fields)
-    config_lib.validate(made)
+    validation.validate(made)
     return data.from_config(made["data"])
 
 

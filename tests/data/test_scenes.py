@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirjax.cli import InputError
-from dirjax.data import scenes, sources, splits
+from dirjax.data import labelling, scenes, sources, splits
 
 RULES = {"label": "depth", "bin_width": 0.1, "label_range": (0.7, 10.0)}
 
 
 def source(skew=4.0, **rules):
-    return scenes.source("rooms", sources.Rules(**RULES | rules), skew=skew)
+    return scenes.source("rooms", labelling.Rules(**RULES | rules), skew=skew)
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def few_rows(monkeypatch):
 
 def labelled(y, mask=None, **rules):
     part = np.int8(np.arange(len(y)) % 3)
-    rows = sources.Rows(np.arange(len(y)), "maps.npz", rules.pop("on_bad", "error"))
-    made = sources.Rules(**{"label": "y", "bin_width": 1.0} | rules)
-    return sources.label_rows(y, rows, made, part=part, mask=mask)
+    rows = labelling.Rows(np.arange(len(y)), "maps.npz", rules.pop("on_bad", "error"))
+    made = labelling.Rules(**{"label": "y", "bin_width": 1.0} | rules)
+    return labelling.label_rows(y, rows, made, part=part, mask=mask)
 
 
 class TestScenes:

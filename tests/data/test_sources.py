@@ -9,7 +9,7 @@ import pytest
 from dirjax import config as config_lib
 from dirjax import config_files, data, labels
 from dirjax.cli import InputError
-from dirjax.data import catalog, sources, tables
+from dirjax.data import catalog, labelling, tables
 
 
 def load(name, **fields):
@@ -123,11 +123,11 @@ def write(folder, text, name="mine.csv"):
 
 
 def table(file, **options):
-    """A table read with options of `tables.load` and of `sources.Rules`."""
+    """A table read with options of `tables.load` and of `labelling.Rules`."""
     options = {"split": "part", "label": "y", "bin_width": 1.0} | options
-    fields = {f.name for f in dataclasses.fields(sources.Rules)}
+    fields = {f.name for f in dataclasses.fields(labelling.Rules)}
     rules = {k: options.pop(k) for k in fields & set(options)}
-    return tables.load("mine", file, sources.Rules(**rules), **options)
+    return tables.load("mine", file, labelling.Rules(**rules), **options)
 
 
 class TestTable:
@@ -297,4 +297,4 @@ class TestSplitThatIsMade:
 
 def test_shots_are_named_as_everywhere():
     assert labels.SHOTS == ("many", "median", "few")
-    assert sources.SPLITS == ("train", "val", "test")
+    assert labelling.SPLITS == ("train", "val", "test")

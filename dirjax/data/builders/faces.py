@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dirjax.cli import InputError
-from dirjax.data import faces, files, images, registered, sources, tables
+from dirjax.data import faces, files, images, labelling, registered, tables
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -47,13 +47,13 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         benchmark = self.BENCHMARK
         file = benchmark.find(_folder(benchmark, dl_manager))
         table = files.read(file)
-        benchmark.check_columns(table, "path", "age", sources.SPLIT)
-        rows = sources.Rows(table.number, file)
-        rules = sources.Rules("age")
+        benchmark.check_columns(table, "path", "age", labelling.SPLIT)
+        rows = labelling.Rows(table.number, file)
+        rules = labelling.Rules("age")
         ages, part, _ = tables.row_facts(
-            table, rows, rules, split=sources.SPLIT, weight=None
+            table, rows, rules, split=labelling.SPLIT, weight=None
         )
-        sources.check_labels(ages, rows, rules)
+        labelling.check_labels(ages, rows, rules)
         benchmark.check_labels(ages, rows)
         paths = files.words(table.cells["path"]).tolist()
         paths = benchmark.resolve(file.parent, paths, rows)
@@ -63,7 +63,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             split: self._generate_examples(
                 file.parent, paths, ages, rows, np.flatnonzero(part == position)
             )
-            for position, split in enumerate(sources.SPLITS)
+            for position, split in enumerate(labelling.SPLITS)
             if (part == position).any()
         }
 
@@ -72,7 +72,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         folder: pathlib.Path,
         paths: list[str],
         ages: np.ndarray,
-        rows: sources.Rows,
+        rows: labelling.Rows,
         chosen: np.ndarray,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for i in chosen.tolist():

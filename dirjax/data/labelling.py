@@ -1,0 +1,410 @@
+"""Rows of a data set and their labels: checked, split, binned and counted.
+
+Readers (tables, arrays, images, digits, pairs, sentences, tfds) turn files into arrays;
+here the labels of all of them go the same way. `sources.assemble` makes the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax import labels
+from dirjax.cli import InputError
+from dirjax.data import splits
+
+SPLITS = ("train", "val", "test")
+# Column of the split, where nothing else is said; it may be missing.
+SPLIT = "split"
+_MAX_BINS = 10_000
+_AUTO_BINS = 1_000
+# Squares of labels must be numbers in single precision.
+_MAX_LABEL = 1e18
+# The argument that leaves bad rows out.
+SKIP = "--config.data.on_bad=skip"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """How labels are split, binned and counted; the fields of `config.data`.
+
+    Attributes:
+      label: name of the label's column or array.
+      unit: unit of the label, for reports.
+      label_scale: "linear", or "log" to learn and bin the natural logarithm.
+      bin_width: in units of the label (of its logarithm); None for
+        `labels.auto_width`.
+      label_range: `(low, high)` of the label, or None for that of the data.
+      outside: what becomes of labels outside of `label_range`: an "error", or the
+        "end" bins.
+      bin_dtype: "float64" or "float32" edges.
+      many: see `labels.shot_groups`, as the next two.
+      few: as there.
+      shot_lists: as there.
+      split_divisor: see `splits.balanced_split`, as the next.
+      split_cap: as there.
+      limit: use so many training rows, drawn with `seed`; 0 is all.
+      seed: of the split, if one is made, and of the limit.
+      on_bad: rows that cannot be used are an "error", or "skip".
+    """
+
+    label: str
+    unit: str = ""
+    label_scale: str = "linear"
+    bin_width: float | None = None
+    label_range: tuple[float, float] | None = None
+    outside: str = "error"
+    bin_dtype: str = "float64"
+    many: int = 100
+    few: int = 20
+    shot_lists: Mapping[str, Sequence[int]] | None = None
+    split_divisor: int = 5
+    split_cap: int = 30
+    limit: int = 0
+    seed: int = 0
+    on_bad: str = "error"
+
+    @property
+    def log(self) -> bool:
+        """Whether the model learns the logarithm."""
+        return self.label_scale == "log"
+
+    @property
+    def learnt_range(self) -> tuple[float, float] | None:
+        """The stated range, in units of what the model learns."""
+        if self.label_range and self.log:
+            low, high = self.label_range
+            return float(np.log(low)), float(np.log(high))
+        return self.label_range
+
+    @property
+    def title(self) -> str:
+        """The label with its unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+class Rows:
+    """The rows of a file, and which of them can be used.
+
+    Args:
+      number: `[rows]` int, position of each row in the file, from 0.
+      file: where they come from, for sentences.
+      on_bad: "error" refuses the first bad row, "skip" leaves bad rows out.
+      skipped: rows that were left out before, by reason.
+      first: what the first row is called; 2 below a header, as spreadsheets count.
+      skip_with: the argument that skips, for sentences.
+
+    Attributes:
+      good: `[rows]` bool.
+      skipped: reason -> number of rows left out.
+      notes: sentences on what was found and decided.
+    """
+
+    def __init__(
+        self,
+        number: np.ndarray,
+        file: pathlib.Path | str,
+        on_bad: str = "error",
+        skipped: Mapping[str, int] | None = None,
+        first: int = 2,
+        skip_with: str = SKIP,
+    ):
+        self.skip_with = skip_with
+        self.first = first
+        self.number = number
+        self.file = file
+        self.on_bad = on_bad
+        self.good = np.ones(len(number), bool)
+        self.skipped = dict(skipped or {})
+        self.notes: list[str] = []
+
+    def place(self, i: int) -> str:
+        """`row 7 of my.csv`."""
+        return f"row {self.number[i] + self.first} of {self.file}"
+
+    def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
+        """Refuses rows, or leaves them out.
+
+        Args:
+          why: the reason in a word or two.
+          bad: `[rows]` bool.
+          sentence: the sentence on one row.
+
+        Raises:
+          InputError: if there is one and rows are not skipped.
+        """
+        bad = bad & self.good
+        count = int(bad.sum())
+        if not count:
+            return
+        if self.on_bad == "error":
+            more = f" ({count} such rows)" if count > 1 else ""
+            raise InputError(
+                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Mend it, or go on "
+                f"without such rows: {self.skip_with}."
+            )
+        self.good &= ~bad
+        self.skipped[why] = self.skipped.get(why, 0) + count
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Rows with their labels in order; see `Source` for what the fields mean.
+
+    Attributes:
+      part: `[rows]` int8, position in SPLITS, or -1 for rows that are not used.
+      value: `[rows]` or `[rows, height, width]` float64, the label as the file has it.
+      label: same shape, float64, the label or its logarithm.
+      weight: `[rows]` float64.
+      spec: of the training labels.
+      rules: as given.
+      rows: as given.
+    """
+
+    part: np.ndarray
+    value: np.ndarray
+    label: np.ndarray
+    weight: np.ndarray
+    spec: labels.Spec
+    rules: Rules
+    rows: Rows
+    mask: np.ndarray | None = None
+
+    @property
+    def train(self) -> np.ndarray:
+        """`[rows]` bool."""
+        return self.part == 0
+
+
+def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
+    """`[rows]` int8 position in SPLITS, from their names or positions."""
+    text = names.astype(str)
+    part = np.full(len(text), -1, np.int8)
+    for position, name in enumerate(SPLITS):
+        part[(text == name) | (text == str(position))] = position
+    rows.refuse(
+        "unknown split",
+        part < 0,
+        lambda i: (
+            f"{column!r} must hold train, val or test, {rows.place(i)} holds "
+            f"{str(text[i])!r}"
+        ),
+    )
+    part[~rows.good] = -1
+    if not (part == 0).any():
+        raise InputError(
+            f"{column!r} of {rows.file} names no training row. Mark rows as train."
+        )
+    return part
+
+
+def check_labels(
+    y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None = None
+) -> None:
+    """Refuses rows with a label that is no label; arguments as `label_rows`."""
+
+    def refuse(why: str, bad: np.ndarray, must: str, hint: str = "") -> None:
+        bad = bad if mask is None else bad & mask
+
+        def sentence(i: int) -> str:
+            first = y[i, ...][bad[i, ...]][0]
+            return f"{must}, {rows.place(i)} has {first:g} in {rules.label!r}{hint}"
+
+        in_row = np.asarray(bad.reshape(len(y), -1).any(axis=1))
+        rows.refuse(why, in_row, sentence)
+
+    refuse("no label", ~np.isfinite(y), "labels must be finite")
+    refuse(
+        "label too large",
+        np.abs(y) > _MAX_LABEL,
+        f"labels must lie within {_MAX_LABEL:g} of 0",
+        "; use another unit",
+    )
+    if rules.log:
+        refuse(
+            "label not positive",
+            y <= 0,
+            "a logarithm needs labels above 0 (data.label_scale=log)",
+        )
+    if rules.label_range and rules.outside == "error":
+        low, high = rules.label_range
+        refuse(
+            "label outside",
+            (y < low) | (y > high),
+            f"labels must lie in data.label_range {low:g} to {high:g}",
+            "; with data.outside=end such labels go to the end bins",
+        )
+
+
+def _width_and_range(
+    label: np.ndarray, rows: Rows, rules: Rules
+) -> tuple[float, tuple[float, float] | None]:
+    """Width and range of the bins, stated or found."""
+    ends = rules.learnt_range
+    inside = np.clip(label, *ends) if ends else label
+    if inside.min() == inside.max():
+        raise InputError(
+            f"data.label_range must hold labels, {rules.label_range} holds none of "
+            f"{rules.label!r} of {rows.file}. Check the units."
+        )
+    auto = labels.auto_width(inside)
+    width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
+    if width is None:
+        rows.notes.append(
+            f"bins are {auto:g} wide, by the rule of labels.auto_width; set "
+            "data.bin_width to change it"
+        )
+        if (high - low) / auto > _AUTO_BINS:
+            ends = _around_most(label, auto)
+            out = int(np.sum((label < ends[0]) | (label > ends[1])))
+            rows.notes.append(
+                f"{out} labels far from the others are in the end bins; bins reach "
+                f"from {ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
+            )
+        width = auto
+    count = (high - low) / width
+    # Two labels closer than a width may still lie in two bins.
+    single = count <= 1 if ends else np.floor(low / width) == np.floor(high / width)
+    if single or (count > _MAX_BINS and rules.bin_width):
+        much = "a single bin" if single else f"{count:,.0f} bins"
+        raise InputError(
+            f"data.bin_width must cut the labels ({low:g} to {high:g}) into 2 to "
+            f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try {auto:g}, or leave it "
+            "out to have it chosen."
+        )
+    if width < 4 * np.spacing(np.float32(np.abs(label).max())):
+        raise InputError(
+            f"labels must differ in single precision, those in {rules.label!r} of "
+            f"{rows.file} (around {label[0]:.10g}) do not, with bins of {width:g}. "
+            "Subtract a constant from them, or use another unit."
+        )
+    return width, ends
+
+
+def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
+    """The middle 99 % of labels and as much again on both sides, in whole widths."""
+    low, high = np.quantile(label, [0.005, 0.995])
+    span = high - low
+    low, high = max(label.min(), low - span), min(label.max(), high + span)
+    low, high = np.floor(low / width) * width, np.ceil(high / width) * width
+    return float(f"{low:.12g}"), float(f"{high:.12g}")
+
+
+def thin(part: np.ndarray, rules: Rules) -> None:
+    """Keeps `limit` training rows."""
+    train = np.flatnonzero(part == 0)
+    if 0 < rules.limit < len(train):
+        rng = np.random.Generator(np.random.Philox(key=[rules.seed, 1]))
+        part[rng.permutation(train)[rules.limit :]] = -1
+
+
+def label_rows(
+    y: np.ndarray,
+    rows: Rows,
+    rules: Rules,
+    *,
+    part: np.ndarray | None = None,
+    keys: Callable[[], Any] = lambda: None,
+    weight: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+) -> Labelled:
+    """Checks labels, splits the rows, makes bins and counts shots.
+
+    Args:
+      y: `[rows]` float64, NaN where there is none; dense `[rows, height, width]`.
+      rows: whose labels they are.
+      rules: what is wanted.
+      part: `[rows]` int8, position in SPLITS; None makes a balanced split, which
+        needs one label a row.
+      keys: gives `[rows]` integers or strings that tell rows apart, so that a split
+        does not depend on their order; None for row numbers.
+      weight: `[rows]` float64, or None for ones.
+      mask: of the shape of `y`, bool, which labels count: bins, counts and checks see
+        no others. None for all.
+
+    Returns:
+      The rows, labelled.
+
+    Raises:
+      InputError: for labels, weights or a bin width that cannot be used.
+    """
+    check_labels(y, rows, rules, mask)
+    weights = np.ones(len(y)) if weight is None else weight
+    rows.refuse(
+        "weight not positive",
+        ~(np.isfinite(weights) & (weights > 0)),
+        lambda i: f"weights must be above 0, {rows.place(i)} has {weights[i]:g}",
+    )
+    good = rows.good
+    real = np.broadcast_to(good.reshape(-1, *[1] * (y.ndim - 1)), y.shape)
+    real = real if mask is None else real & mask
+    if not real.any():
+        raise InputError(f"{rows.file} has no usable row. Give another file.")
+    # Labels that do not count are finite, too, or they would spoil gradients.
+    y = np.where(real, y, y[real][0])
+    if y.min() == y.max():
+        raise InputError(
+            f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
+            f"are {y.min():g}. Name another label with data.label."
+        )
+    label = np.log(y) if rules.log else y
+    width, ends = _width_and_range(label[real], rows, rules)
+    if part is None:
+        part = np.full(len(y), -1, np.int8)
+        bins = labels.Bins.covering(label[good], width=width, label_range=ends)
+        found = keys()
+        part[good] = splits.balanced_split(
+            label[good],
+            bins,
+            denominator=rules.split_divisor,
+            cap=rules.split_cap,
+            seed=rules.seed,
+            keys=rows.number[good] if found is None else np.asarray(found)[good],
+        )
+        rows.notes.append(
+            f"the file names no split: of each bin 1 in {rules.split_divisor}, at most "
+            f"{rules.split_cap}, went to val, and as many to test"
+        )
+    part = np.where(good, part, -1).astype(np.int8)
+    thin(part, rules)
+    for position, name in enumerate(SPLITS):
+        if not (part == position).any():
+            if not position:
+                raise InputError(
+                    f"no training row is left of {rows.file}. Mark more rows as train, "
+                    "or mend those that were skipped."
+                )
+            rows.notes.append(
+                f"there is no {name} split: "
+                + ("the last state is the result" if position == 1 else "no test")
+            )
+    train = label[part == 0][real[part == 0]]
+    _check_train(train, rows, rules)
+    try:
+        spec = labels.spec(
+            train,
+            bin_width=width,
+            label_range=ends,
+            many=rules.many,
+            few=rules.few,
+            shot_lists=rules.shot_lists,
+            dtype=np.dtype(rules.bin_dtype),
+            cover=label[part >= 0][real[part >= 0]],
+        )
+    except ValueError as error:
+        raise InputError(f"the training labels cannot be binned: {error}") from error
+    weights = weights / weights[part == 0].mean()
+    return Labelled(part, y, label, weights, spec, rules, rows, mask)
+
+
+def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:
+    """There must be training labels, and they must differ, too."""
+    if not label.size or label.min() == label.max():
+        raise InputError(
+            f"training labels must differ, all {len(label)} in {rules.label!r} of "
+            f"{rows.file} are equal. Mark other rows as train."
+        )
