@@ -10,6 +10,9 @@ from dirjax.cli import InputError
 from dirjax.data import KINDS
 from dirjax.groups import WIDTH_MODES
 
+# Pixels of a side; a coloured image takes 3 GB then.
+_LARGEST = 2**15
+
 
 def _require(ok: bool, field: str, expected: str, value: Any) -> None:
     if not ok:
@@ -89,6 +92,9 @@ def _scales(pair: Any, channels: int) -> bool:
 
 
 def _validate_images(data: Mapping[str, Any]) -> None:
+    size = data["image_size"]
+    said = f"at most {_LARGEST:,} pixels, so that one image fits into memory"
+    _require(size <= _LARGEST, "data.image_size", said, size)
     ok = data["view_size"] <= data["image_size"]
     _require(ok, "data.view_size", "at most image_size", data["view_size"])
     pair = data["mean_and_std"]
