@@ -119,7 +119,6 @@ def _small(config):
     data.depth.val_share = 0.15
     data.depth.test_mask = "drawn"
     data.depth.statistics = ""
-    data.augment_dense.rotate = 0.0
     model = config.model
     model.name = "fused_depth"
     model.encoder = ConfigDict(
@@ -135,7 +134,7 @@ def _small(config):
     model.head_options.kernel = 3
     model.label_scaling = "standard"
     main = config.stage.main
-    main.epochs = 25.0
+    main.epochs = 16.0
     main.optimizer = "adamw"
     main.learning_rate = 3e-3
     main.weight_decay = 1e-2
