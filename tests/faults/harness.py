@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from tests import commands, runs
+from tests import commands
 
 STEPS = {
     "fds": {"main": 60},
@@ -49,7 +49,6 @@ def arguments(method: str, workdir: pathlib.Path) -> list[str]:
     fields = {
         "data.limit": 96,
         "data.batch_size": 32,
-        "data.drop": runs.DROPPED,
         "model.encoder.width": 8,
         "model.encoder.depth": 1,
         "train.chunk": 2,
