@@ -23,18 +23,10 @@ with SSIR.
 """
 
 from dirjax.configs import agedb_dir
-from dirjax.configs.recipes import rows
+from dirjax.configs.recipes import rows, ssir_table1
 
-ROWS = {
-    "vanilla": ("vanilla", {}),
-    "rrt": ("rrt", {}),
-    "rrt_lds_fds": ("rrt_lds_fds", {}),
-    "inv": ("inv", {}),
-    "sqinv": ("sqinv", {}),
-    "sqinv_lds_fds": ("sqinv_lds_fds", {}),
-    "sqinv_ssir": ("sqinv_ssir", {"objective.ssir.lam": 0.1}),
-    "focal_r": ("focal_r", {}),
-    "focal_r_lds_fds": ("focal_r_lds_fds", {}),
+# As on IMDB-WIKI-DIR, but for one factor.
+ROWS = ssir_table1.ROWS | {
     "focal_r_ssir": ("focal_r_ssir", {"objective.ssir.lam": 1.0}),
 }
 
