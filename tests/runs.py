@@ -3,6 +3,9 @@
 import json
 import pathlib
 
+import jax
+import numpy as np
+
 from dirjax import config as config_lib
 from dirjax import config_files, train
 
@@ -61,6 +64,17 @@ def tiny_images(argument="group_dir,smoke", **fields):
 def run(made, workdir: pathlib.Path):
     """Trains quietly; the result."""
     return train.train_and_evaluate(made, workdir, verbose=False)
+
+
+def trace(run, stage):
+    """Traces a step of a stage and checks its shapes; the refreshing program."""
+    state = run.abstract(stage)
+    steps, refresh = run.compile(stage)
+    _, _, batch = next(run.batches(stage.start, stage.stop))
+    new, report = jax.eval_shape(steps, state, batch, np.int32(1))
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+    assert report.sums["loss"][0].shape == ()
+    return refresh
 
 
 def log(workdir: pathlib.Path, split="train"):
