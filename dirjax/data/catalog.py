@@ -82,9 +82,10 @@ def locate(name: str, path: str | None) -> pathlib.Path:
     if path:
         file = pathlib.Path(path).expanduser()
         if not file.exists():
+            hint = f" {ELSEWHERE[name][1]}." if name in ELSEWHERE else ""
             raise InputError(
                 f"data.path must be a file or folder, {file} does not exist. Check the "
-                "path."
+                f"path.{hint}"
             )
         return file
     if name in EMBEDDED:

@@ -237,6 +237,13 @@ class TestWrongInput:
         with pytest.raises(InputError, match=r"data\.path .*none\.csv does not exist"):
             load("csv", label="y", path=str(tmp_path / "none.csv"))
 
+    @pytest.mark.parametrize("name", catalog.ELSEWHERE)
+    def test_a_missing_benchmark_says_where_to_get_it(self, name):
+        with pytest.raises(InputError) as raised:
+            catalog.locate(name, "/none/such")
+        assert "/none/such does not exist" in str(raised.value)
+        assert catalog.ELSEWHERE[name][1] in str(raised.value)
+
     def test_a_data_set_nobody_knows(self):
         with pytest.raises(InputError, match=r"data\.path is missing.*bikeshare"):
             catalog.locate("mine", None)
