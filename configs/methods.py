@@ -83,6 +83,8 @@ NORM_ORDER = {
     "weight": 0.1,
     "alpha": 0.1,
     "reading": "prototype",
+    "source": "batch",
+    "momentum": 0.9,
     "pairs": "off_diagonal",
     "distance": "absolute",
     "tau": 1.0,
@@ -94,6 +96,8 @@ NORM_ORDER = {
 NORM_TARGET = {
     "weight": 1.0,
     "reading": "prototype",
+    "source": "batch",
+    "momentum": 0.9,
     "targets": "measured",
     "fit": "closed",
     "epochs": 20.0,

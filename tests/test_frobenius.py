@@ -1,5 +1,6 @@
 """The phases of the Frobenius method as runs: targets, resuming, after other runs."""
 
+import functools
 import json
 import shutil
 
@@ -137,6 +138,36 @@ def test_targets_are_those_of_the_training_set_alone():
     np.testing.assert_allclose(found["norm_measured"], measured, rtol=1e-5, atol=1e-6)
     line = slope * np.arange(run.spec.bins.num) + intercept
     np.testing.assert_allclose(found["norm_line"], np.maximum(line, 0), 1e-3, 1e-4)
+
+
+def test_prototypes_of_the_data_set_in_a_run():
+    """Measured before the first step and after the epoch, dropout off."""
+    run = Run(
+        tiny("frobenius_order,smoke", objective__terms__norm_order__source="data")
+    )
+    (main,) = run.plan.stages
+    rows = run.source.splits["train"]
+    inputs = run.network.prepare(data.stored(rows)["inputs"])
+
+    def check(state):
+        params = state.params["model"]
+        encode = functools.partial(run.network.encode, train=False)
+        z, _ = encode(params, state.model_state, inputs)
+        label, _, mean, _ = by_loops(z, rows.bin, np.ones(96))
+        memory = state.objective_state["norm_order"]["memory"]
+        np.testing.assert_array_equal(np.flatnonzero(memory.seen), label)
+        known = memory.mean[label.astype(int)]
+        np.testing.assert_allclose(known, mean, rtol=1e-4, atol=1e-6)
+        return np.array(memory.mean)
+
+    state = run.begin(main, None)
+    first = check(state)
+    steps, refresh = run.compile(main)
+    for _, number, batch in run.batches(main.start, 3):
+        state, _ = steps(state, batch, run.number(number))
+    kept = state.objective_state["norm_order"]["memory"].mean
+    np.testing.assert_allclose(kept, first, rtol=1e-6, atol=1e-7)
+    assert np.abs(check(refresh(state)) - first).max() > 1e-3
 
 
 def test_labels_that_are_all_rare(tmp_path):

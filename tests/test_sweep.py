@@ -243,12 +243,15 @@ def test_the_questions_to_the_frobenius_method():
         # Of the 50 epochs of bikeshare.
         assert lengths == pytest.approx([int(s) / 2 for s in name.split("_")])
         assert line["fit"] == "sgd"
-    prototype, mean = configs(
-        frobenius_grid.get_config("bikeshare,prototypes")
-    ).values()
+    every = configs(frobenius_grid.get_config("bikeshare,prototypes"))
     for path in (order, target, frobenius_grid.TUNED_ORDER):
-        assert at(prototype, path)["reading"] == "prototype"
-        assert at(mean, path)["reading"] == "mean_of_norms"
+        terms = [at(config, path) for config in every.values()]
+        assert [(t["source"], t["reading"]) for t in terms] == [
+            ("batch", "prototype"),
+            ("batch", "mean_of_norms"),
+            ("running", "prototype"),
+            ("data", "prototype"),
+        ]
     default, *others = configs(frobenius_grid.get_config("bikeshare,readings")).values()
     parts = (order, target, frobenius_grid.TUNED_ORDER)
     for config in others:

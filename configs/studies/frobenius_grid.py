@@ -14,7 +14,8 @@ its first phase does):
     gamma        factor of the fine-tuning penalty
     bins         width of label bins, so their number. Shots follow: compare `all`. An
                  order of norms by bins asks for more norm where bins are narrow.
-    prototypes   norm of a bin's mean feature, or mean of its norms, in all phases
+    prototypes   norm of a bin's mean feature in the batch, in a running mean or in the
+                 whole training set, or mean of the batch's norms, in all phases
     distance     of norms and labels in L_KL, absolute or squared
     readings     what else the source leaves open
 
@@ -47,8 +48,13 @@ SPLITS = (
     (50, 20, 30),
     (40, 20, 40),
 )
-MEAN_OF_NORMS = {f"{part}.reading": "mean_of_norms" for part in (ORDER, TARGET)}
-MEAN_OF_NORMS[f"{TUNED_ORDER}.reading"] = "mean_of_norms"
+
+
+def _in_all_phases(field, value):
+    """A field of prototypes, set alike in every term that has it."""
+    return {f"{part}.{field}": value for part in (ORDER, TARGET, TUNED_ORDER)}
+
+
 # Question -> name of an arm -> its fields.
 ARMS = {
     "phases": {
@@ -58,7 +64,12 @@ ARMS = {
         }
         for split in SPLITS
     },
-    "prototypes": {"prototype": {}, "mean_of_norms": MEAN_OF_NORMS},
+    "prototypes": {
+        "prototype": {},
+        "mean_of_norms": _in_all_phases("reading", "mean_of_norms"),
+        "running": _in_all_phases("source", "running"),
+        "data": _in_all_phases("source", "data"),
+    },
     "distance": {"absolute": {}, "squared": {f"{ORDER}.distance": "squared"}},
     "readings": {
         "default": {},

@@ -22,7 +22,9 @@ the author's public code, which no training there calls; that of L_OE is a guess
 its name. All weights are chosen here.
 
 - Labels are bin indices, of prototypes in the batch (its reviews name mini-batch
-  prototypes); the author's code takes single rows.
+  prototypes); the author's code takes single rows. `source` "running" and "data", which
+  a review asks for, set labels of the batch in order with all that are known
+  (`prototype_memory.py`); work is with the square of all bins then.
 - One normaliser over all pairs but the diagonal, which would add a constant and dilute
   the rest. `pairs="all"` is the author's code, `pairs="rows"` normalises each row of
   the matrix by itself and takes the mean over rows.
@@ -44,7 +46,8 @@ import jax
 import jax.numpy as jnp
 
 from dirjax.objectives import base, ordinal_entropy
-from dirjax.prototypes import check_reading, prototypes
+from dirjax.prototype_memory import Source
+from dirjax.prototypes import prototypes
 
 PAIRS = ("off_diagonal", "all", "rows")
 DISTANCES = ("absolute", "squared")
@@ -237,6 +240,8 @@ def make(
     *,
     alpha: float = 0.1,
     reading: str = "prototype",
+    source: str = "batch",
+    momentum: float = 0.9,
     pairs: str = "off_diagonal",
     distance: str = "absolute",
     tau: float = 1.0,
@@ -249,6 +254,8 @@ def make(
     Args:
       alpha: factor of the ordinal entropy, from 0.
       reading: see `prototypes`.
+      source: of prototypes, "batch", "running" or "data", see `prototype_memory`.
+      momentum: of running ones.
       pairs: see `order_divergence`, as the next four.
       distance: as there.
       tau: as there.
@@ -257,14 +264,16 @@ def make(
       tightness: see `ordinal_entropy_loss`.
 
     Returns:
-      An objective whose state holds `bins` `[num_bins]` float32, their indices. Its
-      metrics: `loss/norm_kl` and `loss/norm_entropy` (without factors);
-      `norm/spearman`, of norms and labels of the bins in a batch, mean over the
-      batches in which there is one; `norm/span` and `norm/label_span`, largest less
-      smallest norm, and bin over `label_scale`.
+      An objective whose state holds `bins` `[num_bins]` float32, their indices, and the
+      `memory` of running prototypes or those of the data set. Its metrics:
+      `loss/norm_kl` and `loss/norm_entropy` (without factors); `norm/spearman`, of
+      norms and labels of the bins in a batch (of all known bins with a memory), mean
+      over the batches in which there is one; `norm/span` and `norm/label_span`, largest
+      less smallest norm, and bin over `label_scale`.
 
     Raises:
-      ValueError: for an option out of range.
+      ValueError: for an option out of range; at init, for a memory if
+        `spec.feature_dim` is unknown.
 
     Example:
       >>> make(alpha=0.0, tau=2.0).refresh is None
@@ -272,19 +281,19 @@ def make(
     """
     _check(pairs, distance, tau, label_scale, eps)
     _positive("alpha", alpha, zero=True)
-    check_reading(reading)
+    kept = Source(source, momentum, reading)
 
     def init(key, spec):
         del key
-        return base.Variables({}, {"bins": jnp.arange(spec.bins.num, dtype=float)})
+        state = {"bins": jnp.arange(spec.bins.num, dtype=float)} | kept.init(spec)
+        return base.Variables({}, state)
 
     def loss(variables, view, batch, key):
         del key
-        num = len(variables.state["bins"])
+        state = variables.state
         features = view.features.reshape(-1, view.features.shape[-1])
         bins, mask = (batch[name].reshape(-1) for name in ("bin", "mask"))
-        found = prototypes(features, bins, mask=mask, num_labels=num, reading=reading)
-        real = found.count > 0
+        found, real, state = kept.find(state, features, bins, mask, len(state["bins"]))
         kl = order_divergence(
             found.norm,
             found.label,
@@ -307,7 +316,7 @@ def make(
             "norm/label_span": (_span(found.label, real) / label_scale, one),
         }
         metrics = jax.lax.stop_gradient(metrics)
-        return base.Outcome(kl + alpha * entropy, variables.state, metrics)
+        return base.Outcome(kl + alpha * entropy, state, metrics)
 
     def advise(means: Mapping[str, float]) -> list[str]:
         norms, labels = means["norm/span"], means["norm/label_span"]
@@ -320,4 +329,5 @@ def make(
             "norm/label_span over norm/span of the log."
         ]
 
-    return base.Objective(init, loss, advise=advise)
+    collect = kept.collect
+    return base.Objective(init, loss, refresh=collect, start=collect, advise=advise)

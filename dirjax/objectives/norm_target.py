@@ -20,7 +20,8 @@ are in it, the form of this term is that of the author's public code.
   it; nothing else is read.
 - It takes mean norms (`reading="mean_of_norms"`); here norms of prototypes, as in phase
   1. A prototype of a few rows is longer than that of the whole set, so rare labels seem
-  above their target even where they are on it; mean norms have no such bias.
+  above their target even where they are on it; mean norms have no such bias, and
+  prototypes with a memory (`source`) less of it.
 - `targets="all_predicted"`: many-shot labels are drawn to the line, too, as a review
   of the paper reads it.
 - The penalty is two-sided and a sum over labels; weights of the batch do not enter.
@@ -38,11 +39,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import geometry, norm_model
+from dirjax import norm_model
 from dirjax.labels import SHOTS
-from dirjax.moments import Moments
 from dirjax.objectives import base
-from dirjax.prototypes import check_reading, prototypes
+from dirjax.prototype_memory import Source, norms, of_data
+from dirjax.prototypes import prototypes
 
 TARGETS = ("measured", "all_predicted")
 # A line that leaves more over explains less than half of the variance of norms.
@@ -90,28 +91,11 @@ def _gaps(norms, labels, count, targets) -> jax.Array:
     return jnp.where(count > 0, norms - wanted, 0)
 
 
-def measured_norms(moments: Moments, *, reading: str = "prototype") -> jax.Array:
-    """Norms of bins over a data set.
-
-    Args:
-      moments: of its features.
-      reading: see `prototypes`.
-
-    Returns:
-      `[bins]`, 0 in empty bins.
-
-    Raises:
-      ValueError: for an unknown reading.
-    """
-    check_reading(reading)
-    if reading == "prototype":
-        return geometry.norms(moments.mean)
-    return moments.norm / jnp.maximum(moments.count, 1)
-
-
 def make(
     *,
     reading: str = "prototype",
+    source: str = "batch",
+    momentum: float = 0.9,
     targets: str = "measured",
     fit: str = "closed",
     epochs: float = 20.0,
@@ -123,6 +107,9 @@ def make(
 
     Args:
       reading: see `prototypes`; of norms in the batch and over the training set.
+      source: of prototypes that are drawn, "batch", "running" or "data", see
+        `prototype_memory`. Targets are always of the data set.
+      momentum: of running ones.
       targets: "measured" norms for many-shot labels and the line for the others, or
         "all_predicted".
       fit: "closed" or "sgd", see `norm_model`.
@@ -147,7 +134,7 @@ def make(
       >>> make(fit="sgd", epochs=10.0).start is None
       False
     """
-    check_reading(reading)
+    kept = Source(source, momentum, reading)
     norm_model.check_fit(fit)
     if targets not in TARGETS:
         raise ValueError(
@@ -180,13 +167,13 @@ def make(
             "misfit": jnp.zeros(()),
             "seed": jax.random.bits(key),
         }
-        return base.Variables({}, state)
+        return base.Variables({}, state | kept.init(spec))
 
     def start(variables, moments):
         state = variables.state
         many = state["many"]
         labels = jnp.arange(len(many), dtype=jnp.float32)
-        measured = measured_norms(moments, reading=reading)
+        measured = norms(of_data(moments), reading=reading)
         if fit == "closed":
             line = norm_model.fit_closed(labels, measured, many)
         else:
@@ -208,7 +195,8 @@ def make(
             "line": line,
             "misfit": _misfit(measured, predicted, many),
         }
-        return variables._replace(state=state | new)
+        new = variables._replace(state=state | new)
+        return kept.collect(new, moments) if kept.collect else new
 
     def loss(variables, view, batch, key):
         del key
@@ -216,7 +204,7 @@ def make(
         features = view.features.reshape(-1, view.features.shape[-1])
         bins, mask = (batch[name].reshape(-1) for name in ("bin", "mask"))
         num = len(state["target"])
-        found = prototypes(features, bins, mask=mask, num_labels=num, reading=reading)
+        found, _, state = kept.find(state, features, bins, mask, num)
         gaps = _gaps(found.norm, found.label, found.count, state["target"])
         total = jnp.sum(gaps**2)
         num = jnp.maximum(jnp.sum(found.count > 0), 1)
@@ -248,7 +236,14 @@ def make(
             "epochs or a larger learning_rate of norm_target."
         ]
 
-    return base.Objective(init, loss, start=start, advise=advise, by_bin=by_bin)
+    return base.Objective(
+        init,
+        loss,
+        refresh=kept.collect,
+        start=start,
+        advise=advise,
+        by_bin=by_bin,
+    )
 
 
 def _misfit(measured, predicted, many) -> jax.Array:
