@@ -101,7 +101,7 @@ def _validate_images(data: Mapping[str, Any]) -> None:
     ok = pair is None or (len(pair) == 2 and _scales(pair, data["channels"]))
     said = "(mean, deviation above 0), numbers or one for each of data.channels"
     _require(ok, "data.mean_and_std", said, pair)
-    if data["kind"] not in ("images", "tfds"):
+    if data["kind"] not in ("images", "arrays", "tfds"):
         for field, none in (("fit", "stretch"), ("view_size", 0)):
             ok = data[field] == none
             said = f"{none!r} where images are no files (data.kind={data['kind']})"

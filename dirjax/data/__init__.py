@@ -105,7 +105,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     if kind == "arrays":
         from dirjax.data import arrays
 
-        wanted = options("split", "weight", *columns, **pixels)
+        wanted = options("split", "weight", *columns, **pixels, **form)
         wanted |= {"inputs": config["input"]} if config["input"] else {}
         return arrays.load(name, file, rules, **wanted)
     if kind == "images":

@@ -9,6 +9,7 @@ test, or 0, 1 and 2. Pickled objects are never loaded.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import zipfile
 import zlib
@@ -146,6 +147,8 @@ def load(
     quantiles: int = 0,
     size: int = 64,
     channels: int = 0,
+    memory: float = math.inf,
+    **form: Any,
 ) -> sources.Source:
     """Reads an NPZ file.
 
@@ -164,6 +167,8 @@ def load(
       quantiles: as there.
       size: of joined image files, see `images.load`.
       channels: likewise.
+      memory: of joined image files, see `images.read_all`.
+      **form: of images, see `images.from_arrays`.
 
     Returns:
       The source.
@@ -174,8 +179,14 @@ def load(
     arrays = read(file)
     x = require(arrays, inputs, "data.input", file)
     image_file = encoded(arrays, inputs, file)
+    fit = form.get("fit", "stretch")
     if image_file is None:
         x = check_inputs(x, inputs, file)
+        if fit != "stretch":
+            raise InputError(
+                "data.fit says how image files become squares, and must be 'stretch' "
+                f"where there are none, as in {file}, got {fit!r}. Leave it out."
+            )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     y = require(arrays, rules.label, "data.label", file)
     if weight:
@@ -209,6 +220,8 @@ def load(
             lambda i: f"image {i} of {file}",
             size=(size, size),
             channels=channels,
+            fit=fit,
+            memory=memory,
             progress="reading images",
         )
     elif x.ndim == 2:
@@ -223,7 +236,7 @@ def load(
         weight=arrays[weight].astype(np.float64).ravel() if weight else None,
     )
     if found is None:
-        return images.from_arrays(name, x, labelled)
+        return images.from_arrays(name, x, labelled, **form)
     return tables.from_features(
         name,
         found,

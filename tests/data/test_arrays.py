@@ -3,13 +3,16 @@
 Sentences on wrong files are in tests/test_wrong_input.py.
 """
 
+import io
 import pickle
 import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dirjax.cli import InputError
+from dirjax.data.pictures import Pictures
 from tests import own_data
 
 X = np.random.default_rng(0).normal(size=(60, 3)).round(3)
@@ -192,6 +195,47 @@ class TestImages:
     def test_black_images_have_a_deviation_too(self, load):
         source = load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
         assert source.record["input_std"] == 1
+
+
+class TestJoinedFiles:
+    """Images of other sizes as PNG files, one after the other."""
+
+    @pytest.fixture
+    def arrays(self):
+        rng, files = np.random.default_rng(2), []
+        for i in range(60):
+            pixels = rng.integers(0, 256, (6 + i % 3, 9, 3), np.uint8)
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "png")
+            files.append(np.frombuffer(stream.getvalue(), np.uint8))
+        ends = np.cumsum([len(f) for f in files])
+        return {"x": np.concatenate(files), "offsets": np.append(0, ends)}
+
+    def test_decoded_when_they_are_looked_up(self, load, arrays):
+        fields = {"image_size": 4, "fit": "cover", "view_size": 2}
+        kept, again = (
+            load(arrays, "vanilla,images", memory=memory, **fields)
+            for memory in (1.0, 0.0)
+        )
+        assert kept.record == again.record
+        assert kept.record["view"] == 2
+        for name, part in again.splits.items():
+            assert isinstance(part.inputs, Pictures)
+            assert isinstance(kept.splits[name].inputs, np.ndarray)
+            rows = np.arange(len(part.inputs))
+            np.testing.assert_array_equal(kept.splits[name].inputs, part.inputs[rows])
+        stretched = load(arrays, "vanilla,images", image_size=4)
+        assert np.any(stretched.splits["val"].inputs != kept.splits["val"].inputs)
+
+    def test_given_mean_and_deviation(self, load, arrays):
+        fields = {"image_size": 4, "mean_and_std": (0.25, 0.5)}
+        for x in (arrays, {"x": TestImages.PIXELS}):
+            record = load(x, "vanilla,images", **fields).record
+            assert (record["input_mean"], record["input_std"]) == (0.25, 0.5)
+
+    def test_pixels_have_no_fit(self, load):
+        with pytest.raises(InputError, match=r"data\.fit .* must be 'stretch'"):
+            load({"x": TestImages.PIXELS}, "vanilla,images", fit="cover")
 
 
 class Trap:

@@ -444,7 +444,7 @@ def test_broken_images(content, why, tmp_path, capsys):
         ({"data__mean_and_std": ((0.5, 0.4), (1.0, 1.0))}, "one for each of data.chan"),
         ({"data__augment__grey": 1.5}, r"augment\.grey must be from 0 to 1, got 1\.5"),
         (
-            {"data__kind": "arrays", "data__fit": "cover"},
+            {"data__kind": "table", "data__fit": "cover"},
             r"data\.fit must be 'stretch'",
         ),
         ({"data__memory": -1.0}, r"data\.memory must be at least 0"),
