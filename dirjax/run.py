@@ -15,11 +15,8 @@ import numpy as np
 from dirjax import (
     augment_dense,
     data,
-    group_metrics,
     labels,
-    metrics,
     models,
-    moments,
     optimizers,
     sharding,
     stages,
@@ -28,10 +25,9 @@ from dirjax import config as config_lib
 from dirjax import groups as groups_lib
 from dirjax import origin as origin_lib
 from dirjax import step as step_lib
-from dirjax.balance import summary
 from dirjax.cli import Failed, InputError
 from dirjax.objectives import base
-from dirjax.relevance import relevance
+from dirjax.passes import Passes
 from dirjax.step import TrainState
 
 
@@ -83,7 +79,6 @@ class Run:
             self._example(),
         )
         outputs = jax.eval_shape(self.network.head, self.params, features)
-        self._cosines = getattr(outputs, "classifier", "linear") == "etf"
         given = self.source.splits["train"].label.shape[1:]
         if features.shape[1:-1] != given:
             raise InputError(
@@ -96,25 +91,14 @@ class Run:
             spec, feature_dim=features.shape[-1], groups=divided
         )
         self._origin: tuple[Any, Any] | None = None
-        self._units = _metric_units(self.source)
-        eval_step = step_lib.make_eval_step(
+        self.passes = Passes(
             self.network,
-            num_bins=spec.bins.num,
-            log=self.source.log,
-            dense=self.source.dense,
-            **self._units,
+            self.source,
+            self.spec,
+            self.mesh,
+            batch_size=config["eval"]["batch_size"],
             gm_epsilon=config["eval"]["gm_epsilon"],
-        )
-        self._eval_step = jax.jit(eval_step, out_shardings=self._replicated)
-        self._add_moments = jax.jit(
-            step_lib.make_moments_step(self.network, num_bins=spec.bins.num),
-            donate_argnums=0,
-            out_shardings=self._replicated,
-        )
-        # A program, since donated leaves must not share a buffer.
-        self._no_moments = jax.jit(
-            lambda: moments.zeros(self.spec.bins.num, self.spec.feature_dim),
-            out_shardings=self._replicated,
+            probable=getattr(outputs, "classifier", "linear") != "etf",
         )
         self.copy: Callable[[TrainState], TrainState] = jax.jit(
             lambda state: jax.tree.map(jnp.copy, state), out_shardings=self._replicated
@@ -304,7 +288,7 @@ class Run:
         update = jax.jit(update, donate_argnums=0, out_shardings=self._replicated)
 
         def gathered(state: TrainState) -> TrainState:
-            total = self._moments(
+            total = self.passes.moments(
                 state.params["model"], state.model_state, "statistics"
             )
             return update(state, total)
@@ -331,101 +315,25 @@ class Run:
         for (start, count), batch in zip(chunks(), stream.read(full), strict=True):
             yield start, count, sharding.to_global(self.mesh, batch, axis=1)
 
-    def eval_batches(self, split: str) -> Iterator[Any]:
-        """All rows of a split or of "statistics", padded, masked, on the devices."""
-        rows = self.source.rows(split)
-        devices = jax.device_count()
-        size = min(self.config["eval"]["batch_size"], len(rows.label))
-        size = -(-size // devices) * devices
-        for batch in data.eval_batches(
-            rows,
-            batch_size=size,
-            process=jax.process_index(),
-            processes=jax.process_count(),
-        ):
-            yield sharding.to_global(self.mesh, batch)
-
     def evaluate(
         self, state: TrainState, split: str
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Metrics and predictions of a split.
-
-        Returns:
-          `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order, with what `group_metrics.evaluate` adds to
-          both where the head has groups. Dense tasks have no rank correlation and no
-          SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
-          errors), and those of `metrics.DenseSums`.
-        """
-        host = self._errors(state, split)
-        total = _added([s for s, _ in host])
-        scores = metrics.finalize(total, spec=self.spec, **self._units)
-        if self.source.dense:
-            ratios = _added([r for _, r in host])
-            scores |= metrics.finalize_dense(ratios, total.count, spec=self.spec)
-            stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
-            return scores, stored | ratios._asdict()
-        rows = self.source.splits[split]
-        found = jax.tree.map(
-            lambda *x: np.concatenate(x)[: len(rows.label)], *[r for _, r in host]
-        )
-        prediction, shots = found["prediction"], self.spec.shots[rows.bin]
-        scores |= metrics.rank_metrics(prediction, rows.value, shots)
-        phi = relevance(self.source.splits["train"].value, rows.value)
-        scores |= metrics.sera(prediction, rows.value, phi)
-        stored = {"index": rows.index, "label": rows.value, "prediction": prediction}
-        if "logits" in found:
-            more, arrays = group_metrics.evaluate(
-                found["logits"],
-                found["values"],
-                label=rows.label,
-                value=rows.value,
-                groups=groups_lib.of_spec(self.spec, "the head").of_bin[rows.bin],
-                shots=shots,
-                log=self.source.log,
-                probable=not self._cosines,
-            )
-            scores, stored = scores | more, stored | arrays
-        return scores, stored
-
-    def _errors(self, state: TrainState, split: str) -> list[Any]:
-        """Sums, and what there is of rows, of each batch of a split, on the host."""
-        params = state.eval_params
-        return sharding.to_host(
-            [
-                self._eval_step(params, state.model_state, batch)
-                for batch in self.eval_batches(split)
-            ]
-        )
-
-    def _moments(self, params: Any, model_state: Any, split: str) -> moments.Moments:
-        total = self._no_moments()
-        for batch in self.eval_batches(split):
-            total = self._add_moments(total, params, model_state, batch)
-        return total
+        """Metrics and predictions of a split, see `Passes.evaluate`."""
+        return self.passes.evaluate(state.eval_params, state.model_state, split)
 
     def features(self, state: TrainState, split: str) -> dict[str, np.ndarray]:
         """The content of `features.npz` on a split.
 
         Returns:
-          What `balance.summary` says; `error` `[bins]`, the mean absolute error, NaN in
-          empty bins, and `edges` `[bins + 1]`, both in units of the file; what the
-          objective has `by_bin`; the `split`, and the `step` of the state.
+          What `Passes.features` says, what the objective has `by_bin`, and the `step`
+          of the state.
         """
-        found = self._moments(state.eval_params, state.model_state, split)
-        found, step = sharding.to_host((found, state.step))
-        mean = np.asarray(found.mean, np.float64) + found.rest
-        total = _added([sums for sums, _ in self._errors(state, split)])
-        by_bin = self.objective(self.plan.stage_at(int(step) - 1)).by_bin
+        step = int(sharding.to_host(state.step))
+        by_bin = self.objective(self.plan.stage_at(step - 1)).by_bin
         held = base.Variables(state.params["objective"], state.objective_state)
         more = sharding.to_host(by_bin(held)) if by_bin else {}
-        return summary(found.count, mean, found.m2, found.norm) | {
-            **more,
-            "error": total.abs / np.where(total.count > 0, total.count, np.nan),
-            "edges": self.source.edges,
-            "split": np.asarray(split),
-            "step": np.asarray(step),
-        }
+        found = self.passes.features(state.eval_params, state.model_state, split)
+        return {**found, **more, "step": np.asarray(step)}
 
     def value(self, scores: Mapping[str, Any], step: int) -> float:
         """The number that selects checkpoints, smaller is better.
@@ -520,18 +428,3 @@ class Run:
             "split": split,
             "time": round(seconds, 3),
         }
-
-
-def _added(sums: Sequence[Any]) -> Any:
-    """The sum of equal trees, in float64."""
-    return jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums)
-
-
-def _metric_units(source: data.Source) -> dict[str, Any]:
-    """Shift of each bin and scale that keep sums of labels and squares exact."""
-    centers = source.spec.bins.centers
-    if not source.log:
-        return {"shift": centers, "scale": source.spec.label_std or 1.0}
-    train = source.splits["train"]
-    scale = float(np.std(train.real(train.value))) or 1.0
-    return {"shift": np.exp(centers), "scale": scale}

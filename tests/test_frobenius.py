@@ -9,6 +9,7 @@ import pytest
 
 from dirjax import cli, data
 from dirjax.cli import InputError
+from dirjax.passes import Passes
 from dirjax.run import Run
 from tests import runs, test_resume
 from tests.test_prototypes import by_loops
@@ -75,7 +76,7 @@ def test_resumed_at_the_border_and_inside(step, whole, tmp_path, monkeypatch):
     assert str(step) in saved
     if step > 3:
         with monkeypatch.context() as patch:
-            patch.setattr(Run, "_moments", None)  # They are not measured again.
+            patch.setattr(Passes, "moments", None)  # They are not measured again.
             parts = runs.run(tiny(), tmp_path)
     else:
         parts = runs.run(tiny(), tmp_path)
@@ -104,7 +105,7 @@ def test_targets_are_those_of_the_training_set_alone():
     for split in ("val", "test"):
         run.source.splits[split] = Untouchable()
     with pytest.raises(AssertionError, match="was read"):
-        next(iter(run.eval_batches("val")))
+        next(iter(run.passes.batches("val")))
     state = run.begin(tune, before)
 
     rows = run.source.splits["train"]
