@@ -123,8 +123,8 @@ def _small(config):
     model.name = "fused_depth"
     model.encoder = ConfigDict(
         {
-            "stage_sizes": (1, 1, 1, 1),
-            "width": 16,
+            "stage_sizes": (2, 2, 2, 2),
+            "width": 32,
             "decoder": 8,
             "fused": 4,
             "kernel": 3,

@@ -3,12 +3,13 @@
     python -m dirjax.sweep --config configs/studies/benchmarks.py:stsb_bilstm \
         --workdir runs/stsb
 
-The argument is a data set of `common.py`, or another file in configs/. Presets are as
-they come, nothing is tuned here. Depth maps have the weights of depth benchmarks, and
-neither groups nor ordered norms.
+The argument is a data set of `common.py`, or another file in configs/. Methods have the
+factors that `ssir.py`, `group.py` and `frobenius.py` found best on validation, where
+they list the data set, and else are as they come. Depth maps have the weights of depth
+benchmarks, and neither groups nor ordered norms.
 """
 
-from dirjax.configs.studies import common
+from dirjax.configs.studies import common, frobenius, group, ssir
 
 METHODS = ("vanilla", "sqinv_lds", "sqinv_lds_fds", "ssir", "group_dir", "frobenius")
 # Files of depth maps, and their methods.
@@ -20,5 +21,10 @@ def get_config(dataset="stsb_bilstm"):
     """The study on one data set."""
     study = common.data(dataset)
     study.methods = DENSE if study.configs[0] in MAPS else METHODS
+    fields = group.tuned(dataset, ("group_dir",))
+    fields += frobenius.fields(dataset, ("frobenius",))
+    if dataset in ssir.TUNED:
+        fields += ssir.tuned(dataset, ("vanilla",))
+    study.method_fields = tuple(f for f in fields if f[0] in study.methods)
     study.seeds = study.seeds[:3]
     return study

@@ -36,15 +36,12 @@ def tuned(dataset):
     return published | {"alpha": order["alpha"]} | TUNED.get(dataset, {})
 
 
-def get_config(dataset="bikeshare"):
-    """The study on one data set."""
-    study = common.data(dataset)
-    study.methods = METHODS
-    study.fields = (*study.fields, LABELS, ("eval.features", True))
+def fields(dataset, methods=METHODS):
+    """The fields of methods with phases on a data set."""
     factors = tuned(dataset)
     order = ((f"{ORDER}.weight", "beta"), (f"{ORDER}.alpha", "alpha"))
     target = ((f"{TARGET}.weight", "gamma"),)
-    study.method_fields = tuple(
+    return tuple(
         (method, path, factors[name])
         for method, paths in (
             ("frobenius_order", order),
@@ -52,5 +49,14 @@ def get_config(dataset="bikeshare"):
             ("frobenius", order + target),
         )
         for path, name in paths
+        if method in methods
     )
+
+
+def get_config(dataset="bikeshare"):
+    """The study on one data set."""
+    study = common.data(dataset)
+    study.methods = METHODS
+    study.fields = (*study.fields, LABELS, ("eval.features", True))
+    study.method_fields = fields(dataset)
     return study

@@ -39,15 +39,20 @@ TUNED = {
 PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0)}
 
 
+def tuned(dataset, bases=BASES):
+    """The fields of SSIR and its control on some bases, on a data set."""
+    chosen = {**PUBLISHED, **TUNED.get(dataset, {})}
+    return tuple(
+        (method, f"objective.ssir.{field}", value)
+        for base in bases
+        for method in WITH[base]
+        for field, value in zip(("epsilon", "lam"), chosen[base], strict=True)
+    )
+
+
 def get_config(dataset="bikeshare"):
     """The study on one data set."""
     study = common.data(dataset)
     study.methods = tuple(m for base in BASES for m in (base, *WITH[base]))
-    tuned = {**PUBLISHED, **TUNED.get(dataset, {})}
-    study.method_fields = tuple(
-        (method, f"objective.ssir.{field}", value)
-        for base in BASES
-        for method in WITH[base]
-        for field, value in zip(("epsilon", "lam"), tuned[base], strict=True)
-    )
+    study.method_fields = tuned(dataset)
     return study
