@@ -7,6 +7,7 @@ import pytest
 from dirjax import cli, lock, sweep
 from dirjax.configs.studies import (
     baselines,
+    benchmarks,
     common,
     frobenius,
     frobenius_grid,
@@ -66,6 +67,20 @@ def test_the_studies_of_ssir_build():
     for question in ssir_readings.QUESTIONS:
         study = ssir_readings.get_config(f"rotation,{question}").to_dict()
         assert [sweep.build(j) for j in sweep.jobs(study)]
+
+
+def test_the_study_of_benchmarks_builds():
+    """With what the studies of methods found best, where they looked."""
+    made = benchmarks.get_config("mnist5k").to_dict() | {"seeds": (0,)}
+    found = {j.argument.split(",")[0]: sweep.build(j) for j in sweep.jobs(made)}
+    assert set(found) == set(benchmarks.METHODS)
+    epsilon, lam = ssir.TUNED["mnist5k"]["vanilla"]
+    noise = found["ssir"]["objective"]["ssir"]
+    assert (noise["epsilon"], noise["lam"]) == (epsilon, lam)
+    assert found["group_dir"]["groups"]["num"] == group.TUNED["mnist5k"][1]
+    terms = found["frobenius"]["stage"]["tune"]["objective"]["terms"]
+    assert terms["norm_target"]["weight"] == frobenius.TUNED["mnist5k"]["gamma"]
+    assert benchmarks.get_config("nyud2").methods == benchmarks.DENSE
 
 
 def test_a_method_may_have_a_name_of_the_study():
