@@ -3,16 +3,13 @@
 Sources: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554 (MAE, MSE, geometric mean and Pearson by shot group);
 Ren et al., "Balanced MSE", CVPR 2022, https://arxiv.org/abs/2203.16427 (bMAE);
-Ribeiro and Moniz, Machine Learning 2020 (SERA); Eigen et al., "Depth Map Prediction
-from a Single Image", NeurIPS 2014, https://arxiv.org/abs/1406.2283 (ratios of depth).
+Ribeiro and Moniz, Machine Learning 2020 (SERA).
 
 **Deviations** from the public benchmark code: an empty group is None, not 0 and not an
 error; so is a correlation of fewer than two examples or of a constant, and any number
 that is not finite. What an exact zero error counts in the geometric mean is an
 argument (the public code: 0 for ages, 1e-10 for STS-B-DIR). SERA is None, not 0, where
-no example is relevant. Pixels are pooled over images, as there, and not averaged by
-image; a prediction of less than 1 mm counts as 1 mm in a ratio, which would be negative
-or infinite there.
+no example is relevant.
 """
 
 from typing import Any, NamedTuple
@@ -27,6 +24,9 @@ from dirjax.ranks import spearman
 
 # Below this share of its carried square a variance is rounding of float32 sums.
 _CONSTANT = 1e-5
+# Metrics that are means over examples, those of depth and of groups among them.
+_MEANS = ("mae", "mse", "delta1", "delta2", "delta3", "abs_rel", "log10")
+_MEANS += ("group_accuracy", "group_distance", "oracle_mae")
 
 
 class Sums(NamedTuple):
@@ -120,85 +120,6 @@ def batch_sums(
     )
 
 
-class DenseSums(NamedTuple):
-    """Sums over the pixels of each bin, `[num_bins]`; NaN for labels not above 0.
-
-    Attributes:
-      delta1: pixels whose prediction is off by a factor of at most 1.25.
-      delta2: of at most 1.25^2.
-      delta3: of at most 1.25^3.
-      abs_rel: absolute errors divided by the label.
-      log10: absolute differences of logarithms to base 10.
-    """
-
-    delta1: Any
-    delta2: Any
-    delta3: Any
-    abs_rel: Any
-    log10: Any
-
-
-def dense_sums(
-    predictions: jax.Array,
-    labels: jax.Array,
-    *,
-    bins: jax.Array,
-    mask: jax.Array,
-    num_bins: int,
-    least: ArrayLike | jax.Array = 1e-3,
-) -> DenseSums:
-    """Sums of one batch of depth maps, pure and jit-able, next to `batch_sums`.
-
-    Args:
-      predictions: any shape, `[batch, height, width]`, in label units.
-      labels: same shape, above 0.
-      bins: same shape, int, 0 to num_bins - 1.
-      mask: same shape, above 0 for real entries.
-      num_bins: static.
-      least: smaller predictions count as this in ratios and logarithms, label units.
-
-    Returns:
-      The sums, float32.
-
-    Raises:
-      ValueError: if the shapes differ.
-
-    Example:
-      >>> sums = dense_sums(jnp.array([1.0, 3.0]), jnp.array([1.25, 2.0]),
-      ...                   bins=jnp.array([0, 2]), mask=jnp.ones(2), num_bins=3)
-      >>> sums.delta1.tolist(), sums.delta2.tolist()
-      ([1.0, 0.0, 0.0], [1.0, 0.0, 1.0])
-    """
-    shapes = [jnp.shape(x) for x in (predictions, labels, bins, mask)]
-    if len(set(shapes)) > 1:
-        raise ValueError(
-            "predictions, labels, bins and mask must have one shape, got "
-            f"{', '.join(map(str, shapes))}."
-        )
-    real = jnp.ravel(mask) > 0
-    bins = jnp.where(real, jnp.ravel(bins), 0)
-    p = jnp.where(real, jnp.ravel(predictions).astype(jnp.float32), 1.0)
-    y = jnp.where(real, jnp.ravel(labels).astype(jnp.float32), 1.0)
-    y = jnp.where(y > 0, y, jnp.nan)
-    positive = jnp.maximum(p, jnp.asarray(least, jnp.float32))
-    ratio = jnp.maximum(positive / y, y / positive)
-    known = jnp.where(jnp.isnan(ratio), jnp.nan, 1.0)
-    within = [jnp.where(ratio <= 1.25**k, known, 0 * known) for k in (1, 2, 3)]
-    rows = DenseSums(
-        delta1=within[0],
-        delta2=within[1],
-        delta3=within[2],
-        abs_rel=jnp.abs(p - y) / y,
-        log10=jnp.abs(jnp.log10(positive) - jnp.log10(y)),
-    )
-    return jax.tree.map(
-        lambda x: jax.ops.segment_sum(
-            jnp.where(real, x, 0.0), bins, num_segments=num_bins
-        ),
-        rows,
-    )
-
-
 def zeros(num_bins: int) -> Sums:
     """Sums of no example, float64 on the host.
 
@@ -221,12 +142,12 @@ def add(a: Sums, b: Sums) -> Sums:
     return jax.tree.map(lambda x, y: x + y, a, b)
 
 
-def _number(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
     """For JSON: a finite Python float or None."""
     return float(value) if value is not None and np.isfinite(value) else None
 
 
-def _groups(shots: ArrayLike) -> dict[str, np.ndarray]:
+def shot_groups(shots: ArrayLike) -> dict[str, np.ndarray]:
     """Which entries are in each shot group, and in all of them."""
     shots = np.asarray(shots)
     named = {name: shots == k for k, name in enumerate(labels_lib.SHOTS)}
@@ -250,7 +171,7 @@ def _pearson(s: Sums, shift: np.ndarray, scale: float) -> float | None:
     if not (var_p > least_p and var_y > least_y):
         return None
     r = (cross.sum() / n - mean_p * mean_y) / np.sqrt(var_p * var_y)
-    return _number(np.clip(r, -1, 1))
+    return finite(np.clip(r, -1, 1))
 
 
 def finalize(
@@ -296,7 +217,7 @@ def finalize(
     shifts = shifts.astype(np.float64)
     names = ("mae", "mse", "rmse", "gm", "pearson", "bmae", "count")
     result: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for group, chosen in _groups(spec.shots).items():
+    for group, chosen in shot_groups(spec.shots).items():
         keep = chosen & (host.count > 0)
         s = Sums(*(x[keep] for x in host))
         n = s.count.sum()
@@ -312,40 +233,8 @@ def finalize(
                     "bmae": (s.abs / s.count).mean(),
                 }
         for name in names:
-            result[name][group] = _number(values.get(name))
+            result[name][group] = finite(values.get(name))
         result["count"][group] = round(n) if n else None
-    return result
-
-
-def finalize_dense(
-    sums: DenseSums, count: ArrayLike, *, spec: labels_lib.Spec
-) -> dict[str, dict[str, Any]]:
-    """Metrics of depth over all pixels and over each shot group, ready for JSON.
-
-    Args:
-      sums: over the whole set, `[num_bins]` each.
-      count: `[num_bins]` pixels, from `Sums`.
-      spec: gives the shot group of each bin.
-
-    Returns:
-      `{metric: {"all", "many", "median", "few"}}` with `delta1`, `delta2`, `delta3`
-      (shares of pixels, best is 1), `abs_rel` and `log10` (means, best is 0). None for
-      a group without pixels, and for what is not finite.
-
-    Example:
-      >>> spec = labels_lib.spec([1, 2], bin_width=1)
-      >>> sums = DenseSums(*np.array([[1, 0], [1, 1], [1, 1], [0.2, 0.5], [0.1, 0.2]]))
-      >>> finalize_dense(sums, [1, 1], spec=spec)["delta1"]
-      {'all': 0.5, 'many': None, 'median': None, 'few': 0.5}
-    """
-    count = np.asarray(count, np.float64)
-    result: dict[str, dict[str, Any]] = {name: {} for name in sums._fields}
-    for group, chosen in _groups(spec.shots).items():
-        keep = chosen & (count > 0)
-        n = count[keep].sum()
-        for name, values in sums._asdict().items():
-            total = np.asarray(values, np.float64)[keep].sum()
-            result[name][group] = _number(total / n) if n else None
     return result
 
 
@@ -388,8 +277,8 @@ def means(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
     values, shots = _same_length(values, shots)
     with np.errstate(all="ignore"):  # What is not finite becomes None.
         return {
-            name: _number(values[rows].mean()) if rows.any() else None
-            for name, rows in _groups(shots).items()
+            name: finite(values[rows].mean()) if rows.any() else None
+            for name, rows in shot_groups(shots).items()
         }
 
 
@@ -415,7 +304,7 @@ def rank_metrics(
       {'all': 1.0, 'many': 1.0, 'median': None, 'few': None}
     """
     p, y, shots = _same_length(predictions, labels, shots)
-    groups = _groups(shots).items()
+    groups = shot_groups(shots).items()
     return {"spearman": {name: spearman(p[rows], y[rows]) for name, rows in groups}}
 
 
@@ -456,7 +345,7 @@ def sera(
     hit = phi > 0
     with np.errstate(all="ignore"):
         total = (phi * (p - y) ** 2)[hit].sum() if hit.any() else None
-    return {"sera": {"all": _number(total)}}
+    return {"sera": {"all": finite(total)}}
 
 
 def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> None:
@@ -481,8 +370,7 @@ def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> Non
     total = counts.pop("all", 0)
     if sum(counts.values()) != total:
         raise ValueError(f"count: the groups {counts} do not add up to {total}.")
-    powers = dict.fromkeys(("mae", "mse", *DenseSums._fields), 1)
-    powers |= dict.fromkeys(("group_accuracy", "group_distance", "oracle_mae"), 1)
+    powers = dict.fromkeys(_MEANS, 1)
     for name, power in (powers | {"rmse": 2, "oracle_rmse": 2, "gm": 0}).items():
         row = result.get(name, {})
         whole, parts = row.get("all"), [row.get(group) for group in counts]

@@ -9,7 +9,16 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from dirjax import data, group_metrics, groups, labels, metrics, models, sharding
+from dirjax import (
+    data,
+    depth_metrics,
+    group_metrics,
+    groups,
+    labels,
+    metrics,
+    models,
+    sharding,
+)
 from dirjax import moments as moments_lib
 from dirjax import step as step_lib
 from dirjax.balance import summary
@@ -93,14 +102,14 @@ class Passes:
           `prediction` of its rows in order, with what `group_metrics.evaluate` adds to
           both where the head has groups. Dense tasks have no rank correlation and no
           SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
-          errors), and those of `metrics.DenseSums`.
+          errors), and those of `depth_metrics.Ratios`.
         """
         host = self._errors(params, model_state, split)
         total = _added([s for s, _ in host])
         scores = metrics.finalize(total, spec=self._spec, **self._units)
         if self._source.dense:
             ratios = _added([r for _, r in host])
-            scores |= metrics.finalize_dense(ratios, total.count, spec=self._spec)
+            scores |= depth_metrics.finalize(ratios, total.count, spec=self._spec)
             stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
             return scores, stored | ratios._asdict()
         rows = self._source.splits[split]

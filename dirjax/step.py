@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dirjax import depth_metrics, resize, stages
 from dirjax import metrics as metrics_lib
 from dirjax import moments as moments_lib
-from dirjax import resize, stages
 from dirjax.models import Network
 from dirjax.objectives.base import Batch, Objective, Variables, View, stream_key
 
@@ -265,7 +265,7 @@ def make_eval_step(
 
     Rows are all that the head gives, `[batch, ...]` by name, with `prediction` and the
     sums in units of the file; see `make_respond`. In dense tasks, whose predictions
-    are too many to be kept, the second are `metrics.DenseSums`; predictions are
+    are too many to be kept, the second are `depth_metrics.Ratios`; predictions are
     enlarged to larger labels, bilinear with the corner pixels in place.
     """
     respond = make_respond(network, log=log)
@@ -287,7 +287,7 @@ def make_eval_step(
             gm_epsilon=gm_epsilon,
         )
         if dense:
-            ratios = metrics_lib.dense_sums(
+            ratios = depth_metrics.batch_ratios(
                 prediction,
                 batch["label"],
                 bins=batch["bin"],

@@ -12,6 +12,7 @@ import pytest
 from dirjax import (
     cli,
     data,
+    depth_metrics,
     evaluate,
     labels,
     metrics,
@@ -245,7 +246,7 @@ class TestRun:
         for split in ("val", "test"):
             scores = result[split]
             assert {"mae", "rmse", "gm", "pearson", "bmae", "count"} <= set(scores)
-            assert set(metrics.DenseSums._fields) <= set(scores)
+            assert set(depth_metrics.Ratios._fields) <= set(scores)
             assert not {"spearman", "sera"} & set(scores)
             metrics.check_identity(scores)
             for name in ("delta1", "delta2", "delta3"):
@@ -260,14 +261,14 @@ class TestRun:
         shots = source.spec.shots
         with np.load(folder / "predictions.npz") as stored:
             sums = {k: stored[k] for k in stored.files}
-        assert set(sums) == {"count", "abs", "sq", *metrics.DenseSums._fields}
+        assert set(sums) == {"count", "abs", "sq", *depth_metrics.Ratios._fields}
         want = np.bincount(test.real(test.bin), minlength=source.spec.bins.num)
         np.testing.assert_array_equal(sums["count"], want)
         groups = {name: shots == i for i, name in enumerate(labels.SHOTS)}
         for shot, here in {"all": shots >= 0, **groups}.items():
             n = sums["count"][here].sum()
             assert (result["test"]["count"][shot] or 0) == n
-            for name in ("abs", "sq", *metrics.DenseSums._fields):
+            for name in ("abs", "sq", *depth_metrics.Ratios._fields):
                 metric = {"abs": "mae", "sq": "mse"}.get(name, name)
                 got = result["test"][metric][shot]
                 if n:
