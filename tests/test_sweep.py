@@ -51,17 +51,22 @@ def test_the_published_study_builds():
 
 
 def test_the_studies_of_ssir_build():
+    """With what the grid found best; the control has the same."""
     made = ssir.get_config("rotation").to_dict()
-    made["method_fields"] += (("sqinv_ssir", "objective.ssir.epsilon", 5e-3),)
+    made["method_fields"] += (("sqinv_ssir", "objective.ssir.epsilon", 2e-3),)
     every = list(sweep.jobs(made))
     assert len(every) == 45
+    tuned, seen = ssir.TUNED["rotation"], 0
     for one in every[:9]:
-        fields = sweep.build(one)["objective"]
-        if one.argument.startswith("sqinv_ssir"):
-            assert fields["ssir"]["epsilon"] == 5e-3
-            assert fields["ssir"]["lam"] == 0.1
-        elif "ssir" in fields:
-            assert fields["ssir"]["epsilon"] == 1e-3
+        base, fields = one.folder.parts[1], sweep.build(one)["objective"]
+        for name, methods in ssir.WITH.items():
+            if base in methods:
+                epsilon, lam = tuned[name]
+                epsilon = 2e-3 if base == "sqinv_ssir" else epsilon
+                noise = fields["ssir"]
+                assert (noise["epsilon"], noise["lam"]) == (epsilon, lam)
+                seen += 1
+    assert seen == 6
     assert len(list(sweep.jobs(ssir_grid.get_config("bikeshare,sqinv")))) == 12
     assert len(list(sweep.jobs(ssir_steps.get_config("bikeshare,sqinv")))) == 15
     for question in ssir_readings.QUESTIONS:

@@ -35,6 +35,11 @@ TUNED = {
         "sqinv": (1e-3, 1.0),
         "focal_r": (5e-3, 1.5),
     },
+    "rotation": {
+        "vanilla": (5e-3, 0.5),
+        "sqinv": (5e-4, 0.3),
+        "focal_r": (5e-3, 0.1),
+    },
 }
 PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0)}
 
