@@ -40,6 +40,11 @@ TUNED = {
         "sqinv": (5e-4, 0.3),
         "focal_r": (5e-3, 0.1),
     },
+    "utkface": {
+        "vanilla": (5e-3, 0.3),
+        "sqinv": (5e-3, 0.1),
+        "focal_r": (1e-3, 1.0),
+    },
 }
 PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0)}
 
