@@ -21,6 +21,7 @@ TUNED = {
     "bikeshare": {"beta": 1.0, "alpha": 0.1, "gamma": 1e-3},
     "diamonds": {"beta": 1e-2, "alpha": 10.0, "gamma": 1e-2},
     "mnist5k": {"beta": 0.1, "alpha": 1.0, "gamma": 1e-2},
+    "stsb": {"gamma": 1e-4},
     "utkface": {"beta": 1.0, "gamma": 1e-4},
 }
 ORDER = "objective.terms.norm_order"
