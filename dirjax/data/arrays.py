@@ -182,11 +182,15 @@ def load(
     fit = form.get("fit", "stretch")
     if image_file is None:
         x = check_inputs(x, inputs, file)
-        if fit != "stretch":
-            raise InputError(
-                "data.fit says how image files become squares, and must be 'stretch' "
-                f"where there are none, as in {file}, got {fit!r}. Leave it out."
-            )
+        for field, got, none in (
+            ("fit", fit, "stretch"),
+            ("view_size", form.get("view", 0), 0),
+        ):
+            if got != none:
+                raise InputError(
+                    f"data.{field} is for image files, and must be {none!r} where "
+                    f"there are none, as in {file}, got {got!r}. Leave it out."
+                )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     y = require(arrays, rules.label, "data.label", file)
     if weight:

@@ -233,9 +233,13 @@ class TestJoinedFiles:
             record = load(x, "vanilla,images", **fields).record
             assert (record["input_mean"], record["input_std"]) == (0.25, 0.5)
 
-    def test_pixels_have_no_fit(self, load):
+    @pytest.mark.parametrize("x", [TestImages.PIXELS, X], ids=["pixels", "table"])
+    def test_only_files_are_fitted_and_cut(self, load, x):
+        argument = "vanilla,images" if x.ndim == 3 else "vanilla"
         with pytest.raises(InputError, match=r"data\.fit .* must be 'stretch'"):
-            load({"x": TestImages.PIXELS}, "vanilla,images", fit="cover")
+            load({"x": x}, argument, fit="cover")
+        with pytest.raises(InputError, match=r"data\.view_size .* must be 0 .* got 4"):
+            load({"x": x}, argument, view_size=4)
 
 
 class Trap:
