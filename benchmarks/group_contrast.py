@@ -51,7 +51,7 @@ def serve(step, value: float, n: int, before: float) -> None:
 def serve_jax(way: str, n: int) -> None:
     """Serves one of the two ways in JAX."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from dirjax import allocator
+    from dirjax.runtime import allocator
 
     allocator.tune_allocator()
     import jax

@@ -47,13 +47,15 @@ def write(folder: pathlib.Path, count: int) -> None:
 def serve_jax(folder: pathlib.Path, batch: int, kind: str) -> None:
     """Serves batches as a training step sees them, or as they leave the host."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from dirjax import startup
+    from dirjax.runtime import startup
 
     startup.prepare()
     import jax
 
-    from dirjax import augment, config_files, data, models
-    from dirjax import config as config_lib
+    from dirjax import data, models
+    from dirjax.augment import images as image_augment
+    from dirjax.cli import config_files
+    from dirjax.config import frozen as config_lib
 
     held = kind == "held"
     made = config_files.load("configs/images.py", "vanilla")
@@ -70,7 +72,7 @@ def serve_jax(folder: pathlib.Path, batch: int, kind: str) -> None:
     stream = data.Stream(
         source.splits["train"], seed=0, batch_size=batch, reader=reader
     )
-    changed = augment.from_config({"flip": True, "crop": PAD}, source.record)
+    changed = image_augment.from_config({"flip": True, "crop": PAD}, source.record)
     network = models.build("resnet18", input_mean=0.5, input_std=0.5)
 
     @jax.jit

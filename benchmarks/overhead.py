@@ -18,15 +18,15 @@ import statistics
 import tempfile
 import time
 
-from dirjax import startup
+from dirjax.runtime import startup
 
 STEPS = {"bikeshare": 2000, "mnist5k": 160}
 GOALS = {"bikeshare": 1.15, "mnist5k": 1.05}
 
 
 def config(name: str, **fields):
-    from dirjax import config as config_lib
-    from dirjax import config_files
+    from dirjax.cli import config_files
+    from dirjax.config import frozen as config_lib
 
     made = config_files.load(f"configs/{name}.py", "vanilla")
     every = STEPS[name] // 20
@@ -47,13 +47,15 @@ def bare(name: str):
     import jax
     import numpy as np
 
-    from dirjax.run import Run
+    from dirjax.training.batches import batches
+    from dirjax.training.build import build
+    from dirjax.training.stage_program import begin, compiled_steps, stage_program
 
-    run = Run(config(name, **{"train.chunk": 1}))
-    (stage,) = run.plan.stages
-    steps, _ = run.compile(stage)
-    state = run.begin(stage, None)
-    _, _, batch = next(run.batches(0, 1))
+    run = build(config(name, **{"train.chunk": 1}))
+    program = stage_program(run, run.plan.stages[0])
+    steps = compiled_steps(run, program)
+    state = begin(run, program, None)
+    _, _, batch = next(batches(run, 0, 1))
     one = jax.device_put(np.int32(1))
 
     def measure(n: int) -> float:

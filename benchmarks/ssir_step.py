@@ -34,7 +34,7 @@ EPSILON, LAM, WIDTH = 1e-3, 0.1, 1.0  # WIDTH of a bin, in label units
 def serve_jax(case: train_step.Case, method: str, seconds: float) -> None:
     """Serves steps of dirjax, with the cost of the compiled program."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from dirjax import allocator
+    from dirjax.runtime import allocator
 
     allocator.tune_allocator()
     import jax
@@ -42,8 +42,8 @@ def serve_jax(case: train_step.Case, method: str, seconds: float) -> None:
     import numpy as np
 
     from dirjax import labels, models, optimizers
-    from dirjax import step as step_lib
     from dirjax.objectives import base
+    from dirjax.training import train_step as step_lib
 
     rng = np.random.default_rng(0)
     if case.side:

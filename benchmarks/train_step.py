@@ -49,7 +49,7 @@ STAGES = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
 def serve_jax(case: Case) -> None:
     """Serves steps of dirjax's models: one jit, donated state."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from dirjax import allocator
+    from dirjax.runtime import allocator
 
     allocator.tune_allocator()
     import jax
@@ -98,15 +98,17 @@ def serve_jax(case: Case) -> None:
 def serve_loop(case: Case) -> None:
     """Serves steps of dirjax as its loop does them: streams, stretches, metrics."""
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from dirjax import startup
+    from dirjax.runtime import startup
 
     startup.prepare()
     import jax
     import numpy as np
 
-    from dirjax import config as config_lib
-    from dirjax import config_files
-    from dirjax.run import Run
+    from dirjax.cli import config_files
+    from dirjax.config import frozen as config_lib
+    from dirjax.training.batches import batches
+    from dirjax.training.build import build
+    from dirjax.training.stage_program import begin, compiled_steps, stage_program
 
     values = np.random.default_rng(0).normal(size=(ROWS, COLUMNS))
     header = ",".join([*(f"x{i}" for i in range(COLUMNS)), "y"])
@@ -132,11 +134,11 @@ def serve_loop(case: Case) -> None:
             "stage.main.steps": 10**8,
         }.items():
             made.update_from_flattened_dict({path: value})
-        run = Run(config_lib.plain(made))
-    (stage,) = run.plan.stages
-    compiled, _ = run.compile(stage)
-    state, done = run.begin(stage, None), 0
-    stretches = run.batches(0, stage.stop)
+        run = build(config_lib.plain(made))
+    program = stage_program(run, run.plan.stages[0])
+    compiled = compiled_steps(run, program)
+    state, done = begin(run, program, None), 0
+    stretches = batches(run, 0, program.stage.stop)
 
     def step(count):
         # Whole stretches: the rest of one is a debt that the next call pays.
@@ -144,7 +146,7 @@ def serve_loop(case: Case) -> None:
         done += count
         while done > 0:
             _, size, batch = next(stretches)
-            state, report = compiled(state, batch, run.number(size))
+            state, report = compiled(state, batch, np.int32(size))
             jax.device_get(report)
             done -= size
         jax.block_until_ready(state)

@@ -8,14 +8,10 @@ def get_config(arg="vanilla"):
     return common.finish(config, arg)
 """
 
-import difflib
-
 from ml_collections import ConfigDict, config_dict
 
+from dirjax.config import compose
 from dirjax.configs import methods
-
-LOSSES = ("l1", "mse", "huber")
-OPTIONS = ("smoke", "ssir", "joint", *LOSSES)
 
 
 def stage():
@@ -327,40 +323,7 @@ def table_or_images(arg):
     return images(), ",".join([name, *options])
 
 
-def choose(kind, name, known):
-    """Refuses an unknown name, with what is near to it (ValueError)."""
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
-        )
-
-
-def _objective(config, record):
-    """A preset's objective with the data set's base loss, as a ConfigDict."""
-    out = ConfigDict(record)
-    terms = {}
-    for name, kwargs in record["terms"].items():
-        if name == methods.BASE:
-            name = config.base.term
-            if name == "huber":
-                kwargs = {**kwargs, "beta": config.base.beta}
-        elif name == "focal_r":
-            kwargs = {**kwargs, "form": "mse" if config.base.term == "mse" else "l1"}
-        terms[name] = kwargs
-    out.terms = ConfigDict(terms)
-    for name in record["wrappers"]:
-        if out[name].get("distance") == methods.BASE:
-            out[name].distance = config.base.term
-    for name, fields in config.base.changes.items():
-        for part in (out, out.terms):
-            if name in part:
-                part[name].update(fields)
-    return out
-
-
-def finish(config, arg):
+def finish(config, arg, presets=None):
     """Applies `METHOD[,OPTION...]` and returns the config.
 
     Args:
@@ -368,96 +331,10 @@ def finish(config, arg):
         `config.stage.main` with the share of its length in `methods.SHARES`, which
         follows when that length is set later; a data set may say otherwise in
         `config.stage.head`, and in `config.groups`.
-      arg: what stands after the colon.
+      arg: what stands after the colon, see `dirjax.config.compose`.
+      presets: of your own, by name, beside those of `methods.PRESETS`.
 
     Raises:
       ValueError: for an unknown method or option.
     """
-    name, *options = [part.strip() for part in arg.split(",")]
-    choose("method", name, methods.PRESETS)
-    for option in options:
-        choose("option", option, OPTIONS)
-        if option in LOSSES:
-            config.base.term = option
-    preset = methods.PRESETS[name]
-    config.method = name
-    if "joint" in options:
-        if "contrast" not in preset.get("stages", ()):
-            raise ValueError(
-                f"{name} has no stage of contrast to join. The option is for group_dir "
-                "and its kin."
-            )
-        preset = methods.joint(preset)
-        config.method = f"{name}_joint"
-    if "ssir" in options:
-        if "ssir" in preset["objective"]["wrappers"]:
-            raise ValueError(f"{name} has ssir already. Leave the option out.")
-        known = "ssir" if config.method == "vanilla" else f"{config.method}_ssir"
-        preset = methods.PRESETS.get(known) or methods.with_ssir(preset)
-        config.method = known
-    config.objective = _objective(config, preset["objective"])
-    if "groups" in preset:
-        groups = preset["groups"] | config.get("groups", {})
-        config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
-        config.groups.update(groups)
-    for field, value in preset.get("model", {}).items():
-        config.model[field] = ConfigDict(value) if isinstance(value, dict) else value
-    if "init_from" in preset:
-        config.init_from = preset["init_from"]
-    config.stages = preset.get("stages", ("main",))
-    main = config.stage.main
-    for key in config.stages:
-        if key not in config.stage:
-            config.stage[key] = main.copy_and_resolve_references()
-            share = methods.SHARES[key]
-            config.stage[key].epochs = main.get_ref("epochs") * share
-            config.stage[key].steps = (main.get_ref("steps") * share).to_int()
-            config.stage[key].learning_rate *= methods.RATES.get(key, 1.0)
-        for field, value in preset.get("stage", {}).get(key, {}).items():
-            if field == "objective":
-                value = _objective(config, value)
-            config.stage[key][field] = value
-    if "phases" in preset:
-        _divide(config, preset["phases"])
-    for key in [k for k in config.stage if k not in config.stages]:
-        del config.stage[key]
-    if "smoke" in options:
-        _smoke(config)
-    # It has done its work, and would do nothing when set now.
-    del config.base
-    return config
-
-
-def _divide(config, shares):
-    """Lets the parts of a preset share the length of `config.stage.main`.
-
-    Args:
-      config: with the stages of the preset. Lengths of parts but the first become
-        empty, and `dirjax.config.plain` sets all of them.
-      shares: path of each part -> its share.
-    """
-    # Shares of the parts, of sum 1, in the length that other methods have: that of
-    # stage.main is divided among all. A part with a length of its own keeps it.
-    config.phases = ConfigDict(
-        {"parts": tuple(shares), "shares": tuple(shares.values())}
-    )
-    for path in list(shares)[1:]:
-        part = config
-        for name in path.split("."):
-            part = part[name]
-        part.epochs = config_dict.placeholder(float)
-        part.steps = config_dict.placeholder(int)
-
-
-def _smoke(config):
-    """The whole path in at most 100 steps, for tests."""
-    config.data.batch_size = min(config.data.batch_size or 64, 64)
-    config.data.limit = 1024
-    config.train.chunk = min(config.train.chunk, 10)
-    config.log.every = 10
-    config.eval.every = 1.0
-    config.checkpoint.every = 2.0
-    steps = 60 if "phases" in config else 60 // len(config.stages)
-    for stage_config in config.stage.values():
-        if stage_config.steps is not None:  # Shares of phases follow.
-            stage_config.steps = steps
+    return compose.finish(config, arg, methods, presets or {})

@@ -30,44 +30,48 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dirjax import arguments, cli, startup
+from dirjax import errors
+from dirjax.cli import arguments, status
+from dirjax.runtime import startup
+from dirjax.workdir import run_files
 
-if TYPE_CHECKING:  # they need JAX, which a command imports late
-    from dirjax.run import Run
-    from dirjax.step import TrainState
+if TYPE_CHECKING:  # it needs JAX, which a command imports late
+    from dirjax.training.build import Pieces
 
 
 def restore(
     workdir: pathlib.Path, *, split: str = "test", step: str = "best"
-) -> tuple[Run, TrainState]:
-    """A run with its data and one of its states.
+) -> tuple[Pieces, int, tuple[Any, Any]]:
+    """Data and model of a run, and one of its states.
 
     Args:
       workdir: directory of a run.
       split: a split that is needed.
       step: "best", "last", or the number of a step that was saved.
 
+    Returns:
+      Data and model, the step, and parameters and running statistics.
+
     Raises:
       InputError: if there is no such run, split or step.
     """
-    from dirjax import config as config_lib
-    from dirjax.checkpoint import Checkpoints
-    from dirjax.run import Run
+    from dirjax.config import frozen
+    from dirjax.runtime import sharding
+    from dirjax.training.build import build
+    from dirjax.workdir.checkpoints import Checkpoints
 
-    config = config_lib.read(workdir)
-    checkpoints = Checkpoints.of_run(workdir)
-    try:
+    config = run_files.read_config(workdir)
+    with Checkpoints.of_run(workdir) as checkpoints:
         chosen = checkpoints.choose(step)
-        run = Run(config)
-        config_lib.check_data(run.source.record, workdir, config["data"])
-        if split not in run.source.splits:
-            raise cli.InputError(
-                f"--split must be one of {', '.join(run.source.splits)}, got {split!r}."
+        pieces = build(config)
+        frozen.check_data(pieces.source.record, workdir, config["data"])
+        if split not in pieces.source.splits:
+            raise errors.InputError(
+                f"--split must be one of {', '.join(pieces.source.splits)}, got "
+                f"{split!r}."
             )
-        stage = run.plan.stage_at(chosen - 1)
-        return run, checkpoints.restore(chosen, run.abstract(stage))
-    finally:
-        checkpoints.close()
+        placement = sharding.replicated(pieces.mesh)
+        return pieces, chosen, checkpoints.restore_model(chosen, placement)
 
 
 def evaluate(
@@ -92,21 +96,35 @@ def evaluate(
     Raises:
       InputError: if there is no such run, split or step.
     """
-    from dirjax import metrics, writers
+    from dirjax import metrics
 
-    run, state = restore(workdir, split=split, step=step)
-    scores, _ = run.evaluate(state, split)
+    pieces, chosen, model = restore(workdir, split=split, step=step)
+    scores, _ = pieces.evaluator.evaluate(*model, split)
     metrics.check_identity(scores)
     if features:
-        writers.write_features(workdir, run.features(state, split))
+        arrays = pieces.evaluator.features(*model, split)
+        arrays |= _by_bin(workdir, pieces, chosen)
+        run_files.write_features(workdir, arrays, chosen)
     return {
-        "dataset": run.source.name,
-        "method": run.config["method"],
-        "seed": run.config["seed"],
-        "best_step": int(state.step),
+        "dataset": pieces.source.name,
+        "method": pieces.config["method"],
+        "seed": pieces.config["seed"],
+        "best_step": chosen,
         "split": split,
         split: scores,
     }
+
+
+def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
+    """What the objective of a state knows of label bins."""
+    from dirjax.training import stage_program as programs_lib
+    from dirjax.workdir.checkpoints import Checkpoints
+
+    stage = pieces.plan.stage_at(step - 1)
+    program = programs_lib.stage_program(pieces, stage)
+    like = programs_lib.abstract_state(pieces, program)
+    with Checkpoints.of_run(workdir) as checkpoints:
+        return programs_lib.by_bin(program, checkpoints.restore(step, like))
 
 
 def _main(argv: Sequence[str]) -> None:
@@ -121,6 +139,8 @@ def _main(argv: Sequence[str]) -> None:
         help="write norms, variances and errors by label bin into the run, too",
     )
     options = parser.parse_args(argv)
+    if options.output:
+        arguments.check_output(options.output)
     startup.prepare()
     scores = evaluate(
         options.workdir,
@@ -128,21 +148,21 @@ def _main(argv: Sequence[str]) -> None:
         step=options.step,
         features=options.features,
     )
-    from dirjax import report, writers
+    from dirjax import report
+    from dirjax.workdir import files
 
     print(report.scores_text(options.workdir, scores))
     if options.features:
-        name = writers.features_file(options.split)
+        name = run_files.features_file(options.split)
         print(f"Features: {options.workdir / name}")
     if options.output:
-        arguments.check_output(options.output)
-        writers.write_json(options.output, scores)
+        files.write_json(options.output, scores)
 
 
 def main() -> int:
     """Runs the command; returns the exit status."""
     startup.quiet()
-    return cli.run(_main, sys.argv[1:], debug="--debug" in sys.argv)
+    return status.run(_main, sys.argv[1:], debug="--debug" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dirjax import cli, config_files, startup
+from dirjax.cli import config_files, status
+from dirjax.runtime import startup
 
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
@@ -26,10 +27,11 @@ def main(argv: Sequence[str]) -> None:
     startup.prepare()
     if _DISTRIBUTED.value:
         startup.join()
-    from dirjax import config, train
+    from dirjax import train
+    from dirjax.config import frozen
 
     train.train_and_evaluate(
-        config.plain(made),
+        frozen.plain(made),
         workdir,
         command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
     )
@@ -37,4 +39,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     startup.quiet()
-    sys.exit(cli.run(main, sys.argv, debug="--debug" in sys.argv))
+    sys.exit(status.run(main, sys.argv, debug="--debug" in sys.argv))

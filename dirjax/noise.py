@@ -29,7 +29,6 @@ not say. All sizes share the offset and the random direction of a row.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import os
 import pathlib
@@ -39,40 +38,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dirjax import arguments, cli, startup, writers
+from dirjax import errors
+from dirjax.cli import arguments, status
+from dirjax.runtime import startup
+from dirjax.workdir import files as files_lib
 
-if TYPE_CHECKING:
-    from dirjax.run import Run
-    from dirjax.step import TrainState
+if TYPE_CHECKING:  # it needs JAX, which a command imports late
+    from dirjax.training.build import Pieces
 
-EPSILONS = (0.05, 0.1, 0.3, 0.5, 1.0)  # of Fig. 4
-KINDS = ("controlled", "random")
 PICTURES = 3
 _SAMPLES = 24
 _MOST = 2**31 - 1
-_CHUNK = 64
-# Models whose inputs have no pixels.
-_NO_PIXELS = ("mlp", "pair_mlp")
 # What the objective of a run says of its noise.
 _SAID = ("norm", "units", "distance", "n_steps", "seed", "split", "samples")
-_FIELDS = ("epsilon", "n_steps", "norm", "units", "distance", "bounds")
 
 
 def _require(ok: bool, option: str, expected: str, value: Any) -> None:
     if not ok:
-        raise cli.InputError(f"--{option} must be {expected}, got {value!r}.")
+        raise errors.InputError(f"--{option} must be {expected}, got {value!r}.")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise cli.InputError(
+        raise errors.InputError(
             f"--epsilon must be numbers with commas between them, got {text!r}."
         ) from None
 
 
-def _check(given: Mapping[str, Any], images: bool) -> None:
+def _check(given: Mapping[str, Any]) -> None:
     """Refuses options out of range, before any data is read."""
     from dirjax.objectives import ssir
 
@@ -84,136 +79,6 @@ def _check(given: Mapping[str, Any], images: bool) -> None:
         _require(ok, "epsilon", "positive and finite", value)
     steps = given["n_steps"]
     _require(steps is None or steps >= 1, "n_steps", "at least 1", steps)
-    if not images and given["units"] not in (None, "normalised"):
-        raise cli.InputError(
-            "--units must be normalised for a run on tables or embeddings, got "
-            f"{given['units']!r}."
-        )
-
-
-def _settings(objective: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """How noise is made: as given, else as in training, else as SSIR does by default.
-
-    Args:
-      objective: of the stage that made the state.
-      given: options, None where nothing was said.
-
-    Returns:
-      The fields, with `epsilon` all sizes and `shown` the place of one among them: that
-      of training, or the first.
-    """
-    from dirjax.objectives import ssir
-
-    defaults = inspect.signature(ssir.make).parameters
-    made = {name: defaults[name].default for name in _FIELDS}
-    if "ssir" in objective["wrappers"]:
-        made |= {k: v for k, v in objective.get("ssir", {}).items() if k in _FIELDS}
-    own = made["epsilon"]
-    made["epsilon"] = tuple(sorted({own, *EPSILONS}))
-    made |= {name: value for name, value in given.items() if value is not None}
-    sizes = made["epsilon"]
-    return made | {"shown": sizes.index(own) if own in sizes else 0}
-
-
-def _program(run: Run, settings: Mapping[str, Any]) -> Any:
-    """`(state, inputs, key, epsilon) -> numbers and pictures`.
-
-    Numbers are clean predictions `[rows]`, and `[kinds, rows]` predictions under noise
-    and norms of the noise before and after clipping. Pictures `[3, rows, ...]` are the
-    inputs, the inputs under controlled noise, and that noise.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from dirjax import domain as domain_lib
-    from dirjax.objectives import ssir
-
-    network, domain = run.network, run.network.domain
-    low, high = settings["bounds"] or (domain.low, domain.high)
-    unit = ssir.unit_of(domain, settings["units"])
-
-    def measure(state, inputs, key, epsilon):
-        prepared = network.prepare(inputs, state.model_state)
-        inputs, join = domain.split(prepared)
-
-        def predict(moved):
-            features, _ = network.encode(
-                state.eval_params,
-                state.model_state,
-                join(moved),
-                train=False,
-                precise=True,
-            )
-            return network.head(state.eval_params, features).prediction
-
-        # The size is in the unit, where it may be traced: one program for all sizes.
-        space = {
-            "epsilon": 1.0,
-            "norm": settings["norm"],
-            "unit": epsilon * jnp.asarray(unit, jnp.float32),
-            "low": low,
-            "high": high,
-        }
-        clean = predict(inputs)
-        key, other = jax.random.split(key)
-        offsets = jax.random.uniform(other, clean.shape, minval=-1.0)
-        offsets *= run.source.spec.bins.mean_width
-        made = (
-            ssir.ssir_noise(
-                predict,
-                inputs,
-                offsets,
-                n_steps=settings["n_steps"],
-                distance=settings["distance"],
-                **space,
-            ),
-            ssir.random_noise(key, inputs, real=domain_lib.real(prepared), **space),
-        )
-        predictions = jnp.stack([predict(moved.inputs) for moved in made])
-        before = jnp.stack([ssir.lengths(moved.noise) for moved in made])
-        after = jnp.stack([ssir.lengths(moved.inputs - inputs) for moved in made])
-        pictures = jnp.stack([inputs, made[0].inputs, made[0].noise])
-        return clean, predictions, before, after, pictures
-
-    def precisely(*arguments):
-        with jax.default_matmul_precision("highest"):
-            return measure(*arguments)
-
-    return jax.jit(precisely)
-
-
-def _measure(
-    run: Run, state: TrainState, settings: Mapping[str, Any], chosen: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Numbers of the chosen rows, and pictures of the samples `[3, sizes, n, ...]`."""
-    import jax
-
-    from dirjax import sharding
-
-    program, devices = _program(run, settings), jax.device_count()
-    size = -(-min(_CHUNK, len(chosen)) // devices) * devices
-    inputs = run.source.splits[settings["split"]].inputs
-    root, parts, pictures = jax.random.key(settings["seed"]), [], []
-    for start in range(0, len(chosen), size):
-        place = chosen[np.minimum(np.arange(start, start + size), len(chosen) - 1)]
-        batch = jax.tree.map(lambda x, place=place: x[place], inputs)
-        batch = sharding.to_global(run.mesh, batch)
-        key, found = jax.random.fold_in(root, start), []
-        for epsilon in settings["epsilon"]:
-            *numbers, images = program(state, batch, key, np.float32(epsilon))
-            found.append(jax.device_get(numbers))
-            if start == 0:
-                pictures.append(np.asarray(images[:, : settings["samples"]]))
-        parts.append([np.stack(x) for x in zip(*found, strict=True)])
-    clean, noisy, before, after = (
-        np.concatenate(x, axis=-1)[..., : len(chosen)] for x in zip(*parts, strict=True)
-    )
-    arrays = {"clean": clean[0]}
-    for k, kind in enumerate(KINDS):
-        arrays[kind] = noisy[:, k]
-        arrays[f"{kind}_noise"] = before[:, k]
-        arrays[f"{kind}_moved"] = after[:, k]
-    return arrays, np.stack(pictures, axis=1)
 
 
 def probe(
@@ -253,8 +118,8 @@ def probe(
     Raises:
       InputError: if there is no such run, split or step, or for an option out of range.
     """
-    from dirjax import config as config_lib
     from dirjax import evaluate
+    from dirjax.evals import input_noise
 
     for option, value, least, most in (
         ("samples", samples, 1, _SAMPLES),
@@ -262,63 +127,77 @@ def probe(
         ("seed", seed, 0, _MOST),
     ):
         _require(least <= value <= most, option, f"from {least} to {most}", value)
-    images = config_lib.read(workdir)["model"]["name"] not in _NO_PIXELS
     given = {"epsilon": epsilon, "norm": norm, "units": units, "n_steps": n_steps}
-    _check(given, images)
-    run, state = evaluate.restore(workdir, split=split, step=step)
-    if run.source.dense:
-        raise cli.InputError(
+    _check(given)
+    pieces, chosen_step, model = evaluate.restore(workdir, split=split, step=step)
+    source = pieces.source
+    if source.dense:
+        raise errors.InputError(
             f"--workdir must be a run with one label a row, {workdir} has one a pixel. "
             "Its log has ssir/gap, if it was trained with SSIR."
         )
-    stage = run.plan.stage_at(int(state.step) - 1)
-    data = run.source.splits[split]
+    stage = pieces.plan.stage_at(chosen_step - 1)
+    data = source.splits[split]
     order = np.random.default_rng(seed).permutation(len(data.label))
     chosen = order[: max(rows, samples)]
-    settings = _settings(stage.objective, given)
-    settings |= {"split": split, "seed": seed, "samples": min(samples, len(chosen))}
+    settings = input_noise.settings(stage.objective, given)
+    shown = settings.pop("shown")
+    sizes = settings.pop("epsilon")
+    samples = min(samples, len(chosen))
     folder = output or workdir / "report"
-    _prepare(folder)
+    width = source.spec.bins.mean_width
     try:
-        found, pictures = _measure(run, state, settings, chosen)
+        program = input_noise.make_probe(pieces.network, bin_width=width, **settings)
+        _prepare(folder)
+        found, pictures = input_noise.measure(
+            program,
+            model,
+            data.inputs,
+            chosen,
+            mesh=pieces.mesh,
+            epsilon=sizes,
+            seed=seed,
+            samples=samples,
+        )
     except ValueError as error:  # a table of categories has nowhere to go
-        raise cli.InputError(str(error)) from error
+        raise errors.InputError(str(error)) from error
+    settings |= {"epsilon": sizes, "split": split, "seed": seed, "samples": samples}
     arrays = {
         "index": data.index[chosen],
         "label": data.label[chosen],
         **found,
-        "width": np.asarray(run.source.spec.bins.mean_width),
-        "log": np.asarray(run.source.log),
-        "step": np.asarray(int(state.step)),
+        "width": np.asarray(width),
+        "log": np.asarray(source.log),
+        "step": np.asarray(chosen_step),
     }
     arrays |= {name: np.asarray(settings[name]) for name in (*_SAID, "epsilon")}
-    writers.write_npz(folder / "noise.npz", arrays)
-    return arrays, _draw(run, settings["shown"], arrays, pictures, folder)
+    files_lib.write_npz(folder / "noise.npz", arrays)
+    return arrays, _draw(pieces, shown, arrays, pictures, folder)
 
 
 def _prepare(folder: pathlib.Path) -> None:
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise cli.InputError(
+        raise errors.InputError(
             f"--output must be a folder you may write to, {folder} is not. Choose "
             "another."
         )
 
 
 def _draw(
-    run: Run,
+    pieces: Pieces,
     shown: int,
     arrays: Mapping[str, np.ndarray],
     pictures: np.ndarray,
     folder: pathlib.Path,
 ) -> list[pathlib.Path]:
     """Writes the figures."""
-    from dirjax.report import canvas
-    from dirjax.report import noise as figures
+    from dirjax.report.figures import input_noise as figures
+    from dirjax.report.figures import style
 
-    label = f"log {run.source.label}" if run.source.log else run.source.label
-    domain, images = run.network.domain, None
+    source, domain, images = pieces.source, pieces.network.domain, None
+    label = f"log {source.label}" if source.log else source.label
     drawn = {"noise_gap": figures.gaps(arrays, label)}
     if domain.unit is not None:
         # Pixels in 0..1 again; noise has no offset.
@@ -334,8 +213,8 @@ def _draw(
         )
     drawn["noise_samples"] = figures.samples(arrays, shown, label, images)
     for name, figure in drawn.items():
-        with writers.whole(folder / f"{name}.png") as opened:
-            opened.write(canvas.png(figure))
+        with files_lib.whole(folder / f"{name}.png") as opened:
+            opened.write(style.png(figure))
     return [folder / f"{name}.png" for name in drawn]
 
 
@@ -345,6 +224,8 @@ def to_text(arrays: Mapping[str, np.ndarray]) -> str:
     Args:
       arrays: from `probe`.
     """
+    from dirjax.evals.input_noise import KINDS
+
     width, clean = float(arrays["width"]), arrays["clean"]
     head = ("epsilon", "gap", "random", "within bin", "random", "norm", "clipped")
     lines = ["".join(f"{name:>12}" for name in head)]
@@ -406,7 +287,7 @@ def _main(argv: Sequence[str]) -> None:
 def main() -> int:
     """Runs the command; returns the exit status."""
     startup.quiet()
-    return cli.run(_main, sys.argv[1:], debug="--debug" in sys.argv)
+    return status.run(_main, sys.argv[1:], debug="--debug" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ from typing import Any
 
 from absl import flags
 
-from dirjax import cli, config_files, startup
+from dirjax import errors
+from dirjax.cli import config_files, status
+from dirjax.runtime import startup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ def build(job: Job) -> dict[str, Any]:
     Raises:
       InputError: if the file, the method or a field does not exist.
     """
-    from dirjax import config as config_lib
+    from dirjax.config import frozen
 
     config = config_files.load(job.file, job.argument)
     config.lock()
@@ -97,11 +99,11 @@ def build(job: Job) -> dict[str, Any]:
         try:
             config.update_from_flattened_dict({field: value})
         except (KeyError, AttributeError, TypeError) as error:
-            raise cli.InputError(
+            raise errors.InputError(
                 f"the study sets {field}={value!r}, which does not fit {job.file}: "
                 f"{error}."
             ) from error
-    return config_lib.plain(config)
+    return frozen.plain(config)
 
 
 def command(job: Job, folder: pathlib.Path) -> str:
@@ -118,7 +120,7 @@ def _share(text: str) -> tuple[int, int]:
     if not (slash and number.isdigit() and count.isdigit()) or not (
         1 <= int(number) <= int(count)
     ):
-        raise cli.InputError(f"--job must be K/N with K from 1 to N, got {text!r}.")
+        raise errors.InputError(f"--job must be K/N with K from 1 to N, got {text!r}.")
     return int(number), int(count)
 
 
@@ -130,17 +132,17 @@ def _run_program(
     try:
         module = importlib.import_module(name)
     except (ModuleNotFoundError, ValueError, TypeError, AttributeError) as error:
-        raise cli.InputError(
+        raise errors.InputError(
             f"config.program must be the name of a module, {name!r} cannot be "
             f"imported: {error}."
         ) from error
     if not hasattr(module, "run_study"):
-        raise cli.InputError(
+        raise errors.InputError(
             f"config.program must be a module with run_study(study, workdir), {name} "
             "has none."
         )
     if count > 1:
-        raise cli.InputError(
+        raise errors.InputError(
             f"--job must be 1/1: the study is one program, {name}, and is not divided."
         )
     if dry_run:
@@ -172,14 +174,13 @@ def run(
     number, count = _share(job)
     if study.get("program"):
         return _run_program(study, workdir, count, dry_run)
-    from dirjax import config as config_lib
-    from dirjax import validation
-    from dirjax.data import catalog
+    from dirjax import data
+    from dirjax.config import frozen, validation
 
     missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
     missing = (missing | {"arguments", "starts", "grid", "base"}) - set(study)
     if missing:
-        raise cli.InputError(
+        raise errors.InputError(
             f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "
             "of configs/studies, or begin from configs/studies/common.py."
         )
@@ -187,8 +188,7 @@ def run(
     configs = [build(j) for j in every]
     for config in configs:
         validation.validate(config)
-        if config["data"]["kind"] not in ("tfds", "scenes"):
-            catalog.locate(config["data"]["name"], config["data"]["path"])
+        data.locate(config["data"])
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]
     if dry_run:
         for j, _ in mine:
@@ -198,13 +198,13 @@ def run(
     import jax
 
     from dirjax import report, train
-    from dirjax.lock import InUse
+    from dirjax.workdir.lock import InUse
 
     broken = []
     for i, (j, config) in enumerate(mine, 1):
         folder = workdir / j.folder
         if (folder / "result.json").exists():
-            config_lib.check_same(config, folder / "config.json")
+            frozen.check_same(config, folder / "config.json")
             continue
         if j.start and not (workdir / j.start / "result.json").exists():
             said = f"left out: {j.folder} starts from {j.start}, which is not finished."
@@ -219,10 +219,10 @@ def run(
             if jax.process_count() > 1:
                 raise  # The other processes do not know why.
             print(f"left out: {error}", file=sys.stderr, flush=True)
-        except cli.Failed as error:
+        except errors.Failed as error:
             broken.append(f"{j.folder}: {error}")
     if broken:
-        raise cli.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
+        raise errors.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
     folders = [workdir / j.folder for j in every]
     if all((f / "result.json").exists() for f in folders):
         page = report.write_report(
@@ -253,4 +253,4 @@ def main(argv: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     startup.quiet()
-    sys.exit(cli.run(main, sys.argv, debug="--debug" in sys.argv))
+    sys.exit(status.run(main, sys.argv, debug="--debug" in sys.argv))

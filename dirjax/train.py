@@ -1,6 +1,6 @@
 """The program: train, evaluate, keep the best, write the result. Read this first.
 
-The loop, always in this order: step, log, refresh statistics at the end of an epoch,
+The loop, always in this order: step, log, collect statistics at the end of an epoch,
 evaluate the state as it is, save. The step number is the clock: batches, randomness
 and schedules are functions of (seed, step), so a run resumes from its last state and
 nothing else.
@@ -8,27 +8,46 @@ nothing else.
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
+import dataclasses
+import functools
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-import dirjax
-from dirjax import config as config_lib
-from dirjax import labels, metrics, report, validation
-from dirjax import writers as writers_lib
-from dirjax.checkpoint import Checkpoints, Damaged
-from dirjax.cli import InputError, Interrupts, writing
-from dirjax.lock import Lock, unusable
-from dirjax.overview import overview
-from dirjax.progress import Clock, Means
-from dirjax.run import Run
-from dirjax.step import TrainState
+from dirjax import metrics, report
+from dirjax.config import frozen, validation
+from dirjax.errors import writing
+from dirjax.runtime import sharding
+from dirjax.runtime.interrupts import Interrupts
+from dirjax.training import results
+from dirjax.training import stage_program as programs_lib
+from dirjax.training.batches import batches
+from dirjax.training.build import Pieces, build, check_select
+from dirjax.training.overview import overview
+from dirjax.training.progress import Clock, Means, warn_once
+from dirjax.training.stage_program import StageProgram, stage_program
+from dirjax.training.train_step import TrainState
+from dirjax.training.warm_start import warm_start
+from dirjax.workdir import files, run_files, writers
+from dirjax.workdir.checkpoints import Checkpoints, Damaged
+from dirjax.workdir.lock import Lock
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the functions of this module share."""
+
+    pieces: Pieces
+    programs: Sequence[StageProgram]
+    start: tuple[Any, Any] | None  # parameters to begin with
+    checkpoints: Checkpoints
+    workdir: pathlib.Path
+    verbose: bool
 
 
 def train_and_evaluate(
@@ -56,31 +75,41 @@ def train_and_evaluate(
       Failed: if a loss or gradient is not finite, or the disk is full.
     """
     validation.validate(config)
-    writers_lib.check(config["writers"] or ())
+    writers.check(config["writers"] or ())
     first = jax.process_index() == 0
     verbose = verbose and first
-    if _is_finished(config, workdir):
+    finished = frozen.finished(config, workdir)
+    if finished is not None:
         if verbose:
             print(f"{workdir} is finished.")
             _show(workdir)
-        return json.loads((workdir / "result.json").read_text())
+        return finished
 
     with Lock(workdir):
-        run = Run(config)
-        config_lib.check_data(run.source.record, workdir, config["data"])
-        if not (workdir / "checkpoints").exists():
-            run.origin()  # What is wrong with it is said before anything is written.
+        pieces = build(config)
+        programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
+        for program in programs:
+            programs_lib.preflight(pieces, program)
+        check_select(pieces)
+        frozen.check_data(pieces.source.record, workdir, config["data"])
+        # Fail before writing anything. A run that goes on needs it at step 0 only.
+        begins = not (workdir / run_files.CHECKPOINTS).exists()
+        start = warm_start(pieces) if begins else None
         if first:
-            writers_lib.write_json(workdir / "config.json", config_lib.to_json(config))
-            writers_lib.write_json(workdir / "data.json", run.source.record)
-            writers_lib.write_json(workdir / "bins.json", _bins(run))
+            run_files.write_start(
+                workdir,
+                config=frozen.to_json(config),
+                data=pieces.source.record,
+                bins=results.bins(pieces.source, pieces.spec),
+            )
         if verbose:
-            print(overview(run), flush=True)
-        with Checkpoints(workdir / "checkpoints") as checkpoints:
+            print(overview(pieces, programs), flush=True)
+        with Checkpoints(workdir / run_files.CHECKPOINTS) as checkpoints:
+            run = _Run(pieces, programs, start, checkpoints, workdir, verbose)
             result = None
             while result is None:
                 try:
-                    result = _go_on(run, checkpoints, workdir, command, verbose)
+                    result = _resume(run) | {"command": command}
                 except Damaged as damage:
                     step = checkpoints.set_aside(damage.step)
                     if first:
@@ -91,34 +120,10 @@ def train_and_evaluate(
                             file=sys.stderr,
                         )
         if first:
-            writers_lib.write_json(workdir / "result.json", result)
+            files.write_json(workdir / run_files.RESULT, result)
         if verbose:
             _show(workdir)
     return result
-
-
-def _go_on(
-    run: Run,
-    checkpoints: Checkpoints,
-    workdir: pathlib.Path,
-    command: str | None,
-    verbose: bool,
-) -> dict[str, Any]:
-    """Trains from the newest checkpoint to the end; the content of result.json."""
-    step = checkpoints.latest() or 0
-    clock = Clock(writers_lib.last_time(workdir / "metrics.jsonl", step))
-    writer = writers_lib.make(
-        workdir,
-        run.config["writers"] or (),
-        config=run.config,
-        step=step,
-        total=run.plan.stop,
-        first=jax.process_index() == 0,
-        verbose=verbose,
-    )
-    with writer, Interrupts() as interrupts:
-        _train(run, step, checkpoints, writer, clock, interrupts)
-    return _result(run, checkpoints, clock, workdir, command)
 
 
 def _show(workdir: pathlib.Path) -> None:
@@ -126,183 +131,152 @@ def _show(workdir: pathlib.Path) -> None:
         report.show(workdir)
 
 
-def _is_finished(config: Mapping[str, Any], workdir: pathlib.Path) -> bool:
-    try:
-        _check_workdir(config, workdir)
-        return (workdir / "result.json").exists()
-    except OSError as error:
-        raise unusable(workdir, error) from error
+def _resume(run: _Run) -> dict[str, Any]:
+    """Trains from the newest checkpoint to the end; the content of result.json."""
+    config, plan = run.pieces.config, run.pieces.plan
+    step = run.checkpoints.latest() or 0
+    clock = Clock(writers.last_time(run.workdir / run_files.METRICS, step))
+    writer = writers.make(
+        run.workdir,
+        config["writers"] or (),
+        config=config,
+        step=step,
+        total=plan.stop,
+        first=jax.process_index() == 0,
+        verbose=run.verbose,
+    )
+    with writer, Interrupts() as interrupts:
+        state: Any = None  # a TrainState, from here or from the first stage
+        if step:
+            program = run.programs[plan.stage_at(step - 1).number]
+            like = programs_lib.abstract_state(run.pieces, program)
+            state = run.checkpoints.restore(step, like)
+        for program in run.programs:
+            if step < program.stage.stop:
+                if step == program.stage.start:
+                    state = _begin(run, program, state)
+                step, state = _train_stage(
+                    run, program, step, state, writer, clock, interrupts
+                )
+        run.checkpoints.wait()
+        if interrupts.received:
+            interrupts.stop(f"stopped after step {step}, which is saved")
+    return _result(run, clock)
 
 
-def _check_workdir(config: Mapping[str, Any], workdir: pathlib.Path) -> None:
-    """A directory belongs to one config."""
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir must be a directory, {workdir} is a file.")
-    if (workdir / "config.json").exists():
-        config_lib.check_same(config, workdir / "config.json")
-    elif (workdir / "checkpoints").exists():
-        raise InputError(
-            f"{workdir} holds checkpoints but no config.json, so nobody knows of which "
-            "run. Use another --workdir."
-        )
+def _begin(run: _Run, program: StageProgram, state: TrainState | None) -> TrainState:
+    """The first state of a stage, from the last or the best one of the stage before."""
+    number = program.stage.number
+    before = run.start
+    if number == 0 and before is None:
+        before = warm_start(run.pieces)  # of a run that was killed before it saved
+    elif number:
+        if program.stage.init_from == "best":
+            run.checkpoints.wait()
+            best = run.checkpoints.best(number - 1)
+            if best:
+                like = programs_lib.abstract_state(run.pieces, run.programs[number - 1])
+                state = run.checkpoints.restore(best[0], like)
+        assert state is not None
+        before = (state.eval_params, state.model_state)
+    return programs_lib.begin(run.pieces, program, before)
 
 
-def _result(
-    run: Run,
-    checkpoints: Checkpoints,
-    clock: Clock,
-    workdir: pathlib.Path,
-    command: str | None,
-) -> dict[str, Any]:
-    """Evaluates the best state of the last stage; the content of result.json."""
-    last = run.plan.stages[-1]
-    best = checkpoints.best(last.number)
-    best_step = best[0] if best else run.plan.stop
-    state = checkpoints.restore(best_step, run.abstract(last))
-    scores: dict[str, Any] = {"val": {}, "test": {}}
-    for split in [s for s in scores if s in run.source.splits]:
-        scores[split], predictions = run.evaluate(state, split)
-        metrics.check_identity(scores[split])
-        if jax.process_index() == 0 and split == "test":
-            writers_lib.write_npz(workdir / "predictions.npz", predictions)
-    if run.config["eval"]["features"]:
-        split = next(s for s in ("test", "val", "train") if s in run.source.splits)
-        for one in dict.fromkeys((split, "train")):
-            features = run.features(state, one)
-            if jax.process_index() == 0:
-                writers_lib.write_features(workdir, features)
-    rate = clock.rate()
-    return {
-        "schema": 1,
-        "dirjax": dirjax.__version__,
-        "dataset": run.source.name,
-        "method": run.config["method"],
-        "seed": run.config["seed"],
-        "command": command,
-        "steps": run.plan.stop,
-        "best_step": best_step,
-        "select": {**run.config["select"], "split": run.select_split},
-        **scores,
-        "skipped": dict(run.source.skipped),
-        "train_seconds": round(clock.seconds(), 3),
-        "examples_per_second": rate and round(rate * run.plan.batch_size, 1),
-        "device": jax.devices()[0].platform,
-        "processes": jax.process_count(),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
-        },
-    }
-
-
-def _train(
-    run: Run,
+def _train_stage(
+    run: _Run,
+    program: StageProgram,
     step: int,
-    checkpoints: Checkpoints,
-    writer: writers_lib.Many,
+    state: TrainState,
+    writer: writers.Many,
     clock: Clock,
     interrupts: Interrupts,
-) -> None:
-    """The loop, from `step` to the end of the plan. Ends with everything saved."""
-    state: Any = None  # a TrainState, from here or from the first stage
-    if step:
-        state = checkpoints.restore(step, run.abstract(run.plan.stage_at(step - 1)))
-    for stage in run.plan.stages:
-        if step >= stage.stop:
-            continue
-        if step == stage.start:
-            before = run.plan.stages[stage.number - 1] if stage.number else None
-            if before and stage.init_from == "best":
-                checkpoints.wait()
-                found = checkpoints.best(before.number)
-                if found:
-                    state = checkpoints.restore(found[0], run.abstract(before))
-            state = run.begin(stage, state)
-        train_steps, refresh = run.compile(stage)
-        best = checkpoints.best(stage.number)
-        # The best state is kept in memory until the next save: a run that is killed
-        # before goes on from the last save, and finds it again.
-        unsaved: tuple[int, float, TrainState] | None = None
-        means, warn = Means(), _warn_once()
-        clock.compiles()
-        clock.start(step)
-        for start, count, batch in run.batches(step, stage.stop):
-            with jax.transfer_guard("disallow"):
-                state, new = train_steps(state, batch, run.number(count))
-            step = start + count
-            means.add(new)
-            evaluates, saves = run.plan.evaluates(step), run.plan.saves(step)
-            logs = run.plan.logs(step)
-            stops = interrupts.received or checkpoints.preempted(start, step)
-            if logs or evaluates or saves or stops:
-                means.collect()
-                clock.stop(step)
-            if logs:
-                record = run.record(stage, step, "train", clock.seconds())
-                rates = {
-                    "learning_rate": run.learning_rate(stage, step),
-                    "examples_per_second": clock.take() * run.plan.batch_size,
-                }
-                learnt = means.take()
-                writer.write(record | learnt | rates)
-                for sentence in run.advice(stage, learnt):
-                    warn(sentence)
-            if refresh and run.plan.ends_epoch(step):
-                state = refresh(state)
-            value = None
-            if evaluates and run.select_split:
-                scores, _ = run.evaluate(state, run.select_split)
-                record = run.record(stage, step, run.select_split, clock.seconds())
-                writer.write(record | writers_lib.flatten(scores))
-                value = run.value(scores, step)
-                if best is None or value < best[1]:
-                    best, unsaved = (step, value), (step, value, run.copy(state))
-            if saves or stops:
-                if unsaved and unsaved[0] != step:
-                    checkpoints.save(
-                        unsaved[0], unsaved[2], stage=stage.number, value=unsaved[1]
-                    )
-                checkpoints.save(step, state, stage=stage.number, value=value)
-                unsaved = None
-            if stops:
-                checkpoints.wait()
-                interrupts.stop(f"stopped after step {step}, which is saved")
-            if evaluates or saves or (refresh and run.plan.ends_epoch(step)):
-                clock.start(step)
-    checkpoints.wait()
-    if interrupts.received:
-        interrupts.stop(f"stopped after step {step}, which is saved")
+) -> tuple[int, TrainState]:
+    """The loop, from `step` to the end of a stage. Ends with everything given to save.
+
+    The best state is kept in memory until the next save: a run that is killed before
+    goes on from the last save, and finds it again.
+    """
+    pieces, stage = run.pieces, program.stage
+    plan, evaluator, checkpoints = pieces.plan, pieces.evaluator, run.checkpoints
+    placement = sharding.replicated(pieces.mesh)
+    train_steps = programs_lib.compiled_steps(pieces, program)
+    collect = programs_lib.collecting(pieces, program, "epoch")
+    copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=placement)
+    number = functools.cache(lambda n: jax.device_put(np.int32(n), placement))
+    best = checkpoints.best(stage.number)
+    unsaved: tuple[int, float, TrainState] | None = None
+    means, warn = Means(), warn_once()
+    clock.compiles()
+    clock.start(step)
+    for start, count, batch in batches(pieces, step, stage.stop):
+        with jax.transfer_guard("disallow"):
+            state, new = train_steps(state, batch, number(count))
+        step = start + count
+        means.add(new)
+        logs, evaluates, saves = plan.logs(step), plan.evaluates(step), plan.saves(step)
+        collects = collect is not None and plan.ends_epoch(step)
+        stops = interrupts.received or checkpoints.preempted(start, step)
+        if logs or evaluates or saves or stops:
+            means.collect()
+            clock.stop(step)
+        if logs:
+            learnt = means.take()
+            rates = {
+                "learning_rate": programs_lib.learning_rate(stage, step),
+                "examples_per_second": clock.take() * plan.batch_size,
+            }
+            head = plan.log_head(stage, step, "train", clock.seconds())
+            writer.write(head | learnt | rates)
+            for sentence in programs_lib.advice(program, learnt):
+                warn(sentence)
+        if collect is not None and collects:
+            state = collect(state)
+        value = None
+        if evaluates and pieces.select_split:
+            scores, _ = evaluator.evaluate(
+                state.eval_params, state.model_state, pieces.select_split
+            )
+            head = plan.log_head(stage, step, pieces.select_split, clock.seconds())
+            writer.write(head | writers.flatten(scores))
+            value = results.selected(scores, step, **pieces.config["select"])
+            if best is None or value < best[1]:
+                best, unsaved = (step, value), (step, value, copy(state))
+        if saves or stops:
+            if unsaved and unsaved[0] != step:
+                checkpoints.save(
+                    unsaved[0], unsaved[2], stage=stage.number, value=unsaved[1]
+                )
+            checkpoints.save(step, state, stage=stage.number, value=value)
+            unsaved = None
+        if stops:
+            checkpoints.wait()
+            interrupts.stop(f"stopped after step {step}, which is saved")
+        if evaluates or saves or collects:
+            clock.start(step)
+    return step, state
 
 
-def _warn_once() -> Callable[[str], None]:
-    """Prints sentences to stderr, the first of a kind and in the first process only."""
-    said = set()
-
-    def warn(sentence: str) -> None:
-        # They may begin with a number that changes.
-        kind = sentence.lstrip("0123456789.% ")
-        if kind not in said and jax.process_index() == 0:
-            print(f"dirjax: {sentence}", file=sys.stderr, flush=True)
-        said.add(kind)
-
-    return warn
-
-
-def _bins(run: Run) -> dict[str, Any]:
-    """What reports need to know of the labels, in units of the file."""
-    spec, groups = run.spec, run.spec.groups
-    bins: dict[str, Any] = {
-        "label": run.source.label,
-        "edges": run.source.edges.tolist(),
-        "train_count": spec.counts.tolist(),
-        "shots": [labels.SHOTS[s] for s in spec.shots],
-    }
-    if groups is not None:
-        centers = np.exp(groups.centers) if run.source.log else groups.centers
-        bins["groups"] = {
-            "num": groups.num,
-            "of_bin": groups.of_bin.tolist(),
-            "train_count": groups.counts.tolist(),
-            "centers": centers.tolist(),
-        }
-    return bins
+def _result(run: _Run, clock: Clock) -> dict[str, Any]:
+    """Evaluates the best state of the last stage; the content of result.json."""
+    pieces, last = run.pieces, run.programs[-1]
+    evaluator, splits = pieces.evaluator, pieces.source.splits
+    best = run.checkpoints.best(last.stage.number)
+    best_step = best[0] if best else pieces.plan.stop
+    like = programs_lib.abstract_state(pieces, last)
+    state = run.checkpoints.restore(best_step, like)
+    model = (state.eval_params, state.model_state)
+    first = jax.process_index() == 0
+    scores: dict[str, Any] = {"val": {}, "test": {}}
+    for split in [s for s in scores if s in splits]:
+        scores[split], predictions = evaluator.evaluate(*model, split)
+        metrics.check_identity(scores[split])
+        if first and split == "test":
+            files.write_npz(run.workdir / run_files.PREDICTIONS, predictions)
+    if pieces.config["eval"]["features"]:
+        split = next(s for s in ("test", "val", "train") if s in splits)
+        by_bin = programs_lib.by_bin(last, state)
+        for one in dict.fromkeys((split, "train")):
+            features = evaluator.features(*model, one) | by_bin
+            if first:
+                run_files.write_features(run.workdir, features, best_step)
+    return results.result(pieces, scores, best_step, clock)

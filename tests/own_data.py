@@ -10,7 +10,9 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from dirjax import cli, data, train, validation
+from dirjax import data, train
+from dirjax.cli import status as status_lib
+from dirjax.config import validation
 from tests import runs
 
 # A run of a few seconds on whatever data there is.
@@ -183,7 +185,7 @@ def snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
 def sentence(capsys, call) -> str:
     """What a command answers to wrong input, which must be one line and status 2."""
     capsys.readouterr()
-    status = cli.run(lambda argv: call(), [])
+    status = status_lib.run(lambda argv: call(), [])
     _, errors = capsys.readouterr()
     assert status == 2, f"it was accepted, status {status}: {errors}"
     (line,) = errors.splitlines()

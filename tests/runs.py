@@ -6,8 +6,17 @@ import pathlib
 import jax
 import numpy as np
 
-from dirjax import config as config_lib
-from dirjax import config_files, train
+from dirjax import train
+from dirjax.cli import config_files
+from dirjax.config import frozen
+from dirjax.training.batches import batches
+from dirjax.training.build import build
+from dirjax.training.stage_program import (
+    abstract_state,
+    compiled_steps,
+    preflight,
+    stage_program,
+)
 
 # Columns of bikeshare that short runs leave out; programs are half as large then.
 DROPPED = ("season", "day", "holiday", "weekday", "workingday", "weathersit")
@@ -19,7 +28,7 @@ def config(name="bikeshare", argument="vanilla,smoke", **fields):
     made = config_files.load(f"configs/{name}.py", argument)
     for path, value in fields.items():
         made.update_from_flattened_dict({path.replace("__", "."): value})
-    return config_lib.plain(made)
+    return frozen.plain(made)
 
 
 def tiny(argument, **fields):
@@ -66,15 +75,28 @@ def run(made, workdir: pathlib.Path):
     return train.train_and_evaluate(made, workdir, verbose=False)
 
 
-def trace(run, stage):
-    """Traces a step of a stage and checks its shapes; the refreshing program."""
-    state = run.abstract(stage)
-    steps, refresh = run.compile(stage)
-    _, _, batch = next(run.batches(stage.start, stage.stop))
+def built(made):
+    """Data and model of a config, and the programs of its stages."""
+    pieces = build(made)
+    programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
+    for program in programs:
+        preflight(pieces, program)
+    return pieces, programs
+
+
+def trace(pieces, program):
+    """Traces a step of a stage and checks its shapes."""
+    stage, state = program.stage, abstract_state(pieces, program)
+    steps = compiled_steps(pieces, program)
+    _, _, batch = next(batches(pieces, stage.start, stage.stop))
     new, report = jax.eval_shape(steps, state, batch, np.int32(1))
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert report.sums["loss"][0].shape == ()
-    return refresh
+
+
+def model_of(state):
+    """What is evaluated of a state."""
+    return state.eval_params, state.model_state
 
 
 def log(workdir: pathlib.Path, split="train"):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dirjax import allocator
+from dirjax.runtime import allocator
 
 PROGRAM = "from dirjax import allocator; print(allocator.tune_allocator())"
 

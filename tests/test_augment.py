@@ -10,11 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import augment, models, overview, sharding, validation
-from dirjax import config as config_lib
+from dirjax import models
+from dirjax.augment import images as image_augment
+from dirjax.augment import options as options_lib
+from dirjax.config import plan, validation
 from dirjax.objectives import base
 from dirjax.objectives.group_contrast import group_contrast_loss
-from dirjax.run import Run
+from dirjax.ops import random
+from dirjax.runtime import sharding
+from dirjax.training import overview
+from dirjax.training import stage_program as programs_lib
+from dirjax.training.batches import batches
 from tests import runs, toy
 
 HEIGHT, WIDTH, CHANNELS = 5, 6, 2
@@ -57,7 +63,7 @@ def mapped(fn, keys=KEYS, **options):
 
 @pytest.mark.parametrize(("pixels", "padding"), [(1, "zero"), (2, "edge"), (4, "zero")])
 def test_crops_are_those_of_a_loop_and_equally_likely(pixels, padding):
-    found = mapped(augment.random_crop, pixels=pixels, padding=padding)
+    found = mapped(image_augment.random_crop, pixels=pixels, padding=padding)
     assert found.dtype == np.uint8
     count = (2 * pixels + 1) ** 2
     seen = places(found, crops(IMAGE, pixels, padding))
@@ -71,34 +77,34 @@ def test_crops_are_those_of_a_loop_and_equally_likely(pixels, padding):
 
 def test_half_of_the_images_are_mirrored_left_for_right():
     mirror = np.stack([IMAGE[:, WIDTH - 1 - j] for j in range(WIDTH)], axis=1)
-    share = places(mapped(augment.random_flip), [IMAGE, mirror]).mean()
+    share = places(mapped(image_augment.random_flip), [IMAGE, mirror]).mean()
     assert abs(share - 0.5) < 4 * 0.5 / np.sqrt(len(KEYS))
 
 
 def test_flip_and_crop_are_drawn_apart():
     known = list(crops(IMAGE, 1, "zero"))
     known += [image[:, ::-1] for image in known]
-    seen = places(mapped(augment.augment, flip=True, crop=1), known)
+    seen = places(mapped(image_augment.augment, flip=True, crop=1), known)
     often = np.bincount(seen, minlength=18)
     assert np.abs(often / len(KEYS) - 1 / 18).max() < 0.02
 
 
 def test_nothing_is_nothing():
-    np.testing.assert_array_equal(mapped(augment.augment, KEYS[:3])[2], IMAGE)
-    none = mapped(augment.random_crop, KEYS[:3], pixels=0)
+    np.testing.assert_array_equal(mapped(image_augment.augment, KEYS[:3])[2], IMAGE)
+    none = mapped(image_augment.random_crop, KEYS[:3], pixels=0)
     np.testing.assert_array_equal(none[1], IMAGE)
-    assert not augment.augments(padding="edge")
-    assert augment.augments(flip=True)
-    assert augment.augments(crop=1)
+    assert not options_lib.augments(padding="edge")
+    assert options_lib.augments(flip=True)
+    assert options_lib.augments(crop=1)
 
 
 class Images(chex.TestCase):
     @chex.all_variants
     def test_all_variants(self):
-        fn = functools.partial(augment.augment, flip=True, crop=2)
+        fn = functools.partial(image_augment.augment, flip=True, crop=2)
         got = self.variant(fn)(KEYS[0], jnp.asarray(IMAGE))
         np.testing.assert_array_equal(
-            got, mapped(augment.augment, KEYS[:1], **OPTIONS)[0]
+            got, mapped(image_augment.augment, KEYS[:1], **OPTIONS)[0]
         )
 
 
@@ -114,7 +120,7 @@ def batch(rows=8, seed=0):
 
 def views(key=KEYS[0], one=None, number=2):
     """What becomes of a batch, as numpy arrays."""
-    fn = functools.partial(augment.augment_batch, views=number, **OPTIONS)
+    fn = functools.partial(image_augment.augment_batch, views=number, **OPTIONS)
     return jax.device_get(toy.jit(fn)(key, batch() if one is None else one))
 
 
@@ -161,7 +167,7 @@ class TestBatch:
         assert mesh.size == 4
         spread = sharding.to_global(mesh, batch())
         key = jax.device_put(KEYS[0], sharding.replicated(mesh))
-        fn = functools.partial(augment.augment_batch, views=2, **OPTIONS)
+        fn = functools.partial(image_augment.augment_batch, views=2, **OPTIONS)
         program = toy.jit(fn).lower(key, spread).compile()
         chex.assert_trees_all_equal(jax.device_get(program(key, spread)), views())
         rows = program.output_shardings["inputs"]
@@ -196,7 +202,7 @@ def start(network, objective):
     state = state._replace(params=tree, model_state=model_state)
     state = state._replace(opt_state=toy.sgd().init(tree))
     record = {"kind": "images", "shape": [HEIGHT, WIDTH, 1]}
-    made = augment.from_config(OPTIONS, record, views=2)
+    made = image_augment.from_config(OPTIONS, record, views=2)
     return state, toy.train_step(objective, network, augment=made)
 
 
@@ -211,7 +217,7 @@ def started(network):
 def by_hand(network, state):
     """Features of both views, the second ones behind the first ones, and the rest."""
     key = jax.random.fold_in(jax.random.key(3), state.step)
-    two = views(base.stream_key(key, "augment"))
+    two = views(random.stream_key(key, "augment"))
     two = jax.tree.map(lambda x: np.concatenate([x[::2], x[1::2]]), two)
     variables = state.params["model"], state.model_state
     encode = toy.jit(functools.partial(network.encode, train=True))
@@ -293,19 +299,19 @@ WRONG = {
 def test_what_does_not_fit_is_a_sentence(case):
     options, record, number, words = WRONG[case]
     with pytest.raises(ValueError, match=words):
-        augment.from_config(options, record, views=number, stage="a")
+        image_augment.from_config(options, record, views=number, stage="a")
 
 
 def test_the_largest_crop_fits():
-    assert augment.from_config({"crop": 6}, RECORD) is not None
-    assert augment.from_config({}, {"kind": "table"}) is None
+    assert image_augment.from_config({"crop": 6}, RECORD) is not None
+    assert image_augment.from_config({}, {"kind": "table"}) is None
 
 
 class TestConfig:
     def views(self, argument="group_dir", name="mnist5k", **fields):
         made = runs.config(name, argument, **fields)
         validation.validate(made)
-        return [s.views for s in config_lib.plan(made, 1000).stages]
+        return [s.views for s in plan.plan(made, 1000).stages]
 
     def test_contrast_takes_two_views_of_augmented_images(self):
         crop = {"data__augment__crop": 2}
@@ -325,7 +331,7 @@ class TestConfig:
         assert self.views(name="utkface_dir") == [1, 1]
         assert self.views("group_dir,augment,small", name="utkface_dir") == [2, 1]
         made = runs.config("utkface_dir", "sqinv,augment")
-        said = augment.described(made["data"]["augment"])
+        said = options_lib.described(made["data"]["augment"])
         assert said == "crop 4, flip True, padding zero"
 
     def test_a_digit_in_the_mirror_has_another_slant(self):
@@ -337,28 +343,34 @@ class TestConfig:
 
 def test_training_sees_both_views_and_evaluation_images_as_they_are():
     plain, changed = (
-        Run(runs.tiny_images(data__augment__crop=crop, data__augment__flip=crop > 0))
+        runs.built(
+            runs.tiny_images(data__augment__crop=crop, data__augment__flip=crop > 0)
+        )
         for crop in (0, 3)
     )
-    contrast, main = changed.plan.stages
-    state = plain.begin(contrast, None)
-    for run, stage, rows in (
-        (plain, plain.plan.stages[0], 16),
+    (plain, (first, _)), (changed, (contrast, main)) = plain, changed
+    state = programs_lib.begin(plain, contrast, None)
+    for run, program, rows in (
+        (plain, first, 16),
         (changed, contrast, 32),
         (changed, main, 16),
     ):
-        steps, _ = run.compile(stage)
-        _, count, batch = next(run.batches(0, 2))
-        traced = steps.trace(run.abstract(stage), batch, run.number(count))
+        steps = programs_lib.compiled_steps(run, program)
+        _, count, batch = next(batches(run, 0, 2))
+        shapes = programs_lib.abstract_state(run, program)
+        traced = steps.trace(shapes, batch, np.int32(count))
         traced = str(traced.jaxpr)
         # Crops of both views, and what the encoder sees.
         crops_of = f"u8[16,{rows // 16},28,28,1]"
         assert (crops_of in traced) == (run is changed)
         assert f"f32[{rows},28,28,1]" in traced
     for split in ("train", "val"):
-        want, got = (run.evaluate(state, split)[1] for run in (plain, changed))
+        model = runs.model_of(state)
+        want, got = (
+            run.evaluator.evaluate(*model, split)[1] for run in (plain, changed)
+        )
         np.testing.assert_array_equal(got["prediction"], want["prediction"])
-        want, got = (run.features(state, split) for run in (plain, changed))
+        want, got = (run.evaluator.features(*model, split) for run in (plain, changed))
         chex.assert_trees_all_equal(got, want)
     said = overview.overview(changed)
     assert "contrast 3 steps of 2 views, main 3 steps" in said

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import augment_dense as dense
 from dirjax import data
+from dirjax.augment import depth as dense
 from dirjax.data import stream
-from dirjax.objectives.base import stream_key
+from dirjax.ops.random import stream_key
 from tests import depth_folder as made
 from tests import runs, toy
 

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import balance, evaluate, moments, report, writers
-from dirjax.report import canvas
+from dirjax import evaluate, report
+from dirjax.features import balance, moments
+from dirjax.report.figures import style
+from dirjax.workdir import files
 from tests import runs
 from tests.fake_runs import write_run
 
@@ -204,7 +206,7 @@ def with_features(folder, seed=0, scale=1.0, **kwargs):
     save = {"count": np.full(size, 4), "norm": variance, "variance_mean": variance}
     save |= {"total_mean": np.asarray(2 * scale), "edges": np.asarray(edges)}
     save |= {"split": np.asarray("test"), "step": np.asarray(1800)}
-    writers.write_npz(folder / "features.npz", save)
+    files.write_npz(folder / "features.npz", save)
     return folder, save
 
 
@@ -214,9 +216,9 @@ class TestReport:
         """The figures that were asked for, by name; nothing is rendered."""
         found = {}
         monkeypatch.setattr(
-            canvas, "svg", lambda figure, name, alt: found.update({name: figure}) or ""
+            style, "svg", lambda figure, name, alt: found.update({name: figure}) or ""
         )
-        monkeypatch.setattr(canvas, "png", lambda figure: b"")
+        monkeypatch.setattr(style, "png", lambda figure: b"")
         return found
 
     def test_methods_and_seeds(self, drawn, tmp_path):
@@ -228,7 +230,7 @@ class TestReport:
             for seed in range(3)
         }
         other = with_features(tmp_path / "other", 3, method="sqinv")[0]
-        writers.write_npz(
+        files.write_npz(
             other / "features.npz", made["sqinv", 0][1] | {"split": np.asarray("val")}
         )
         without = write_run(tmp_path / "plain", examples=400, method="lds")
@@ -269,7 +271,7 @@ class TestReport:
     def test_what_does_not_fit_is_said(self, drawn, tmp_path, change, said):
         folder, save = with_features(tmp_path / "run")
         if change:
-            writers.write_npz(folder / "features.npz", change(save))
+            files.write_npz(folder / "features.npz", change(save))
         else:
             (folder / "features.npz").write_bytes(b"{\x00 not what it should be")
         text = report.write_report([folder], tmp_path / "out").read_text()

@@ -12,8 +12,9 @@ from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import labels
+from dirjax import checks, labels
 from dirjax.objectives import base, l1
+from dirjax.ops import numerics, random
 
 NAN = float("nan")
 
@@ -54,7 +55,7 @@ class MaskedMeanTest(chex.TestCase):
         ("one", [7.0], [1.0], 7.0),
     )
     def test_by_hand(self, values, mask, want):
-        mean = self.variant(base.masked_mean)
+        mean = self.variant(numerics.masked_mean)
         got = mean(jnp.array(values), jnp.array(mask))
         np.testing.assert_allclose(got, want, rtol=1e-6)
 
@@ -63,13 +64,13 @@ class MaskedMeanTest(chex.TestCase):
         rng = np.random.default_rng(0)
         values = rng.normal(size=(2, 3, 4)).astype(np.float32)
         mask = rng.integers(0, 2, (2, 3, 4)).astype(np.float32)
-        got = self.variant(base.masked_mean)(values, mask)
+        got = self.variant(numerics.masked_mean)(values, mask)
         np.testing.assert_allclose(got, values[mask > 0].mean(), rtol=1e-5)
 
     @chex.all_variants
     def test_gradient(self):
         """The share of each real entry, and nothing for padding."""
-        gradient = self.variant(jax.grad(base.masked_mean))
+        gradient = self.variant(jax.grad(numerics.masked_mean))
         mask = jnp.array([1.0, 0.0, 1.0, 1.0])
         got = gradient(jnp.array([3.0, NAN, 1.0, 1.0]), mask)
         np.testing.assert_allclose(got, [1 / 3, 0, 1 / 3, 1 / 3], rtol=1e-6)
@@ -78,7 +79,9 @@ class MaskedMeanTest(chex.TestCase):
     def test_numerical_gradient(self):
         mask = jnp.array([1.0, 0.0, 1.0])
         chex.assert_numerical_grads(
-            lambda x: base.masked_mean(x**2, mask), (jnp.array([0.5, 2.0, -1.0]),), 1
+            lambda x: numerics.masked_mean(x**2, mask),
+            (jnp.array([0.5, 2.0, -1.0]),),
+            1,
         )
 
 
@@ -90,17 +93,17 @@ class MaskedMeanTest(chex.TestCase):
 def test_masked_mean_is_of_the_set_of_real_entries(rows, order):
     values = np.float32([v for v, _ in rows])
     mask = np.float32([m for _, m in rows])
-    got = base.masked_mean(jnp.array(values), jnp.array(mask))
+    got = numerics.masked_mean(jnp.array(values), jnp.array(mask))
     real = values[mask > 0]
     np.testing.assert_allclose(got, real.mean() if real.size else 0.0, rtol=1e-6)
     order = np.array(order)
-    again = base.masked_mean(jnp.array(values[order]), jnp.array(mask[order]))
+    again = numerics.masked_mean(jnp.array(values[order]), jnp.array(mask[order]))
     np.testing.assert_allclose(again, got, rtol=1e-6)
 
 
 class TestCheckShapes:
     def test_equal_letters_are_equal_sizes(self):
-        base.check_shapes(
+        checks.check_shapes(
             features=(np.ones((2, 3)), "b d"),
             labels=(np.ones(2), "b"),
             mask=None,
@@ -109,13 +112,13 @@ class TestCheckShapes:
         )
 
     def test_sizes_may_be_shared_within_one_array(self):
-        base.check_shapes(pairs=(np.ones((2, 2)), "b b"))
+        checks.check_shapes(pairs=(np.ones((2, 2)), "b b"))
         with pytest.raises(ValueError, match=r"pairs"):
-            base.check_shapes(pairs=(np.ones((2, 3)), "b b"))
+            checks.check_shapes(pairs=(np.ones((2, 3)), "b b"))
 
     def test_a_size_that_differs_is_named_with_both_shapes(self):
         with pytest.raises(ValueError, match=r"labels") as raised:
-            base.check_shapes(
+            checks.check_shapes(
                 features=(np.ones((4, 3)), "b d"), labels=(np.ones(5), "b")
             )
         for word in ("features", "(4, 3)", "labels", "(5,)"):
@@ -123,11 +126,11 @@ class TestCheckShapes:
 
     def test_a_wrong_rank_is_named_with_the_shape(self):
         with pytest.raises(ValueError, match=r"labels .*\(5, 1\)"):
-            base.check_shapes(labels=(np.ones((5, 1)), "b"))
+            checks.check_shapes(labels=(np.ones((5, 1)), "b"))
 
     def test_under_jit(self):
         def f(x, y):
-            base.check_shapes(x=(x, "b d"), y=(y, "b"))
+            checks.check_shapes(x=(x, "b d"), y=(y, "b"))
             return x.sum() + y.sum()
 
         assert jax.eval_shape(f, np.ones((2, 3)), np.ones(2)).shape == ()
@@ -163,7 +166,7 @@ class TestTerm:
         objective = l1.make()
         variables = objective.init(jax.random.key(0), None)
         assert not jax.tree.leaves(variables)
-        assert objective.refresh is None
+        assert not objective.collect
         out = loss_of(objective, [1.0], batch_of([2.0]))
         assert out.metrics == {}
         assert out.loss.dtype == jnp.float32
@@ -179,7 +182,7 @@ def constant(value, refresh=None, metrics=None):
     def init(key, spec):
         return base.Variables({"p": jax.random.normal(key)}, {"seen": jnp.zeros(())})
 
-    return base.Objective(init, loss, refresh)
+    return base.Objective(init, loss, {"epoch": refresh} if refresh else {})
 
 
 class TestWeightedSum:
@@ -230,12 +233,12 @@ class TestWeightedSum:
             {"a": constant(1.0), "b": constant(1.0, refresh)}, {"a": 1.0, "b": 1.0}
         )
         before = objective.init(jax.random.key(0), None)
-        after = objective.refresh(before, jnp.float32(7.0))
+        after = objective.collect["epoch"](before, jnp.float32(7.0))
         assert float(after.state["b"]["seen"]) == 7.0
         chex.assert_trees_all_equal(after.state["a"], before.state["a"])
         chex.assert_trees_all_equal(after.params, before.params)
         plain = base.weighted_sum({"a": constant(1.0)}, {"a": 1.0})
-        assert plain.refresh is None
+        assert not plain.collect
 
 
 METHOD = """
@@ -252,7 +255,7 @@ def make(inner, *, name, log):
     def loss(variables, view, batch, key):
         log.append(name)
         return inner.loss(variables, view, batch, key)
-    return base.Objective(inner.init, loss, inner.refresh)
+    return base.Objective(inner.init, loss, inner.collect)
 """
 
 
@@ -335,6 +338,6 @@ class TestFromConfig:
 
 def test_streams_are_named():
     key = jax.random.key(0)
-    one, same, other = (base.stream_key(key, n) for n in ("a", "a", "b"))
+    one, same, other = (random.stream_key(key, n) for n in ("a", "a", "b"))
     assert (jax.random.key_data(one) == jax.random.key_data(same)).all()
     assert (jax.random.key_data(one) != jax.random.key_data(other)).any()

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dirjax import cli
-from dirjax.checkpoint import Checkpoints, Damaged
-from dirjax.cli import Failed, InputError
+from dirjax.cli import status
+from dirjax.errors import Failed, InputError
+from dirjax.workdir.checkpoints import Checkpoints, Damaged
 from tests.faults import disks
 from tests.faults.disks import DAMAGES, flip, largest
 
@@ -336,9 +336,9 @@ class TestDamage:
                     params["noise"], noisy(1).average["noise"]
                 )
 
-        assert cli.run(read, []) == 0
+        assert status.run(read, []) == 0
         DAMAGES[kind](tmp_path / "checkpoints" / "1")
-        assert cli.run(read, []) == 1
+        assert status.run(read, []) == 1
         assert capsys.readouterr().err == (
             "dirjax: the checkpoint of step 1 cannot be read, its files are damaged or "
             "gone. Give another --step, or train again.\n"

@@ -10,7 +10,9 @@ import threading
 
 import pytest
 
-from dirjax import cli
+from dirjax import errors
+from dirjax.cli import status as status_lib
+from dirjax.runtime import interrupts as interrupts_lib
 
 
 def raising(error):
@@ -23,21 +25,21 @@ def raising(error):
 class TestRun:
     def test_arguments_are_passed_on(self):
         seen = []
-        assert cli.run(seen.append, ["a", "b"]) == 0
+        assert status_lib.run(seen.append, ["a", "b"]) == 0
         assert seen == [["a", "b"]]
 
     @pytest.mark.parametrize(
         ("error", "status"),
         [
-            (cli.InputError("x must be 1, got 2."), 2),
-            (cli.Failed("x must be 1, got 2."), 1),
-            (cli.Stopped("x must be 1, got 2."), 143),
-            (cli.Stopped("x must be 1, got 2.", signal.SIGTERM), 143),
-            (cli.Stopped("x must be 1, got 2.", signal.SIGINT), 130),
+            (errors.InputError("x must be 1, got 2."), 2),
+            (errors.Failed("x must be 1, got 2."), 1),
+            (errors.Stopped("x must be 1, got 2."), 143),
+            (errors.Stopped("x must be 1, got 2.", signal.SIGTERM), 143),
+            (errors.Stopped("x must be 1, got 2.", signal.SIGINT), 130),
         ],
     )
     def test_status_and_one_sentence(self, capsys, error, status):
-        assert cli.run(raising(error), []) == status
+        assert status_lib.run(raising(error), []) == status
         out, err = capsys.readouterr()
         assert out == ""
         (line,) = err.splitlines()
@@ -46,7 +48,7 @@ class TestRun:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
     def test_a_full_disk_is_one_sentence(self, capsys, number):
         error = OSError(number, os.strerror(number), "some/file")
-        assert cli.run(raising(error), []) == 1
+        assert status_lib.run(raising(error), []) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("dirjax: some/file could not be written")
         assert os.strerror(number) in line
@@ -57,7 +59,7 @@ class TestRun:
         left = []
         monkeypatch.setattr(os, "_exit", left.append)
         monkeypatch.setattr(signal, "signal", lambda *args: None)
-        cli.run(raising(KeyboardInterrupt()), [])
+        status_lib.run(raising(KeyboardInterrupt()), [])
         assert left == [130]
         assert capsys.readouterr().err == "dirjax: interrupted\n"
 
@@ -73,23 +75,23 @@ class TestRun:
     )
     def test_anything_else_raises(self, error):
         with pytest.raises(type(error)):
-            cli.run(raising(error), [])
+            status_lib.run(raising(error), [])
 
     @pytest.mark.parametrize(
         "error",
         [
-            cli.InputError("wrong"),
-            cli.Failed("wrong"),
+            errors.InputError("wrong"),
+            errors.Failed("wrong"),
             OSError(errno.ENOSPC, "wrong"),
             KeyboardInterrupt("wrong"),
         ],
     )
     def test_debug_shows_the_traceback(self, error):
         with pytest.raises(type(error), match="wrong"):
-            cli.run(raising(error), [], debug=True)
+            status_lib.run(raising(error), [], debug=True)
 
     def test_wrong_input_is_a_value_error(self):
-        assert issubclass(cli.InputError, ValueError)
+        assert issubclass(errors.InputError, ValueError)
 
 
 class TestWriting:
@@ -106,7 +108,7 @@ class TestWriting:
         ],
     )
     def test_why_and_what_to_do(self, number, remedy):
-        with pytest.raises(cli.Failed) as raised, cli.writing(self.FILE):
+        with pytest.raises(errors.Failed) as raised, errors.writing(self.FILE):
             raise OSError(number, os.strerror(number))
         assert str(raised.value) == (
             f"metrics.jsonl could not be written: {os.strerror(number)}. {remedy} and "
@@ -117,20 +119,20 @@ class TestWriting:
         "error", [BrokenPipeError(errno.EPIPE, "gone"), ValueError("x"), OSError("x")]
     )
     def test_other_errors_stay(self, error):
-        with pytest.raises(type(error)), cli.writing(self.FILE):
+        with pytest.raises(type(error)), errors.writing(self.FILE):
             raise error
 
     def test_the_cause_in_a_text(self):
         """TensorStore has no errno."""
         text = "RESOURCE_EXHAUSTED: Failed to write: No space left on device [...'28']"
-        assert cli.cause(ValueError(text)) == errno.ENOSPC
-        assert cli.cause(ValueError("Out of memory")) == 0
-        assert cli.cause(OSError(errno.ENOENT, "x")) == 0
+        assert errors.cause(ValueError(text)) == errno.ENOSPC
+        assert errors.cause(ValueError("Out of memory")) == 0
+        assert errors.cause(OSError(errno.ENOENT, "x")) == 0
 
     def test_the_cause_behind_another_error(self):
         later = RuntimeError("DEADLINE_EXCEEDED: Barrier timed out")
         later.__context__ = ValueError("Failed to write: File too large")
-        assert cli.cause(later) == errno.EFBIG
+        assert errors.cause(later) == errno.EFBIG
 
 
 @pytest.fixture
@@ -147,21 +149,21 @@ def caught():
 class TestInterrupts:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_the_first_signal_is_noted(self, caught, number):
-        with cli.Interrupts() as interrupts:
+        with interrupts_lib.Interrupts() as interrupts:
             assert interrupts.received == 0
             os.kill(os.getpid(), number)
             assert interrupts.received == number
         assert caught == []
 
     def test_the_second_acts_as_it_would_without_us(self, caught):
-        with cli.Interrupts() as interrupts:
+        with interrupts_lib.Interrupts() as interrupts:
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
             assert interrupts.received == signal.SIGTERM
         assert caught == [signal.SIGTERM]
 
     def test_another_kind_is_a_first_again(self, caught):
-        with cli.Interrupts() as interrupts:
+        with interrupts_lib.Interrupts() as interrupts:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             assert interrupts.received == signal.SIGINT
@@ -169,7 +171,7 @@ class TestInterrupts:
 
     def test_handlers_come_back(self, caught):
         before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
-        with cli.Interrupts():
+        with interrupts_lib.Interrupts():
             os.kill(os.getpid(), signal.SIGINT)
         assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
         os.kill(os.getpid(), signal.SIGTERM)
@@ -177,28 +179,28 @@ class TestInterrupts:
 
     def test_handlers_come_back_after_an_error(self, caught):
         before = signal.getsignal(signal.SIGTERM)
-        with pytest.raises(RuntimeError), cli.Interrupts():
+        with pytest.raises(RuntimeError), interrupts_lib.Interrupts():
             raise RuntimeError
         assert signal.getsignal(signal.SIGTERM) is before
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     def test_stopping_carries_the_signal(self, caught, number):
-        with cli.Interrupts() as interrupts:
+        with interrupts_lib.Interrupts() as interrupts:
             os.kill(os.getpid(), number)
-            with pytest.raises(cli.Stopped, match="saved") as raised:
+            with pytest.raises(errors.Stopped, match="saved") as raised:
                 interrupts.stop("saved")
         assert raised.value.signal == number
 
     def test_stopping_without_a_signal_is_a_preemption(self):
-        with pytest.raises(cli.Stopped) as raised:
-            cli.Interrupts().stop("saved")
+        with pytest.raises(errors.Stopped) as raised:
+            interrupts_lib.Interrupts().stop("saved")
         assert raised.value.signal == signal.SIGTERM
 
     def test_other_threads_do_without(self):
         seen = []
 
         def work():
-            with cli.Interrupts() as interrupts:
+            with interrupts_lib.Interrupts() as interrupts:
                 seen.append(interrupts.received)
 
         thread = threading.Thread(target=work)

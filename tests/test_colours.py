@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax import augment, colours
-from dirjax.objectives.base import stream_key
+from dirjax.augment import colours
+from dirjax.augment import images as image_augment
+from dirjax.augment import options as options_lib
+from dirjax.ops.random import stream_key
 from tests import toy
 
 HEIGHT, WIDTH = 9, 7
@@ -167,13 +169,13 @@ def test_hues(turn):
 def test_nothing_is_nothing():
     same = {"zoom": 1.0, "jitter": 0.0, "hue": 0.0}
     square = PIXELS[:7]
-    got = [augment.augment(key, square, **same) for key in KEYS[:3]]
+    got = [image_augment.augment(key, square, **same) for key in KEYS[:3]]
     np.testing.assert_array_equal(np.stack(got), np.stack([square] * 3))
     still = colours.jitter(KEYS[0], IMAGE, strength=0.0, hue=0.0)
     np.testing.assert_allclose(still, IMAGE, atol=1e-3)
-    assert not augment.augments(jitter=0.4, jitter_share=0.0)
+    assert not options_lib.augments(jitter=0.4, jitter_share=0.0)
     for one in ({"zoom": 0.2}, {"jitter": 0.1}, {"hue": 0.1}, {"grey": 0.1}):
-        assert augment.augments(**one), one
+        assert options_lib.augments(**one), one
 
 
 def test_shares_of_images():
@@ -200,7 +202,9 @@ class Protocol(chex.TestCase):
     def test_second_protocol(self):
         """All of it: the view, uint8, and other images for other keys."""
         options = {"flip": True, "zoom": 0.2, "grey": 0.2, "jitter": 0.4, "hue": 0.1}
-        draw = self.variant(lambda k: augment.augment(k, PIXELS, view=5, **options))
+        draw = self.variant(
+            lambda k: image_augment.augment(k, PIXELS, view=5, **options)
+        )
         one, other = np.asarray(draw(KEYS[0])), np.asarray(draw(KEYS[1]))
         assert one.shape == (5, 5, 3)
         assert one.dtype == np.uint8
@@ -209,4 +213,4 @@ class Protocol(chex.TestCase):
 
 def test_colours_of_grey_images():
     with pytest.raises(ValueError, match="have 1 channels"):
-        augment.augment(KEYS[0], PIXELS[..., :1], jitter=0.4)
+        image_augment.augment(KEYS[0], PIXELS[..., :1], jitter=0.4)

@@ -9,10 +9,11 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from dirjax import config as config_lib
-from dirjax import config_files, validation
-from dirjax.cli import InputError
+from dirjax.cli import config_files
+from dirjax.config import frozen, validation
+from dirjax.config import plan as plan_lib
 from dirjax.configs import common, methods
+from dirjax.errors import InputError
 from dirjax.objectives import base
 from tests import toy
 
@@ -47,7 +48,7 @@ def plain(name="bikeshare", argument="vanilla", **fields):
     config.unlock()
     for path, value in fields.items():
         config.update_from_flattened_dict({path.replace("__", "."): value})
-    return config_lib.plain(config)
+    return frozen.plain(config)
 
 
 class TestPresets:
@@ -58,18 +59,18 @@ class TestPresets:
         validation.validate(config)
         assert config["method"] == method
         assert config["data"]["name"] == ("mine" if name in OWN else name)
-        plan = config_lib.plan(config, 5000)
+        plan = plan_lib.plan(config, 5000)
         assert len(plan.stages) == len(config["stages"])
         assert all(s.steps > 0 for s in plan.stages)
         # What is written to config.json is what is used.
-        assert config_lib.to_json(config) == json.loads(json.dumps(config))
+        assert frozen.to_json(config) == json.loads(json.dumps(config))
 
     @pytest.mark.parametrize("name", FILES)
     def test_smoke_is_at_most_100_steps(self, name):
         for method in methods.PRESETS:
             config = plain(name, f"{method},smoke")
             validation.validate(config)
-            assert config_lib.plan(config, 1024).stop <= 100
+            assert plan_lib.plan(config, 1024).stop <= 100
 
     @pytest.mark.parametrize("name", FILES)
     def test_the_default_preset_is_known(self, name):
@@ -83,8 +84,8 @@ class TestPresets:
         config.base.term = term
         config.base.beta = 0.7
         config.data.batch_size = 256
-        config = config_lib.plain(common.finish(config, method))
-        for stage in config_lib.plan(config, 1000).stages:
+        config = frozen.plain(common.finish(config, method))
+        for stage in plan_lib.plan(config, 1000).stages:
             record = stage.objective
             assert methods.BASE not in record["terms"]
             objective = base.from_config(record["terms"], record["wrappers"], record)
@@ -95,7 +96,7 @@ class TestPresets:
 
     def test_stages_of_a_preset(self):
         config = plain(argument="rrt_lds_fds")
-        main, head = config_lib.plan(config, 6547).stages
+        main, head = plan_lib.plan(config, 6547).stages
         assert (main.name, head.name) == ("main", "head")
         assert head.start == main.stop
         assert main.objective["wrappers"] == ("fds",)
@@ -216,7 +217,7 @@ class TestValidate:
     @pytest.mark.parametrize("field", WRONG)
     def test_the_sentence_names_field_expectation_and_value(self, field):
         value, expected = WRONG[field]
-        config = config_lib.plain(made("bikeshare", "vanilla"))
+        config = frozen.plain(made("bikeshare", "vanilla"))
         *path, last = field.split("__")
         inner = config
         for key in path:
@@ -240,30 +241,30 @@ class TestPlan:
     def test_epochs_are_steps_rounded_up(self):
         config = plain(stage__main__epochs=2.5, data__batch_size=32)
         # 2.5 * 100 / 32 = 7.8.
-        assert config_lib.plan(config, 100).stop == 8
+        assert plan_lib.plan(config, 100).stop == 8
         config = plain(stage__main__epochs=2.0, data__batch_size=50)
-        assert config_lib.plan(config, 100).stop == 4
+        assert plan_lib.plan(config, 100).stop == 4
 
     def test_steps_come_before_epochs(self):
         config = plain(stage__main__epochs=2.5, stage__main__steps=17)
-        plan = config_lib.plan(config, 1000)
+        plan = plan_lib.plan(config, 1000)
         assert plan.stop == 17
         assert plan.stages[0].schedule["steps"] == 17
 
     def test_the_schedule_counts_updates(self):
         config = plain(stage__main__steps=60, stage__main__accumulate=4)
-        (stage,) = config_lib.plan(config, 1000).stages
+        (stage,) = plan_lib.plan(config, 1000).stages
         assert stage.steps == 60
         assert stage.schedule["steps"] == 15
 
     def test_part_of_an_epoch_is_a_step_at_least(self):
         config = plain(stage__main__epochs=1e-4, data__batch_size=32)
-        assert config_lib.plan(config, 100).stop == 1
+        assert plan_lib.plan(config, 100).stop == 1
 
     def test_a_batch_larger_than_the_set(self):
         config = plain(data__batch_size=128)
         with pytest.raises(InputError, match=r"at most the 100 training rows.* 128"):
-            config_lib.plan(config, 100)
+            plan_lib.plan(config, 100)
 
 
 class TestCheckSame:
@@ -274,12 +275,12 @@ class TestCheckSame:
     def test_equal_configs(self, tmp_path):
         for method in methods.PRESETS:
             file = self.write(tmp_path, plain(argument=method))
-            config_lib.check_same(plain(argument=method), file)
+            frozen.check_same(plain(argument=method), file)
 
     def test_the_fields_that_differ_are_named(self, tmp_path):
         file = self.write(tmp_path, plain(seed=1, data__batch_size=64))
         with pytest.raises(InputError) as raised:
-            config_lib.check_same(plain(seed=2, data__batch_size=32), file)
+            frozen.check_same(plain(seed=2, data__batch_size=32), file)
         text = str(raised.value)
         for word in ("seed 1 -> 2", "data.batch_size 64 -> 32", str(tmp_path)):
             assert word in text
@@ -289,7 +290,7 @@ class TestCheckSame:
     def test_a_field_that_one_of_them_lacks(self, tmp_path):
         file = self.write(tmp_path, plain(argument="lds"))
         with pytest.raises(InputError, match=r"method 'lds' -> 'vanilla'"):
-            config_lib.check_same(plain(argument="vanilla"), file)
+            frozen.check_same(plain(argument="vanilla"), file)
 
     def test_a_new_field_at_its_default_is_no_difference(self, tmp_path):
         before = plain(argument="rrt")
@@ -297,10 +298,10 @@ class TestCheckSame:
         del before["data"]["augment"]
         del before["stage"]["head"]["views"]
         file = self.write(tmp_path, before)
-        config_lib.check_same(plain(argument="rrt"), file)
+        frozen.check_same(plain(argument="rrt"), file)
         other = plain(argument="rrt", data__augment__flip=True)
         with pytest.raises(InputError, match=r"\(data.augment.flip False -> True\)"):
-            config_lib.check_same(other, file)
+            frozen.check_same(other, file)
 
     @pytest.mark.parametrize("lacks", ["before", "now"])
     def test_a_field_that_is_new_or_gone(self, tmp_path, lacks):
@@ -309,18 +310,18 @@ class TestCheckSame:
         before, now = (without, config) if lacks == "before" else (config, without)
         said = "0 -> 7" if lacks == "before" else "7 -> None"
         with pytest.raises(InputError, match=rf"\(seed {said}\)"):
-            config_lib.check_same(now, self.write(tmp_path, before))
+            frozen.check_same(now, self.write(tmp_path, before))
 
     def test_a_long_list_is_cut(self, tmp_path):
         file = self.write(tmp_path, plain("bikeshare"))
         with pytest.raises(InputError, match=r", \.\.\."):
-            config_lib.check_same(plain("mnist5k"), file)
+            frozen.check_same(plain("mnist5k"), file)
 
 
 def test_plain_values():
     data = {"kind": "table", "name": None, "path": "a/b.csv"}
     config = ConfigDict({"a": {"b": (1, 2)}, "c": None, "data": data})
-    got = config_lib.plain(config)
+    got = frozen.plain(config)
     assert got.pop("data") == data | {"name": "b"}
     assert got == {"a": {"b": (1, 2)}, "c": None}
     assert type(got["a"]) is dict

@@ -15,10 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import moments, objectives, sharding, step, weights
-from dirjax.checkpoint import Checkpoints
+from dirjax import objectives
 from dirjax.configs import methods
+from dirjax.evals import eval_step
+from dirjax.features import moments
+from dirjax.labels import weights
 from dirjax.objectives import base, fds
+from dirjax.runtime import sharding
+from dirjax.training import train_step
+from dirjax.workdir.checkpoints import Checkpoints
 from tests import toy
 
 MODULES = sorted(
@@ -66,9 +71,10 @@ def start_of(case):
     """The state before the first step."""
     objective = objective_of(case)
     state = toy.start(objective, net=network_of(case))
-    if objective.start is None:
+    if "start" not in objective.collect:
         return state
-    return toy.jit(functools.partial(gathered, objective.start))(state, toy.batch())
+    collect = functools.partial(gathered, objective.collect["start"])
+    return toy.jit(collect)(state, toy.batch())
 
 
 def step_of(case, dtype="float32"):
@@ -78,14 +84,15 @@ def step_of(case, dtype="float32"):
 
 def moments_of(state, batch):
     """Moments of features, by the program that the loop uses."""
-    make = step.make_moments_step(toy.network(), num_bins=toy.SPEC.bins.num)
+    make = eval_step.make_moments_step(toy.network(), num_bins=toy.SPEC.bins.num)
     zeros = moments.zeros(toy.SPEC.bins.num, toy.WIDTH)
     return make(zeros, state.params["model"], state.model_state, batch)
 
 
 def refreshed(objective, state, batch):
     """The state after the end of an epoch."""
-    return gathered(objective.refresh, state, batch) if objective.refresh else state
+    collect = objective.collect.get("epoch")
+    return gathered(collect, state, batch) if collect else state
 
 
 def gathered(update, state, batch):
@@ -103,7 +110,7 @@ def started(case):
     objective = objective_of(case)
     run = jax.jit(step_of(case))
     refresh = functools.partial(refreshed, objective)
-    refresh = toy.jit(refresh) if objective.refresh else refresh
+    refresh = toy.jit(refresh) if "epoch" in objective.collect else refresh
     return start_of(case), run, refresh
 
 
@@ -163,7 +170,7 @@ def test_loss_and_gradients_are_finite(case):
             where = f"{case}, {when}, {name}"
             assert np.isfinite(report.sums["loss"][0]), where
             assert np.isfinite(report.sums["grad_norm"][0]), where
-            assert int(report.first_bad) == step.NEVER, where
+            assert int(report.first_bad) == train_step.NEVER, where
             for leaf in jax.tree.leaves((new.params, new.objective_state)):
                 assert np.isfinite(leaf).all(), where
 
@@ -179,7 +186,7 @@ def test_exact_predictions_have_finite_gradients(case):
     batch = toy.batch() | {"label": np.full(toy.ROWS, 2.0, np.float32)}
     batch["bin"] = toy.SPEC.bins.index(batch["label"])
     new, report = run(state, batch)
-    assert int(report.first_bad) == step.NEVER
+    assert int(report.first_bad) == train_step.NEVER
     chex.assert_tree_all_finite(new.params)
 
 
@@ -187,7 +194,7 @@ def test_exact_predictions_have_finite_gradients(case):
 def test_a_batch_of_one_row(case):
     batch = jax.tree.map(lambda x: x[:1], toy.batch())
     new, report = run_of_other_sizes(case)(epochs_later(case), batch)
-    assert int(report.first_bad) == step.NEVER
+    assert int(report.first_bad) == train_step.NEVER
     chex.assert_tree_all_finite(new.params)
 
 
@@ -322,7 +329,7 @@ def test_refresh_of_an_empty_epoch_is_finite(case):
     for batch in (none, one, none):
         state = refresh(state, batch)
         chex.assert_tree_all_finite(state.objective_state)
-        assert int(run(state, toy.batch())[1].first_bad) == step.NEVER
+        assert int(run(state, toy.batch())[1].first_bad) == train_step.NEVER
 
 
 def test_starts_of_an_empty_epoch_are_finite():
@@ -338,7 +345,7 @@ def test_starts_of_an_empty_epoch_are_finite():
             new = begin(state, batch)
             chex.assert_trees_all_equal_shapes_and_dtypes(new, state)
             chex.assert_tree_all_finite(new.objective_state)
-            assert int(run(new, toy.batch())[1].first_bad) == step.NEVER
+            assert int(run(new, toy.batch())[1].first_bad) == train_step.NEVER
 
 
 @pytest.mark.parametrize("case", NESTED)

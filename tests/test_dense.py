@@ -9,24 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import (
-    cli,
-    data,
-    depth_metrics,
-    evaluate,
-    labels,
-    metrics,
-    models,
-    moments,
-    noise,
-    predict,
-    sharding,
-    step,
-    weights,
-)
+from dirjax import data, errors, evaluate, labels, metrics, models, noise, predict
 from dirjax import report as report_lib
-from dirjax.data import describe, scenes
+from dirjax.data.describe import facts
+from dirjax.data.readers import scenes
+from dirjax.evals import eval_step, predictor
+from dirjax.features import moments
+from dirjax.labels import weights
+from dirjax.metrics import depth as depth_metrics
 from dirjax.objectives import base
+from dirjax.runtime import sharding
+from dirjax.training import train_step
 from tests import runs, test_resume, toy
 
 ROWS, HEIGHT, WIDTH, DIM = 8, 3, 4, 4
@@ -72,7 +65,7 @@ def started(case):
     )
     variables = jax.tree.map(jnp.asarray, made.init(jax.random.key(2), toy.SPEC))
     tree = {"model": params, "objective": variables.params}
-    return step.TrainState(
+    return train_step.TrainState(
         step=jnp.int32(0),
         params=tree,
         model_state=model_state,
@@ -100,14 +93,14 @@ def output(state, one):
 
 @toy.jit
 def moments_of(state, one):
-    make = step.make_moments_step(network(), num_bins=toy.SPEC.bins.num)
+    make = eval_step.make_moments_step(network(), num_bins=toy.SPEC.bins.num)
     zeros = moments.zeros(toy.SPEC.bins.num, DIM)
     return make(zeros, state.params["model"], state.model_state, one)
 
 
 def later(case):
     """The state after two epochs of statistics."""
-    state, refresh = started(case), objective(case).refresh
+    state, refresh = started(case), objective(case).collect.get("epoch")
     if refresh:
         for seed in range(2):
             variables = base.Variables(state.params["objective"], state.objective_state)
@@ -145,7 +138,7 @@ class TestStep:
         other["inputs"][[0, -2, -1]] = 7.0
         one, two = (program(case)(state, b) for b in (padded, other))
         assert np.isfinite(one[1].sums["loss"][0])
-        assert int(one[1].first_bad) == step.NEVER
+        assert int(one[1].first_bad) == train_step.NEVER
         chex.assert_trees_all_close(one[1].sums, two[1].sums, rtol=1e-5, atol=1e-6)
         chex.assert_trees_all_close(
             moved(one[0], state), moved(two[0], state), rtol=1e-4, atol=1e-6
@@ -161,7 +154,7 @@ class TestStep:
         np.testing.assert_allclose(mean["loss"], want, rtol=1e-5)
 
     def test_the_probe_of_noise_refuses_maps(self, finished, few_scenes, tmp_path):
-        with pytest.raises(cli.InputError, match="one label a row"):
+        with pytest.raises(errors.InputError, match="one label a row"):
             noise.probe(finished[0], output=tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
@@ -279,7 +272,7 @@ class TestRun:
     def test_predictions_in_python_give_the_result(self, finished, few_scenes):
         folder, result = finished
         test = data.from_config(config()["data"]).splits["test"]
-        maps = predict.Predictor(folder)(test.inputs)
+        maps = predictor.Predictor(folder)(test.inputs)
         assert maps.shape == test.label.shape
         p, y = test.real(maps).astype(np.float64), test.real(test.value)
         scores = result["test"]
@@ -298,7 +291,7 @@ class TestRun:
         folder, result = finished
         with monkeypatch.context() as patch:
             test_resume.stop_after(patch, 3)
-            with pytest.raises(cli.Stopped):
+            with pytest.raises(errors.Stopped):
                 runs.run(config(), tmp_path / "parts")
         assert runs.run(config(), tmp_path / "parts")["test"] == result["test"]
         before, after = (
@@ -325,14 +318,14 @@ class TestRun:
 
 class TestRefused:
     def test_rows_of_predictions(self, finished, tmp_path):
-        with pytest.raises(cli.InputError, match="one for each pixel"):
+        with pytest.raises(errors.InputError, match="one for each pixel"):
             predict.predict(finished[0], tmp_path, tmp_path / "out.csv")
         assert not (tmp_path / "out.csv").exists()
 
     def test_describe(self, few_scenes):
         fields = config()["data"]
-        with pytest.raises(cli.InputError, match="synthetic_depth has one for each"):
-            describe.describe(data.from_config(fields), fields)
+        with pytest.raises(errors.InputError, match="synthetic_depth has one for each"):
+            facts.describe(data.from_config(fields), fields)
 
     @pytest.mark.parametrize(
         ("fields", "said"),
@@ -342,7 +335,7 @@ class TestRefused:
         ],
     )
     def test_models_of_other_data(self, few_scenes, tmp_path, fields, said):
-        with pytest.raises(cli.InputError, match=said):
+        with pytest.raises(errors.InputError, match=said):
             runs.run(config(**fields), tmp_path)
 
     def test_maps_of_another_size(self, few_scenes, tmp_path, monkeypatch):
@@ -355,7 +348,7 @@ class TestRefused:
         small = dataclasses.replace(draw, splits=cut, record=draw.record | shape)
         monkeypatch.setattr(data, "from_config", lambda fields: small)
         said = r"\(8, 24\) .* labels have \(16, 24\)"
-        with pytest.raises(cli.InputError, match=said):
+        with pytest.raises(errors.InputError, match=said):
             runs.run(config(), tmp_path)
 
 

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import depth_metrics, labels, metrics
+from dirjax import labels, metrics
+from dirjax.metrics import depth as depth_metrics
 from tests.test_metrics import golden
 
 

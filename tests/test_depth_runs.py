@@ -7,10 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import cli, config_files, data, evaluate, predict, resize, validation
-from dirjax import config as config_lib
+from dirjax import data, errors, evaluate
+from dirjax.cli import config_files
+from dirjax.config import frozen, validation
 from dirjax.configs import nyud2_dir
-from dirjax.run import Run
+from dirjax.evals import predictor
+from dirjax.ops import resize
+from dirjax.training.build import build
 from tests import depth_folder as made
 from tests import runs
 
@@ -54,7 +57,7 @@ class TestRun:
     def test_metrics_are_those_of_enlarged_predictions(self, finished):
         out, made, result = finished
         test = data.from_config(made["data"]).splits["test"]
-        maps = predict.Predictor(out)(test.inputs)
+        maps = predictor.Predictor(out)(test.inputs)
         assert maps.shape == (5, 5, 7)
         large = np.asarray(resize.bilinear(maps, test.label.shape[1:], aligned=True))
         p, y = test.real(large).astype(np.float64), test.real(test.value)
@@ -83,7 +86,7 @@ class TestRun:
         assert result["select"]["split"] == "test"
         assert result["val"] == {}
         assert runs.log(out, "test")[-1]["rmse/all"] > 0
-        from dirjax.overview import overview
+        from dirjax.training.overview import overview
 
         run, _ = evaluate.restore(out)
         assert "WARNING: the test split selects the result" in overview(run)
@@ -93,18 +96,17 @@ class TestRun:
 
     def test_features_of_larger_labels(self, finished):
         out, _, _ = finished
-        run, state = evaluate.restore(out)
-        found = run.features(state, "test")
+        run, _, model = evaluate.restore(out)
+        found = run.evaluator.features(*model, "test")
         split = run.source.splits["test"]
         half = np.asarray(split.bin)[:, 1::2, 1::2][split.mask[:, 1::2, 1::2]]
         np.testing.assert_array_equal(found["count"], np.bincount(half, minlength=100))
 
 
 def test_validation_selects_where_nothing_is_said(folder):
-    run = Run(config(folder, "inv"))
+    run, (main,) = runs.built(config(folder, "inv"))
     assert run.select_split == "val"
-    objective = run.objective(run.plan.stages[0])
-    table = objective.init(jax.random.key(0), run.spec).state["table"]
+    table = main.objective.init(jax.random.key(0), run.spec).state["table"]
     np.testing.assert_array_equal(table[:7], table[7])
 
 
@@ -113,8 +115,10 @@ def test_no_test_split(folder, monkeypatch):
     whole = data.from_config(made["data"])
     cut = dataclasses.replace(whole, splits={"train": whole.splits["train"]})
     monkeypatch.setattr(data, "from_config", lambda fields: cut)
-    with pytest.raises(cli.InputError, match=r"select.split is test, and .* no test"):
-        Run(made)
+    with pytest.raises(
+        errors.InputError, match=r"select.split is test, and .* no test"
+    ):
+        build(made)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_no_test_split(folder, monkeypatch):
     ],
 )
 def test_fields(folder, tmp_path, field, value, said):
-    with pytest.raises(cli.InputError, match=said):
+    with pytest.raises(errors.InputError, match=said):
         runs.run(config(folder, "vanilla", **{field: value}), tmp_path / "run")
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
 
@@ -142,7 +146,7 @@ class TestConfig:
 
     def test_both_forms(self):
         whole, small = (
-            config_lib.plain(nyud2_dir.get_config(arg))
+            frozen.plain(nyud2_dir.get_config(arg))
             for arg in ("inv_ssir", "inv_ssir,small")
         )
         assert whole["data"]["depth"]["crop"] == (228, 304)

@@ -12,7 +12,8 @@ import sys
 
 import pytest
 
-from dirjax import config_files, sweep
+from dirjax import sweep
+from dirjax.cli import config_files
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "own-data.md"

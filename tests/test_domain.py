@@ -5,26 +5,28 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import domain, models, step
+from dirjax import models
+from dirjax.evals import view as view_lib
 from dirjax.objectives import base, ssir
+from dirjax.ops import input_domain
 from tests import runs, toy
 
 
 def test_tables_move_in_their_measurements_only():
     rows = {"numeric": jnp.arange(6.0).reshape(2, 3), "categorical": jnp.ones((2, 1))}
-    moved, join = domain.of_table(2, limit=3.0).split(rows)
+    moved, join = input_domain.of_table(2, limit=3.0).split(rows)
     np.testing.assert_array_equal(moved, [[0, 1], [3, 4]])
     back = join(moved + 10)
     np.testing.assert_array_equal(back["numeric"], [[10, 11, 2], [13, 14, 5]])
     assert back["categorical"] is rows["categorical"]
-    assert domain.of_table(2, limit=3.0)[:2] == (-3.0, 3.0)
-    assert domain.of_table(2)[:2] == (-np.inf, np.inf)
+    assert input_domain.of_table(2, limit=3.0)[:2] == (-3.0, 3.0)
+    assert input_domain.of_table(2)[:2] == (-np.inf, np.inf)
 
 
 def test_pixels_stay_within_what_a_pixel_can_be():
-    grey = domain.of_pixels(0.5, 0.25)
+    grey = input_domain.of_pixels(0.5, 0.25)
     assert grey[:3] == (-2.0, 2.0, 4.0)
-    colour = domain.of_pixels((0.485, 0.456), (0.229, 0.224))
+    colour = input_domain.of_pixels((0.485, 0.456), (0.229, 0.224))
     np.testing.assert_allclose(colour.low, (-2.118, -2.036), atol=1e-3)
     np.testing.assert_allclose(colour.high, (2.249, 2.429), atol=1e-3)
 
@@ -39,7 +41,7 @@ def test_pixels_stay_within_what_a_pixel_can_be():
 )
 def test_what_cannot_move_is_said(inputs):
     with pytest.raises(ValueError, match="must have"):
-        domain.FREE.split(inputs)
+        input_domain.FREE.split(inputs)
 
 
 def test_models_know_the_domain_of_their_data():
@@ -50,7 +52,7 @@ def test_models_know_the_domain_of_their_data():
     record = {"kind": "table", "table": table, "encoder": encoder}
     record |= {"label_mean": 0.0, "label_std": 1.0}
     network = models.from_config(made, record)
-    assert network.domain == domain.Domain(-3.0, 3.0, None, 2)
+    assert network.domain == input_domain.Domain(-3.0, 3.0, None, 2)
 
 
 def outcome(network, inputs, **options):
@@ -59,7 +61,7 @@ def outcome(network, inputs, **options):
     params, state = network.init(jax.random.key(0), inputs)
     batch = {**toy.batch(), "inputs": inputs}
     variables = objective.init(jax.random.key(1), toy.SPEC)
-    view, _ = step.make_view(
+    view, _ = view_lib.make_view(
         network,
         params,
         state,

@@ -7,10 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
-from dirjax import cli, data
-from dirjax.cli import InputError
-from dirjax.passes import Passes
-from dirjax.run import Run
+from dirjax import data, errors
+from dirjax.errors import InputError
+from dirjax.evals.evaluator import Evaluator
+from dirjax.training import stage_program as programs_lib
+from dirjax.training.batches import batches
+from dirjax.training.warm_start import warm_start
 from tests import runs, test_resume
 from tests.test_prototypes import by_loops
 
@@ -70,13 +72,13 @@ def test_resumed_at_the_border_and_inside(step, whole, tmp_path, monkeypatch):
     workdir, result = whole
     with monkeypatch.context() as patch:
         test_resume.stop_after(patch, step)
-        with pytest.raises(cli.Stopped):
+        with pytest.raises(errors.Stopped):
             runs.run(tiny(), tmp_path)
     saved = {p.name for p in (tmp_path / "checkpoints").iterdir()}
     assert str(step) in saved
     if step > 3:
         with monkeypatch.context() as patch:
-            patch.setattr(Passes, "moments", None)  # They are not measured again.
+            patch.setattr(Evaluator, "moments", None)  # They are not measured again.
             parts = runs.run(tiny(), tmp_path)
     else:
         parts = runs.run(tiny(), tmp_path)
@@ -99,14 +101,13 @@ class Untouchable:
 
 def test_targets_are_those_of_the_training_set_alone():
     """In evaluation mode: dropout is off. Validation and test are not touched."""
-    run = Run(tiny())
-    main, tune = run.plan.stages
-    before = run.begin(main, None)
+    run, (main, tune) = runs.built(tiny())
+    before = programs_lib.begin(run, main, None)
     for split in ("val", "test"):
         run.source.splits[split] = Untouchable()
     with pytest.raises(AssertionError, match="was read"):
-        next(iter(run.passes.batches("val")))
-    state = run.begin(tune, before)
+        next(iter(run.evaluator.batches("val")))
+    state = programs_lib.begin(run, tune, runs.model_of(before))
 
     rows = run.source.splits["train"]
     inputs = run.network.prepare(data.stored(rows)["inputs"])
@@ -127,14 +128,14 @@ def test_targets_are_those_of_the_training_set_alone():
     np.testing.assert_allclose(term["target"], want, rtol=1e-3, atol=1e-4)
 
     # The stage itself reads nothing else, and leaves the targets as they are.
-    steps, refresh = run.compile(tune)
-    assert refresh is None
+    steps = programs_lib.compiled_steps(run, tune)
+    assert programs_lib.collecting(run, tune, "epoch") is None
     kept = np.array(term["target"])
-    for _, number, batch in run.batches(tune.start, tune.stop):
-        state, _ = steps(state, batch, run.number(number))
-    assert int(state.step) == tune.stop
+    for _, number, batch in batches(run, tune.stage.start, tune.stage.stop):
+        state, _ = steps(state, batch, np.int32(number))
+    assert int(state.step) == tune.stage.stop
     np.testing.assert_array_equal(find(state)["target"], kept)
-    found = run.features(state, "train")
+    found = programs_lib.by_bin(tune, state)
     np.testing.assert_array_equal(found["norm_target"], kept)
     np.testing.assert_allclose(found["norm_measured"], measured, rtol=1e-5, atol=1e-6)
     line = slope * np.arange(run.spec.bins.num) + intercept
@@ -143,10 +144,9 @@ def test_targets_are_those_of_the_training_set_alone():
 
 def test_prototypes_of_the_data_set_in_a_run():
     """Measured before the first step and after the epoch, dropout off."""
-    run = Run(
+    run, (main,) = runs.built(
         tiny("frobenius_order,smoke", objective__terms__norm_order__source="data")
     )
-    (main,) = run.plan.stages
     rows = run.source.splits["train"]
     inputs = run.network.prepare(data.stored(rows)["inputs"])
 
@@ -161,11 +161,12 @@ def test_prototypes_of_the_data_set_in_a_run():
         np.testing.assert_allclose(known, mean, rtol=1e-4, atol=1e-6)
         return np.array(memory.mean)
 
-    state = run.begin(main, None)
+    state = programs_lib.begin(run, main, None)
     first = check(state)
-    steps, refresh = run.compile(main)
-    for _, number, batch in run.batches(main.start, 3):
-        state, _ = steps(state, batch, run.number(number))
+    steps = programs_lib.compiled_steps(run, main)
+    refresh = programs_lib.collecting(run, main, "epoch")
+    for _, number, batch in batches(run, main.stage.start, 3):
+        state, _ = steps(state, batch, np.int32(number))
     kept = state.objective_state["norm_order"]["memory"].mean
     np.testing.assert_allclose(kept, first, rtol=1e-6, atol=1e-7)
     assert np.abs(check(refresh(state)) - first).max() > 1e-3
@@ -180,11 +181,10 @@ def test_labels_that_are_all_rare(tmp_path):
 class TestInitFrom:
     def test_the_best_state_of_a_run(self, whole):
         workdir, result = whole
-        run = Run(posthoc(workdir))
-        (tune,) = run.plan.stages
-        state = run.begin(tune, None)
+        run, (tune,) = runs.built(posthoc(workdir))
+        state = programs_lib.begin(run, tune, warm_start(run))
         assert int(state.step) == 0
-        scores, _ = run.evaluate(state, "test")
+        scores, _ = run.evaluator.evaluate(*runs.model_of(state), "test")
         assert json.loads(json.dumps(scores)) == result["test"]
         assert np.any(find(state)["target"])
 
@@ -195,10 +195,9 @@ class TestInitFrom:
             "stage__main__reinit": ("head",),
         }
         # Labels are scaled otherwise, which a fresh head does not mind.
-        run = Run(tiny("vanilla,smoke", **fields))
-        main = run.plan.stages[0]
-        new = run.begin(main, None).params["model"]
-        old, _ = run.origin()
+        run, (main,) = runs.built(tiny("vanilla,smoke", **fields))
+        start = old, _ = warm_start(run)
+        new = programs_lib.begin(run, main, start).params["model"]
         np.testing.assert_array_equal(
             new["encoder"]["hidden_0"]["kernel"], old["encoder"]["hidden_0"]["kernel"]
         )
@@ -249,7 +248,7 @@ class TestInitFrom:
         for file in (broken / "checkpoints").glob("*/state/**/*"):
             if file.is_file():
                 file.write_bytes(b"")
-        with pytest.raises(cli.Failed, match=r"Give config\.init_from another run"):
+        with pytest.raises(errors.Failed, match=r"Give config\.init_from another run"):
             runs.run(posthoc(broken), tmp_path / "new")
 
     @pytest.mark.parametrize(

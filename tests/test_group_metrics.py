@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import evaluate, group_metrics, labels, metrics, report
+from dirjax import evaluate, labels, metrics, report
+from dirjax.metrics import experts as experts_metrics
 from tests import own_data, runs
 
 COLUMNS = ("all", *labels.SHOTS)
@@ -68,7 +69,7 @@ def test_every_metric_against_its_formula(log):
     logits, values, y, groups = rows()
     shots = np.where(np.arange(60) % 3, 2, 0)  # none is median
     value = np.exp(y) if log else y
-    scores, stored = group_metrics.evaluate(
+    scores, stored = experts_metrics.evaluate(
         logits,
         values,
         label=y,
@@ -103,7 +104,7 @@ class TestLikelihood:
     @pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
     def test_the_bound_of_the_true_group_always_holds(self, num, scale):
         for seed in range(20):
-            found = group_metrics.likelihood(
+            found = experts_metrics.likelihood(
                 *rows(seed, 7, num, scale, spread=(0.1, 1, 30)[seed % 3])
             )
             nll, bound = (found[k]["all"] for k in ("nll", "nll_bound"))
@@ -118,7 +119,7 @@ class TestLikelihood:
         for size, holds in ((0.05, False), (1.0, True)):
             logits, values = [[0.0, 0.0]], [[size, size]]
             whole, bound, printed = by_hand(logits, values, [0.0], [1])
-            found = group_metrics.likelihood(logits, values, [0.0], [1])
+            found = experts_metrics.likelihood(logits, values, [0.0], [1])
             np.testing.assert_allclose(found["nll"]["all"], whole, rtol=1e-12)
             np.testing.assert_allclose(found["nll_bound"]["all"], bound, rtol=1e-12)
             assert (whole <= printed) == holds
@@ -127,7 +128,7 @@ class TestLikelihood:
 
     def test_its_variance_makes_the_bound_smallest(self):
         logits, values, y, groups = rows()
-        own = group_metrics.likelihood(logits, values, y, groups)["nll_bound"]["all"]
+        own = experts_metrics.likelihood(logits, values, y, groups)["nll_bound"]["all"]
         squares = [(y[i] - values[i, g]) ** 2 for i, g in enumerate(groups)]
         best = float(np.mean(squares))
         for factor in (0.5, 0.9, 1.0, 1.1, 2.0):
@@ -142,7 +143,7 @@ class TestLikelihood:
                 assert other > own + 1e-3
 
     def test_far_logits_and_values_do_not_overflow(self):
-        found = group_metrics.likelihood(
+        found = experts_metrics.likelihood(
             [[1e4, -1e4], [0, 0]], [[1e6, 0], [0, 1]], [0.0, 0.0], [1, 1]
         )
         assert 0 < found["nll"]["all"] < found["nll_bound"]["all"] < math.inf
@@ -158,14 +159,14 @@ class TestLikelihood:
     )
     def test_what_is_not_finite_is_none(self, logits, values):
         n = len(logits)
-        found = group_metrics.likelihood(logits, values, [2.0] * n, [1] * n)
+        found = experts_metrics.likelihood(logits, values, [2.0] * n, [1] * n)
         assert found == {"nll": {"all": None}, "nll_bound": {"all": None}}
 
 
 def test_a_group_that_is_not_known_is_none():
-    predicted = group_metrics.predicted_groups([[np.nan, 1], [0, 1]])
+    predicted = experts_metrics.predicted_groups([[np.nan, 1], [0, 1]])
     assert predicted.tolist() == [-1, 1]
-    found = group_metrics.group_scores([0, 1], predicted, [0, 2])
+    found = experts_metrics.group_scores([0, 1], predicted, [0, 2])
     for name, few in (("group_accuracy", 1.0), ("group_distance", 0.0)):
         want = {"all": None, "many": None, "median": None, "few": few}
         assert found[name] == want
@@ -173,23 +174,23 @@ def test_a_group_that_is_not_known_is_none():
 
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"groups \(2,\), predicted \(1,\)"):
-        group_metrics.group_scores([0, 1], [0], [0, 0])
+        experts_metrics.group_scores([0, 1], [0], [0, 0])
     with pytest.raises(ValueError, match="one length"):
-        group_metrics.group_scores([0, 1], [0, 1], [0])
+        experts_metrics.group_scores([0, 1], [0, 1], [0])
     with pytest.raises(ValueError, match=r"oracle \(1, 2\)"):
-        group_metrics.oracle_scores([[0, 1]], [[0, 1]], [0])
+        experts_metrics.oracle_scores([[0, 1]], [[0, 1]], [0])
     with pytest.raises(ValueError, match=r"\[n, groups\] for the 1 labels"):
-        group_metrics.likelihood([[0, 1]], [[0, 1, 2]], [0], [0])
+        experts_metrics.likelihood([[0, 1]], [[0, 1, 2]], [0], [0])
 
 
 @pytest.mark.parametrize("name", ["group_accuracy", "group_distance", "oracle_rmse"])
 def test_the_identity_holds_for_them(name):
     logits, values, y, groups = rows()
     shots = np.arange(60) % 3
-    predicted = group_metrics.predicted_groups(logits)
+    predicted = experts_metrics.predicted_groups(logits)
     oracle = values[np.arange(60), groups]
-    scores = group_metrics.group_scores(groups, predicted, shots)
-    scores |= group_metrics.oracle_scores(oracle, y, shots)
+    scores = experts_metrics.group_scores(groups, predicted, shots)
+    scores |= experts_metrics.oracle_scores(oracle, y, shots)
     scores["count"] = {"all": 60} | dict.fromkeys(labels.SHOTS, 20)
     metrics.check_identity(scores)
     scores[name]["few"] += 0.1

@@ -8,8 +8,8 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from dirjax import groups, labels
-from dirjax.labels import Bins
+from dirjax import labels
+from dirjax.labels import Bins, groups, specification
 
 AGES = Bins.uniform(width=1, origin=0, num=101)
 ALL_AGES = np.ones(101)
@@ -88,14 +88,14 @@ def test_bins_outside_of_the_range_go_to_the_ends():
 
 def test_of_a_spec():
     spec = labels.spec([1, 1, 3], bin_width=1, label_range=(0, 4))
-    assert groups.from_config(None, spec) is None
-    made = groups.from_config(
+    assert specification.from_config(None, spec) is None
+    made = specification.from_config(
         {"num": 2, "width_mode": "exact", "label_range": None}, spec
     )
-    assert groups.of_spec(dataclasses.replace(spec, groups=made), "x") is made
+    assert specification.of_spec(dataclasses.replace(spec, groups=made), "x") is made
     assert hash(tuple(made.for_head().items()))
     with pytest.raises(ValueError, match=r"x needs groups .* config.groups"):
-        groups.of_spec(spec, "x")
+        specification.of_spec(spec, "x")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import labels, relevance, weights
+from dirjax import labels
 from dirjax.data import splits
+from dirjax.labels import relevance, weights
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 KERNELS = ("gaussian", "triang", "laplace")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from dirjax import moments
+from dirjax.features import moments
 
 BINS = 5
 

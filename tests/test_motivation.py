@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import cli, motivation, motivation_study, sweep
+from dirjax import errors, sweep
 from dirjax.configs.studies import common, ssir_motivation
-from dirjax.report import motivation as drawing
+from dirjax.projects.ssir_toy import experiment, study
+from dirjax.projects.ssir_toy import figures as drawing
 from tests import commands
 
 CONFIG = "configs/studies/ssir_motivation.py"
@@ -28,17 +29,17 @@ TINY = {
 }
 
 
-def study(**fields):
+def fields_of(**fields):
     return ssir_motivation.get_config().to_dict() | TINY | fields
 
 
 def setting(**fields):
-    return motivation_study.parse(study(**fields))[0]
+    return study.parse(fields_of(**fields))[0]
 
 
 def draw(rows, common, key=0, **fields):
     shape = {"dim": 50, "means": (10.0, -10.0), "stds": (5.0, 5.0)} | fields
-    return np.asarray(motivation.components(jax.random.key(key), rows, common, **shape))
+    return np.asarray(experiment.components(jax.random.key(key), rows, common, **shape))
 
 
 def test_components_have_the_stated_moments():
@@ -55,13 +56,13 @@ def test_components_have_the_stated_moments():
 
 @pytest.mark.parametrize("ratio", [1, 2, 4, 6, 8, 10, 100])
 def test_components_are_as_imbalanced_as_stated(ratio):
-    count = motivation.common_rows(202, ratio)
+    count = experiment.common_rows(202, ratio)
     x = draw(202, count)
     rare = int((x.mean(axis=1) < 0).sum())  # means are 28 deviations apart
     assert rare == 202 - count
     # As near as whole rows allow.
     assert abs(rare - 202 / (1 + ratio)) <= 0.5
-    assert motivation.common_rows(101 * 7, ratio) + round(707 / (1 + ratio)) == 707
+    assert experiment.common_rows(101 * 7, ratio) + round(707 / (1 + ratio)) == 707
 
 
 def test_the_same_numbers_stand_behind_every_ratio():
@@ -75,23 +76,23 @@ def test_the_same_numbers_stand_behind_every_ratio():
 def found():
     """Two seeds at the ratios 1 and 3, trained for long enough to learn something."""
     made = setting(test=2000, supervised_epochs=300)
-    return motivation.experiments(made, [0, 1], [1.0, 3.0])
+    return experiment.experiments(made, [0, 1], [1.0, 3.0])
 
 
 def test_the_test_set_is_balanced_at_every_ratio(found):
     # Labels +m and -m in the mean, so often each: variance m^2 and what is within.
-    w = np.asarray(motivation.label_direction(setting()), np.float64)
+    w = np.asarray(experiment.label_direction(setting()), np.float64)
     wanted = (10 * w.sum()) ** 2 + 25 * (w @ w)
     np.testing.assert_allclose(found["label_variance"], wanted, rtol=0.1)
     mse = found["mse"]
     np.testing.assert_allclose(mse[..., 0], mse[..., 1:].mean(axis=-1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", motivation.NOISES)
+@pytest.mark.parametrize("kind", experiment.NOISES)
 @pytest.mark.parametrize("delta", [0.05, 1.0, 100.0])
 def test_noise_changes_the_label_by_less_than_delta(kind, delta):
     w = jax.random.normal(jax.random.key(1), (20,))
-    noise = motivation.similar_noise(
+    noise = experiment.similar_noise(
         jax.random.key(2), w, 5000, kind=kind, std=2.0, delta=delta
     )
     noise, w = np.asarray(noise, np.float64), np.asarray(w, np.float64)
@@ -111,7 +112,7 @@ def test_conditional_noise_is_what_drawing_again_gives():
     w, delta = np.array([1.0, -2.0, 0.5]), 1.5
     drawn = np.random.default_rng(0).normal(size=(200_000, 3))
     kept = drawn[abs(drawn @ w) < delta]
-    noise = motivation.similar_noise(
+    noise = experiment.similar_noise(
         jax.random.key(0),
         jnp.asarray(w, jnp.float32),
         len(kept),
@@ -124,7 +125,7 @@ def test_conditional_noise_is_what_drawing_again_gives():
 
 def test_unknown_noise_is_refused():
     with pytest.raises(ValueError, match="conditional, shrunk, got 'none'"):
-        motivation.similar_noise(
+        experiment.similar_noise(
             jax.random.key(0), jnp.ones(2), 1, kind="none", std=1.0, delta=1.0
         )
 
@@ -135,12 +136,12 @@ def test_the_network_by_hand():
         {"kernel": jnp.array([[2.0], [3.0]]), "bias": jnp.array([0.5])},
     ]
     x = jnp.array([[2.0], [-1.0]])
-    assert motivation.predict(params, x).tolist() == [4.5, 6.5]
-    assert float(motivation.supervised_loss(params, x, jnp.array([4.5, 4.5]))) == 2.0
+    assert experiment.predict(params, x).tolist() == [4.5, 6.5]
+    assert float(experiment.supervised_loss(params, x, jnp.array([4.5, 4.5]))) == 2.0
     # Noise 1 and 0: the first output becomes 6.5.
     noise = jnp.array([[1.0], [0.0]])
-    assert float(motivation.pretext_loss(params, x, noise)) == 2.0
-    fresh = motivation.init_network(jax.random.key(0), 25, (4,))
+    assert float(experiment.pretext_loss(params, x, noise)) == 2.0
+    fresh = experiment.init_network(jax.random.key(0), 25, (4,))
     assert [layer["kernel"].shape for layer in fresh] == [(25, 4), (4, 1)]
     assert abs(fresh[0]["kernel"]).max() <= 0.2
     assert abs(fresh[0]["kernel"]).max() > 0.15
@@ -155,12 +156,12 @@ def test_the_network_by_hand():
 )
 def test_all_in_one_program_equal_each_alone(fields):
     made = setting(**fields, supervised_epochs=3)
-    every = motivation.experiments(made, [3, 5], [1.0, 5.0])
+    every = experiment.experiments(made, [3, 5], [1.0, 5.0])
     assert every["mse"].shape == (2, 2, 3, 3)
-    alone = jax.jit(functools.partial(motivation.experiment, made))
+    alone = jax.jit(functools.partial(experiment.experiment, made))
     for i, seed in enumerate((3, 5)):
         for j, ratio in enumerate((1.0, 5.0)):
-            count = motivation.common_rows(made.total, ratio)
+            count = experiment.common_rows(made.total, ratio)
             for name, value in alone(seed, count).items():
                 np.testing.assert_allclose(every[name][i, j], value, rtol=2e-4)
     if not made.pretext_epochs:
@@ -178,20 +179,20 @@ def test_phases_do_what_they_are_for(found):
 
 @pytest.mark.parametrize("batch_size", [0, 2])
 def test_the_head_alone_moves_if_asked(batch_size):
-    start = motivation.init_network(jax.random.key(0), 3, (4,))
+    start = experiment.init_network(jax.random.key(0), 3, (4,))
     x = jnp.ones((6, 3))
 
     def loss(params, index, key):
         del key
-        return motivation.supervised_loss(params, x[index], jnp.ones(len(x[index])))
+        return experiment.supervised_loss(params, x[index], jnp.ones(len(x[index])))
 
     how = {"rows": 6, "batch_size": batch_size, "epochs": 2, "optimizer": "adam"}
     how |= {"rate": 0.1, "weight_decay": 0.1}
-    end = motivation.fit(start, loss, jax.random.key(0), trained="head", **how)
+    end = experiment.fit(start, loss, jax.random.key(0), trained="head", **how)
     for a, b in zip(jax.tree.leaves(start[0]), jax.tree.leaves(end[0]), strict=True):
         np.testing.assert_array_equal(a, b)
     assert (start[1]["kernel"] != end[1]["kernel"]).all()
-    end = motivation.fit(start, loss, jax.random.key(0), **how)
+    end = experiment.fit(start, loss, jax.random.key(0), **how)
     assert (start[0]["kernel"] != end[0]["kernel"]).any()
 
 
@@ -204,7 +205,7 @@ def test_batches_cover_the_rows_once_an_epoch():
 
     start = [{"kernel": jnp.zeros(6)}]
     how = {"rows": 6, "optimizer": "sgd", "rate": 1.0, "weight_decay": 0.0}
-    end = motivation.fit(start, loss, jax.random.key(0), batch_size=3, epochs=1, **how)
+    end = experiment.fit(start, loss, jax.random.key(0), batch_size=3, epochs=1, **how)
     # Momentum 0.9: rows of the first batch count 1 + 0.9, of the second 1.
     moved = np.sort(-np.asarray(end[0]["kernel"]))
     np.testing.assert_allclose(moved, [1.0] * 3 + [1.9] * 3, rtol=1e-6)
@@ -215,7 +216,7 @@ def test_the_label_gap_is_the_smallest_between_components():
     labels = rng.normal(size=30)
     for count in (1, 11, 29):
         wanted = abs(labels[:count, None] - labels[None, count:]).min()
-        assert motivation.label_gap(jnp.asarray(labels), count) == pytest.approx(
+        assert experiment.label_gap(jnp.asarray(labels), count) == pytest.approx(
             wanted, rel=1e-4
         )
 
@@ -247,21 +248,21 @@ def test_the_label_gap_is_the_smallest_between_components():
     ],
 )
 def test_a_wrong_value_is_one_sentence_and_no_file(fields, said, tmp_path):
-    with pytest.raises(cli.InputError, match=said) as caught:
-        sweep.run(study(**fields), tmp_path / "new")
+    with pytest.raises(errors.InputError, match=said) as caught:
+        sweep.run(fields_of(**fields), tmp_path / "new")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "new").exists()
 
 
 def test_a_study_that_lacks_fields_is_refused(tmp_path):
-    made = study()
+    made = fields_of()
     del made["delta"], made["dim"]
-    with pytest.raises(cli.InputError, match="the study lacks delta, dim"):
+    with pytest.raises(errors.InputError, match="the study lacks delta, dim"):
         sweep.run(made, tmp_path)
 
 
 def test_the_published_study_is_the_papers():
-    made, seeds, ratios = motivation_study.parse(ssir_motivation.get_config().to_dict())
+    made, seeds, ratios = study.parse(ssir_motivation.get_config().to_dict())
     assert len(seeds) >= 10
     assert ratios == [1, 2, 4, 6, 8, 10, 100]
     assert (made.dim, made.means, made.stds) == (100, (10, -10), (5, 5))
@@ -273,13 +274,13 @@ def test_the_published_study_is_the_papers():
 def test_a_program_must_be_one_and_is_not_divided(tmp_path, capsys):
     for program, said in (
         ("dirjax.motivaton", "'dirjax.motivaton' cannot be imported"),
-        ("dirjax.motivation", "dirjax.motivation has none"),
+        ("dirjax.projects.ssir_toy.experiment", "dirjax.motivation has none"),
     ):
-        with pytest.raises(cli.InputError, match=said):
-            sweep.run(study(program=program), tmp_path)
-    with pytest.raises(cli.InputError, match="--job must be 1/1"):
-        sweep.run(study(), tmp_path, job="1/2")
-    sweep.run(study(), tmp_path, dry_run=True)
+        with pytest.raises(errors.InputError, match=said):
+            sweep.run(fields_of(program=program), tmp_path)
+    with pytest.raises(errors.InputError, match="--job must be 1/1"):
+        sweep.run(fields_of(), tmp_path, job="1/2")
+    sweep.run(fields_of(), tmp_path, dry_run=True)
     assert capsys.readouterr().out == "todo  dirjax.motivation_study\n"
     assert not list(tmp_path.iterdir())
     assert common.get_config().program == ""
@@ -290,8 +291,8 @@ def test_what_diverged_is_written_all_the_same(tmp_path, monkeypatch):
     shapes |= {"gap": (), "label_variance": ()}
     fake = {name: np.full((2, 2, *shape), np.nan) for name, shape in shapes.items()}
     fake["mse"][:, :, 1:] = 1.0
-    monkeypatch.setattr(motivation, "experiments", lambda *_: fake)
-    sweep.run(study(), tmp_path)
+    monkeypatch.setattr(experiment, "experiments", lambda *_: fake)
+    sweep.run(fields_of(), tmp_path)
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["arms"]["supervised"]["test_mse"] == [[None, None]] * 2
     assert result["arms"]["pretext"]["test_mse"] == [[1.0, 1.0]] * 2

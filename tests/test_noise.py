@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dirjax import noise
+from dirjax.evals import input_noise
 from dirjax.objectives import ssir
 from tests import commands, own_data, runs
 
@@ -62,7 +63,7 @@ class TestImages:
 
     def test_settings_are_those_of_training(self, probed):
         _, arrays, _ = probed
-        assert arrays["epsilon"].tolist() == [0.02, *noise.EPSILONS]
+        assert arrays["epsilon"].tolist() == [0.02, *input_noise.EPSILONS]
         assert (arrays["norm"], arrays["n_steps"], arrays["units"]) == (
             "pixel",
             1,
@@ -86,7 +87,7 @@ class TestImages:
     def test_norms(self, probed):
         _, arrays, _ = probed
         sizes = arrays["epsilon"][:, None]
-        for kind in noise.KINDS:
+        for kind in input_noise.KINDS:
             before, after = arrays[f"{kind}_noise"], arrays[f"{kind}_moved"]
             # All pixels of all 28 x 28 move by epsilon.
             np.testing.assert_allclose(before, 28 * sizes + 0 * before, rtol=0.2)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import norm_model
+from dirjax.features import norm_line
 from tests import toy
 
 LABELS = np.arange(9, dtype=np.float32)
@@ -25,29 +25,29 @@ class Variants(chex.TestCase):
     def test_least_squares(self):
         some = REAL > 0
         want = np.polyfit(LABELS[some].astype(float), norms()[some], 1)
-        line = self.variant(norm_model.fit_closed)(LABELS, norms(), REAL)
+        line = self.variant(norm_line.fit_closed)(LABELS, norms(), REAL)
         np.testing.assert_allclose(line, want, rtol=1e-5, atol=1e-6)
 
 
 def test_a_line_is_recovered_and_extrapolated():
     """Also where norms are large beside their differences."""
-    fit = jax.jit(norm_model.fit_closed)
+    fit = jax.jit(norm_line.fit_closed)
     for slope, intercept in ((0.25, 3.0), (-2.0, 300.0), (0.0, 4.0)):
         line = fit(LABELS, np.float32(slope * LABELS + intercept), REAL)
         np.testing.assert_allclose(line, (slope, intercept), rtol=1e-5, atol=1e-5)
-        far = norm_model.predict(line, jnp.array([0.0, 1e3]))
+        far = norm_line.predict(line, jnp.array([0.0, 1e3]))
         want = np.maximum([intercept, 1e3 * slope + intercept], 0)
         np.testing.assert_allclose(far, want, rtol=1e-4)
         assert (far >= 0).all()
 
 
 def test_few_labels():
-    fit = jax.jit(norm_model.fit_closed)
+    fit = jax.jit(norm_line.fit_closed)
     one = fit(LABELS, norms(), np.float32(LABELS == 3))
     np.testing.assert_allclose(one, (0, norms()[3]), rtol=1e-6)
     np.testing.assert_array_equal(fit(LABELS, norms(), 0 * REAL), (0, 0))
     for real in (np.float32(LABELS == 3), 0 * REAL):
-        sgd = norm_model.fit_sgd(jax.random.key(0), LABELS, norms(), real, steps=3)
+        sgd = norm_line.fit_sgd(jax.random.key(0), LABELS, norms(), real, steps=3)
         assert np.isfinite(sgd).all()
 
 
@@ -73,7 +73,7 @@ def test_sgd_against_a_loop():
     some = REAL > 0
     y, f = LABELS[some].astype(float), norms()[some].astype(float)
     fit = jax.jit(
-        lambda steps, size: norm_model.fit_sgd(
+        lambda steps, size: norm_line.fit_sgd(
             jax.random.key(1),
             jnp.asarray(LABELS, float),
             jnp.asarray(norms(), float),
@@ -98,23 +98,23 @@ def test_sgd_learns_a_line_in_epochs():
     want = (0.4, 6.0)
     f = np.float32(want[0] * LABELS + want[1])
     fit = toy.jit(
-        lambda epochs, rate: norm_model.fit_sgd(
+        lambda epochs, rate: norm_line.fit_sgd(
             jax.random.key(2), LABELS, f, REAL, epochs=epochs, learning_rate=rate
         )
     )
     line = fit(400.0, 2e-2)
-    got = norm_model.predict(line, LABELS, fit="sgd")
+    got = norm_line.predict(line, LABELS, fit="sgd")
     np.testing.assert_allclose(got, f, rtol=0.01)
     # Without an epoch it is the mean; the published rate hardly leaves it.
     mean = f[REAL > 0].mean()
     for epochs, rate, near in ((0.0, 1e-2, 1e-5), (20.0, 1e-4, 0.02)):
-        flat = norm_model.predict(fit(epochs, rate), LABELS, fit="sgd")
+        flat = norm_line.predict(fit(epochs, rate), LABELS, fit="sgd")
         np.testing.assert_allclose(flat, mean, rtol=near)
 
 
 def test_what_is_refused():
-    line = norm_model.Line(jnp.zeros(()), jnp.zeros(()))
+    line = norm_line.Line(jnp.zeros(()), jnp.zeros(()))
     with pytest.raises(ValueError, match="closed, sgd, got 'ridge'"):
-        norm_model.predict(line, LABELS, fit="ridge")
+        norm_line.predict(line, LABELS, fit="ridge")
     with pytest.raises(ValueError, match=r"\(2,\).*\(9,\)"):
-        norm_model.fit_closed(LABELS, LABELS[:2], REAL)
+        norm_line.fit_closed(LABELS, LABELS[:2], REAL)

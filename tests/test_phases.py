@@ -2,9 +2,9 @@
 
 import pytest
 
-from dirjax import config as config_lib
-from dirjax import phases, validation
-from dirjax.cli import InputError
+from dirjax.config import phases, validation
+from dirjax.config import plan as plan_lib
+from dirjax.errors import InputError
 from tests import runs
 
 TARGET = "norm_target"
@@ -74,7 +74,7 @@ class TestFrobenius:
         assert [e for e, _ in self.lengths(**half)] == [35, 10, 5]
         one = {"stage__tune__epochs": 4.0}
         assert [e for e, _ in self.lengths(**one)] == [70, 20, 4]
-        plan = config_lib.plan(runs.config(argument="frobenius,smoke"), 1024)
+        plan = plan_lib.plan(runs.config(argument="frobenius,smoke"), 1024)
         assert [s.steps for s in plan.stages] == [42, 6]
         # Without the last phase, main training is as long as elsewhere.
         alone = runs.config(argument="frobenius", stages=("main",))
@@ -83,7 +83,7 @@ class TestFrobenius:
             self.lengths(phases__shares=(0.7, 0.2, 0.2))
 
     def test_stages(self):
-        main, tune = config_lib.plan(runs.config(argument="frobenius"), 6547).stages
+        main, tune = plan_lib.plan(runs.config(argument="frobenius"), 6547).stages
         assert set(main.objective["terms"]) == {"l1", "norm_order"}
         assert main.objective["terms"]["norm_order"]["weight"] == 0.1
         assert set(tune.objective["terms"]) == {"l1", TARGET, "norm_order"}

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from dirjax import predict
-from dirjax.data import files
+from dirjax.data import new_rows
+from dirjax.data.formats import table_files
+from dirjax.evals import predictor as predictor_lib
 from tests import commands, own_data, runs
 
 RNG = np.random.default_rng(0)
@@ -156,15 +158,15 @@ class TestTable:
 
     @pytest.mark.parametrize("size", [4, 52, 1024])
     def test_nor_the_size_of_the_batch(self, on_a_table, run, size):
-        predictor = predict.Predictor(run)
-        (piece,) = predict.pieces(on_a_table / "mine.csv", predictor)
+        predictor = predictor_lib.Predictor(run)
+        (piece,) = new_rows.pieces(on_a_table / "mine.csv", predictor)
         whole = predictor(piece.inputs)
         predictor.batch_size = size
         np.testing.assert_allclose(predictor(piece.inputs), whole, rtol=1e-6)
 
     def test_nor_that_of_the_block(self, on_a_table, run, monkeypatch):
         one = answers(run, on_a_table / "mine.csv", keep=("y",))
-        monkeypatch.setattr(files, "_BLOCK", 200)
+        monkeypatch.setattr(table_files, "_BLOCK", 200)
         assert answers(run, on_a_table / "mine.csv", keep=("y",)) == one
         assert one["index"] == [str(i) for i in range(COUNT)]
 
@@ -249,13 +251,13 @@ class TestOutput:
         found = answers(run, file, on_bad="skip")
         left = [str(i) for i in range(40) if i not in (3, 38)]
         assert found["index"] == left
-        monkeypatch.setattr(files, "_BLOCK", 64)
+        monkeypatch.setattr(table_files, "_BLOCK", 64)
         assert answers(run, file, on_bad="skip") == found
 
     def test_a_block_without_a_row(self, new, run, monkeypatch):
         rows = ["too,many,cells,here"] * 30 + ["0.5,r,True"] * 3
         file = new(HEADER + "\n".join(rows))
-        monkeypatch.setattr(files, "_BLOCK", 64)
+        monkeypatch.setattr(table_files, "_BLOCK", 64)
         found = answers(run, file, on_bad="skip")
         assert found["index"] == ["30", "31", "32"]
 
@@ -333,7 +335,7 @@ class TestWrongInput:
         file = new(HEADER + "\n".join(rows))
         output = new("what was there\n", "out.csv")
         before = own_data.snapshot(file.parent)
-        monkeypatch.setattr(files, "_BLOCK", 64)
+        monkeypatch.setattr(table_files, "_BLOCK", 64)
         sizes = []
         real = csv.writer
 
@@ -354,7 +356,7 @@ class TestWrongInput:
         def interrupted(self, inputs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(predict.Predictor, "__call__", interrupted)
+        monkeypatch.setattr(predictor_lib.Predictor, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict.predict(run, file, file.parent / "out.csv")
         assert own_data.snapshot(file.parent) == before

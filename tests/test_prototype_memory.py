@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import moments
-from dirjax import prototype_memory as lib
+from dirjax.features import moments
+from dirjax.features import prototypes as prototypes_lib
+from dirjax.features.prototypes import prototypes
 from dirjax.objectives import base, norm_order, norm_target
-from dirjax.prototypes import prototypes
 from tests import toy
 from tests.objectives.test_norm_order import by_loops as divergence
 from tests.test_prototypes import by_loops
@@ -44,7 +44,7 @@ def after_batches(batches, momentum, reading):
 
 def empty():
     row = jnp.zeros(LABELS)
-    return lib.Memory(row, jnp.zeros((LABELS, 3)), row)
+    return prototypes_lib.Memory(row, jnp.zeros((LABELS, 3)), row)
 
 
 class Variants(chex.TestCase):
@@ -54,7 +54,9 @@ class Variants(chex.TestCase):
 
             def run(z, y, mask, memory, reading=reading):
                 found = prototypes(z, y, mask=mask, num_labels=LABELS, reading=reading)
-                return lib.recall(found, memory, momentum=0.8, reading=reading)
+                return prototypes_lib.recall(
+                    found, memory, momentum=0.8, reading=reading
+                )
 
             fn, memory, batches = self.variant(run), empty(), []
             for seed in range(3):
@@ -79,11 +81,11 @@ def test_rows_move_along_what_is_known():
     z[mask == 0] = np.nan
     rng = np.random.default_rng(5)
     old = np.float32(rng.normal(size=(LABELS, 3)))
-    memory = lib.Memory(jnp.ones(LABELS), jnp.asarray(old), jnp.ones(LABELS))
+    memory = prototypes_lib.Memory(jnp.ones(LABELS), jnp.asarray(old), jnp.ones(LABELS))
 
     def norms(z, memory):
         found = prototypes(z, y, mask=mask, num_labels=LABELS)
-        return lib.recall(found, memory, momentum=0.6)[0].norm
+        return prototypes_lib.recall(found, memory, momentum=0.6)[0].norm
 
     # The gradient of each norm by each row.
     by_row, by_memory = toy.jit(jax.jacobian(norms, argnums=(0, 1)))(z, memory)
@@ -101,14 +103,14 @@ def test_rows_move_along_what_is_known():
 def test_prototypes_of_data():
     z, y, mask = draw(1)
     total = moments.from_batch(jnp.asarray(z), y, mask, num_bins=LABELS)
-    memory = lib.of_data(total)
+    memory = prototypes_lib.of_data(total)
     for reading in READINGS:
         norms = after_batches([(z, y, mask)], 0.0, reading)[1]
-        got = lib.norms(memory, reading=reading)
+        got = prototypes_lib.norms(memory, reading=reading)
         np.testing.assert_allclose(got, norms, rtol=1e-5, atol=1e-6)
     # A batch does not change them.
     found = prototypes(*draw(2)[:2], num_labels=LABELS)
-    found, after = lib.recall(found, memory, momentum=1.0)
+    found, after = prototypes_lib.recall(found, memory, momentum=1.0)
     known = np.asarray(memory.seen) > 0
     np.testing.assert_allclose(found.mean[known], memory.mean[known], rtol=1e-6)
     np.testing.assert_allclose(after.mean[known], memory.mean[known], rtol=1e-6)
@@ -130,7 +132,7 @@ def test_order_of_all_that_is_known(reading):
     objective = norm_order.make(
         alpha=0.0, source="running", momentum=0.7, reading=reading
     )
-    assert objective.refresh is objective.start is None
+    assert not objective.collect
     variables = objective.init(jax.random.key(0), SPEC)
     seen, batches = [], []
     for seed in (0, 3):
@@ -152,7 +154,7 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
     objective = term.make(source="data")
     variables = objective.init(jax.random.key(0), SPEC)
     assert float(variables.state["memory"].seen.sum()) == 0
-    for gather, seed in ((objective.start, 0), (objective.refresh, 1)):
+    for gather, seed in ((objective.collect[m], i) for i, m in enumerate(base.MOMENTS)):
         z, y, mask = draw(seed)
         total = moments.from_batch(jnp.asarray(z), y, mask, num_bins=6)
         old, variables = variables, toy.jit(gather)(variables, total)
@@ -168,11 +170,11 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
 
 def test_targets_draw_running_prototypes():
     objective = norm_target.make(source="running", momentum=0.5)
-    assert objective.refresh is None
+    assert "epoch" not in objective.collect
     variables = objective.init(jax.random.key(0), SPEC)
     batches = [draw(0), draw(3)]
     total = moments.from_batch(*map(jnp.asarray, batches[0]), num_bins=6)
-    variables = objective.start(variables, total)
+    variables = objective.collect["start"](variables, total)
     for seed in (0, 3):
         out = step(objective, variables, seed)
         variables = variables._replace(state=out.state)

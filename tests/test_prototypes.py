@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import prototypes as lib
-from dirjax.prototypes import prototypes
+from dirjax.features import prototypes as lib
+from dirjax.features.prototypes import prototypes
 from tests import toy
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"

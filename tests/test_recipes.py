@@ -7,10 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from dirjax import config as config_lib
-from dirjax import validation
+from dirjax.config import frozen, validation
 from dirjax.report import published
-from dirjax.run import Run
 from tests import depth_folder, own_data, runs
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs" / "recipes"
@@ -37,7 +35,7 @@ ROWS = [(name, row) for name in NAMES for row in recipe(name).ROWS]
 
 @pytest.mark.parametrize(("name", "row"), ROWS)
 def test_a_row_is_a_config(name, row):
-    config = config_lib.plain(recipe(name).get_config(row))
+    config = frozen.plain(recipe(name).get_config(row))
     config["data"]["path"] = config["data"]["path"] or "folder"
     validation.validate(config)
     assert config["model"]["name"] in published.BACKBONES
@@ -56,7 +54,7 @@ def test_numbers_of_the_docstring_are_published(name):
     lines = dict(LINE.findall(module.__doc__))
     assert set(lines) == set(module.ROWS)
     for row, text in lines.items():
-        config = config_lib.plain(module.get_config(row))
+        config = frozen.plain(module.get_config(row))
         dataset = config["data"]["name"]
         method = CALLED.get(row) or published.METHODS[config["method"]]
         found = [
@@ -117,6 +115,6 @@ def fields(tmp_path_factory):
 def test_a_step_of_the_published_size_has_shapes(name, row, fields):
     config = recipe(name).get_config(row)
     config.update_from_flattened_dict(fields[config.data.name])
-    run = Run(config_lib.plain(config))
-    for stage in run.plan.stages:
-        runs.trace(run, stage)
+    pieces, programs = runs.built(frozen.plain(config))
+    for program in programs:
+        runs.trace(pieces, program)

@@ -11,8 +11,11 @@ import sys
 import numpy as np
 import pytest
 
-from dirjax import cli, report
-from dirjax.report import canvas, comparison, formats, tables
+from dirjax import errors as errors_lib
+from dirjax import report
+from dirjax.report import formats, tables
+from dirjax.report.figures import methods as methods_lib
+from dirjax.report.figures import style
 from tests.fake_runs import SHOTS, write_run
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -37,8 +40,8 @@ def study(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Draws figures but does not render them, for tests of words and numbers."""
-    monkeypatch.setattr(canvas, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
 
 
 def change(folder, name, edit):
@@ -126,7 +129,7 @@ def test_page_is_complete_and_stands_alone(one, tmp_path):
     assert len(figures) == 5
     assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in figures)
     assert "prefers-color-scheme: dark" in text
-    for light, _ in canvas.COLOURS.values():
+    for light, _ in style.COLOURS.values():
         assert light not in text.split("</style></head>")[1], "a colour is a variable"
     for name in ("histogram", "error_by_label", "predictions", "loss", "mae"):
         head = (tmp_path / "report" / f"{name}.png").read_bytes()[:8]
@@ -261,8 +264,8 @@ def test_unit_is_written_once(tmp_path):
     change(folder, "bins.json", lambda b: b.update(label="age (years)"))
     change(folder, "config.json", lambda c: c["data"].update(unit="years"))
     bins = report.read_run(folder).bins
-    assert canvas.label_axis(bins) == "age (years)"
-    assert canvas.error_axis(bins) == "test MAE (years)"
+    assert style.label_axis(bins) == "age (years)"
+    assert style.error_axis(bins) == "test MAE (years)"
 
 
 def test_cut_log_and_resumed_steps(tmp_path, quick):
@@ -324,7 +327,7 @@ def test_unlike_runs_of_one_method(tmp_path):
     assert [len(r.runs) for r in table.rows] == [2, 2]
     (table,) = report.table(runs, base="ssir [radius=1.0]")
     assert table.rows[1].pairs == 2
-    with pytest.raises(cli.InputError, match=r"several configs.*radius=0\.5"):
+    with pytest.raises(errors_lib.InputError, match=r"several configs.*radius=0\.5"):
         report.table(runs, base="ssir")
     twin = report.read_run(small(tmp_path / "twin", method="ssir", radius=0.5))
     (table,) = report.table([*runs, twin])
@@ -405,7 +408,7 @@ def test_wrong_input(tmp_path, quick, capsys):
         err = capsys.readouterr().err
         assert message in err
         assert err.count("\n") == 1
-    with pytest.raises(cli.InputError):
+    with pytest.raises(errors_lib.InputError):
         report.main([str(empty), "--debug"])
     change(done, "result.json", lambda r: r.update(schema=2))
     assert report.main([str(done)]) == 2
@@ -441,7 +444,7 @@ def test_many_methods_fit(tmp_path):
 
 def test_merge_keeps_sums():
     count = np.arange(98.0)
-    edges, (joined,) = comparison.merge(np.arange(99.0), [count])
+    edges, (joined,) = methods_lib.merge(np.arange(99.0), [count])
     assert len(joined) == len(edges) - 1 <= 30
     assert joined.sum() == count.sum()
     assert edges[-1] == 98.0

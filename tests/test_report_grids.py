@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dirjax import report
-from dirjax.report import canvas, curves, formats, grids, layout
+from dirjax.report import formats, layout
+from dirjax.report.figures import curves, grids, style
 from tests.fake_runs import write_run
 
 
@@ -91,7 +92,7 @@ def test_table_of_the_grid(runs):
 
 
 def test_report_has_the_grid(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
     folders = [run.path for run in runs]
     page = report.write_report(folders, tmp_path / "out", base="vanilla").read_text()
     names = {path.stem for path in (tmp_path / "out").glob("*.png")}
@@ -216,8 +217,8 @@ def test_which_validation_error(term, metric, has):
 
 def test_logarithmic_labels_have_no_common_axis(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(canvas, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
     draw = curves.loss_curves
     monkeypatch.setattr(curves, "loss_curves", lambda *a: seen.append(a[2]) or draw(*a))
     for scale in ("linear", "log"):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dirjax import report
-from dirjax.report import canvas, comparison, figures, formats, grids, groups, layout
-from dirjax.report.records import Run, TrainBins, TrainGroups
+from dirjax.report import formats, layout
+from dirjax.report.figures import grids, groups, index, methods, style
+from dirjax.report.runs import Run, TrainBins, TrainGroups
 from tests.fake_runs import SHOTS, write_run
 
 CRITERIA = {"group_ce": 0.35, "group_dir": 0.25}
@@ -247,7 +248,7 @@ def test_errors_drawn_are_of_train_and_validation(study):
             np.testing.assert_allclose(lines[method].get_xdata(), epoch - start)
             np.testing.assert_allclose(lines[method].get_ydata(), value)
     # The third method of the report is the third of its colours here, too.
-    assert left.get_lines()[1].get_color() == canvas.SERIES[2]
+    assert left.get_lines()[1].get_color() == style.SERIES[2]
     oracle = [ln for ln in right.get_lines() if ln.get_linestyle() == ":"]
     assert len(oracle) == 2
     assert max(ln.get_ydata().max() for ln in oracle) < 3000, "25 squared, times decay"
@@ -312,7 +313,7 @@ def test_metric_over_the_number_of_groups(by_number, metric):
 
 def test_bmae_bars_and_errors_of_each_label(study):
     table = table_of(study, "vanilla_mse")
-    drawn = {name: figure for figure, name, *_ in figures.of_methods(table)}
+    drawn = {name: figure for figure, name, *_ in index.of_methods(table)}
     axes = drawn["shots_bmae"].get_axes()
     order = [row.method for row in table.rows]
     for ax, shot in zip(axes, ("all", *SHOTS), strict=True):
@@ -333,8 +334,8 @@ def test_bmae_bars_and_errors_of_each_label(study):
 
 
 def test_report_has_the_figures_where_the_data_are(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(canvas, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
     made = {"groups", "group_gaps", "group_mse", "shots_bmae", "error_panels"}
 
     def names(runs, folder, **kwargs):
@@ -387,5 +388,5 @@ def test_damaged_predictions_of_groups_are_said(tmp_path):
 def test_error_panels_have_nothing_where_nothing_was_tested():
     bins = TrainBins("age", "", np.arange(3.0), np.ones(2), np.zeros(2, int))
     count, sums = np.asarray([2.0, 0.0]), np.asarray([[6.0, 0.0]])
-    (ax,) = comparison.error_panels(bins, count, {"a": sums}).get_axes()
+    (ax,) = methods.error_panels(bins, count, {"a": sums}).get_axes()
     np.testing.assert_array_equal(ax.patches[0].get_data().values, [3.0, np.nan])

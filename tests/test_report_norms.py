@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dirjax import report, writers
-from dirjax.report import canvas, formats, layout, norms
+from dirjax import report
+from dirjax.report import formats, layout
+from dirjax.report.figures import norms, style
+from dirjax.workdir import run_files
 from tests.fake_runs import SHOTS, write_run
 
 NUM = 98
@@ -37,7 +39,7 @@ def made_up(folder, method="vanilla", seed=0, targets=False, **config):
             one["norm_measured"] = np.arange(NUM) * 0.9
             one["norm_line"] = np.arange(NUM) * 1.1
             one["norm_target"] = np.where(np.arange(NUM) < 30, 7.0, one["norm_line"])
-        writers.write_features(folder, one)
+        run_files.write_features(folder, one)
         stored[split] = one
     return report.read_run(folder), stored
 
@@ -108,7 +110,7 @@ def test_line_and_targets_stand_where_there_was_training(study):
         low, width = shade.get_x(), shade.get_width()
         inside = (middle > low) & (middle < low + width)
         (shot,) = set(run.bins.shot[inside])
-        assert canvas.LIGHT[SHOTS[shot]] == "#" + "".join(
+        assert style.LIGHT[SHOTS[shot]] == "#" + "".join(
             f"{round(255 * c):02x}" for c in shade.get_facecolor()[:3]
         )
 
@@ -160,7 +162,7 @@ def test_files_without_norms_are_no_error(tmp_path):
     run, stored = made_up(tmp_path / "run")
     for one in stored.values():
         old = {k: v for k, v in one.items() if k not in ("norm_prototype", "error")}
-        writers.write_features(tmp_path / "run", old)
+        run_files.write_features(tmp_path / "run", old)
     run = report.read_run(tmp_path / "run")
     assert run.features
     assert not run.notes
@@ -172,7 +174,7 @@ def test_files_without_norms_are_no_error(tmp_path):
 @pytest.mark.parametrize("name", ["error", "norm_target"])
 def test_arrays_of_another_size_are_said(name, tmp_path):
     run, stored = made_up(tmp_path / "run", targets=True)
-    writers.write_features(tmp_path / "run", stored["train"] | {name: np.ones(3)})
+    run_files.write_features(tmp_path / "run", stored["train"] | {name: np.ones(3)})
     run = report.read_run(tmp_path / "run")
     assert not run.train_features
     assert any("features_train.npz is damaged" in note for note in run.notes)

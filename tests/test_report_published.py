@@ -7,7 +7,8 @@ import pytest
 
 from dirjax import report
 from dirjax.configs.studies import baselines
-from dirjax.report import canvas, formats, published
+from dirjax.report import formats, published
+from dirjax.report.figures import style
 from tests.fake_runs import write_run
 
 AGEDB = {
@@ -20,8 +21,8 @@ AGEDB = {
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(canvas, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(canvas, "png", lambda figure: b"")
+    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
+    monkeypatch.setattr(style, "png", lambda figure: b"")
 
 
 def ssir(epsilon, lam, **settings):

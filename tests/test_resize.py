@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import resize
+from dirjax.ops import resize
 
 
 def slow(line, wanted, aligned):

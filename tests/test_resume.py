@@ -7,14 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import checkpoint, cli, writers
-from dirjax.run import Run
+from dirjax import errors
+from dirjax.training import stage_program as programs_lib
+from dirjax.training.batches import batches
+from dirjax.training.build import build
+from dirjax.workdir import checkpoints, writers
 from tests import runs
 
 
 def last_state(workdir):
     """The newest checkpoint as a flat list of numpy arrays."""
-    manager = checkpoint.Checkpoints(workdir / "checkpoints")
+    manager = checkpoints.Checkpoints(workdir / "checkpoints")
     import orbax.checkpoint as ocp
 
     state = manager._manager.restore(
@@ -71,7 +74,7 @@ def assert_resumes(made, step, tmp_path, monkeypatch):
     whole = runs.run(made, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, step)
-        with pytest.raises(cli.Stopped) as stopped:
+        with pytest.raises(errors.Stopped) as stopped:
             runs.run(made, tmp_path / "parts")
     assert stopped.value.signal == signal.SIGTERM
     assert not (tmp_path / "parts" / "result.json").exists()
@@ -102,9 +105,9 @@ def test_a_stop_between_all_boundaries(tmp_path, monkeypatch):
     whole = runs.run(made, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
-        with pytest.raises(cli.Stopped):
+        with pytest.raises(errors.Stopped):
             runs.run(made, tmp_path / "parts")
-    saved = checkpoint.Checkpoints(tmp_path / "parts" / "checkpoints")
+    saved = checkpoints.Checkpoints(tmp_path / "parts" / "checkpoints")
     assert saved.latest() in (5, 6)
     assert saved.best() is not None
     saved.close()
@@ -118,8 +121,7 @@ def test_stretches_of_the_loop_do_not_matter(tmp_path):
     results, lengths = [], []
     for chunk in (2, 5):
         made = runs.tiny("sqinv_lds,smoke", train__chunk=chunk, **fields)
-        run = Run(made)
-        lengths.append([n for _, n in run.plan.chunks(0)])
+        lengths.append([n for _, n in build(made).plan.chunks(0)])
         results.append(runs.run(made, tmp_path / str(chunk)))
     assert lengths == [[2, 1, 2, 1], [3, 3]]
     assert results[0]["test"] == results[1]["test"]
@@ -139,14 +141,16 @@ def test_lines_of_the_log_hold_every_step(tmp_path):
 
 def test_the_average_of_a_second_stage_starts_afresh():
     """Its warm-up counts the steps of the stage, not of the run."""
-    run = Run(runs.tiny("rrt,smoke", train__average_decay=0.999, train__chunk=1))
-    main, head = run.plan.stages
-    state = run.begin(head, run.begin(main, None))
-    assert int(state.step) == head.start == 3
+    run, (main, head) = runs.built(
+        runs.tiny("rrt,smoke", train__average_decay=0.999, train__chunk=1)
+    )
+    state = programs_lib.begin(run, main, None)
+    state = programs_lib.begin(run, head, runs.model_of(state))
+    assert int(state.step) == head.stage.start == 3
     before = np.asarray(state.average["head"]["linear"]["kernel"])
-    steps, _ = run.compile(head)
-    _, count, batch = next(run.batches(head.start, head.stop))
-    state, _ = steps(state, batch, run.number(count))
+    steps = programs_lib.compiled_steps(run, head)
+    _, count, batch = next(batches(run, head.stage.start, head.stage.stop))
+    state, _ = steps(state, batch, np.int32(count))
     now = np.asarray(state.params["model"]["head"]["linear"]["kernel"])
     average = np.asarray(state.average["head"]["linear"]["kernel"])
     np.testing.assert_allclose(average, 0.1 * before + 0.9 * now, rtol=1e-5)
@@ -170,7 +174,7 @@ def test_a_finished_run_is_left_alone(tmp_path):
 
 def test_another_config_is_refused_by_field(tmp_path):
     runs.run(runs.tiny("vanilla,smoke"), tmp_path)
-    with pytest.raises(cli.InputError, match=r"seed 0 -> 7"):
+    with pytest.raises(errors.InputError, match=r"seed 0 -> 7"):
         runs.run(runs.tiny("vanilla,smoke", seed=7), tmp_path)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dirjax import evaluate, predict
-from dirjax import run as run_lib
+from dirjax.training import build as build_lib
 from tests import own_data, runs
 
 
@@ -51,9 +51,11 @@ class TestRuns:
     @pytest.mark.parametrize("method", ["random_noise"])
     def test_other_objectives_fit(self, folder, method):
         """They are traced, which finds what does not."""
-        made = run_lib.Run(config(folder, method))
+        made, _ = runs.built(config(folder, method))
         assert made.spec.feature_dim == 16
-        assert made.network.domain.split(made._example())[0].shape == (1, 2, 6, 3)
+        assert made.network.domain.split(build_lib._example(made.network, made.source))[
+            0
+        ].shape == (1, 2, 6, 3)
 
     def test_a_run_goes_on_from_another_with_the_same_words_only(
         self, vanilla, folder, capsys

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import stages
+from dirjax.config import stages
+from dirjax.training import parameters
 
 
 def plan_of(lengths=(7, 5), **options):
@@ -137,7 +138,7 @@ PARAMS = {
 
 
 def selected(*patterns):
-    tree = stages.select(PARAMS, patterns)
+    tree = parameters.select(PARAMS, patterns)
     assert jax.tree.structure(tree) == jax.tree.structure(PARAMS)
     chosen = jax.tree.map(lambda p, s: p if s else 0, PARAMS, tree)
     return [leaf for leaf in jax.tree.leaves(chosen) if leaf]
@@ -161,19 +162,20 @@ def test_select(patterns, want):
 
 def test_a_name_is_not_its_beginning():
     params = {"head": 1, "head_2": 2}
-    assert stages.select(params, ("head",)) == {"head": True, "head_2": False}
+    assert parameters.select(params, ("head",)) == {"head": True, "head_2": False}
 
 
 def test_a_pattern_that_matches_nothing():
     with pytest.raises(ValueError, match=r"'haed'.*encoder, head"):
-        stages.select(PARAMS, ("head", "haed"))
+        parameters.select(PARAMS, ("head", "haed"))
 
 
 def test_path_names():
     pair = collections.namedtuple("pair", "mean var")
     tree = {"a": [pair(1, 2)], "b": 3}
     names = [
-        stages.path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)
+        parameters.path_name(path)
+        for path, _ in jax.tree_util.tree_leaves_with_path(tree)
     ]
     assert names[0].startswith("a/")
     assert names[0].endswith("/mean")

@@ -6,8 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import metrics, models, moments, optimizers, step
+from dirjax import metrics, models, optimizers
+from dirjax.evals import eval_step
+from dirjax.features import moments
 from dirjax.objectives import base
+from dirjax.training import parameters, train_step
 from tests import toy
 
 CHUNK = 4
@@ -41,7 +44,7 @@ def loop():
     net, tx = toy.network(dropout=0.5), optimizers.make("adam", 0.01)
     one = toy.train_step(objective, net, tx, average_decay=0.9)
     state = toy.start(objective, tx, average=True)
-    return state, one, jax.jit(step.make_train_steps(one, CHUNK))
+    return state, one, jax.jit(train_step.make_train_steps(one, CHUNK))
 
 
 def assert_same(a, b):
@@ -65,7 +68,7 @@ class TestLoop:
 
     def test_a_chunk_of_one_is_the_step_itself(self, loop):
         state, one, steps = loop
-        single = toy.jit(step.make_train_steps(one, 1))
+        single = toy.jit(train_step.make_train_steps(one, 1))
         for i in range(2):
             got, report = single(state, jax.tree.map(lambda x: x[:1], rolled(i)), 1)
             want, looped = steps(state, rolled(i), 1)
@@ -75,13 +78,13 @@ class TestLoop:
                 other = looped.sums[name]
                 np.testing.assert_allclose(total, other[0], rtol=1e-5, atol=1e-7)
                 assert float(count) == float(other[1]) == 1
-            assert int(report.first_bad) == int(looped.first_bad) == step.NEVER
+            assert int(report.first_bad) == int(looped.first_bad) == train_step.NEVER
             state = want
 
     def test_rows_past_the_end_are_not_looked_at(self, loop):
         state, _, steps = loop
         got, report = steps(state, spoiled(2), 2)
-        assert int(report.first_bad) == step.NEVER
+        assert int(report.first_bad) == train_step.NEVER
         assert_same(got, steps(state, BATCHES, 2)[0])
 
     @pytest.mark.parametrize(("at", "start"), [(0, 0), (2, 0), (2, 5), (3, 100)])
@@ -235,7 +238,7 @@ class TestFrozen:
         objective = toy.l1()
         tx = optimizers.make("adamw", 0.1, weight_decay=0.5, decay="all")
         full = toy.start(objective)
-        tx, trainable = step.freeze(tx, full.params, ("head",))
+        tx, trainable = parameters.freeze(tx, full.params, ("head",))
         state = toy.start(objective, tx)
         run = toy.jit(toy.train_step(objective, tx=tx, trainable=trainable))
         new, report = run(state, toy.batch())
@@ -254,7 +257,7 @@ class TestFrozen:
 @pytest.fixture(scope="module")
 def evaluation():
     centers = toy.SPEC.bins.centers
-    run = step.make_eval_step(
+    run = eval_step.make_eval_step(
         toy.network(dropout=0.5),
         num_bins=toy.SPEC.bins.num,
         shift=centers,
@@ -303,7 +306,7 @@ class TestEvalStep:
     def test_evaluation_is_without_dropout(self, evaluation):
         state, run = evaluation
         args = state.params["model"], state.model_state, toy.batch()
-        want = step.make_eval_step(
+        want = eval_step.make_eval_step(
             toy.network(),
             num_bins=toy.SPEC.bins.num,
             shift=toy.SPEC.bins.centers,
@@ -316,7 +319,7 @@ class TestEvalStep:
     def test_rows_are_all_that_the_head_gives(self):
         net = toy.network(head="experts")
         params, model_state = toy.model_variables(net)
-        run = step.make_eval_step(
+        run = eval_step.make_eval_step(
             net,
             num_bins=toy.SPEC.bins.num,
             shift=0.0,
@@ -339,7 +342,7 @@ class TestEvalStep:
 
 def test_moments_are_of_real_rows_in_evaluation_mode():
     state, net = toy.start(toy.l1()), toy.network(dropout=0.5)
-    run = toy.jit(step.make_moments_step(net, num_bins=toy.SPEC.bins.num))
+    run = toy.jit(eval_step.make_moments_step(net, num_bins=toy.SPEC.bins.num))
     batches = [toy.batch(), toy.batch(1)]
     batches[1]["mask"][2:] = 0
     batches[1]["label"][2:] = 1e6

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dirjax import cli, lock, sweep
+from dirjax import errors, sweep
 from dirjax.configs.studies import (
     baselines,
     benchmarks,
@@ -21,6 +21,7 @@ from dirjax.configs.studies import (
     ssir_readings,
     ssir_steps,
 )
+from dirjax.workdir import lock
 
 TINY = (
     ("data.limit", 64),
@@ -296,14 +297,14 @@ def test_the_questions_to_the_frobenius_method():
     ],
 )
 def test_a_wrong_study_stops_before_the_first_run(fields, said, tmp_path):
-    with pytest.raises(cli.InputError, match=said):
+    with pytest.raises(errors.InputError, match=said):
         sweep.run(study(**fields), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0"])
 def test_a_wrong_share_is_refused(share, tmp_path):
-    with pytest.raises(cli.InputError, match="--job must be K/N"):
+    with pytest.raises(errors.InputError, match="--job must be K/N"):
         sweep.run(study(), tmp_path, job=share)
 
 
@@ -329,5 +330,5 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
 
     # A finished run of another config is not taken for this one.
     other = made | {"fields": (*TINY[:2], ("stage.main.steps", 3), TINY[3])}
-    with pytest.raises(cli.InputError, match=r"stage.main.steps 2 -> 3"):
+    with pytest.raises(errors.InputError, match=r"stage.main.steps 2 -> 3"):
         sweep.run(other, tmp_path)

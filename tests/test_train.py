@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from dirjax import cli, metrics
-from dirjax.run import Run
+from dirjax import errors as errors_lib
+from dirjax import metrics
 from tests import commands, runs
 
 SHOTS = {"all", "many", "median", "few"}
@@ -210,7 +210,7 @@ def test_vanilla_falls_below_a_stated_error(tmp_path):
 def test_a_value_that_is_not_finite_stops_the_run(rate, said, tmp_path):
     fields = {"stage__main__optimizer": "sgd", "stage__main__learning_rate": rate}
     fields |= {"model__encoder__depth": 3, "model__encoder__dropout": 0.0}
-    with pytest.raises(cli.Failed, match=said):
+    with pytest.raises(errors_lib.Failed, match=said):
         runs.run(runs.tiny("vanilla,smoke", **fields), tmp_path)
     assert not (tmp_path / "result.json").exists()
 
@@ -232,10 +232,11 @@ SHORT = {("bikeshare", method) for method in METHODS} | {("mnist5k", "rrt_lds_fd
     ],
 )
 def test_every_preset_builds_and_its_step_has_shapes(name, method):
-    run = Run(runs.config(name, f"{method},smoke"))
-    for stage in run.plan.stages:
-        refresh = runs.trace(run, stage)
-        assert (refresh is not None) == ("fds" in stage.objective["wrappers"])
+    pieces, programs = runs.built(runs.config(name, f"{method},smoke"))
+    for program in programs:
+        runs.trace(pieces, program)
+        collects = "epoch" in program.objective.collect
+        assert collects == ("fds" in program.stage.objective["wrappers"])
 
 
 def test_an_objective_warns_once(tmp_path, capsys):
@@ -252,7 +253,9 @@ def test_an_objective_warns_once(tmp_path, capsys):
 
 def test_an_option_that_does_not_fit_the_data_is_found_before_the_run(tmp_path):
     made = runs.tiny("ssir", objective__ssir__units="raw255")
-    with pytest.raises(cli.InputError, match="units must be 'normalised'") as told:
+    with pytest.raises(
+        errors_lib.InputError, match="units must be 'normalised'"
+    ) as told:
         runs.run(made, tmp_path / "run")
     assert str(told.value).count("objective of stage") == 1
     assert not (tmp_path / "run" / "config.json").exists()
@@ -267,5 +270,5 @@ def test_ssir_goes_on_top_of_any_method():
     # Where there is a preset of the same name, it is that preset.
     for argument, name in (("sqinv,ssir", "sqinv_ssir"), ("vanilla,ssir", "ssir")):
         assert runs.config("bikeshare", argument) == runs.config("bikeshare", name)
-    with pytest.raises(cli.InputError, match="has ssir already"):
+    with pytest.raises(errors_lib.InputError, match="has ssir already"):
         runs.config("bikeshare", "sqinv_ssir,ssir")

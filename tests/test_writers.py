@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from dirjax import writers
-from dirjax.cli import Failed, InputError
+from dirjax.errors import Failed, InputError
+from dirjax.workdir import files, writers
 from tests.faults import disks
 
 NAN, INF = float("nan"), float("inf")
@@ -46,12 +46,12 @@ def write_both(file, first, second):
 
 class TestClean:
     def test_what_json_has_no_word_for(self):
-        got = writers.clean({"a": NAN, "b": [INF, 1.5, (-INF, 2)], "c": {"d": NAN}})
+        got = files.clean({"a": NAN, "b": [INF, 1.5, (-INF, 2)], "c": {"d": NAN}})
         assert got == {"a": None, "b": [None, 1.5, [None, 2]], "c": {"d": None}}
 
     def test_other_values_stay(self):
         value = {"a": 0, "b": True, "c": None, "d": "nan", "e": -0.5}
-        assert writers.clean(value) == value
+        assert files.clean(value) == value
 
 
 class TestJsonl:
@@ -141,17 +141,17 @@ class TestLastTime:
 
 class TestWholeOrNotAtAll:
     def test_json(self, tmp_path):
-        writers.write_json(tmp_path / "r.json", {"a": NAN, "b": (1, 2)})
+        files.write_json(tmp_path / "r.json", {"a": NAN, "b": (1, 2)})
         assert json.loads((tmp_path / "r.json").read_text()) == {"a": None, "b": [1, 2]}
         assert [f.name for f in tmp_path.iterdir()] == ["r.json"]
 
     def test_a_value_that_fails_leaves_the_old_file(self, tmp_path):
-        writers.write_json(tmp_path / "r.json", {"a": 1})
+        files.write_json(tmp_path / "r.json", {"a": 1})
         with pytest.raises(TypeError):
-            writers.write_json(tmp_path / "r.json", {"a": object()})
+            files.write_json(tmp_path / "r.json", {"a": object()})
         assert json.loads((tmp_path / "r.json").read_text()) == {"a": 1}
 
-    @pytest.mark.parametrize("write", [writers.write_json, writers.write_npz])
+    @pytest.mark.parametrize("write", [files.write_json, files.write_npz])
     def test_a_kill_before_the_end_leaves_the_old_file(
         self, tmp_path, monkeypatch, write
     ):
@@ -168,7 +168,7 @@ class TestWholeOrNotAtAll:
                 write(file, {"a": np.arange(3).tolist()})
         assert file.read_text() == "old"
 
-    @pytest.mark.parametrize("write", [writers.write_json, writers.write_npz])
+    @pytest.mark.parametrize("write", [files.write_json, files.write_npz])
     def test_a_full_disk_leaves_the_old_file_alone(self, tmp_path, write):
         file = tmp_path / "r"
         file.write_text("old")
@@ -178,7 +178,7 @@ class TestWholeOrNotAtAll:
         assert file.read_text() == "old"
         assert [f.name for f in tmp_path.iterdir()] == ["r"]
 
-    @pytest.mark.parametrize("write", [writers.write_json, writers.write_npz])
+    @pytest.mark.parametrize("write", [files.write_json, files.write_npz])
     def test_the_content_is_on_disk_before_the_name(self, tmp_path, monkeypatch, write):
         """Else a power cut may leave an empty file of that name."""
         order = []
@@ -195,7 +195,7 @@ class TestWholeOrNotAtAll:
 
     def test_npz(self, tmp_path):
         arrays = {"index": np.arange(3), "label": np.float32([0.5, 1, 2])}
-        writers.write_npz(tmp_path / "p.npz", arrays)
+        files.write_npz(tmp_path / "p.npz", arrays)
         with np.load(tmp_path / "p.npz", allow_pickle=False) as back:
             assert set(back.files) == set(arrays)
             for name, want in arrays.items():

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import groups, labels, models, optimizers, step
+from dirjax import labels, models, optimizers
+from dirjax.labels import groups
 from dirjax.objectives import base
+from dirjax.training import train_step as train_step_lib
 
 WIDTH = 4
 ROWS = 8
@@ -88,7 +90,7 @@ def start(objective, tx=None, net=None, average=False):
     variables = objective.init(jax.random.key(2), SPEC)
     variables = jax.tree.map(jnp.asarray, variables)
     tree = {"model": params, "objective": variables.params}
-    return step.TrainState(
+    return train_step_lib.TrainState(
         step=jnp.int32(0),
         params=tree,
         model_state=model_state,
@@ -107,7 +109,9 @@ def sgd(rate=0.05):
 def train_step(objective, net=None, tx=None, **options):
     """The step of dirjax, not compiled."""
     options = {"seed": 3} | options
-    return step.make_train_step(net or network(), objective, tx or sgd(), **options)
+    return train_step_lib.make_train_step(
+        net or network(), objective, tx or sgd(), **options
+    )
 
 
 def l1():

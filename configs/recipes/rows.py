@@ -1,6 +1,6 @@
 """Rows of a published table as configs."""
 
-from dirjax.configs import common
+from dirjax.config import compose
 
 
 def build(dataset, rows, arg):
@@ -15,7 +15,7 @@ def build(dataset, rows, arg):
       ValueError: if there is no such row.
     """
     row, *options = [part.strip() for part in arg.split(",")]
-    common.choose("row", row, rows)
+    compose.choose("row", row, rows)
     method, fields = rows[row]
     config = dataset.get_config(",".join([method, *options]))
     config.update_from_flattened_dict(fields)

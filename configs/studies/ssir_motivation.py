@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 def get_config():
     """The study."""
     study = ConfigDict()
-    study.program = "dirjax.motivation_study"
+    study.program = "dirjax.projects.ssir_toy.study"
     study.seeds = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
     # Rows of the common component for one of the rare (paper).
     study.ratios = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 100.0)

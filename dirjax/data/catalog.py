@@ -6,8 +6,8 @@ import importlib.resources
 import os
 import pathlib
 
-from dirjax.cli import InputError
 from dirjax.data import faces
+from dirjax.errors import InputError
 
 EMBEDDED = {"bikeshare": "bikeshare.csv.gz", "mnist5k": "mnist5k.npz"}
 

@@ -36,11 +36,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dirjax.cli import InputError
-from dirjax.data import files, labelling
+from dirjax.data import labelling
+from dirjax.data.formats import table_files
+from dirjax.errors import InputError
 
 # Most rows or names in a sentence.
 _FEW = 10
+# Feature of our TFDS builders: position of an example in its table.
+ROW = "row"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Benchmark:
                 return path / name
         raise InputError(f"{path} must hold {self.table}, it does not. {self.get}.")
 
-    def check_columns(self, table: files.Table, *names: str) -> None:
+    def check_columns(self, table: table_files.Table, *names: str) -> None:
         """Refuses a table that lacks one of the columns.
 
         Raises:
@@ -199,7 +202,7 @@ def _listed(folder: pathlib.Path) -> set[str]:
 
 def checksum(file: pathlib.Path) -> str:
     """Git's checksum of a file, plain or gzip, with line ends as on Unix."""
-    with files.unpacked(file) as stream:
+    with table_files.unpacked(file) as stream:
         content = stream.read().replace(b"\r\n", b"\n")
     # Not for safety: it is the number by which repositories list their files.
     return hashlib.sha1(

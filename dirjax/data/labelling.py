@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.cli import InputError
 from dirjax.data import splits
+from dirjax.errors import InputError
 
 SPLITS = ("train", "val", "test")
 # Column of the split, where nothing else is said; it may be missing.

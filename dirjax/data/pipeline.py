@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dirjax.cli import InputError
-from dirjax.data.pictures import Pictures
+from dirjax.data.formats.pictures import Pictures
+from dirjax.errors import InputError
 
 # The accelerators are JAX's: TensorFlow would take all of their memory.
 tf.config.set_visible_devices([], "GPU")

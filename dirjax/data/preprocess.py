@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.cli import InputError
+from dirjax.errors import InputError
 
 
 def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ arrays, `labelling` checks and divides the labels, and here both become splits.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.data import labelling
-from dirjax.data.coded import Coded
-from dirjax.data.pictures import Pictures
+from dirjax.data.formats.coded import Coded
+from dirjax.data.formats.pictures import Pictures
+from dirjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,3 +157,22 @@ def assemble(
         notes=tuple(labelled.rows.notes),
         skipped=labelled.rows.skipped,
     )
+
+
+def require_file(
+    path: pathlib.Path,
+    what: str = "data.path must be a file,",
+    hint: str = "Folders are for configs/images.py.",
+) -> None:
+    """Refuses a folder where a file is wanted.
+
+    Args:
+      path: the file.
+      what: the beginning of the sentence.
+      hint: its end.
+
+    Raises:
+      InputError: if it is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{what} {path} is a folder. {hint}")

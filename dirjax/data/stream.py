@@ -191,7 +191,8 @@ def eval_batches(
 ) -> Iterator[dict[str, Any]]:
     """All rows of a split in order, the last batch padded; padding has mask 0.
 
-    Labels are those of the file, also where the model learns their logarithm.
+    Instead of `label`, what the model learns, batches have `value`: the label in units
+    of the file.
 
     Args:
       split: the rows to read.
@@ -209,6 +210,7 @@ def eval_batches(
         real = place < size
         rows = np.where(real, place, 0)
         batch = gather(arrays, rows)
-        batch["label"] = split.value[rows]
+        del batch["label"]
+        batch["value"] = split.value[rows]
         batch["mask"][~real] = 0.0
         yield batch

@@ -5,6 +5,7 @@ This room alone imports `flax.linen`; the rest of dirjax sees a `Network`.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,40 +13,76 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dirjax.domain import FREE, Domain, of_pixels, of_table
 from dirjax.models import bilstm, depth, fused_depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
+from dirjax.ops.input_domain import FREE, Domain, of_pixels, of_table
 
-__all__ = ["ENCODERS", "Network", "Outputs", "build", "from_config"]
+__all__ = ["ENCODERS", "Encoder", "Network", "Outputs", "build", "find", "from_config"]
 
-ENCODERS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": mlp.MLP,
-    "small_resnet": resnet.small_resnet,
-    "resnet18": resnet.resnet18,
-    "resnet34": resnet.resnet34,
-    "resnet50": resnet.resnet50,
-    "small_unet": depth.SmallUNet,
-    "fused_depth": fused_depth.FusedDepth,
-    "fused_depth50": fused_depth.fused_depth50,
-    "pair_mlp": pairs.PairMLP,
-    "bilstm": bilstm.BiLSTM,
+
+class Encoder(NamedTuple):
+    """What makes an encoder, and what it takes.
+
+    Attributes:
+      make: `(*, dtype, **options) -> nn.Module`; the module maps `(inputs, train)` to
+        features `[batch, dim]`, dense `[batch, height, width, dim]`.
+      inputs: the kind of inputs that it takes, `record["kind"]` of the data: "table",
+        "images", "dense" (images with a label for each pixel), "pairs", "text", or a
+        kind of your own.
+    """
+
+    make: Callable[..., nn.Module]
+    inputs: str = "images"
+
+
+# The first of a kind is what a sentence proposes for it.
+ENCODERS = {
+    "mlp": Encoder(mlp.MLP, "table"),
+    "small_resnet": Encoder(resnet.small_resnet),
+    "resnet18": Encoder(resnet.resnet18),
+    "resnet34": Encoder(resnet.resnet34),
+    "resnet50": Encoder(resnet.resnet50),
+    "small_unet": Encoder(depth.SmallUNet, "dense"),
+    "fused_depth": Encoder(fused_depth.FusedDepth, "dense"),
+    "fused_depth50": Encoder(fused_depth.fused_depth50, "dense"),
+    "pair_mlp": Encoder(pairs.PairMLP, "pairs"),
+    "bilstm": Encoder(bilstm.BiLSTM, "text"),
 }
-# What an encoder is for, if not for images with one label each; and whose it is.
-_KINDS = {
-    "mlp": "table",
-    "small_unet": "dense",
-    "fused_depth": "dense",
-    "fused_depth50": "dense",
-    "pair_mlp": "pairs",
-    "bilstm": "text",
-}
-_SUITED = {
-    "table": ("tables", "mlp"),
-    "images": ("images", "small_resnet"),
-    "dense": ("images with a label for each pixel", "small_unet"),
-    "pairs": ("pairs of embeddings", "pair_mlp"),
-    "text": ("pairs of sentences", "bilstm"),
-}
+
+
+def find(name: str) -> Encoder:
+    """The encoder of a name, or of a module of your own.
+
+    Args:
+      name: a key of `ENCODERS`; or the dotted path of a module that has `make` and
+        `INPUTS`, see `Encoder`.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    if "." not in name:
+        if name not in ENCODERS:
+            raise ValueError(
+                f"model.name must be one of {', '.join(ENCODERS)}, or the dotted path "
+                f"of a module of your own, got {name!r}."
+            )
+        return ENCODERS[name]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"model.name {name!r} must be a module that can be imported, {error.name} "
+            "cannot be found. Install it, or run from the folder that holds it."
+        ) from error
+    lacks = [n for n in ("make", "INPUTS") if not hasattr(module, n)]
+    if lacks:
+        raise ValueError(
+            f"a model must have make and INPUTS, {name} lacks {', '.join(lacks)}. Add "
+            "it; docs/extending.md shows both."
+        )
+    return Encoder(module.make, module.INPUTS)
 
 
 class _Model(nn.Module):
@@ -105,7 +142,7 @@ def build(
     """Builds a model.
 
     Args:
-      name: a key of `ENCODERS`.
+      name: see `find`.
       head: a key of `heads.HEADS`.
       dtype: what the encoder computes in; parameters, features and the head are
         float32.
@@ -126,25 +163,22 @@ def build(
     Raises:
       ValueError: for an unknown name.
     """
-    for kind, key, known in (
-        ("model.name", name, ENCODERS),
-        ("model.head", head, heads.HEADS),
-    ):
-        if key not in known:
-            raise ValueError(f"{kind} must be one of {', '.join(known)}, got {key!r}.")
+    found = find(name)
+    if head not in heads.HEADS:
+        raise ValueError(
+            f"model.head must be one of {', '.join(heads.HEADS)}, got {head!r}."
+        )
     model = _Model(
-        encoder=ENCODERS[name](dtype=jnp.dtype(dtype), **(encoder or {})),
+        encoder=found.make(dtype=jnp.dtype(dtype), **(encoder or {})),
         head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
     )
-    in_float32 = model.clone(
-        encoder=ENCODERS[name](dtype=jnp.float32, **(encoder or {}))
-    )
+    in_float32 = model.clone(encoder=found.make(dtype=jnp.float32, **(encoder or {})))
     if domain is None:
-        pixels = _KINDS.get(name, "images") in ("images", "dense")
+        pixels = found.inputs in ("images", "dense")
         domain = of_pixels(input_mean, input_std) if pixels else FREE
 
     def prepare(inputs, state: Any = None):
-        if _KINDS.get(name) == "text":
+        if found.inputs == "text":
             return bilstm.look_up(inputs, state["constants"]["words"])
         if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
             return inputs
@@ -215,6 +249,21 @@ def _label_scaling(scaling: str, record: Mapping[str, Any]) -> tuple[float, floa
     }[scaling]
 
 
+def _check_inputs(name: str, kind: str) -> None:
+    """A model takes one kind of inputs."""
+    inputs = find(name).inputs
+    if inputs == kind:
+        return
+    suited = next((n for n, e in ENCODERS.items() if e.inputs == kind), None)
+    hint = f"Use {suited!r} with its settings" if suited else "Use one of your own"
+    if {inputs, kind} == {"table", "images"}:
+        hint += "; the option images of configs/npz.py and configs/tfds.py stands for images"
+    raise ValueError(
+        f"model.name must be a model for inputs of kind {kind!r}, as this data has, "
+        f"got {name!r}, which takes {inputs!r}. {hint}."
+    )
+
+
 def from_config(
     config: Mapping[str, Any],
     record: Mapping[str, Any],
@@ -233,15 +282,7 @@ def from_config(
       ValueError: as `build`; TypeError for a field that the encoder or the head
         does not have.
     """
-    if config["name"] in ENCODERS and (
-        _KINDS.get(config["name"], "images") != record["kind"]
-    ):
-        kind, better = _SUITED[record["kind"]]
-        raise ValueError(
-            f"model.name must be a model of {kind} for this data, got "
-            f"{config['name']!r}. Use {better!r} with its settings; the option images "
-            "of configs/npz.py and configs/tfds.py stands for images."
-        )
+    _check_inputs(config["name"], record["kind"])
     shift, scale = _label_scaling(config["label_scaling"], record)
     options = dict(config.get("head_options", {}))
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})

@@ -31,8 +31,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dirjax import resize
 from dirjax.models import conv, resnet
+from dirjax.ops import resize
 
 
 class UpProjection(nn.Module):

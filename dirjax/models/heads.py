@@ -161,7 +161,21 @@ def simplex_etf(basis: ArrayLike) -> np.ndarray:
 
 
 @functools.cache
-def _random_frame(dim: int, num: int, seed: int) -> np.ndarray:
+def random_etf(dim: int, num: int, seed: int) -> np.ndarray:
+    """A simplex frame of a random basis, the same for the same arguments.
+
+    Args:
+      dim: width of the features.
+      num: columns, from 2 to `dim`.
+      seed: of the basis, from 0.
+
+    Returns:
+      `[dim, num]` float32, see `simplex_etf`.
+
+    Example:
+      >>> random_etf(8, 3, seed=0).shape
+      (8, 3)
+    """
     normal = np.random.Generator(np.random.Philox(seed)).normal(size=(dim, num))
     return simplex_etf(normal).astype(np.float32)
 
@@ -234,7 +248,7 @@ class Experts(nn.Module):
         )(features)
 
     def _cosines(self, features: jax.Array) -> jax.Array:
-        frame = _random_frame(features.shape[1], self.num_groups, self.etf_seed)
+        frame = random_etf(features.shape[1], self.num_groups, self.etf_seed)
         squares = jnp.sum(features**2, axis=1, keepdims=True)
         some = squares > 1e-24
         unit = features * jax.lax.rsqrt(jnp.where(some, squares, 1.0))

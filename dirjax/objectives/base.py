@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from dirjax.domain import FREE, Domain
+from dirjax.checks import check_shapes as check_shapes  # for methods of others
+from dirjax.ops.input_domain import FREE, Domain
+from dirjax.ops.numerics import masked_mean
+from dirjax.ops.random import stream_key
 
 Batch = Mapping[str, Any]
 Metrics = dict[str, tuple[jax.Array, jax.Array]]
@@ -70,86 +72,57 @@ class View:
     domain: Domain = FREE
 
 
+# When a pass over the training set is made for an objective.
+MOMENTS = ("start", "epoch")
+
+
+def _no_advice(means: Mapping[str, float]) -> Sequence[str]:
+    del means
+    return ()
+
+
+def _no_arrays(variables: Variables) -> dict[str, Any]:
+    del variables
+    return {}
+
+
+class Reports(NamedTuple):
+    """What an objective has to say of itself; nothing of it enters training.
+
+    Attributes:
+      advise: `means -> sentences`. Gets the means of the metrics whenever they are
+        logged, on the host; the sentences warn the user.
+      by_bin: `variables -> arrays` of `[num_bins]` each by name: what of the state
+        belongs to label bins and is stored with the features of a run.
+    """
+
+    advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice
+    by_bin: Callable[[Variables], dict[str, Any]] = _no_arrays
+
+
+# `(variables, moments) -> variables`, with the per-bin moments of the training set.
+Collect = Callable[[Variables, Any], Variables]
+
+
 class Objective(NamedTuple):
-    """A pair (or triple) of pure functions.
+    """A pair of pure functions, and what some methods need besides.
 
     Attributes:
       init: `(key, spec) -> Variables`; `spec` is a `labels.Spec` (host numpy).
       loss: `(variables, view, batch, key) -> Outcome`.
-      refresh: `(variables, moments) -> variables`, or None. Called at the end of
-        an epoch with the per-bin feature moments of the training set.
-      start: the same, called once, when a stage begins, before its first step.
+      collect: moment -> `(variables, moments) -> variables`, which is called with the
+        per-bin feature moments of the training set: at the "start" of a stage, before
+        its first step, or at the end of each "epoch".
       precise: whether all passes of a step must be computed in float32 at the highest
         precision of products, whatever the model computes in otherwise.
-      advise: `means -> sentences`, or None. Gets the means of the metrics whenever
-        they are logged, on the host; the sentences warn the user.
-      by_bin: `variables -> arrays` of `[num_bins]` each by name, or None: what of the
-        state belongs to label bins and is stored with the features of a run.
+      reports: what is only reported.
     """
 
     init: Callable[[jax.Array, Any], Variables]
     loss: Callable[[Variables, View, Batch, jax.Array], Outcome]
-    refresh: Callable[[Variables, Any], Variables] | None = None
-    start: Callable[[Variables, Any], Variables] | None = None
+    collect: Mapping[str, Collect] = {}
     precise: bool = False
-    advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None
-    by_bin: Callable[[Variables], dict[str, Any]] | None = None
-
-
-def check_shapes(**arrays: tuple[Any, str] | None) -> None:
-    """Checks ranks and that equal letters mean equal sizes.
-
-    Args:
-      **arrays: name -> `(array, "b d")`; None is skipped.
-
-    Raises:
-      ValueError: naming both shapes, if a rank or a shared size differs.
-
-    Example:
-      >>> check_shapes(features=(jnp.ones((2, 3)), "b d"), labels=(jnp.ones(2), "b"))
-    """
-    sizes: dict[str, tuple[int, str, tuple[int, ...]]] = {}
-    for name, item in arrays.items():
-        if item is None:
-            continue
-        array, letters = item
-        shape, dims = jnp.shape(array), letters.split()
-        if len(shape) != len(dims):
-            raise ValueError(
-                f"{name} must have {len(dims)} dimensions ({letters}), got shape "
-                f"{shape}. Reshape it, for example with x.reshape(-1) for labels."
-            )
-        for size, letter in zip(shape, dims, strict=True):
-            seen = sizes.setdefault(letter, (size, name, shape))
-            if seen[0] != size:
-                raise ValueError(
-                    f"{name} with shape {shape} does not fit {seen[1]} with shape "
-                    f"{seen[2]}: both must have the same size {letter!r}."
-                )
-
-
-def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean of `values` where `mask` is 1; 0 if nothing is.
-
-    Args:
-      values: any shape, float. Entries under a zero mask may be NaN.
-      mask: same shape, 1 for real and 0 for padding.
-
-    Returns:
-      Scalar. Weights are part of `values`: the divisor is the number of real
-      entries, never the sum of weights.
-
-    Example:
-      >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([1.0, 1.0, 0.0])))
-      2.0
-    """
-    total = jnp.sum(jnp.where(mask > 0, values, 0.0))
-    return total / jnp.maximum(jnp.sum(mask), 1.0)
-
-
-def stream_key(key: jax.Array, name: str) -> jax.Array:
-    """A random stream by name: adding one moves no other."""
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+    reports: Reports = Reports()
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -167,10 +140,6 @@ def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
         return Outcome(value, variables.state, {})
 
     return Objective(lambda key, spec: Variables({}, {}), loss)
-
-
-def _silent(means: Mapping[str, float]) -> Sequence[str]:
-    return ()
 
 
 def weighted_sum(
@@ -211,14 +180,13 @@ def weighted_sum(
             metrics |= {f"loss/{name}": (out.loss, jnp.ones(()))} | out.metrics
         return Outcome(total, state, metrics)
 
-    def gather(updates):
-        """The update of all, from that of those which have one; or None."""
-        if not any(updates.values()):
-            return None
+    def collected(moment):
+        """The update of all terms that collect at a moment."""
+        updates = {n: f for n in names if (f := terms[n].collect.get(moment))}
 
         def update(variables, moments):
             parts = {n: part(variables, n) for n in names}
-            parts |= {n: f(parts[n], moments) for n, f in updates.items() if f}
+            parts |= {n: f(parts[n], moments) for n, f in updates.items()}
             return Variables(
                 {n: v.params for n, v in parts.items()},
                 {n: v.state for n, v in parts.items()},
@@ -227,23 +195,23 @@ def weighted_sum(
         return update
 
     def advise(means):
-        # A term that is only looked at has no say.
+        # Zero-weight terms give no advice.
         heard = [n for n in names if weights[n]]
-        return [s for n in heard for s in (terms[n].advise or _silent)(means)]
+        return [s for n in heard for s in terms[n].reports.advise(means)]
 
     def by_bin(variables):
-        tell = {n: f for n in names if (f := terms[n].by_bin)}
-        return {k: v for n, f in tell.items() for k, v in f(part(variables, n)).items()}
+        found = [terms[n].reports.by_bin(part(variables, n)) for n in names]
+        return {k: v for arrays in found for k, v in arrays.items()}
 
     parts = terms.values()
     return Objective(
         init,
         loss,
-        refresh=gather({n: terms[n].refresh for n in names}),
-        start=gather({n: terms[n].start for n in names}),
+        collect={
+            m: collected(m) for m in MOMENTS if any(m in t.collect for t in parts)
+        },
         precise=any(t.precise for t in parts),
-        advise=advise if any(t.advise for t in parts) else None,
-        by_bin=by_bin if any(t.by_bin for t in parts) else None,
+        reports=Reports(advise, by_bin),
     )
 
 
@@ -252,10 +220,10 @@ def wrap(
     *,
     init: Callable[[Any], dict[str, Any]],
     loss: Callable[..., Outcome],
-    refresh: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None,
-    start: Callable[[dict[str, Any], Any], dict[str, Any]] | None = None,
+    collect: Mapping[str, Callable[[dict[str, Any], Any], dict[str, Any]]]
+    | None = None,
     precise: bool = False,
-    advise: Callable[[Mapping[str, float]], Sequence[str]] | None = None,
+    advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice,
 ) -> Objective:
     """A wrapper: an objective with a state of its own around another one.
 
@@ -265,20 +233,22 @@ def wrap(
       loss: `(own, inside, view, batch, key) -> Outcome`, where `inside(view, batch)` is
         the outcome of `inner`. The state it returns must be that of `inner`; `own`
         does not change in a step.
-      refresh: `(own, moments) -> own`, or None.
-      start: the same for the beginning of a stage.
+      collect: moment -> `(own, moments) -> own`, see `Objective`.
       precise: see `Objective`.
-      advise: likewise, beside what `inner` advises.
+      advise: see `Reports`; its sentences follow those of `inner`.
 
     Returns:
       An objective whose state holds the entries of `own`, and `inner`.
 
     Example:
-      >>> half = lambda own, inside, view, batch, key: inside(view, batch)
-      >>> inner = from_config({"l1": {}})
-      >>> wrap(inner, init=lambda spec: {}, loss=half).refresh is None
-      True
+      >>> def halved(own, inside, view, batch, key):
+      ...     out = inside(view, batch)
+      ...     return out._replace(loss=out.loss / 2)
+      >>> half = wrap(from_config({"l1": {}}), init=lambda spec: {}, loss=halved)
+      >>> half.init(jax.random.key(0), None).state
+      {'inner': {'l1': {}}}
     """
+    own_collect = collect or {}
 
     def part(variables: Variables) -> Variables:
         return Variables(variables.params, variables.state["inner"])
@@ -299,10 +269,9 @@ def wrap(
         out = loss(own, inside, view, batch, key)
         return out._replace(state={**own, "inner": out.state})
 
-    def both(outer, below):
-        """The update of wrapper and inner objective, or None."""
-        if not (outer or below):
-            return None
+    def collected(moment):
+        """The update of wrapper and inner objective."""
+        outer, below = own_collect.get(moment), inner.collect.get(moment)
 
         def update(variables, moments):
             own, rest = own_of(variables), part(variables)
@@ -312,20 +281,17 @@ def wrap(
 
         return update
 
-    def by_bin(variables):
-        return inner.by_bin(part(variables)) if inner.by_bin else {}
-
-    def advise_all(means):
-        return [s for a in (inner.advise, advise) if a for s in a(means)]
-
     return Objective(
         init_all,
         loss_all,
-        refresh=both(refresh, inner.refresh),
-        start=both(start, inner.start),
+        collect={
+            m: collected(m) for m in MOMENTS if {m} & {*own_collect, *inner.collect}
+        },
         precise=inner.precise or precise,
-        advise=advise_all if advise or inner.advise else None,
-        by_bin=by_bin if inner.by_bin else None,
+        reports=Reports(
+            lambda means: [*inner.reports.advise(means), *advise(means)],
+            lambda variables: inner.reports.by_bin(part(variables)),
+        ),
     )
 
 
@@ -355,9 +321,10 @@ def from_config(
     """Builds the objective of a config: wrappers nested around weighted terms.
 
     Args:
-      terms: method name -> keyword arguments of its `make`, and `weight`.
+      terms: method name -> keyword arguments of its `make`, and `weight`. With
+        `module`, the dotted path of a module of your own, the name is free.
       wrappers: names, outermost first.
-      settings: wrapper name -> keyword arguments of its `make`.
+      settings: wrapper name -> keyword arguments of its `make`, or `module` likewise.
 
     Returns:
       One objective.
@@ -366,15 +333,18 @@ def from_config(
       ValueError: for a name without a module.
 
     Example:
-      >>> from_config({"l1": {"weight": 1.0}}).refresh is None
-      True
+      >>> from_config({"l1": {"weight": 0.5}}).init(jax.random.key(0), None).state
+      {'l1': {}}
     """
     weights = {name: kwargs.get("weight", 1.0) for name, kwargs in terms.items()}
-    parts = {
-        name: module(name).make(**{k: v for k, v in kwargs.items() if k != "weight"})
-        for name, kwargs in terms.items()
-    }
+    parts = {name: _made(name, kwargs) for name, kwargs in terms.items()}
     objective = weighted_sum(parts, weights)
     for name in reversed(tuple(wrappers)):
-        objective = module(name).make(objective, **dict((settings or {}).get(name, {})))
+        objective = _made(name, (settings or {}).get(name, {}), objective)
     return objective
+
+
+def _made(name: str, fields: Mapping[str, Any], *inner: Objective) -> Objective:
+    """A term, or a wrapper around an objective."""
+    options = {k: v for k, v in fields.items() if k not in ("weight", "module")}
+    return module(fields.get("module", name)).make(*inner, **options)

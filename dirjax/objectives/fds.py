@@ -7,7 +7,7 @@ that are smoothed over neighbouring bins before they enter the head:
 
 with running mean and variance `m1, v1` of bin b and `m2, v2 = kernel * (m1, v1)`.
 Statistics are constants in the gradient. They are updated at the end of each epoch from
-a pass over the training set (`refresh`). Evaluation does not calibrate: labels are
+a pass over the training set. Evaluation does not calibrate: labels are
 unknown there.
 
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021, section 3.2.
@@ -49,15 +49,15 @@ taps; see `weights.kernel_window`.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import moments as moments_lib
-from dirjax import weights
+from dirjax import checks
+from dirjax.features import moments as moments_lib
+from dirjax.labels import weights
 from dirjax.objectives import base
 
 
@@ -148,7 +148,7 @@ def calibrate(
       [[3.0]]
     """
     letters = "b h w" if jnp.ndim(rows) == 3 else "b"
-    base.check_shapes(
+    checks.check_shapes(
         features=(features, f"{letters} dim"),
         rows=(rows, letters),
         mean=(statistics.mean, "rows dim"),
@@ -181,7 +181,7 @@ def smooth_rows(
       >>> smooth_rows(jnp.array([[0.0], [3.0], [6.0]]), window=third).ravel().tolist()
       [2.0, 3.0, 4.0]
     """
-    base.check_shapes(
+    checks.check_shapes(
         values=(values, "rows dim"),
         valid=None if valid is None else (valid, "rows"),
     )
@@ -213,6 +213,189 @@ def _fill(values: jax.Array, empty: jax.Array) -> jax.Array:
         return table.at[row].set(jnp.where(empty[row], between, table[row]))
 
     return jax.lax.fori_loop(0, last + 1, body, values)
+
+
+def to_rows(bins: jax.Array, num_rows: int, first_bin: int = 0) -> jax.Array:
+    """The row of each bin; bins outside of the rows share the end rows.
+
+    Example:
+      >>> to_rows(jnp.array([0, 3, 9]), 4, first_bin=2).tolist()
+      [0, 1, 3]
+    """
+    return jnp.clip(bins - first_bin, 0, num_rows - 1)
+
+
+def smooth(
+    features: jax.Array,
+    bins: jax.Array,
+    statistics: Statistics,
+    *,
+    start_smooth: int = 1,
+    clip: tuple[float, float] = (0.1, 10.0),
+    whole_rows: bool = False,
+    first_bin: int = 0,
+) -> jax.Array:
+    """Features as the head sees them in training: calibrated from `start_smooth` on.
+
+    Args:
+      features: `[batch, dim]` float; dense tasks `[batch, height, width, dim]`.
+      bins: `[batch]` int (dense `[batch, height, width]`), the label bin of each.
+      statistics: from `identity` and `update`.
+      start_smooth: first epoch with calibration; before it nothing moves.
+      clip: see `calibrate`, as the next.
+      whole_rows: see `calibrate`.
+      first_bin: the bin of row 0; bins before it share that row.
+
+    Returns:
+      Same shape as `features`.
+
+    Raises:
+      ValueError: if shapes do not fit.
+
+    Example:
+      >>> smooth(jnp.ones((2, 3)), jnp.array([0, 1]), identity(2, 3)).shape
+      (2, 3)
+    """
+    rows = to_rows(bins, statistics.tracked.shape[0], first_bin)
+    moved = calibrate(
+        features, rows, statistics=statistics, clip=clip, whole_rows=whole_rows
+    )
+    return jnp.where(statistics.epoch >= start_smooth, moved, features)
+
+
+def _running(
+    old: Statistics,
+    moments: moments_lib.Moments,
+    *,
+    official: bool,
+    feedback: bool,
+    momentum: float | None,
+    start_update: int,
+    start_smooth: int,
+    clip: tuple[float, float],
+    fill_empty: bool,
+    whole_rows: bool,
+    first_bin: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """New running mean and variance, and counts."""
+    num, bins = old.tracked.shape[0], moments.count.shape[0]
+    if num < bins:
+        rows = to_rows(jnp.arange(bins), num, first_bin)
+        moments = moments_lib.pool(moments, rows, num_rows=num)
+    count, mean = moments.count, moments.mean
+    var = moments_lib.variance(moments)
+    if feedback:
+        moves, scale = _scale(old, clip, whole_rows)
+        moves = moves & (old.epoch >= start_smooth)
+        moved = calibrate(
+            mean, jnp.arange(num), statistics=old, clip=clip, whole_rows=whole_rows
+        )
+        mean = jnp.where(old.epoch >= start_smooth, moved, mean)
+        var = jnp.where(moves, var * scale**2, var)
+    active = old.epoch >= start_update
+    present = (count > 0) & active
+    tracked = jnp.where(present, old.tracked + count, old.tracked)
+    if momentum is None:
+        keep = 1 - count / jnp.maximum(tracked, 1)
+    else:
+        keep = jnp.full_like(tracked, momentum)
+    fresh = old.epoch == start_update if official else old.tracked == 0
+    keep = jnp.where(fresh, 0, keep)[:, None]
+    new = [
+        jnp.where(present[:, None], (1 - keep) * value + keep * running, running)
+        for value, running in ((mean, old.running_mean), (var, old.running_var))
+    ]
+    if fill_empty:
+        empty = ~present & active
+        new = [_fill(running, empty) for running in new]
+    return new[0], new[1], tracked
+
+
+def update(
+    statistics: Statistics,
+    moments: moments_lib.Moments,
+    *,
+    window: np.ndarray,
+    mode: str = "clean",
+    momentum: float | None = 0.9,
+    start_update: int = 0,
+    start_smooth: int = 1,
+    clip: tuple[float, float] = (0.1, 10.0),
+    fill_empty: bool = False,
+    feedback: bool | None = None,
+    alias: bool = True,
+    whole_rows: bool = False,
+    first_bin: int = 0,
+) -> Statistics:
+    """Statistics after an epoch.
+
+    Args:
+      statistics: those of the epoch that ends, at first from `identity`.
+      moments: of raw features over the training set, by label bin.
+      window: `[size]` taps over rows, from `labels.weights.kernel_window` with
+        `normalize="sum"`.
+      mode: "clean" or "official", see the module.
+      momentum: share of the old statistics; None for the mean over all epochs.
+      start_update: first epoch at whose end statistics are collected.
+      start_smooth: first epoch with calibration.
+      clip: lowest and highest ratio of variances.
+      fill_empty: official mode: fill bins without examples from their neighbours.
+      feedback: collect statistics of calibrated features. Default: in official mode.
+      alias: official mode: move from the current running statistics.
+      whole_rows: see `calibrate`.
+      first_bin: the bin of row 0.
+
+    Returns:
+      Statistics of the next epoch, same shapes.
+
+    Example:
+      >>> x, bins = jnp.array([[1.0], [3.0]]), jnp.array([0, 0])
+      >>> moments = moments_lib.from_batch(x, bins, jnp.ones(2), num_bins=2)
+      >>> now = update(identity(2, 1), moments, window=np.ones(1))
+      >>> now.mean.tolist(), int(now.epoch)
+      ([[2.0], [0.0]], 1)
+    """
+    official = mode == "official"
+    old = statistics
+    run_mean, run_var, tracked = _running(
+        old,
+        moments,
+        official=official,
+        feedback=official if feedback is None else feedback,
+        momentum=momentum,
+        start_update=start_update,
+        start_smooth=start_smooth,
+        clip=clip,
+        fill_empty=fill_empty,
+        whole_rows=whole_rows,
+        first_bin=first_bin,
+    )
+    if official:
+        ready = old.epoch > start_update
+        mean, var = old.running_mean, old.running_var
+        smoothed = [smooth_rows(x, window=window) for x in (mean, var)]
+        if alias:
+            mean, var = run_mean, run_var
+    else:
+        ready = old.epoch >= start_update
+        seen = tracked > 0
+        varies = seen & (jnp.sum(run_var, axis=-1) >= 1e-10)
+        smoothed = [
+            smooth_rows(run_mean, seen, window=window),
+            smooth_rows(run_var, varies, window=window),
+        ]
+        # Variance 0 keeps the features of an unseen bin as they are.
+        mean, var = run_mean, jnp.where(seen[:, None], run_var, 0)
+    return Statistics(
+        running_mean=run_mean,
+        running_var=run_var,
+        mean=jnp.where(ready, mean, old.mean),
+        var=jnp.where(ready, var, old.var),
+        smoothed_mean=jnp.where(ready, smoothed[0], old.smoothed_mean),
+        smoothed_var=jnp.where(ready, smoothed[1], old.smoothed_var),
+        tracked=tracked,
+        epoch=old.epoch + 1,
+    )
 
 
 def _check(mode, features, clip, momentum, fill_empty, first_bin, last_bin) -> None:
@@ -250,8 +433,8 @@ def make(
 ) -> base.Objective:
     """Puts the calibration between the encoder and the head that `inner` sees.
 
-    `refresh` must be called once at the end of every epoch, from epoch 0 on, with the
-    moments of raw features over the training set.
+    What it collects at the end of every epoch, from epoch 0 on, is made of moments of
+    raw features over the training set.
 
     Args:
       inner: the objective that sees calibrated outputs.
@@ -289,17 +472,13 @@ def make(
       (3, 4)
     """
     _check(mode, features, clip, momentum, fill_empty, first_bin, last_bin)
-    official = mode == "official"
-    feedback = official if feedback is None else feedback
     window = weights.kernel_window(kernel, size, sigma, normalize="sum")
-    smooth = functools.partial(smooth_rows, window=window)
-
-    def to_rows(bins, num_rows):
-        return jnp.clip(bins - first_bin, 0, num_rows - 1)
-
-    def move(z, rows, now: Statistics):
-        moved = calibrate(z, rows, statistics=now, clip=clip, whole_rows=whole_rows)
-        return jnp.where(now.epoch >= start_smooth, moved, z)
+    calibration = {
+        "start_smooth": start_smooth,
+        "clip": clip,
+        "whole_rows": whole_rows,
+        "first_bin": first_bin,
+    }
 
     def init(spec):
         num, dim = len(spec.counts), spec.feature_dim
@@ -314,81 +493,40 @@ def make(
         return {"fds": identity(last - first_bin + 1, dim)}
 
     def loss(own, inside, view, batch, key):
-        now = own["fds"]
-        rows = to_rows(batch["bin"], now.tracked.shape[0])
+        del key
+
+        def move(z):
+            return smooth(z, batch["bin"], own["fds"], **calibration)
+
         if features == "raw":
 
             def head(z, **how):
-                return view.head(move(z, rows, now), **how)
+                return view.head(move(z), **how)
 
             seen = dataclasses.replace(view, head=head, outputs=head(view.features))
         else:
-            moved = move(view.features, rows, now)
+            moved = move(view.features)
             seen = dataclasses.replace(
                 view,
                 features=moved,
                 outputs=view.head(moved),
-                encode=lambda x, **how: move(view.encode(x, **how), rows, now),
+                encode=lambda x, **how: move(view.encode(x, **how)),
             )
         return inside(seen, batch)
 
-    def collect(old: Statistics, moments):
-        """New running mean and variance, and counts."""
-        num, bins = old.tracked.shape[0], moments.count.shape[0]
-        if num < bins:
-            rows = to_rows(jnp.arange(bins), num)
-            moments = moments_lib.pool(moments, rows, num_rows=num)
-        count, mean = moments.count, moments.mean
-        var = moments_lib.variance(moments)
-        if feedback:
-            moves, scale = _scale(old, clip, whole_rows)
-            moves = moves & (old.epoch >= start_smooth)
-            mean = move(mean, jnp.arange(num), old)
-            var = jnp.where(moves, var * scale**2, var)
-        active = old.epoch >= start_update
-        present = (count > 0) & active
-        tracked = jnp.where(present, old.tracked + count, old.tracked)
-        if momentum is None:
-            keep = 1 - count / jnp.maximum(tracked, 1)
-        else:
-            keep = jnp.full_like(tracked, momentum)
-        fresh = old.epoch == start_update if official else old.tracked == 0
-        keep = jnp.where(fresh, 0, keep)[:, None]
-        new = [
-            jnp.where(present[:, None], (1 - keep) * value + keep * running, running)
-            for value, running in ((mean, old.running_mean), (var, old.running_var))
-        ]
-        if fill_empty:
-            empty = ~present & active
-            new = [_fill(running, empty) for running in new]
-        return new[0], new[1], tracked
-
-    def refresh(own, moments):
-        old = own["fds"]
-        run_mean, run_var, tracked = collect(old, moments)
-        if official:
-            ready = old.epoch > start_update
-            mean, var = old.running_mean, old.running_var
-            smoothed = smooth(mean, None), smooth(var, None)
-            if alias:
-                mean, var = run_mean, run_var
-        else:
-            ready = old.epoch >= start_update
-            seen = tracked > 0
-            varies = seen & (jnp.sum(run_var, axis=-1) >= 1e-10)
-            smoothed = smooth(run_mean, seen), smooth(run_var, varies)
-            # Variance 0 keeps the features of an unseen bin as they are.
-            mean, var = run_mean, jnp.where(seen[:, None], run_var, 0)
-        new = Statistics(
-            running_mean=run_mean,
-            running_var=run_var,
-            mean=jnp.where(ready, mean, old.mean),
-            var=jnp.where(ready, var, old.var),
-            smoothed_mean=jnp.where(ready, smoothed[0], old.smoothed_mean),
-            smoothed_var=jnp.where(ready, smoothed[1], old.smoothed_var),
-            tracked=tracked,
-            epoch=old.epoch + 1,
+    def collect(own, moments):
+        new = update(
+            own["fds"],
+            moments,
+            window=window,
+            mode=mode,
+            momentum=momentum,
+            start_update=start_update,
+            fill_empty=fill_empty,
+            feedback=feedback,
+            alias=alias,
+            **calibration,
         )
         return {"fds": new}
 
-    return base.wrap(inner, init=init, loss=loss, refresh=refresh)
+    return base.wrap(inner, init=init, loss=loss, collect={"epoch": collect})

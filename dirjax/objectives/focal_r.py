@@ -27,6 +27,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.objectives import base
 
 _SCALE = {"sigmoid": 0.5, "tanh": 1.0}
@@ -49,7 +50,7 @@ def _focal(
 ) -> jax.Array:
     """`|e|^power * factor(|e|)^gamma`; finite gradient at `e = 0`."""
     letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    base.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
     _choice("activation", activation, _SCALE)
     if gamma < 0:
         raise ValueError(

@@ -38,9 +38,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dirjax import groups as groups_lib
-from dirjax.geometry import distances, product, unit
+from dirjax import checks
+from dirjax.labels import specification
 from dirjax.objectives import base
+from dirjax.ops.numerics import distances, product, unit
 
 SIMILARITIES = ("l2_normalised", "cosine", "l2")
 # Batches up to this size are one block; larger ones are blocks of `_ROWS` rows.
@@ -174,7 +175,7 @@ def group_contrast_loss(
       >>> f"{loss:.4f}"
       '0.3547'
     """
-    base.check_shapes(
+    checks.check_shapes(
         features=(features, "b d"),
         groups=(groups, "b"),
         mask=None if mask is None else (mask, "b"),
@@ -240,16 +241,12 @@ def make(
 
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups.
-
-    Example:
-      >>> make(temperature=2.0, similarity="l2").refresh is None
-      True
     """
     _check(temperature, similarity)
 
     def init(key, spec):
         del key
-        groups = groups_lib.of_spec(spec, "group_contrast")
+        groups = specification.of_spec(spec, "group_contrast")
         members = jnp.asarray(groups.counts, jnp.float32)
         return base.Variables(
             {}, {"of_bin": jnp.asarray(groups.of_bin), "members": members}

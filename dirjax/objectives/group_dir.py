@@ -48,8 +48,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dirjax import groups as groups_lib
+from dirjax import checks
+from dirjax.labels import specification
 from dirjax.objectives import base
+from dirjax.ops import numerics
 
 HEAD = "experts"
 SLOPES = ("uniform", "first_gap")
@@ -182,7 +184,7 @@ def expert_loss(
       [4.0]
     """
     _choice("loss", loss, ("mse", "l1"))
-    base.check_shapes(
+    checks.check_shapes(
         values=(values, "b g"), labels=(labels, "b"), groups=(groups, "b")
     )
     value = jnp.take_along_axis(values, groups[:, None], axis=1)[:, 0]
@@ -256,10 +258,6 @@ def make(
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups; in a
         step, for a head that does not fit.
-
-    Example:
-      >>> make(criterion="la", tau=0.5).refresh is None
-      True
     """
     _choice("criterion", criterion, CRITERIA)
     _choice("slope", slope, SLOPES)
@@ -271,7 +269,7 @@ def make(
 
     def init(key, spec):
         del key
-        groups = groups_lib.of_spec(spec, "group_dir")
+        groups = specification.of_spec(spec, "group_dir")
         scale = (spec.label_std or 1.0) if unit == "deviation" else 1.0
         state = {
             "of_bin": jnp.asarray(groups.of_bin),
@@ -308,8 +306,8 @@ def make(
             outputs.logits, groups, members
         )
         weight = batch["weight"] if weigh_groups else 1.0
-        regression = base.masked_mean(errors * batch["weight"], batch["mask"])
-        classification = base.masked_mean(entropy * weight, batch["mask"])
+        regression = numerics.masked_mean(errors * batch["weight"], batch["mask"])
+        classification = numerics.masked_mean(entropy * weight, batch["mask"])
         off = jnp.abs(jnp.argmax(outputs.logits, axis=1) - groups)
         metrics = {
             "loss/experts": (regression, jnp.ones(())),

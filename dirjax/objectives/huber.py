@@ -16,6 +16,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.objectives import base
 
 
@@ -44,7 +45,7 @@ def huber_loss(
       [1.5, 0.125]
     """
     letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    base.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
     if beta <= 0:
         raise ValueError(
             f"beta of the Huber loss must be above 0, got {beta}. Use the l1 loss for "
@@ -60,10 +61,6 @@ def make(*, beta: float = 1.0) -> base.Objective:
 
     Args:
       beta: where squared turns to absolute error, in label units.
-
-    Example:
-      >>> make(beta=0.5).refresh is None
-      True
     """
     return base.term(
         lambda view, batch: huber_loss(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.objectives import base
 
 
@@ -34,19 +35,14 @@ def l1_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
       [2.0, 1.0]
     """
     letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    base.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
     error = predictions - labels
     # Slope 0 at 0, where jnp.abs has slope 1.
     return jnp.maximum(error, -error)
 
 
 def make() -> base.Objective:
-    """The L1 loss as a term.
-
-    Example:
-      >>> make().refresh is None
-      True
-    """
+    """The L1 loss as a term."""
     return base.term(
         lambda view, batch: l1_loss(view.outputs.prediction, batch["label"])
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.objectives import base
 
 
@@ -36,17 +37,12 @@ def mse_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
       [4.0, 1.0]
     """
     letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    base.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
     return jnp.square(predictions - labels)
 
 
 def make() -> base.Objective:
-    """The squared error as a term.
-
-    Example:
-      >>> make().refresh is None
-      True
-    """
+    """The squared error as a term."""
     return base.term(
         lambda view, batch: mse_loss(view.outputs.prediction, batch["label"])
     )

@@ -24,7 +24,7 @@ its name. All weights are chosen here.
 - Labels are bin indices, of prototypes in the batch (its reviews name mini-batch
   prototypes); the author's code takes single rows. `source` "running" and "data", which
   a review asks for, set labels of the batch in order with all that are known
-  (`prototype_memory.py`); work is with the square of all bins then.
+  (`_prototype_source.py`); work is with the square of all bins then.
 - One normaliser over all pairs but the diagonal, which would add a constant and dilute
   the rest. `pairs="all"` is the author's code, `pairs="rows"` normalises each row of
   the matrix by itself and takes the mean over rows.
@@ -45,9 +45,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
+from dirjax.features.prototypes import prototypes
 from dirjax.objectives import base, ordinal_entropy
-from dirjax.prototype_memory import Source
-from dirjax.prototypes import prototypes
+from dirjax.objectives._prototype_source import Source
 
 PAIRS = ("off_diagonal", "all", "rows")
 DISTANCES = ("absolute", "squared")
@@ -99,7 +100,7 @@ def order_divergence(
       '0.266'
     """
     _check(pairs, distance, tau, label_scale, eps)
-    base.check_shapes(
+    checks.check_shapes(
         norms=(norms, "n"),
         labels=(labels, "n"),
         real=None if real is None else (real, "n"),
@@ -254,7 +255,7 @@ def make(
     Args:
       alpha: factor of the ordinal entropy, from 0.
       reading: see `prototypes`.
-      source: of prototypes, "batch", "running" or "data", see `prototype_memory`.
+      source: of prototypes, "batch", "running" or "data", see `_prototype_source`.
       momentum: of running ones.
       pairs: see `order_divergence`, as the next four.
       distance: as there.
@@ -274,10 +275,6 @@ def make(
     Raises:
       ValueError: for an option out of range; at init, for a memory if
         `spec.feature_dim` is unknown.
-
-    Example:
-      >>> make(alpha=0.0, tau=2.0).refresh is None
-      True
     """
     _check(pairs, distance, tau, label_scale, eps)
     _positive("alpha", alpha, zero=True)
@@ -329,5 +326,6 @@ def make(
             "norm/label_span over norm/span of the log."
         ]
 
-    collect = kept.collect
-    return base.Objective(init, loss, refresh=collect, start=collect, advise=advise)
+    return base.Objective(
+        init, loss, collect=kept.collect, reports=base.Reports(advise)
+    )

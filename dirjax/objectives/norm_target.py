@@ -7,8 +7,8 @@ Phases 2 and 3 of the Frobenius-norm method, a term beside the regression loss:
 where `F_b` is the norm of a label's prototype in the batch (`prototypes.py`). Before
 the first step of the stage the norms of all labels are measured over the whole training
 set, in evaluation mode, and a line from label to norm is fitted on many-shot labels
-(`norm_model.py`). Their targets F* are as measured, and those of all other labels are
-on the line. Targets do not change in the stage. The term's weight is gamma.
+(`features/norm_line.py`). Their targets F* are as measured, and those of all other
+labels are on the line. Targets do not change in the stage. The term's weight is gamma.
 
 "Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
 authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
@@ -34,16 +34,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import norm_model
+from dirjax import checks
+from dirjax.features import norm_line
+from dirjax.features.prototypes import norms, of_data, prototypes
 from dirjax.labels import SHOTS
 from dirjax.objectives import base
-from dirjax.prototype_memory import Source, norms, of_data
-from dirjax.prototypes import prototypes
+from dirjax.objectives._prototype_source import Source
 
 TARGETS = ("measured", "all_predicted")
 # A line that leaves more over explains less than half of the variance of norms.
@@ -79,7 +81,7 @@ def norm_target_loss(
       >>> float(norm_target_loss(z, jnp.array([2, 1]), targets=targets))
       8.0
     """
-    base.check_shapes(targets=(targets, "bins"))
+    checks.check_shapes(targets=(targets, "bins"))
     found = prototypes(
         features, bins, mask=mask, num_labels=len(targets), reading=reading
     )
@@ -89,6 +91,64 @@ def norm_target_loss(
 def _gaps(norms, labels, count, targets) -> jax.Array:
     wanted = jax.lax.stop_gradient(targets)[labels.astype(jnp.int32)]
     return jnp.where(count > 0, norms - wanted, 0)
+
+
+def fit_targets(
+    measured: jax.Array,
+    many: jax.Array,
+    key: jax.Array,
+    *,
+    targets: str = "measured",
+    fit: str = "closed",
+    epochs: float = 20.0,
+    steps: int = 0,
+    learning_rate: float = 1e-2,
+    batch_size: int = 4,
+) -> dict[str, Any]:
+    """Phase 2: a line through the norms of rich labels, and targets for all.
+
+    Args:
+      measured: `[num_bins]` norms over the training set.
+      many: `[num_bins]` 1 for many-shot bins, else 0.
+      key: for the order of labels with `fit="sgd"`.
+      targets: see `make`, as the others.
+      fit: as in `make`.
+      epochs: as in `make`.
+      steps: as in `make`.
+      learning_rate: as in `make`.
+      batch_size: as in `make`.
+
+    Returns:
+      `measured`, `target`, `line` and `misfit`, see `make`.
+
+    Example:
+      >>> norms, many = jnp.array([1.0, 2.0, 9.0]), jnp.array([1.0, 1.0, 0.0])
+      >>> found = fit_targets(norms, many, jax.random.key(0))
+      >>> found["target"].round(3).tolist()
+      [1.0, 2.0, 3.0]
+    """
+    labels = jnp.arange(len(many), dtype=jnp.float32)
+    if fit == "closed":
+        line = norm_line.fit_closed(labels, measured, many)
+    else:
+        line = norm_line.fit_sgd(
+            key,
+            labels,
+            measured,
+            many,
+            epochs=epochs,
+            steps=steps,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+        )
+    predicted = norm_line.predict(line, labels, fit=fit)
+    keeps = (many > 0) if targets == "measured" else jnp.zeros_like(many, bool)
+    return {
+        "measured": measured,
+        "target": jnp.where(keeps, measured, predicted),
+        "line": line,
+        "misfit": _misfit(measured, predicted, many),
+    }
 
 
 def make(
@@ -108,11 +168,11 @@ def make(
     Args:
       reading: see `prototypes`; of norms in the batch and over the training set.
       source: of prototypes that are drawn, "batch", "running" or "data", see
-        `prototype_memory`. Targets are always of the data set.
+        `_prototype_source`. Targets are always of the data set.
       momentum: of running ones.
       targets: "measured" norms for many-shot labels and the line for the others, or
         "all_predicted".
-      fit: "closed" or "sgd", see `norm_model`.
+      fit: "closed" or "sgd", see `norm_line`.
       epochs: of "sgd", passes over the many-shot labels.
       steps: of "sgd", batches, where that is not 0.
       learning_rate: of "sgd".
@@ -129,13 +189,9 @@ def make(
 
     Raises:
       ValueError: for an option out of range; at init, if no bin is many-shot.
-
-    Example:
-      >>> make(fit="sgd", epochs=10.0).start is None
-      False
     """
     kept = Source(source, momentum, reading)
-    norm_model.check_fit(fit)
+    norm_line.check_fit(fit)
     if targets not in TARGETS:
         raise ValueError(
             f"targets must be one of {', '.join(TARGETS)}, got {targets!r}."
@@ -163,7 +219,7 @@ def make(
             "many": jnp.asarray(many, jnp.float32),
             "measured": empty,
             "target": empty,
-            "line": norm_model.Line(jnp.zeros(()), jnp.zeros(())),
+            "line": norm_line.Line(jnp.zeros(()), jnp.zeros(())),
             "misfit": jnp.zeros(()),
             "seed": jax.random.bits(key),
         }
@@ -171,32 +227,21 @@ def make(
 
     def start(variables, moments):
         state = variables.state
-        many = state["many"]
-        labels = jnp.arange(len(many), dtype=jnp.float32)
         measured = norms(of_data(moments), reading=reading)
-        if fit == "closed":
-            line = norm_model.fit_closed(labels, measured, many)
-        else:
-            line = norm_model.fit_sgd(
-                jax.random.key(state["seed"]),
-                labels,
-                measured,
-                many,
-                epochs=epochs,
-                steps=steps,
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-            )
-        predicted = norm_model.predict(line, labels, fit=fit)
-        keeps = (many > 0) if targets == "measured" else jnp.zeros_like(many, bool)
-        new = {
-            "measured": measured,
-            "target": jnp.where(keeps, measured, predicted),
-            "line": line,
-            "misfit": _misfit(measured, predicted, many),
-        }
+        new = fit_targets(
+            measured,
+            state["many"],
+            jax.random.key(state["seed"]),
+            targets=targets,
+            fit=fit,
+            epochs=epochs,
+            steps=steps,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+        )
         new = variables._replace(state=state | new)
-        return kept.collect(new, moments) if kept.collect else new
+        remember = kept.collect.get("start")
+        return remember(new, moments) if remember else new
 
     def loss(variables, view, batch, key):
         del key
@@ -220,7 +265,7 @@ def make(
         labels = jnp.arange(len(state["target"]), dtype=jnp.float32)
         return {
             "norm_measured": state["measured"],
-            "norm_line": norm_model.predict(state["line"], labels, fit=fit),
+            "norm_line": norm_line.predict(state["line"], labels, fit=fit),
             "norm_target": state["target"],
         }
 
@@ -239,10 +284,8 @@ def make(
     return base.Objective(
         init,
         loss,
-        refresh=kept.collect,
-        start=start,
-        advise=advise,
-        by_bin=by_bin,
+        collect={**kept.collect, "start": start},
+        reports=base.Reports(advise, by_bin),
     )
 
 

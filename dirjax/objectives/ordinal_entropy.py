@@ -33,9 +33,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from dirjax import geometry
+from dirjax.features.prototypes import Prototypes, prototypes
 from dirjax.objectives import base
-from dirjax.prototypes import Prototypes, prototypes
+from dirjax.ops import numerics
 
 OF = ("prototypes", "features")
 # Distance of unit vectors that is rounding in float32.
@@ -53,12 +53,12 @@ def diversity_loss(vectors: jax.Array, labels: jax.Array, real: jax.Array) -> ja
     Returns:
       Scalar, at most 0; 0 if fewer than two count, or all label distances are equal.
     """
-    units = geometry.unit(vectors)
+    units = numerics.unit(vectors)
     # Distances do not change, and products cancel less.
     some = real[:, None]
     center = jnp.sum(jnp.where(some, units, 0), axis=0) / jnp.maximum(jnp.sum(real), 1)
     units = jnp.where(some, units - jax.lax.stop_gradient(center)[None], 0)
-    apart = geometry.distances(units, units)
+    apart = numerics.distances(units, units)
     gaps = jax.lax.stop_gradient(jnp.abs(labels[:, None] - labels[None]))
     count = jnp.arange(len(labels))
     # The upper triangle: each pair once, and no row with itself.
@@ -84,10 +84,10 @@ def tightness_loss(
       Scalar, 0 if all rows are at their centre.
     """
     some = mask[:, None] > 0
-    own = geometry.unit(found.mean)[jnp.minimum(found.slot, len(found.mean) - 1)]
-    gap = jnp.where(some, geometry.unit(jnp.where(some, features, 0)) - own, 0)
-    apart = geometry.norms(gap)
-    return base.masked_mean(apart, (apart > _NEAR).astype(apart.dtype))
+    own = numerics.unit(found.mean)[jnp.minimum(found.slot, len(found.mean) - 1)]
+    gap = jnp.where(some, numerics.unit(jnp.where(some, features, 0)) - own, 0)
+    apart = numerics.norms(gap)
+    return numerics.masked_mean(apart, (apart > _NEAR).astype(apart.dtype))
 
 
 def ordinal_entropy_loss(
@@ -156,10 +156,6 @@ def make(
 
     Raises:
       ValueError: for an option out of range.
-
-    Example:
-      >>> make(tightness=False).refresh is None
-      True
     """
     _check(of, stride)
     loss = functools.partial(ordinal_entropy_loss, of=of, tightness=tightness)
@@ -173,6 +169,6 @@ def make(
         labels, mask = rows
         z = z.reshape(*labels.shape, -1)
         each = jax.vmap(lambda z, y, m: loss(z, y, mask=m))(z, labels, mask)
-        return base.masked_mean(each, (mask.max(axis=1) > 0).astype(each.dtype))
+        return numerics.masked_mean(each, (mask.max(axis=1) > 0).astype(each.dtype))
 
     return base.term(term)

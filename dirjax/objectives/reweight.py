@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from dirjax import weights
+from dirjax.labels import weights
 from dirjax.objectives import base
 
 
@@ -48,7 +48,7 @@ def make(
 
     Returns:
       An objective whose state holds `table`, the weight of each bin `[num_bins]`
-      float32, beside the state of `inner`. `refresh` is that of `inner`.
+      float32, beside the state of `inner`.
 
     Raises:
       ValueError: at init, for an unknown scheme, kernel or padding.

@@ -56,12 +56,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import domain as domain_lib
-from dirjax.domain import Domain
 from dirjax.objectives import base
 from dirjax.objectives.huber import huber_loss
 from dirjax.objectives.l1 import l1_loss
 from dirjax.objectives.mse import mse_loss
+from dirjax.ops import input_domain as domain_lib
+from dirjax.ops import numerics, random
+from dirjax.ops.input_domain import Domain
 
 DISTANCES = {"l1": l1_loss, "mse": mse_loss, "huber": huber_loss}
 NORMS = ("sample", "pixel", "linf")
@@ -398,7 +399,7 @@ def make(
 
         clean = view.outputs.prediction if train is None else predict(inputs)
         mask = jnp.broadcast_to(batch["mask"], clean.shape)
-        key = base.stream_key(key, "ssir")
+        key = random.stream_key(key, "ssir")
         if noise == "random":
             there = domain_lib.real(batch["inputs"])
             moved = random_noise(key, inputs, real=there, **space)
@@ -415,7 +416,7 @@ def make(
             )
         noisy = predict(moved.inputs)
         apart = ssir_loss(clean, noisy, distance=distance, target=target)
-        apart = base.masked_mean(apart * batch["weight"], mask)
+        apart = numerics.masked_mean(apart * batch["weight"], mask)
 
         gap = jax.lax.stop_gradient(jnp.abs(clean - noisy))
         size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(clean), jnp.abs(noisy)))

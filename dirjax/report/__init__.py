@@ -22,10 +22,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from dirjax import cli
-from dirjax.report import canvas, figures, formats, page
+from dirjax import errors
+from dirjax.cli import status
+from dirjax.report import formats, page
 from dirjax.report import published as published_numbers
-from dirjax.report.records import Run, read_run
+from dirjax.report.figures import index, style
+from dirjax.report.runs import Run, read_run
 from dirjax.report.tables import DENSE_METRICS, GROUP_METRICS, METRICS, Table, table
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
@@ -40,16 +42,16 @@ def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
         for run in runs
         for note in run.notes
     ]
-    if len(runs) > 1 and len(one.rows) > figures.SHOWN:
+    if len(runs) > 1 and len(one.rows) > index.SHOWN:
         notes.append(
-            f"the figures by label and by step show the first {figures.SHOWN} of "
+            f"the figures by label and by step show the first {index.SHOWN} of "
             f"{len(one.rows)} methods."
         )
-    drawn = figures.of_run(runs[0]) if len(runs) == 1 else figures.of_methods(one)
+    drawn = index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one)
     pictures = []
     for figure, name, caption, alt in drawn:
-        svg = canvas.svg(figure, f"{prefix}{name}", alt)
-        (output / f"{prefix}{name}.png").write_bytes(canvas.png(figure))
+        svg = style.svg(figure, f"{prefix}{name}", alt)
+        (output / f"{prefix}{name}.png").write_bytes(style.png(figure))
         pictures.append(page.Picture(prefix + name, svg, caption))
     return page.Section(one, tuple(pictures), tuple(notes))
 
@@ -179,7 +181,7 @@ def _main(argv: Sequence[str]) -> None:
     try:
         path = _write(runs, tables, options.output)
     except OSError as error:
-        raise cli.InputError(
+        raise errors.InputError(
             f"cannot write to {options.output} ({error.strerror}): pass another folder "
             "as --output."
         ) from error
@@ -224,4 +226,4 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 2 for a wrong input."""
     argv = sys.argv[1:] if argv is None else argv
-    return cli.run(_main, argv, debug="--debug" in argv)
+    return status.run(_main, argv, debug="--debug" in argv)

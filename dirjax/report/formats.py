@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from dirjax.report import student
 from dirjax.report.layout import EMPTY, Cell, blocks, footnote
-from dirjax.report.records import COLUMNS
+from dirjax.report.runs import COLUMNS
 from dirjax.report.tables import Spread, Table
 
 CSV_COLUMNS = (

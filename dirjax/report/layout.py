@@ -13,8 +13,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dirjax.report import grids, norms, student
-from dirjax.report.records import COLUMNS
+from dirjax.report import student
+from dirjax.report.figures import grids, norms
+from dirjax.report.runs import COLUMNS
 from dirjax.report.tables import NAMES, Row, Spread, Table, lower_is_better, spread
 
 EMPTY = "-"

@@ -13,8 +13,9 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 
-from dirjax.report import canvas, layout
-from dirjax.report.records import Run
+from dirjax.report import layout
+from dirjax.report.figures import style
+from dirjax.report.runs import Run
 from dirjax.report.tables import Table
 
 
@@ -101,7 +102,7 @@ summary { cursor: pointer; margin: 12px 0; }
 
 def _css() -> str:
     def colours(k: int) -> str:
-        return " ".join(f"--{n}: {pair[k]};" for n, pair in canvas.COLOURS.items())
+        return " ".join(f"--{n}: {pair[k]};" for n, pair in style.COLOURS.items())
 
     return _CSS % {"light": colours(0), "dark": colours(1)}
 

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dirjax.report.records import COLUMNS, SHOTS, Run
+from dirjax.report.runs import COLUMNS, SHOTS, Run
 from dirjax.report.tables import NAMES, Printed, Table
 
 # Our `data.name`, `model.name` and presets -> names of the papers. A preset whose

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax import cli
-from dirjax.report.records import COLUMNS, SHOTS, Run
+from dirjax import errors
+from dirjax.report.runs import COLUMNS, SHOTS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
 # Those that not every run has.
@@ -270,7 +270,7 @@ def _table(
     if base is not None and base not in groups:
         same = [name for name in groups if name.startswith(f"{base} [")]
         if same:
-            raise cli.InputError(
+            raise errors.InputError(
                 f"{base} stands for several configs on {dataset}, name one of them "
                 f"as --base: {'; '.join(same)}."
             )
@@ -317,7 +317,7 @@ def table(
     """
     finished = [run for run in runs if run.result is not None]
     if not finished:
-        raise cli.InputError(
+        raise errors.InputError(
             f"none of the {len(runs)} runs is finished, there is no result.json: "
             "start the same training command again, it resumes."
         )
@@ -327,7 +327,7 @@ def table(
     names = sorted(set().union(*(_group(group)[0] for group in by_dataset.values())))
     methods = {run.method for run in finished}
     if base is not None and base not in names and base not in methods:
-        raise cli.InputError(
+        raise errors.InputError(
             f"there is no finished run of the base {base!r}: choose one of "
             f"{', '.join(names)}."
         )

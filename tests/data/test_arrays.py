@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax.cli import InputError
-from dirjax.data.pictures import Pictures
+from dirjax.data.formats.pictures import Pictures
+from dirjax.errors import InputError
 from tests import own_data
 
 X = np.random.default_rng(0).normal(size=(60, 3)).round(3)

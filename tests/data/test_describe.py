@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax import cli, config_files, data
-from dirjax import config as config_lib
+from dirjax import data, errors
+from dirjax.cli import config_files, status
+from dirjax.config import frozen
 from dirjax.data import __main__ as command
-from dirjax.data import advice, checks, describe
+from dirjax.data.describe import advice, checks
+from dirjax.data.describe import facts as facts_lib
 from tests import commands
 
 
@@ -21,8 +23,8 @@ def look(config="csv", **fields):
     made = config_files.load(f"configs/{config}.py", "vanilla")
     for field, value in fields.items():
         made.data[field] = value
-    plain = config_lib.plain(made)["data"]
-    return describe.describe(data.from_config(plain), plain)
+    plain = frozen.plain(made)["data"]
+    return facts_lib.describe(data.from_config(plain), plain)
 
 
 def table(folder, columns, **fields):
@@ -549,7 +551,7 @@ class TestCommand:
         assert {"row_numbers", "long_tail"} <= set(names(facts))
         for word in ("mine: 300 rows", "data.drop=when", "describe.png", "--"):
             assert word in done.stdout
-        documented = re.findall(r"^  (\w+)(?:, (\w+))?: ", str(describe.__doc__), re.M)
+        documented = re.findall(r"^  (\w+)(?:, (\w+))?: ", str(facts_lib.__doc__), re.M)
         assert set(facts) == {key for pair in documented for key in pair if key}
 
     @pytest.mark.parametrize(
@@ -561,18 +563,18 @@ class TestCommand:
         ],
     )
     def test_wrong_input(self, arguments, words, capsys):
-        assert cli.run(command.main, ["describe", *arguments]) == 2
+        assert status.run(command.main, ["describe", *arguments]) == 2
         assert words in capsys.readouterr().err
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").write_text("")
         facts = table(tmp_path, {"y": range(30)})
-        with pytest.raises(cli.InputError, match="--output"):
+        with pytest.raises(errors.InputError, match="--output"):
             command.write(facts, tmp_path / "file")
 
     @pytest.mark.parametrize("argument", ["--help", "-h"])
     def test_help(self, argument, capsys):
-        assert cli.run(command.main, ["describe", argument]) == 0
+        assert status.run(command.main, ["describe", argument]) == 0
         assert "--output DIR" in capsys.readouterr().out
 
 

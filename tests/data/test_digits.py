@@ -9,8 +9,8 @@ import scipy.ndimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.cli import InputError
-from dirjax.data import digits
+from dirjax.data.readers import digits
+from dirjax.errors import InputError
 
 FILE = pathlib.Path(str(importlib.resources.files("dirjax.data"))) / (
     "embedded/mnist5k.npz"

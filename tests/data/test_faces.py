@@ -16,12 +16,18 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from dirjax import data, labels, metrics, models, predict, validation, weights
-from dirjax.cli import InputError
-from dirjax.data import faces, files, images, labelling, pipeline, tables
-from dirjax.data.pictures import Pictures
+from dirjax import data, labels, metrics, models, predict
+from dirjax.config import validation
+from dirjax.data import faces, labelling, pipeline
+from dirjax.data.formats import table_files
+from dirjax.data.formats.pictures import Pictures
+from dirjax.data.readers import images
+from dirjax.data.readers import table as table_lib
+from dirjax.errors import InputError
+from dirjax.labels import weights
 from dirjax.report import published as published_lib
-from dirjax.run import Run
+from dirjax.training import batches as batches_lib
+from dirjax.training.build import build
 from tests import own_data, runs
 from tests.test_labels import SCHEMES, cases, kernel_options
 
@@ -481,9 +487,9 @@ def published(data_dir):
     if not file.is_file():
         pytest.skip(f"needs {file}")
     rules = data_rules(config(file.parent))
-    table = files.read(file)
+    table = table_files.read(file)
     rows = labelling.Rows(table.number, file)
-    y, part, _ = tables.row_facts(table, rows, rules, split="split", weight=None)
+    y, part, _ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
     return table, labelling.label_rows(y, rows, rules, part=part)
 
 
@@ -587,7 +593,7 @@ def test_a_slice_of_the_real_tree(published, tmp_path):
         ]
     )
     assert 20 <= len(chosen) <= 60
-    paths, rows = files.words(table.cells["path"]), []
+    paths, rows = table_files.words(table.cells["path"]), []
     for i in chosen:
         split = labelling.SPLITS[labelled.part[i]]
         rows.append(f"{labelled.value[i]:.0f},{paths[i]},{split}")
@@ -598,7 +604,7 @@ def test_a_slice_of_the_real_tree(published, tmp_path):
     for part in source.splits.values():
         want = 4 * (part.value.astype(int) % 60)
         np.testing.assert_allclose(part.inputs[:, 4, 4, 0], want, atol=1)
-    run = Run(made)
-    _, _, batch = next(run.batches(0, 1))
+    run = build(made)
+    _, _, batch = next(batches_lib.batches(run, 0, 1))
     assert batch["inputs"].shape == (1, 8, 8, 8, 3)
     assert run.source.name.startswith("agedb_dir@")

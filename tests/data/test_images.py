@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax.cli import InputError
-from dirjax.data import images
+from dirjax.data.readers import images
+from dirjax.errors import InputError
 from tests import own_data
 from tests.own_data import to_image
 

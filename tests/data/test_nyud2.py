@@ -8,9 +8,13 @@ import pytest
 from PIL import Image
 
 from dirjax import data, labels
-from dirjax.cli import InputError
 from dirjax.configs import nyud2_dir
-from dirjax.data import coded, depth_maps, labelling, nyud2, splits
+from dirjax.data import labelling, splits
+from dirjax.data.formats import coded
+from dirjax.data.readers import _depth_maps as depth_maps
+from dirjax.data.readers import nyud2
+from dirjax.errors import InputError
+from dirjax.ops import pixels
 from tests import depth_folder as made
 from tests import runs
 
@@ -172,13 +176,13 @@ class TestBits:
     def test_nearest_is_that_of_pillow(self, old, new):
         line = (np.arange(old) % 256).astype(np.uint8)[None]
         want = Image.fromarray(line).resize((new, 1), Image.Resampling.NEAREST)
-        got = line[0, coded.nearest(old, new)]
+        got = line[0, pixels.nearest(old, new)]
         np.testing.assert_array_equal(got, np.asarray(want)[0])
 
     @pytest.mark.parametrize("size", [(2, 3), (4, 6), (1, 6), (3, 4)])
     def test_thinner_maps_have_the_nearest_pixels(self, size):
         codes = np.arange(24, dtype=np.uint8).reshape(1, 4, 6)
-        rows, columns = coded.nearest(4, size[0]), coded.nearest(6, size[1])
+        rows, columns = pixels.nearest(4, size[0]), pixels.nearest(6, size[1])
         want = codes[0][np.ix_(rows, columns)]
         np.testing.assert_array_equal(depth_maps.thinned(codes, size)[0], want)
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from dirjax import data
-from dirjax.cli import InputError
 from dirjax.data import __main__ as command
-from dirjax.data import catalog, describe, pairs
+from dirjax.data import catalog
+from dirjax.data.describe import facts as facts_lib
+from dirjax.data.readers import pairs
+from dirjax.errors import InputError
 from tests import own_data, runs
 
 NAME = "minilm_l6_v2_embeddings.npz"
@@ -254,7 +256,7 @@ class TestWrongFiles:
 def test_describe(load):
     source = load()
     fields = runs.config("stsb_dir", "vanilla,embeddings")["data"]
-    facts = describe.describe(source, fields)
+    facts = facts_lib.describe(source, fields)
     assert facts["inputs"] == {"kind": "pairs", "values": 6}
     shown = command.text(facts)
     assert "Inputs: pairs of embeddings, 6 values each" in shown
@@ -270,7 +272,7 @@ def test_real_file(data_dir):
     fields = {"data__path": str(folder)}
     made = runs.config("stsb_dir", "vanilla,embeddings", **fields)
     source = data.from_config(made["data"])
-    shares = describe.shares(source)
+    shares = facts_lib.shares(source)
     assert shares["train"] == {"rows": 5249, "many": 4510, "median": 538, "few": 201}
     assert shares["test"] == {"rows": 1000, "many": 756, "median": 170, "few": 74}
     assert shares["val"]["rows"] == 1000
@@ -283,5 +285,5 @@ def test_real_file(data_dir):
     notes = own_data.notes(source)
     assert "the split is that of Yang et al. 2021" in notes
     assert "11 val and 19 test pairs also stand in train" in notes
-    twins = describe.duplicates(source)
+    twins = facts_lib.duplicates(source)
     assert [sum(twins[s].values()) for s in ("val", "test")] == [8, 15]

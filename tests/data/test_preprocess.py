@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.cli import InputError
-from dirjax.data import labelling, tables
+from dirjax.data import labelling
 from dirjax.data.preprocess import TablePreprocessor
+from dirjax.data.readers import table
+from dirjax.errors import InputError
 
 RNG = np.random.default_rng(0)
 COLUMNS = {
@@ -169,7 +170,7 @@ def test_val_and_test_rows_teach_nothing(tmp_path, scaling):
     for name, text in (("a.csv", lines), ("b.csv", other)):
         (tmp_path / name).write_text("\n".join(text))
         made.append(
-            tables.load(
+            table.load(
                 "mine",
                 tmp_path / name,
                 labelling.Rules(label="label", bin_width=1.0),

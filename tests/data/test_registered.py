@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from dirjax import data, predict, validation
-from dirjax.cli import InputError
+from dirjax import data, predict
+from dirjax.config import validation
+from dirjax.errors import InputError
 from tests import own_data, runs
 
 # Of one colour each, which is 4 times the row.

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.cli import InputError
-from dirjax.data import labelling, scenes, sources, splits
+from dirjax.data import labelling, sources, splits
+from dirjax.data.readers import scenes
+from dirjax.errors import InputError
 
 RULES = {"label": "depth", "bin_width": 0.1, "label_range": (0.7, 10.0)}
 

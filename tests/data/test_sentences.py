@@ -5,10 +5,13 @@ import hashlib
 import numpy as np
 import pytest
 
-from dirjax import data, weights
-from dirjax.cli import InputError
+from dirjax import data
 from dirjax.data import __main__ as command
-from dirjax.data import describe, pairs, words
+from dirjax.data.describe import facts
+from dirjax.data.formats import words
+from dirjax.data.readers import pairs
+from dirjax.errors import InputError
+from dirjax.labels import weights
 from tests import own_data, runs
 
 
@@ -225,7 +228,7 @@ class TestWrongFiles:
 def test_describe(load):
     source = load()
     fields = runs.config("stsb_dir", "vanilla", **own_data.TEXT)["data"]
-    shown = command.text(describe.describe(source, fields))
+    shown = command.text(facts.describe(source, fields))
     assert "pairs of sentences, 6 words of each at most" in shown
     assert "13 different words, 9 with a vector of 3 values" in shown
 
@@ -238,7 +241,7 @@ def test_real_files(data_dir):
         pytest.skip(f"needs {folder / 'train_new.tsv'}")
     made = runs.config("stsb_dir", "vanilla,small", data__path=str(folder))
     source = data.from_config(made["data"])
-    shares = describe.shares(source)
+    shares = facts.shares(source)
     assert shares["train"] == {"rows": 5249, "many": 4510, "median": 538, "few": 201}
     assert shares["test"] == {"rows": 1000, "many": 756, "median": 170, "few": 74}
     assert shares["val"]["rows"] == 1000

@@ -6,10 +6,12 @@ import gzip
 import numpy as np
 import pytest
 
-from dirjax import config as config_lib
-from dirjax import config_files, data, labels
-from dirjax.cli import InputError
-from dirjax.data import catalog, labelling, tables
+from dirjax import data, labels
+from dirjax.cli import config_files
+from dirjax.config import frozen
+from dirjax.data import catalog, labelling
+from dirjax.data.readers import table as table_lib
+from dirjax.errors import InputError
 
 
 def load(name, **fields):
@@ -17,7 +19,7 @@ def load(name, **fields):
     made = config_files.load(f"configs/{name}.py", "vanilla")
     for field, value in fields.items():
         made.data[field] = value
-    return data.from_config(config_lib.plain(made)["data"])
+    return data.from_config(frozen.plain(made)["data"])
 
 
 def counts(source):
@@ -127,7 +129,7 @@ def table(file, **options):
     options = {"split": "part", "label": "y", "bin_width": 1.0} | options
     fields = {f.name for f in dataclasses.fields(labelling.Rules)}
     rules = {k: options.pop(k) for k in fields & set(options)}
-    return tables.load("mine", file, labelling.Rules(**rules), **options)
+    return table_lib.load("mine", file, labelling.Rules(**rules), **options)
 
 
 class TestTable:

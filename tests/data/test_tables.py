@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirjax import data, labels
-from dirjax.cli import InputError
-from dirjax.data import files
+from dirjax.data.formats import table_files
 from dirjax.data.preprocess import TablePreprocessor
+from dirjax.errors import InputError
 from tests import own_data
 from tests.own_data import HEADER, ROWS, table
 
@@ -49,7 +49,7 @@ def found(source) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def numbers(column) -> tuple[list[float], list[bool]]:
-    values, wrong = files.numbers(pa.array(column, pa.string()))
+    values, wrong = table_files.numbers(pa.array(column, pa.string()))
     return values.tolist(), wrong.tolist()
 
 
@@ -462,16 +462,16 @@ class TestBlocks:
     def in_pieces(self, load, monkeypatch):
         def loading(*args, **fields):
             with monkeypatch.context() as patch:
-                patch.setattr(files, "_BLOCK", 64)
+                patch.setattr(table_files, "_BLOCK", 64)
                 return load(*args, **fields)
 
         return loading
 
     def test_it_is_in_pieces(self, tmp_path, monkeypatch):
         file = own_data.write(tmp_path, "mine.csv", table())
-        assert len(list(files.blocks(file))) == 1
-        monkeypatch.setattr(files, "_BLOCK", 64)
-        pieces = list(files.blocks(file))
+        assert len(list(table_files.blocks(file))) == 1
+        monkeypatch.setattr(table_files, "_BLOCK", 64)
+        pieces = list(table_files.blocks(file))
         assert len(pieces) > 5
         rows = np.concatenate([p.number for p in pieces])
         assert rows.tolist() == list(range(60))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dirjax.data.tokens import tokenize
+from dirjax.data.formats.tokens import tokenize
 
 
 @pytest.mark.parametrize(

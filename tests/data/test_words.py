@@ -5,8 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
-from dirjax.cli import InputError
-from dirjax.data import words
+from dirjax.data.formats import words
+from dirjax.errors import InputError
 from tests import own_data
 
 TEXT = "a 1 2 3\nb 4 5 6\nc 7 8 9\n"

@@ -8,10 +8,10 @@ import signal
 
 import pytest
 
-from dirjax import cli
-from dirjax.checkpoint import Checkpoints
-from dirjax.lock import Lock
-from dirjax.run import Run
+from dirjax import errors as errors_lib
+from dirjax.training import stage_program
+from dirjax.workdir.checkpoints import Checkpoints
+from dirjax.workdir.lock import Lock
 from tests import runs
 from tests.faults.disks import DAMAGES, flip, largest
 from tests.test_resume import stop_after
@@ -48,7 +48,7 @@ def made():
 def run_until(step, made, workdir):
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, step)
-        with pytest.raises(cli.Stopped):
+        with pytest.raises(errors_lib.Stopped):
             runs.run(made, workdir)
 
 
@@ -147,15 +147,15 @@ def test_one_step_back_over_the_start_of_a_stage(
     of the first, though the second has a best of its own."""
     workdir = copy("12")
     _, best = steps(workdir)
-    compile_stage = Run.compile
+    compile_stage = stage_program.compiled_steps
 
-    def and_terminate(self, stage):
+    def and_terminate(*arguments):
         signal.raise_signal(signal.SIGTERM)
-        return compile_stage(self, stage)
+        return compile_stage(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "compile", and_terminate)
-        with pytest.raises(cli.Stopped):
+        patch.setattr(stage_program, "compiled_steps", and_terminate)
+        with pytest.raises(errors_lib.Stopped):
             runs.run(made, workdir)
     assert steps(workdir) == ([best, 12, 13], 13)
     flip(largest(workdir / "checkpoints" / "13"))
@@ -177,7 +177,9 @@ def test_another_structure_is_not_damage(made, copy, monkeypatch):
     workdir = copy("8")
     before = sorted(f.name for f in (workdir / "checkpoints").iterdir())
     changed = {**made, "train": {**made["train"], "average_decay": 0.9}}
-    monkeypatch.setattr("dirjax.config.check_same", lambda *args: None)
-    with pytest.raises(cli.InputError, match=r"step \d+ has other arrays .*average/"):
+    monkeypatch.setattr("dirjax.config.frozen.check_same", lambda *args: None)
+    with pytest.raises(
+        errors_lib.InputError, match=r"step \d+ has other arrays .*average/"
+    ):
         runs.run(changed, workdir)
     assert sorted(f.name for f in (workdir / "checkpoints").iterdir()) == before

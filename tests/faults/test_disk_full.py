@@ -11,9 +11,10 @@ import subprocess
 
 import pytest
 
-from dirjax import report, train, writers
-from dirjax.checkpoint import Checkpoints
-from dirjax.cli import Failed
+from dirjax import report, train
+from dirjax.errors import Failed
+from dirjax.workdir import writers
+from dirjax.workdir.checkpoints import Checkpoints
 from tests import runs
 from tests.faults import disks, harness
 

@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-from dirjax import lock, writers
-from dirjax.cli import Failed, InputError
-from dirjax.lock import Lock
+from dirjax.errors import Failed, InputError
+from dirjax.workdir import files, lock
+from dirjax.workdir.lock import Lock
 from tests import runs
 
 pytestmark = pytest.mark.faults
@@ -130,7 +130,7 @@ class TestTemporaryFiles:
             assert names == {*others, ".lock"}
 
     def test_they_have_that_form(self, tmp_path):
-        with writers.whole(tmp_path / "result.json"):
+        with files.whole(tmp_path / "result.json"):
             (file,) = tmp_path.iterdir()
             with Lock(tmp_path):
                 assert not file.exists()

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import domain, models
+from dirjax import models
 from dirjax.models import bilstm
 from dirjax.objectives import ssir
+from dirjax.ops import input_domain
 from tests import toy
 
 RNG = np.random.default_rng(0)
@@ -128,7 +129,7 @@ class TestNoise:
         self.check(run(words))
 
     def test_random(self, inputs):
-        real = domain.real(inputs)
+        real = input_domain.real(inputs)
         np.testing.assert_array_equal(real[..., 0], CODES > 0)
         key = jax.random.key(0)
         self.check(ssir.random_noise(key, inputs["words"], epsilon=0.1, real=real))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from dirjax import origin
-from dirjax.cli import InputError
+from dirjax.errors import InputError
 from dirjax.models import convert, resnet
-from dirjax.run import Run
+from dirjax.training import stage_program as programs_lib
+from dirjax.training.warm_start import warm_start
 from tests import runs
 
 # From a run of tests/torch_resnet.py; see tests/golden/README.md.
@@ -35,7 +35,7 @@ def golden(name):
 def converted(model, images, file):
     """Variables of a model from a file, through the door that runs use."""
     fresh = model.init(jax.random.key(1), images, train=False)
-    params, state = origin.pretrained(
+    params, state = warm_start.pretrained(
         str(file),
         params={"encoder": fresh["params"]},
         model_state={"batch_stats": {"encoder": fresh["batch_stats"]}},
@@ -66,7 +66,7 @@ def test_every_tensor_has_its_place(name, tensors):
     model = getattr(resnet, name)()
     x = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     tree = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
-    leaves = origin._named(tree["params"]) | origin._named(tree["batch_stats"])
+    leaves = warm_start._named(tree["params"]) | warm_start._named(tree["batch_stats"])
     theirs = {convert._theirs(n): leaf.shape for n, leaf in leaves.items()}
     assert None not in theirs
     assert len(theirs) == len(leaves)
@@ -141,35 +141,34 @@ def test_a_run_begins_with_them(tmp_path):
     def run(name="mnist5k", **encoder):
         file = str(tmp_path / "a.safetensors")
         fields = {"model__encoder": encoder} if encoder else {}
-        return Run(
-            runs.config(
-                name,
-                data__limit=48,
-                data__batch_size=16,
-                model__pretrained=file,
-                **fields,
-            )
+        made = runs.config(
+            name,
+            data__limit=48,
+            data__batch_size=16,
+            model__pretrained=file,
+            **fields,
         )
+        return runs.built(made)
 
     of_file = {"stage_sizes": (2, 1), "width": 4, "stem": "imagenet"}
     with pytest.raises(
         InputError, match=r"1, 4\].*For grey images set data.channels=3"
     ):
-        run(**of_file).origin()
+        warm_start(run(**of_file)[0])
     with pytest.raises(InputError, match="this one has none"):
-        run("bikeshare").origin()
+        warm_start(run("bikeshare")[0])
 
     weights["conv1.weight"] = weights["conv1.weight"].sum(1, keepdims=True)
     save_file(weights, tmp_path / "a.safetensors")
-    one = run(**of_file)
-    begun = one.begin(one.plan.stages[0], None)
+    one, (main,) = run(**of_file)
+    begun = programs_lib.begin(one, main, warm_start(one))
     model = begun.params["model"]
     want = weights["layer1.0.conv2.weight"].transpose(2, 3, 1, 0)
     got = model["encoder"]["stage1_block1"]["conv2"]["kernel"]
     np.testing.assert_array_equal(got, want)
     state = begun.model_state["batch_stats"]["encoder"]
     np.testing.assert_array_equal(state["stem_norm"]["var"], weights["bn1.running_var"])
-    drawn, _ = one._drawn("main")
+    drawn, _ = programs_lib.random_model(one, main.stage)
     jax.tree.map(np.testing.assert_array_equal, model["head"], drawn["head"])
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from dirjax import models, origin, stages
+from dirjax import models
 from dirjax.models import convert, fused_depth, heads
+from dirjax.training import parameters, warm_start
 from tests import toy
 
 SMALL = {"stage_sizes": (1, 1, 1, 1), "width": 2, "decoder": 2, "fused": 1, "kernel": 3}
@@ -136,14 +137,14 @@ def test_it_begins_with_weights_of_pytorch(tmp_path):
     theirs, ours = {}, {}
     for collection, tree in drawn.items():
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree["resnet"]):
-            name = stages.path_name(path)
+            name = parameters.path_name(path)
             theirs[convert._theirs(name)] = np.ascontiguousarray(
                 leaf.transpose(3, 2, 0, 1) if leaf.ndim == 4 else leaf
             )
             ours[collection, name] = leaf
     save_file(theirs, tmp_path / "resnet.safetensors")
     fresh = jax.tree.map(np.zeros_like, drawn)
-    params, state = origin.pretrained(
+    params, state = warm_start.pretrained(
         str(tmp_path / "resnet.safetensors"),
         params={"encoder": fresh["params"]},
         model_state={"batch_stats": {"encoder": fresh["batch_stats"]}},

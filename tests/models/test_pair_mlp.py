@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from dirjax import domain, models
+from dirjax import models
 from dirjax.models import mlp, pairs
+from dirjax.ops import input_domain
 from tests import runs, toy
 
 RNG = np.random.default_rng(0)
@@ -93,11 +94,11 @@ def test_all_values_of_both_may_move_at_once():
     record = {"kind": "pairs", "pairs": {"clip": 0.0}, "encoder": {}}
     record |= {"label_mean": 2.5, "label_std": 1.0}
     network = models.from_config(config, record)
-    assert network.domain == domain.FREE
+    assert network.domain == input_domain.FREE
     moved, join = network.domain.split(PAIRS)
     np.testing.assert_array_equal(moved, PAIRS)
     np.testing.assert_array_equal(join(PAIRS + 1), PAIRS + 1)
     clipped = models.from_config(config, record | {"pairs": {"clip": 3.0}})
-    assert clipped.domain == domain.Domain(-3.0, 3.0)
+    assert clipped.domain == input_domain.Domain(-3.0, 3.0)
     with pytest.raises(ValueError, match=r"a model of pairs .* Use 'pair_mlp'"):
         models.from_config(config | {"name": "mlp"}, record)

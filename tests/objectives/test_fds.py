@@ -15,8 +15,8 @@ import pytest
 from absl.testing import parameterized
 
 from dirjax import labels as labels_lib
-from dirjax import moments as moments_lib
-from dirjax import weights
+from dirjax.features import moments as moments_lib
+from dirjax.labels import weights
 from dirjax.objectives import base, fds
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -81,7 +81,7 @@ def smooth(objective, variables, features, bins, cotangent=None):
 
 @functools.partial(jax.jit, static_argnums=0)
 def refresh(objective, variables, features, bins, num_bins):
-    return objective.refresh(variables, table(features, bins, num_bins))
+    return objective.collect["epoch"](variables, table(features, bins, num_bins))
 
 
 def table(features, bins, num_bins):
@@ -404,7 +404,7 @@ def test_traces_once_and_keeps_its_structure():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def epoch_end(variables, moments):
-        return objective.refresh(variables, moments)
+        return objective.collect["epoch"](variables, moments)
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -517,20 +517,19 @@ def test_inner_state_and_refresh_pass_through():
     )
     objective = fds.make(inner)
     variables = objective.init(None, unit_spec(4, 2))
-    assert objective.refresh is not None
 
     @jax.jit
     def both(variables):
         batch = {"bin": jnp.zeros(3, int)}
         out = objective.loss(variables, view_of(jnp.ones((3, 2))), batch, None)
-        return out, objective.refresh(variables, moments_lib.zeros(4, 2))
+        return out, objective.collect["epoch"](variables, moments_lib.zeros(4, 2))
 
     out, after = both(variables)
     assert out.state["inner"] == 1
     assert after.state["inner"] == 10
     assert after.params == variables.params
     nested = base.weighted_sum({"x": fds.make(inner)}, {"x": 1.0})
-    assert nested.refresh is not None
+    assert "epoch" in nested.collect
 
 
 class Variants(chex.TestCase):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from dirjax import sharding
 from dirjax.objectives import group_contrast
 from dirjax.objectives.group_contrast import group_contrast_loss
+from dirjax.runtime import sharding
 from tests import toy
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"

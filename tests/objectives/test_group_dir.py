@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from dirjax import config as config_lib
-from dirjax.cli import InputError
+from dirjax.config import plan as plan_lib
+from dirjax.errors import InputError
+from dirjax.evals.predictor import Predictor
 from dirjax.models import heads
 from dirjax.objectives import base, group_dir
-from dirjax.predict import Predictor
 from tests import runs, toy
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -328,14 +328,14 @@ def test_heads_are_checked():
 class TestPresets:
     def test_stages(self):
         made = runs.config(argument="group_dir,ssir")
-        contrast, main = config_lib.plan(made, 6547).stages
+        contrast, main = plan_lib.plan(made, 6547).stages
         assert contrast.trainable == ("encoder",)
         assert set(contrast.objective["terms"]) == {"group_contrast"}
         # Untrained heads have nothing to be consistent.
         assert contrast.objective["wrappers"] == ()
         assert main.objective["wrappers"] == ("ssir",)
         assert main.trainable == ()
-        plan = config_lib.plan(made, 6547)
+        plan = plan_lib.plan(made, 6547)
         seen = [s for s in range(1, plan.stop + 1) if plan.evaluates(s)]
         assert min(seen) > contrast.stop
         assert plan.stop in seen

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from dirjax import labels, models, moments, step, weights
+from dirjax import labels, models
+from dirjax.evals import view as view_lib
+from dirjax.features import moments
+from dirjax.labels import weights
 from dirjax.objectives import base, ssir
+from dirjax.training import train_step
 from tests import toy
 
 ROWS, SHAPE = 5, (2, 2, 3)
@@ -575,7 +579,7 @@ def spied(objective, *, net=None, batch=None, spec=toy.SPEC, key=4):
         return net.encode(params, state, inputs, **options)
 
     params, state = toy.model_variables(net)
-    view, _ = step.make_view(
+    view, _ = view_lib.make_view(
         net._replace(encode=encode),
         params,
         state,
@@ -600,7 +604,7 @@ def gradient(objective, state):
     variables = base.Variables(state.params["objective"], state.objective_state)
 
     def loss(params):
-        view, _ = step.make_view(
+        view, _ = view_lib.make_view(
             TINY, params, {}, batch["inputs"], jax.random.key(5), train=True
         )
         out = objective.loss(variables, view, batch, jax.random.key(4))
@@ -792,14 +796,14 @@ def test_other_wrappers_inside_and_outside(case):
     objective = around_l1(tuple(case.split("-")))
     state = toy.start(objective, net=TINY)
     variables = base.Variables(state.params["objective"], state.objective_state)
-    assert (objective.refresh is not None) == ("fds" in case)
-    if objective.refresh:
+    assert ("epoch" in objective.collect) == ("fds" in case)
+    if "epoch" in objective.collect:
         features = jnp.asarray(np.random.default_rng(8).normal(size=(toy.ROWS, 4)))
         bins, one = jnp.asarray(toy.batch()["bin"]), jnp.ones(toy.ROWS)
         num = toy.SPEC.bins.num
         seen = moments.from_batch(features, bins, one, num_bins=num)
         for _ in range(2):
-            variables = objective.refresh(variables, seen)
+            variables = objective.collect["epoch"](variables, seen)
         state = state._replace(objective_state=variables.state)
     grads, out = gradient(objective, state)
     chex.assert_tree_all_finite((grads, out))
@@ -842,11 +846,11 @@ def test_running_averages_are_those_of_the_clean_pass():
     for name, objective in (("l1", toy.l1()), ("ssir", around_l1(epsilon=2.0))):
         variables = objective.init(jax.random.key(2), toy.SPEC)
         tree = {"model": params, "objective": variables.params}
-        start = step.TrainState(
+        start = train_step.TrainState(
             jnp.int32(0), tree, stats, variables.state, toy.sgd().init(tree), {}
         )
         new, report = toy.jit(toy.train_step(objective, net))(start, batch)
-        assert int(report.first_bad) == step.NEVER
+        assert int(report.first_bad) == train_step.NEVER
         states[name] = new.model_state
     chex.assert_trees_all_close(states["ssir"], states["l1"], rtol=1e-6, atol=1e-7)
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), states["l1"], stats)

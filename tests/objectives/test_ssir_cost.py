@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import models, step
+from dirjax import models
 from dirjax.objectives import base
+from dirjax.training import train_step
 from tests import toy
 
 ROWS = 64
@@ -56,7 +57,7 @@ class Cost:
             return variables.state, toy.sgd().init(tree)
 
         state, opt_state = jax.eval_shape(start)
-        state = step.TrainState(
+        state = train_step.TrainState(
             step=jax.ShapeDtypeStruct((), np.int32),
             params={"model": self.params, "objective": {"l1": {}}},
             model_state=self.statistics,

@@ -9,8 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dirjax.cli import InputError
-from dirjax.data import faces, files, images, labelling, registered, tables
+from dirjax.data import faces, labelling
+from dirjax.data.formats import table_files
+from dirjax.data.readers import images
+from dirjax.data.readers import table as table_lib
+from dirjax.errors import InputError
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -35,7 +38,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 {
                     "image": tfds.features.Image(shape=(None, None, 3)),
                     "age": np.float32,
-                    registered.ROW: np.int64,
+                    faces.ROW: np.int64,
                 }
             ),
             supervised_keys=("image", "age"),
@@ -46,16 +49,16 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         benchmark = self.BENCHMARK
         file = benchmark.find(_folder(benchmark, dl_manager))
-        table = files.read(file)
+        table = table_files.read(file)
         benchmark.check_columns(table, "path", "age", labelling.SPLIT)
         rows = labelling.Rows(table.number, file)
         rules = labelling.Rules("age")
-        ages, part, _ = tables.row_facts(
+        ages, part, _ = table_lib.row_facts(
             table, rows, rules, split=labelling.SPLIT, weight=None
         )
         labelling.check_labels(ages, rows, rules)
         benchmark.check_labels(ages, rows)
-        paths = files.words(table.cells["path"]).tolist()
+        paths = table_files.words(table.cells["path"]).tolist()
         paths = benchmark.resolve(file.parent, paths, rows)
         metadata: Any = self.info.metadata
         metadata["table"] = faces.checksum(file)
@@ -85,7 +88,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     f"{error}. Mend it, or leave its row out of the CSV."
                 ) from error
             number = int(rows.number[i])
-            yield number, {"image": content, "age": ages[i], registered.ROW: number}
+            yield number, {"image": content, "age": ages[i], faces.ROW: number}
 
 
 def _folder(benchmark: faces.Benchmark, dl_manager: Any) -> pathlib.Path:

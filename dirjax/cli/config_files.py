@@ -1,0 +1,120 @@
+"""The flags that commands share, and config files, here or in the package."""
+
+from __future__ import annotations
+
+import importlib.resources
+import importlib.util
+import pathlib
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import config_flags
+
+from dirjax.errors import InputError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "FILE.py[:ARGUMENT], as configs/bikeshare.py:fds", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run or study.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
+
+
+def find(path: str) -> str:
+    """`configs/NAME.py[:ARGUMENT]` -> a file that exists, with the argument.
+
+    A path that does not exist from here, but does in the package, means the
+    package's: an installed dirjax finds its configs from any folder.
+
+    Raises:
+      InputError: if there is none.
+    """
+    name, colon, argument = path.partition(":")
+    if pathlib.Path(name).is_file():
+        return path
+    parts = pathlib.PurePath(name).parts
+    package = importlib.resources.files("dirjax.configs")
+    if parts[:1] == ("configs",):
+        file = pathlib.Path(str(package.joinpath(*parts[1:])))
+        if file.is_file():
+            return f"{file}{colon}{argument}"
+    known = sorted(
+        f"configs/{f.name}"
+        for f in pathlib.Path(str(package)).glob("*.py")
+        if f.stem not in ("__init__", "common", "methods")
+    )
+    raise InputError(
+        f"--config must be a file, {name} does not exist. Those that come with dirjax: "
+        f"{', '.join(known)}."
+    )
+
+
+def load(path: str, argument: str | None = None) -> Any:
+    """The config of a file: what its `get_config(argument)` returns.
+
+    Without an argument that of the file stands.
+
+    Raises:
+      InputError: if there is no such file, or it refuses the argument.
+    """
+    file = find(path)
+    spec = importlib.util.spec_from_file_location("dirjax_config", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return module.get_config(*([] if argument is None else [argument]))
+    except ValueError as error:
+        raise InputError(f"{path}:{argument}: {error}") from error
+
+
+def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]:
+    """Parses the flags of a command.
+
+    Args:
+      argv: the program's name and its arguments.
+      workdir: whether the command needs `--workdir`.
+
+    Returns:
+      The config (a ConfigDict) and the directory of `--config` and `--workdir`; "."
+      without one.
+
+    Raises:
+      InputError: for an unknown or missing flag, an unknown field, a wrong value, or
+        a wrong argument after the colon.
+    """
+    args = list(argv)
+    if {"--help", "-h"} & set(args):
+        print(flags.FLAGS.module_help(__name__) + flags.FLAGS.main_module_help())
+        sys.exit(0)
+    for i, arg in enumerate(args):
+        if arg.startswith("--config="):
+            args[i] = "--config=" + find(arg.partition("=")[2])
+        elif arg == "--config" and i + 1 < len(args):
+            args[i + 1] = find(args[i + 1])
+    try:
+        rest = flags.FLAGS(args)
+    except Exception as error:  # a config file is the user's code and may raise all
+        if isinstance(error, (AttributeError, KeyError)):
+            # A name and perhaps a hint, with the quotes of one or two reprs.
+            parts = re.split(r"\\n|\n", str(error.args[0]))
+            missing, *hint = (part.strip("'\"\\") for part in parts)
+            if missing.isidentifier():
+                raise InputError(
+                    f"the config has no field {' '.join([f'{missing}.', *hint])} Its "
+                    "fields are those of configs/common.py and of its preset."
+                ) from error
+        # ml_collections wraps what a config file raises in its traceback.
+        text = str(error).strip().splitlines()[-1]
+        for kind in ("ValueError: ", "TypeError: ", "KeyError: "):
+            text = text.removeprefix(kind)
+        raise InputError(f"{text.strip()}") from error
+    if len(rest) > 1:
+        raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")
+    for flag in (_CONFIG, _WORKDIR):
+        if not flag.value and (workdir or flag is _CONFIG):
+            raise InputError(f"--{flag.name} is missing. Give it, see --help.")
+    return _CONFIG.value, pathlib.Path(_WORKDIR.value or ".").expanduser()

@@ -1,0 +1,231 @@
+"""A config from a data set's fields, a preset and options: METHOD[,OPTION...].
+
+METHOD is a preset of `configs/methods.py`, or the dotted path of a module of your own
+with `make`: a term beside the base loss, or a wrapper around it if the first parameter
+of its `make` is `inner`. Options: `l1`, `mse` or `huber`, the base loss; `ssir`, SSIR
+on top; `joint`, the contrast of groups in one stage; `smoke`, the whole path in at most
+100 steps; `model=PATH`, a model of your own by its dotted path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+LOSSES = ("l1", "mse", "huber")
+
+
+OPTIONS = ("smoke", "ssir", "joint", *LOSSES)
+
+
+def choose(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuses an unknown name, with what is near to it (ValueError)."""
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
+        )
+
+
+def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
+    """A preset's objective with the data set's base loss, as a ConfigDict."""
+    out: Any = ConfigDict(record)
+    terms = {}
+    for name, kwargs in record["terms"].items():
+        if name == book.BASE:
+            name = config.base.term
+            if name == "huber":
+                kwargs = {**kwargs, "beta": config.base.beta}
+        elif name == "focal_r":
+            kwargs = {**kwargs, "form": "mse" if config.base.term == "mse" else "l1"}
+        terms[name] = kwargs
+    out.terms = ConfigDict(terms)
+    for name in record["wrappers"]:
+        if out[name].get("distance") == book.BASE:
+            out[name].distance = config.base.term
+    for name, fields in config.base.changes.items():
+        for part in (out, out.terms):
+            if name in part:
+                part[name].update(fields)
+    return out
+
+
+def _options_of(make: Any) -> dict[str, Any]:
+    """Keyword parameters of a function that have a default, which is not None."""
+    parameters = inspect.signature(make).parameters.values()
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.default not in (p.empty, None)
+    }
+
+
+def _imported(what: str, path: str) -> Any:
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"{what} {path!r} must be a module that can be imported, {error.name} "
+            "cannot be found. Install it, or run from the folder that holds it."
+        ) from error
+    if not hasattr(module, "make"):
+        raise ValueError(f"{what} {path!r} must have a function make. Add it.")
+    return module
+
+
+def _own_method(path: str, book: Any) -> dict[str, Any]:
+    """A preset of a method in a module of your own, with its options as fields."""
+    make, name = _imported("the method", path).make, path.rpartition(".")[2]
+    fields = {"module": path, **_options_of(make)}
+    terms: dict[str, Any] = {book.BASE: {"weight": 1.0}}
+    if next(iter(inspect.signature(make).parameters), "") == "inner":
+        made = {"terms": terms, "wrappers": (name,), name: fields}
+    else:
+        terms[name] = {"weight": 1.0, **fields}
+        made = {"terms": terms, "wrappers": ()}
+    return {"objective": made}
+
+
+def _own_model(config: Any, path: str) -> None:
+    """Takes a model of your own, with its options as fields."""
+    make = _imported("the model", path).make
+    config.model.name = path
+    fields = {k: v for k, v in _options_of(make).items() if k != "dtype"}
+    config.model.encoder = ConfigDict(fields)
+
+
+def finish(
+    config: Any, arg: str, book: Any, presets: Mapping[str, Mapping[str, Any]]
+) -> Any:
+    """Applies a preset and options.
+
+    Args:
+      config: a ConfigDict, see `finish` of `configs/common.py`.
+      arg: `METHOD[,OPTION...]`.
+      book: the module `configs/methods.py`.
+      presets: further ones.
+
+    Returns:
+      The config.
+
+    Raises:
+      ValueError: for an unknown method or option.
+    """
+    name, *options = [part.strip() for part in arg.split(",")]
+    known = {**book.PRESETS, **presets}
+    if "." in name:
+        preset = _own_method(name, book)
+    else:
+        choose("method", name, known)
+        preset = known[name]
+    for option in options:
+        if option.startswith("model="):
+            _own_model(config, option.removeprefix("model="))
+            continue
+        choose("option", option, OPTIONS)
+        if option in LOSSES:
+            config.base.term = option
+    config.method = name.rpartition(".")[2]
+    if "joint" in options:
+        preset = _joint(config, preset, book)
+    if "ssir" in options:
+        preset = _with_ssir(config, preset, book)
+    config.objective = _objective(config, preset["objective"], book)
+    if "groups" in preset:
+        groups = preset["groups"] | config.get("groups", {})
+        config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
+        config.groups.update(groups)
+    for field, value in preset.get("model", {}).items():
+        config.model[field] = ConfigDict(value) if isinstance(value, dict) else value
+    if "init_from" in preset:
+        config.init_from = preset["init_from"]
+    _stages(config, preset, book)
+    if "smoke" in options:
+        _smoke(config)
+    # It has done its work, and would do nothing when set now.
+    del config.base
+    return config
+
+
+def _joint(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str, Any]:
+    """A preset with a contrast of groups, in one stage."""
+    if "contrast" not in preset.get("stages", ()):
+        raise ValueError(
+            f"{config.method} has no stage of contrast to join. The option is for "
+            "group_dir and its kin."
+        )
+    config.method = f"{config.method}_joint"
+    return book.joint(preset)
+
+
+def _with_ssir(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str, Any]:
+    """A preset with SSIR on top, which may have a name of its own."""
+    if "ssir" in preset["objective"]["wrappers"]:
+        raise ValueError(f"{config.method} has ssir already. Leave the option out.")
+    known = "ssir" if config.method == "vanilla" else f"{config.method}_ssir"
+    config.method = known
+    return book.PRESETS.get(known) or book.with_ssir(preset)
+
+
+def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
+    """The stages of a preset: copies of the main one with changes of their own."""
+    config.stages = preset.get("stages", ("main",))
+    main = config.stage.main
+    for key in config.stages:
+        if key not in config.stage:
+            config.stage[key] = main.copy_and_resolve_references()
+            share = book.SHARES[key]
+            config.stage[key].epochs = main.get_ref("epochs") * share
+            config.stage[key].steps = (main.get_ref("steps") * share).to_int()
+            config.stage[key].learning_rate *= book.RATES.get(key, 1.0)
+        for field, value in preset.get("stage", {}).get(key, {}).items():
+            if field == "objective":
+                value = _objective(config, value, book)
+            config.stage[key][field] = value
+    if "phases" in preset:
+        _divide(config, preset["phases"])
+    for key in [k for k in config.stage if k not in config.stages]:
+        del config.stage[key]
+
+
+def _divide(config: Any, shares: Mapping[str, float]) -> None:
+    """Lets the parts of a preset share the length of `config.stage.main`.
+
+    Args:
+      config: with the stages of the preset. Lengths of parts but the first become
+        empty, and `dirjax.config.plain` sets all of them.
+      shares: path of each part -> its share.
+    """
+    # Shares of the parts, of sum 1, in the length that other methods have: that of
+    # stage.main is divided among all. A part with a length of its own keeps it.
+    config.phases = ConfigDict(
+        {"parts": tuple(shares), "shares": tuple(shares.values())}
+    )
+    for path in list(shares)[1:]:
+        part = config
+        for name in path.split("."):
+            part = part[name]
+        part.epochs = config_dict.placeholder(float)
+        part.steps = config_dict.placeholder(int)
+
+
+def _smoke(config: Any) -> None:
+    """The whole path in at most 100 steps, for tests."""
+    config.data.batch_size = min(config.data.batch_size or 64, 64)
+    config.data.limit = 1024
+    config.train.chunk = min(config.train.chunk, 10)
+    config.log.every = 10
+    config.eval.every = 1.0
+    config.checkpoint.every = 2.0
+    steps = 60 if "phases" in config else 60 // len(config.stages)
+    for stage_config in config.stage.values():
+        if stage_config.steps is not None:  # Shares of phases follow.
+            stage_config.steps = steps

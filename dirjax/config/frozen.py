@@ -1,0 +1,136 @@
+"""The door: a config is checked, frozen to plain values, and compared with a run's."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dirjax.config import phases
+from dirjax.data import catalog, readers
+from dirjax.errors import InputError
+from dirjax.workdir import run_files
+from dirjax.workdir.run_files import unusable
+
+if TYPE_CHECKING:  # it needs JAX, which reading data does not
+    pass
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A ConfigDict as plain dicts, with tuples where they were.
+
+    A data set without a name gets that of its file, and the parts of a divided length
+    get theirs.
+
+    Raises:
+      InputError: if there is no data, or the shares of a divided run do not fit.
+    """
+    made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
+    phases.divide(made)
+    if "data" not in made:
+        raise InputError(
+            "the config has no data, as those of configs/studies have none. Give it to "
+            "python -m dirjax.sweep."
+        )
+    data = made["data"]
+    if not data["name"] and data["path"] and readers.names_by_path(data["kind"]):
+        data["name"] = catalog.stem(data["path"])
+    return made
+
+
+def _dicts(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _dicts(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As it looks after a round trip through JSON, for files and comparison."""
+    return json.loads(json.dumps(config))
+
+
+def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any] | None:
+    """The result of a finished run; None if it is not finished, or new.
+
+    Args:
+      config: from `plain`.
+      workdir: directory of the run, which belongs to one config.
+
+    Raises:
+      InputError: if the directory holds another run, or cannot be read.
+    """
+    if workdir.exists() and not workdir.is_dir():
+        raise InputError(f"--workdir must be a directory, {workdir} is a file.")
+    try:
+        if (workdir / run_files.CONFIG).exists():
+            check_same(config, workdir / run_files.CONFIG)
+        elif (workdir / run_files.CHECKPOINTS).exists():
+            raise InputError(
+                f"{workdir} holds checkpoints but no {run_files.CONFIG}, so it cannot "
+                "be known which run they belong to. Use another --workdir."
+            )
+        file = workdir / run_files.RESULT
+        return json.loads(file.read_text()) if file.exists() else None
+    except OSError as error:
+        raise unusable(workdir, error) from error
+
+
+def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
+    """A directory belongs to one config.
+
+    Args:
+      config: from `plain`.
+      file: `config.json` of the directory.
+
+    Raises:
+      InputError: naming the fields that differ.
+    """
+    try:
+        before = dict(_leaves(json.loads(file.read_text())))
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise InputError(
+            f"{file} is no config ({error}). Use another --workdir."
+        ) from error
+    now = dict(_leaves(to_json(config)))
+    differ = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
+    if differ:
+        said = "; ".join(f"{k} {before.get(k)!r} -> {now.get(k)!r}" for k in differ[:5])
+        raise InputError(
+            f"{file.parent} holds a run of another config ({said}"
+            f"{', ...' if len(differ) > 5 else ''}). Use another --workdir, or the "
+            "same config to resume."
+        )
+
+
+def check_data(
+    record: Mapping[str, Any], workdir: pathlib.Path, data: Mapping[str, Any]
+) -> None:
+    """A run goes on with the data it began with, as far as its preparation tells.
+
+    Args:
+      record: of the data, see `sources.Source`.
+      workdir: the run's directory; one without `data.json` has not begun.
+      data: the fields of `config.data`, for the sentence.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    try:
+        before = json.loads((workdir / run_files.DATA).read_text())
+    except (OSError, ValueError):
+        return
+    old, now = dict(_leaves(before)), dict(_leaves(to_json(record)))
+    differ = [k for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
+    if differ:
+        raise InputError(
+            f"{data['path'] or data['name']} has changed since the run of {workdir} "
+            f"began (its {', '.join(differ[:5])}). Bring the old file back, or use "
+            "another --workdir."
+        )

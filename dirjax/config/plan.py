@@ -1,0 +1,103 @@
+"""The plan of a run: stages and what is due when, from its config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dirjax.config import stages
+from dirjax.errors import InputError
+
+
+def _batch_size(size: int) -> int:
+    """The power of two from 16 to 256 that is at most an eighth of the rows."""
+    return 1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8)
+
+
+def _views(views: int | None, data: Mapping[str, Any]) -> int:
+    """Views of a stage: its own, or those of the data; 0 is two where they differ."""
+    from dirjax.augment import options
+
+    if views is None:
+        return data["views"]
+    return views or max(data["views"], 1 + options.augments(**data.get("augment", {})))
+
+
+def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
+    """The stages of a run.
+
+    Args:
+      config: from `plain`, validated.
+      size: number of training examples.
+
+    Returns:
+      The plan.
+
+    Raises:
+      InputError: if the batch is larger than the training set.
+    """
+    from dirjax.config import stages
+
+    batch_size = config["data"]["batch_size"] or _batch_size(size)
+    if batch_size > size:
+        raise InputError(
+            f"data.batch_size must be at most the {size} training rows, got "
+            f"{batch_size}. Choose a smaller batch."
+        )
+    rows, start = [], 0
+    for number, name in enumerate(config["stages"]):
+        record = config["stage"][name]
+        rows_read = int(record["epochs"] * size)
+        steps = record["steps"] or max(1, -(-rows_read // batch_size))
+        stage = stages.Stage(
+            name=name,
+            number=number,
+            start=start,
+            steps=steps,
+            objective=record["objective"] or config["objective"],
+            optimizer={
+                "name": record["optimizer"],
+                "weight_decay": record["weight_decay"],
+                "decay": record["decay"],
+                "momentum": record["momentum"],
+                "b2": record["b2"],
+                "clip": record["clip"],
+                "accumulate": record["accumulate"],
+            },
+            schedule={
+                "name": record["schedule"],
+                "learning_rate": record["learning_rate"],
+                # Accumulated steps make one update, and updates are what it counts.
+                "steps": max(1, steps // record["accumulate"]),
+                "warmup": record["warmup"],
+                "final": record["final"],
+                "milestones": record["milestones"],
+                "factor": record["factor"],
+            },
+            trainable=tuple(record["trainable"] or ()),
+            reinit=tuple(record["reinit"] or ()),
+            init_from=record["init_from"],
+            encoder_mode=record["encoder_mode"],
+            views=_views(record.get("views"), config["data"]),
+            evaluate=record.get("evaluate", True) or name == config["stages"][-1],
+        )
+        rows.append(stage)
+        start = stage.stop
+    # Where nothing is said, so many times a run.
+    epochs = start * batch_size / size
+    every = {
+        field: epochs / times
+        if config[field]["every"] is None
+        else config[field]["every"]
+        for field, times in (("eval", 50), ("checkpoint", 10))
+    }
+    return stages.Plan(
+        stages=tuple(rows),
+        size=size,
+        batch_size=batch_size,
+        eval_epochs=every["eval"],
+        save_epochs=every["checkpoint"],
+        log_steps=config["log"]["every"],
+        chunk_steps=config["train"]["chunk"],
+    )

@@ -1,0 +1,160 @@
+"""Stages: a run as a table of pieces, and which piece a step belongs to.
+
+Everything here is a pure function of the step number, so a run resumes inside any
+stage with nothing else to restore.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One piece of a run.
+
+    Attributes:
+      name: name in the config.
+      number: 0, 1, ...
+      start: first step.
+      steps: number of steps.
+      objective: `{"terms", "wrappers", ...settings}`.
+      optimizer: keyword arguments of `optimizers.make`.
+      schedule: keyword arguments of `optimizers.schedule`.
+      trainable: patterns of parameter paths that are trained; empty means all.
+      reinit: patterns of parameter paths drawn anew at the start.
+      init_from: "last" or "best" parameters of the stage before.
+      encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
+      views: rows of each image in a batch of the model.
+      evaluate: whether its states are evaluated. Not where heads are untrained; the
+        last stage always is.
+    """
+
+    name: str
+    number: int
+    start: int
+    steps: int
+    objective: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+    trainable: tuple[str, ...] = ()
+    reinit: tuple[str, ...] = ()
+    init_from: str = "last"
+    encoder_mode: str = "train"
+    views: int = 1
+    evaluate: bool = True
+
+    @property
+    def stop(self) -> int:
+        """First step that is no longer in the stage."""
+        return self.start + self.steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All stages of a run and the steps at which something is due.
+
+    Attributes:
+      stages: in order.
+      size: number of training examples.
+      batch_size: global rows a step, of which views are made.
+      eval_epochs: evaluate after so many epochs.
+      save_epochs: save after so many epochs.
+      log_steps: log after so many steps.
+      chunk_steps: steps in one call of the compiled loop, at most.
+    """
+
+    stages: tuple[Stage, ...]
+    size: int
+    batch_size: int
+    eval_epochs: float
+    save_epochs: float
+    log_steps: int
+    chunk_steps: int
+
+    @property
+    def stop(self) -> int:
+        """Number of steps of the run."""
+        return self.stages[-1].stop
+
+    def stage_at(self, step: int) -> Stage:
+        """The stage of a step; the last stage for the end of the run."""
+        for stage in self.stages:
+            if step < stage.stop:
+                return stage
+        return self.stages[-1]
+
+    def epoch(self, step: int) -> float:
+        """Passes over the training set after `step` steps."""
+        return step * self.batch_size / self.size
+
+    def _due(self, step: int, epochs: float) -> bool:
+        """Whether a multiple of `epochs` lies in (step - 1, step]."""
+        if step <= 0 or epochs <= 0:
+            return False
+        return math.floor(self.epoch(step) / epochs + 1e-9) > math.floor(
+            self.epoch(step - 1) / epochs + 1e-9
+        )
+
+    def ends_stage(self, step: int) -> bool:
+        """Whether a stage ends after `step` steps."""
+        return any(step == stage.stop for stage in self.stages)
+
+    def evaluates(self, step: int) -> bool:
+        """Whether the state after `step` steps is evaluated."""
+        if not self.stage_at(step - 1).evaluate:
+            return False
+        return self._due(step, self.eval_epochs) or self.ends_stage(step)
+
+    def saves(self, step: int) -> bool:
+        """Whether the state after `step` steps is saved in any case."""
+        return self._due(step, self.save_epochs) or self.ends_stage(step)
+
+    def ends_epoch(self, step: int) -> bool:
+        """Whether an epoch ends with step `step`."""
+        return self._due(step, 1.0)
+
+    def logs(self, step: int) -> bool:
+        """Whether training metrics are written after `step` steps."""
+        return step > 0 and (step % self.log_steps == 0 or self.ends_stage(step))
+
+    def log_head(
+        self, stage: Stage, step: int, split: str, seconds: float
+    ) -> dict[str, Any]:
+        """The head of a line in metrics.jsonl.
+
+        Args:
+          stage: that the step belongs to.
+          step: steps done.
+          split: whose metrics follow.
+          seconds: since the run began.
+        """
+        return {
+            "step": step,
+            "epoch": round(self.epoch(step), 4),
+            "stage": stage.name,
+            "split": split,
+            "time": round(seconds, 3),
+        }
+
+    def next_stop(self, step: int) -> int:
+        """The step at which the compiled loop returns, when started at `step`."""
+        for stop in range(step + 1, step + self.chunk_steps):
+            if (
+                self.logs(stop)
+                or self.evaluates(stop)
+                or self.saves(stop)
+                or self.ends_epoch(stop)
+            ):
+                return stop
+        return min(step + self.chunk_steps, self.stop)
+
+    def chunks(self, step: int) -> Iterator[tuple[int, int]]:
+        """`(start, steps)` of each call of the compiled loop from `step` on."""
+        while step < self.stop:
+            stop = self.next_stop(step)
+            yield step, stop - step
+            step = stop

@@ -1,0 +1,272 @@
+"""What a data set looks like before anything is trained on it: facts and findings.
+
+Host numpy and no JAX. `describe` makes one plain dictionary, which
+`python -m dirjax.data describe` prints and writes as `describe.json`:
+
+  name, rows: name of the data set and number of rows in use.
+  inputs: of a table {"kind": "table", "numeric": [name], "categorical": {name: number
+    of categories}, "missing": {name: rows without a value, in all splits, of columns
+    that have gaps in training}, "dropped": [name that data.drop leaves out],
+    "row_numbers": [numeric columns that are whole and rise with every row], "leaks":
+    {name: how well the column alone ranks the training labels, 0.999 to 1}}; of images
+    {"kind": "images", "shape": [height, width, channels]}; of pairs of embeddings
+    {"kind": "pairs", "values": of each of the two}; of pairs of sentences {"kind":
+    "text", "words": different ones, "with_vector": how many have a vector, "values":
+    of a vector, "max_tokens": words of a sentence that are used}.
+  label: {"name", "log": whether its logarithm is learnt, "min", "max", "mean",
+    "quartiles": [3], "distinct": number of different values, "whole": whether all are
+    whole numbers, "far": how many lie beyond three box lengths from the quartiles (of
+    the logarithm where that is learnt)}, over all rows.
+  bins: {"width": of the logarithm where that is learnt, "number", "empty": how many
+    hold no training row, "many", "few": the two thresholds, "fixed": whether lists of
+    bins and no thresholds make the shots, "edges": [number + 1] in label units,
+    "train_count": [number], "shots": [number] names}.
+  splits: split -> {"rows", and rows by shot: "many", "median", "few"}.
+  duplicates: "train" -> {"copies": rows whose inputs and label an earlier row has,
+    "conflicts": rows whose inputs another row has with another label, "floor": the
+    training MAE that no model can go below for that reason}; "val" and "test" ->
+    {"same_label", "other_label": rows whose inputs a training row has, too}. Inputs
+    are compared as the model sees them.
+  notes, skipped: what the reader decided, in sentences; reason -> rows left out.
+  findings: [{"name", "text"}], see `dirjax.data.advice`; empty if all is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dirjax import labels
+from dirjax.data import sources
+from dirjax.data.describe import advice, checks
+from dirjax.data.fingerprints import fingerprints
+from dirjax.errors import InputError
+
+# Rank correlation, or share of the ranks' variance, that is too good to be true.
+LEAK = 0.999
+LEAK_ROWS = 20_000  # of training are looked at
+# Fewer rows show nothing.
+LEAST_ROWS = 20
+
+
+def _plain(x: float) -> float:
+    """A float32 as the number that a person wrote: 0.1, not 0.10000000149."""
+    return float(f"{x:.7g}")
+
+
+def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that can be said of a data set without training.
+
+    Args:
+      source: the data.
+      fields: the fields of `config.data` that it was loaded with, plain.
+
+    Returns:
+      Plain, finite values; the keys stand at the top of this module.
+
+    Raises:
+      InputError: for a data set with a label for each pixel.
+    """
+    if source.dense:
+        raise InputError(
+            f"describe takes data with one label a row, {source.name} has one for each "
+            "pixel. The report of a run shows their histogram."
+        )
+    facts = {
+        "name": source.name,
+        "rows": sum(len(s.value) for s in source.splits.values()),
+        "inputs": inputs(source, fields["drop"] or ()),
+        "label": label(source),
+        "bins": bins(source, fields),
+        "splits": shares(source),
+        "duplicates": duplicates(source),
+        "notes": list(source.notes),
+        "skipped": dict(source.skipped),
+    }
+    facts["findings"] = advice.findings(source, fields, facts)
+    return facts
+
+
+def inputs(source: sources.Source, dropped: Any = ()) -> dict[str, Any]:
+    """Columns and their gaps, the shape of images, the size of embeddings, or words.
+
+    Args:
+      source: the data.
+      dropped: names of the columns that the user left out.
+    """
+    record = source.record
+    if record["kind"] == "pairs":
+        return {"kind": "pairs", "values": record["values"]}
+    if record["kind"] == "text":
+        named = ("with_vector", "values", "max_tokens")
+        return {
+            "kind": "text",
+            "words": len(record["words"]),
+            **{name: record[name] for name in named},
+        }
+    if record["kind"] != "table":
+        return {"kind": "images", "shape": list(record["shape"])}
+    table = record["table"]
+    missing = dict.fromkeys(table["indicators"], 0)
+    for split in source.splits.values():
+        gaps = split.inputs["numeric"][:, len(table["numeric"]) :].sum(axis=0)
+        for name, count in zip(table["indicators"], gaps, strict=True):
+            missing[name] += int(count)
+        codes = split.inputs["categorical"].T
+        for name, known, code in zip(
+            table["categorical"], table["values"], codes, strict=True
+        ):
+            if "" in known and name not in table["indicators"]:
+                here = np.sum(code == 1 + known.index(""))
+                missing[name] = missing.get(name, 0) + int(here)
+    return {
+        "kind": "table",
+        "numeric": list(table["numeric"]),
+        "categorical": {
+            name: len(known) - ("" in known)
+            for name, known in zip(table["categorical"], table["values"], strict=True)
+        },
+        "missing": missing,
+        "dropped": list(dropped),
+        "row_numbers": row_numbers(source),
+        "leaks": leaks(source),
+    }
+
+
+def row_numbers(source: sources.Source) -> list[str]:
+    """Numeric columns without gaps that are whole and rise with every row."""
+    table = source.record["table"]
+    parts = source.splits.values()
+    order = np.argsort(np.concatenate([s.index for s in parts]))
+    if len(order) < LEAST_ROWS:
+        return []
+    found = []
+    numeric = np.concatenate([s.inputs["numeric"] for s in parts])[order]
+    for j, (name, center, scale) in enumerate(
+        zip(table["numeric"], table["center"], table["scale"], strict=True)
+    ):
+        z = numeric[:, j].astype(np.float64)
+        if name in table["indicators"] or not np.all(np.diff(z) > 0):
+            continue
+        clip = table["clip"]
+        x = (z / np.sqrt(1 - (z / clip) ** 2) if clip else z) * scale + center
+        # What the model sees is float32.
+        if np.abs(x - np.round(x)).max() < min(0.25, 1e-3 + 1e-6 * scale):
+            found.append(name)
+    return found
+
+
+def leaks(source: sources.Source) -> dict[str, float]:
+    """Columns that alone rank the training labels (almost) perfectly, and how well."""
+    table, train = source.record["table"], source.splits["train"]
+    if len(train.value) < LEAST_ROWS:
+        return {}
+    kept = slice(None, None, max(1, len(train.value) // LEAK_ROWS))
+    value = train.value[kept]
+    numeric, codes = (train.inputs[k][kept] for k in ("numeric", "categorical"))
+    found = {}
+    for j, name in enumerate(table["numeric"]):
+        there = np.ones(len(value), bool)
+        if name in table["indicators"]:
+            k = len(table["numeric"]) + table["indicators"].index(name)
+            there = numeric[:, k] == 0
+        if there.sum() >= LEAST_ROWS:
+            column, label = numeric[there, j], value[there]
+            score = checks.correlation(checks.ranks(column), checks.ranks(label))
+            found[name] = abs(score)
+    for j, name in enumerate(table["categorical"]):
+        score = checks.explained(codes[:, j], checks.ranks(value))
+        found[name] = max(score, found.get(name, 0.0))
+    return {name: round(score, 6) for name, score in found.items() if score > LEAK}
+
+
+def label(source: sources.Source) -> dict[str, Any]:
+    """The labels of all splits in a few numbers."""
+    value = np.concatenate([s.value for s in source.splits.values()]).astype(float)
+    learned = np.log(value) if source.log else value
+    return {
+        "name": source.label,
+        "log": source.log,
+        "min": _plain(value.min()),
+        "max": _plain(value.max()),
+        "mean": _plain(value.mean()),
+        "quartiles": [_plain(q) for q in np.quantile(value, (0.25, 0.5, 0.75))],
+        "distinct": len(np.unique(value)),
+        "whole": bool(np.all(value == np.round(value))),
+        "far": int(checks.far(learned).sum()),
+    }
+
+
+def bins(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Bins of the label with training counts and shots."""
+    spec = source.spec
+    edges = spec.bins.edges.astype(np.float64)
+    width = float(f"{(edges[-1] - edges[0]) / spec.bins.num:.6g}")
+    return {
+        "width": width,
+        "number": spec.bins.num,
+        "empty": int(np.sum(spec.counts == 0)),
+        "many": fields["many"],
+        "few": fields["few"],
+        "fixed": bool(fields["shot_lists"]),
+        "edges": [_plain(e) for e in (np.exp(edges) if source.log else edges)],
+        "train_count": spec.counts.tolist(),
+        "shots": [labels.SHOTS[s] for s in spec.shots],
+    }
+
+
+def shares(source: sources.Source) -> dict[str, dict[str, int]]:
+    """Rows of each split, and by shot."""
+    found = {}
+    for name, split in source.splits.items():
+        by_shot = np.bincount(source.spec.shots[split.bin], minlength=3)
+        rows = {"rows": len(split.bin)}
+        found[name] = rows | dict(zip(labels.SHOTS, by_shot.tolist(), strict=True))
+    return found
+
+
+def duplicates(source: sources.Source) -> dict[str, dict[str, Any]]:
+    """Rows that stand in the data more than once."""
+    parts = list(source.splits.values())
+    hashes = np.concatenate([fingerprints(s.inputs) for s in parts])
+    value = np.concatenate([s.value for s in parts])
+    key = np.unique(hashes, return_inverse=True)[1].astype(np.int64)
+    levels, level = np.unique(value, return_inverse=True)
+    pair = key * len(levels) + level
+    ends = np.cumsum([len(s.value) for s in parts])
+    train = slice(0, int(ends[0]))
+    found: dict[str, dict[str, Any]] = {
+        "train": _within(key[train], pair[train], value[train].astype(np.float64))
+    }
+    for name, start, stop in zip(list(source.splits)[1:], ends, ends[1:], strict=False):
+        same = np.isin(pair[start:stop], pair[train])
+        known = np.isin(key[start:stop], key[train])
+        found[name] = {
+            "same_label": int(same.sum()),
+            "other_label": int((known & ~same).sum()),
+        }
+    return found
+
+
+def _within(key: np.ndarray, pair: np.ndarray, value: np.ndarray) -> dict[str, Any]:
+    """Repeated inputs within training.
+
+    Args:
+      key: `[rows]` int, equal where inputs are.
+      pair: `[rows]` int, equal where inputs and labels are.
+      value: `[rows]` labels.
+    """
+    different, first = np.unique(pair, return_index=True)
+    labels_of_key = np.bincount(key[first], minlength=key.max() + 1)
+    order = np.lexsort((value, key))
+    ordered, rising = key[order], value[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    sizes = np.diff(np.append(starts, len(key)))
+    middle = np.repeat(rising[starts + (sizes - 1) // 2], sizes)
+    return {
+        "copies": len(pair) - len(different),
+        "conflicts": int(np.sum(labels_of_key[key] > 1)),
+        "floor": _plain(np.abs(rising - middle).mean()),
+    }

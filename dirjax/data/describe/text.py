@@ -1,0 +1,198 @@
+"""What a data set looks like, as text for a terminal of 88 columns."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dirjax import labels
+from dirjax.data.describe.advice import count, number
+
+_WIDTH = 88
+
+
+_LINES = 40  # of the histogram
+
+
+_BAR = 44
+
+
+_NAMES = 30  # of columns
+
+
+_MARKS = dict(zip(labels.SHOTS, "#=-", strict=True))
+
+
+def _wrap(text: str, first: str = "", rest: str | None = None) -> str:
+    """Text in lines, the first and the others indented."""
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=" " * len(first) if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _names(names: Sequence[str]) -> str:
+    """Names in a row, not too many."""
+    more = [f"and {len(names) - _NAMES:,} more"] if len(names) > _NAMES else []
+    return ", ".join([*names[:_NAMES], *more])
+
+
+def _inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
+    """Columns, the shape of images, the size of embeddings, or the words."""
+    if inputs["kind"] == "images":
+        height, width, channels = inputs["shape"]
+        colour = "grey" if channels == 1 else "RGB"
+        return [f"Inputs: images, {height} x {width} pixels, {colour}"]
+    if inputs["kind"] == "pairs":
+        return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]
+    if inputs["kind"] == "text":
+        return [
+            f"Inputs: pairs of sentences, {inputs['max_tokens']} words of each at most",
+            f"  {inputs['words']:,} different words, {inputs['with_vector']:,} with a "
+            f"vector of {inputs['values']} values",
+        ]
+    lines = ["Inputs:"]
+    if inputs["numeric"]:
+        said = count(len(inputs["numeric"]), "numeric column")
+        lines.append(_wrap(f"{said}: {_names(inputs['numeric'])}", "  ", "    "))
+    if inputs["categorical"]:
+        said = count(len(inputs["categorical"]), "categorical column")
+        names = [f"{c} ({n})" for c, n in inputs["categorical"].items()]
+        lines.append(
+            _wrap(f"{said} (with so many values): {_names(names)}", "  ", "    ")
+        )
+    if inputs["dropped"]:
+        said = _names(inputs["dropped"])
+        lines.append(_wrap(f"left out by data.drop: {said}", "  ", "    "))
+    gaps = [
+        f"{name} {n:,} ({100 * n / rows:.2g} %)"
+        for name, n in inputs["missing"].items()
+    ]
+    lines.append(_wrap(f"missing values: {_names(gaps) or 'none'}", "  ", "    "))
+    return lines
+
+
+def _label_text(label: Mapping[str, Any]) -> list[str]:
+    """The label in two lines."""
+    kind = "all whole numbers" if label["whole"] else "with fractions"
+    quartiles = ", ".join(map(number, label["quartiles"]))
+    log = "; the model learns its logarithm" if label["log"] else ""
+    far = [f"  {label['far']:,} far out: beyond 3 box lengths from the quartiles"]
+    far = far if label["far"] else []
+    return [
+        f"Label: {label['name']}, {number(label['min'])} to {number(label['max'])}"
+        f"{log}",
+        f"  mean {number(label['mean'])}; quartiles {quartiles}",
+        f"  {label['distinct']:,} different values, {kind}",
+        *far,
+    ]
+
+
+def _splits_text(facts: Mapping[str, Any]) -> list[str]:
+    """Rows by split and shot."""
+    lines = [f"{'Splits':<8}{'rows':>10}" + "".join(f"{s:>10}" for s in labels.SHOTS)]
+    for name, rows in facts["splits"].items():
+        numbers = "".join(f"{rows[k]:>10,}" for k in ("rows", *labels.SHOTS))
+        lines.append(f"  {name:<6}{numbers}")
+    twins = facts["duplicates"]
+    found = [
+        f"{n} {name} rows have the inputs of a training row and {what} label"
+        for name in ("val", "test")
+        for key, what in (("same_label", "its"), ("other_label", "another"))
+        if (n := twins.get(name, {}).get(key))
+    ]
+    within = twins["train"]
+    if within["copies"]:
+        found.insert(0, f"{within['copies']:,} training rows repeat an earlier one")
+    if within["conflicts"]:
+        found.insert(
+            0, f"{within['conflicts']:,} training rows share inputs and not the label"
+        )
+    if found:
+        lines.append(_wrap(f"Duplicates: {'; '.join(found)}", "", "  "))
+    else:
+        lines.append("Duplicates: none")
+    return lines
+
+
+def histogram(bins: Mapping[str, Any], digits: int = 10) -> list[str]:
+    """The training labels as bars of text.
+
+    Args:
+      bins: from `describe.bins`.
+      digits: of the edges.
+
+    Returns:
+      A header and at most 40 lines; neighbouring bins are joined to stay below.
+    """
+    counts, shots, edges = bins["train_count"], bins["shots"], bins["edges"]
+    step = -(-len(counts) // _LINES)
+    starts = range(0, len(counts), step)
+    names = [number(float(f"{edges[i]:.{digits}g}")) for i in starts]
+    pad = max(4, *map(len, names))
+    sums = [sum(counts[i : i + step]) for i in starts]
+    room = max(4, len(f"{max(sums):,}"))
+    lines = [f"  {'from':>{pad}} {'rows':>{room}}"]
+    for name, start, total in zip(names, starts, sums, strict=True):
+        pieces = dict.fromkeys(labels.SHOTS, 0)
+        for n, s in zip(counts[start : start + step], shots[start:], strict=False):
+            pieces[s] += n
+        length = _BAR * total / max(sums)
+        ends = itertools.accumulate(pieces.values())
+        cuts = [0, *(round(length * e / total) if total else 0 for e in ends)]
+        bar = "".join(
+            mark * (stop - begin)
+            for mark, begin, stop in zip(_MARKS.values(), cuts, cuts[1:], strict=False)
+        )
+        if total and not bar:  # A few rows among thousands still are rows.
+            bar = _MARKS[max(pieces, key=lambda s: pieces[s])]
+        lines.append(f"  {name:>{pad}} {total:>{room},} {bar}".rstrip())
+    return lines
+
+
+def _bins_text(bins: Mapping[str, Any], log: bool) -> list[str]:
+    """The bins in words, and their histogram."""
+    shots = ", ".join(f"{bins['shots'].count(s)} {s}" for s in labels.SHOTS)
+    unit = " of the logarithm" if log else ""
+    rule = (
+        "by data.shot_lists"
+        if bins["fixed"]
+        else f"many: above {bins['many']} training rows, few: below {bins['few']}"
+    )
+    empty = f"; {bins['empty']:,} hold none" if bins["empty"] else ""
+    joined = -(-bins["number"] // _LINES)
+    marks = ", ".join(f"{mark} {name}" for name, mark in _MARKS.items())
+    each = "each bin" if joined == 1 else f"each {joined} bins together"
+    return [
+        f"Bins of the label: {bins['number']:,}, {number(bins['width'])} wide{unit}",
+        f"  {shots} ({rule}){empty}",
+        f"Training rows, {each} ({marks}):",
+        *histogram(bins, 4 if log else 10),
+    ]
+
+
+def text(facts: Mapping[str, Any]) -> str:
+    """What `describe.describe` found, for a terminal of 88 columns."""
+    blocks = [
+        [f"{facts['name']}: {count(facts['rows'], 'row')}"],
+        _label_text(facts["label"]),
+        _inputs_text(facts["inputs"], facts["rows"]),
+        _splits_text(facts),
+        _bins_text(facts["bins"], facts["label"]["log"]),
+    ]
+    if facts["notes"]:
+        notes = [_wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]
+        blocks.append(["Done while reading:", *notes])
+    found = [f["text"][0].upper() + f["text"][1:] for f in facts["findings"]]
+    if found:
+        how = "(Fields are set by --config.data.FIELD=VALUE.)"
+        blocks.append(["What to look at:", *(_wrap(f, "  * ") for f in found), how])
+    else:
+        blocks.append(["Nothing suspicious found."])
+    return "\n\n".join("\n".join(block) for block in blocks)

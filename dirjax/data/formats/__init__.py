@@ -1,0 +1,1 @@
+"""File formats, as arrays and text; they know no labels."""

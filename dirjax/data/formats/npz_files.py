@@ -1,0 +1,134 @@
+"""NPZ files: their arrays, tables in them, and joined image files."""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.errors import InputError
+
+# What a zip archive, and so an NPZ file, begins with.
+MAGIC = b"PK\x03\x04"
+_UNREADABLE = (
+    *(ValueError, KeyError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+def read(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of an NPZ file.
+
+    Raises:
+      InputError: if it is none, is damaged, or holds pickled objects.
+    """
+    try:
+        with file.open("rb") as stream:
+            stored: Any = np.load(stream, allow_pickle=False)
+            if not hasattr(stored, "files"):
+                raise ValueError("it is a single array")
+            found = {name: stored[name] for name in stored.files}
+        if not all(isinstance(x, np.ndarray) for x in found.values()):
+            raise ValueError("it is a zip file of something else")
+        return found
+    except _UNREADABLE as error:
+        why = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+        if "allow_pickle" in why or "pickled" in why:
+            why = "it is no NPZ file, or holds Python objects, which are never loaded"
+        raise InputError(
+            f"{file} must be an NPZ file of plain arrays: {why}. Save it with "
+            "numpy.savez(FILE, x=..., y=...)."
+        ) from error
+
+
+def require(arrays: dict[str, np.ndarray], name: str, field: str, file: Any):
+    """One array by name.
+
+    Raises:
+      InputError: with the names that there are.
+    """
+    if name not in arrays:
+        raise InputError(
+            f"{file} has no array {name!r} ({field}); it has {', '.join(arrays)}. Save "
+            "it with numpy.savez(FILE, x=..., y=...)."
+        )
+    return arrays[name]
+
+
+def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
+    """Inputs as `[rows, columns]` float64 or `[rows, height, width, channels]` uint8.
+
+    Raises:
+      InputError: for another shape or type.
+    """
+    shape = list(x.shape)
+    if x.ndim and not len(x):
+        raise InputError(f"{name!r} of {file} has no rows. Give another file.")
+    if x.ndim in (1, 2) and x.dtype.kind in "biuf":
+        return x.reshape(len(x), -1).astype(np.float64)
+    if x.ndim in (3, 4) and x.dtype == np.uint8:
+        pixels = x[..., None] if x.ndim == 3 else x
+        if pixels.shape[-1] in (1, 3) and pixels.size:
+            return pixels
+    raise InputError(
+        f"{name!r} must hold numbers [rows, columns], or uint8 images [rows, height, "
+        f"width] or [rows, height, width, 1 or 3], {file} has {x.dtype} {shape}. "
+        "Convert it."
+    )
+
+
+def encoded(
+    arrays: dict[str, np.ndarray], name: str, file: Any
+) -> Callable[[int], bytes] | None:
+    """Image files that are joined into one array.
+
+    Args:
+      arrays: of the file; `offsets` makes them image files.
+      name: the array of bytes.
+      file: for messages.
+
+    Returns:
+      `row -> content of its image file`, or None if there are no `offsets`.
+
+    Raises:
+      InputError: if bytes and offsets do not fit.
+    """
+    if "offsets" not in arrays:
+        return None
+    data, offsets = arrays[name], arrays["offsets"]
+    good = (
+        data.ndim == offsets.ndim == 1
+        and data.dtype == np.uint8
+        and offsets.dtype.kind in "iu"
+        and len(offsets) > 1
+        and offsets[0] == 0
+        and offsets[-1] == len(data)
+        and (np.diff(offsets.astype(np.int64)) >= 0).all()
+    )
+    if not good:
+        raise InputError(
+            f"joined image files must be uint8 [bytes] with offsets that rise from 0 "
+            f"to their number, {file} has {name} {data.dtype} {list(data.shape)} and "
+            f"offsets {offsets.dtype} {list(offsets.shape)}. Rename offsets if it is "
+            "something else."
+        )
+    return lambda row: data[offsets[row] : offsets[row + 1]].tobytes()
+
+
+def columns(x: np.ndarray) -> dict[str, np.ndarray]:
+    """`[rows, n]` as named columns `x0`, `x1`, ..."""
+    return {f"x{j}": x[:, j] for j in range(x.shape[1])}
+
+
+def refuse_keep(keep: Sequence[str]) -> None:
+    """Refuses columns to repeat, which an NPZ file does not have.
+
+    Raises:
+      InputError: if there are any.
+    """
+    if keep:
+        raise InputError("--keep needs a table, --input is an NPZ file.")

@@ -1,0 +1,115 @@
+"""Readers: one module for each kind of data, found by its name.
+
+`config.data.kind` is the name of a module in this folder, or the dotted path of a
+module of your own. A reader has
+
+    load(name, path, rules, **fields) -> sources.Source
+    read_new(path, record, *, on_bad, keep, **fields) -> Iterator[Piece]
+
+`load` reads labelled data for training, `read_new` rows to predict, prepared as the
+`record` of the source says. Both get those fields of `config.data` by keyword that
+their signature names, and no others. What else a reader may have:
+
+    PATH         "required" (where it is missing), "optional" or "none": `data.path`
+    check        (fields of config.data) -> None; refuses values before data is read
+    describe     (source, fields) -> facts on inputs, for `python -m dirjax.describe`
+    inputs_text  (facts, rows) -> lines of text that say the same
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# What to give to go on without bad rows of new data.
+SKIP = "--on_bad skip"
+
+
+class Piece(NamedTuple):
+    """Some rows to predict.
+
+    Attributes:
+      names: column -> `[rows]`, what identifies each row in the output.
+      inputs: prepared inputs of the good rows.
+      good: `[rows]` bool.
+    """
+
+    names: Mapping[str, Any]
+    inputs: Any
+    good: np.ndarray
+
+
+def kinds() -> tuple[str, ...]:
+    """Names of the readers that come with dirjax.
+
+    Example:
+      >>> "table" in kinds()
+      True
+    """
+    names = (m.name for m in pkgutil.iter_modules(__path__))
+    return tuple(sorted(n for n in names if not n.startswith("_")))
+
+
+def find(kind: str) -> Any:
+    """The reader of a kind of data.
+
+    Args:
+      kind: one of `kinds()`, or the dotted path of a module.
+
+    Raises:
+      ValueError: if there is none, or it lacks `load` or `read_new`.
+    """
+    path = kind if "." in kind else f"{__name__}.{kind}"
+    if "." not in kind and kind not in kinds():
+        raise ValueError(
+            f"data.kind must be one of {', '.join(kinds())}, or the dotted path of a "
+            f"module of your own, got {kind!r}."
+        )
+    try:
+        reader = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"data.kind {kind!r} must be a module that can be imported, {error.name} "
+            "cannot be found. Install it, or run from the folder that holds it."
+        ) from error
+    lacks = [n for n in ("load", "read_new") if not hasattr(reader, n)]
+    if lacks:
+        raise ValueError(
+            f"a reader must have load and read_new, {path} lacks {', '.join(lacks)}. "
+            "Add it; docs/extending.md shows both."
+        )
+    return reader
+
+
+def takes(function: Callable[..., Any]) -> frozenset[str]:
+    """Names of the keyword parameters of a reader's function.
+
+    Example:
+      >>> sorted(takes(lambda path, *, size, channels=1: None))
+      ['channels', 'size']
+    """
+    parameters = inspect.signature(function).parameters.values()
+    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def fields(function: Callable[..., Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Those fields of `config.data` that a reader's function takes."""
+    wanted = takes(function)
+    return {name: value for name, value in data.items() if name in wanted}
+
+
+def path_rule(reader: Any) -> str:
+    """Whether a reader needs `data.path`: "required", "optional" or "none"."""
+    return getattr(reader, "PATH", "required")
+
+
+def names_by_path(kind: str) -> bool:
+    """Whether a data set without a name gets that of its file."""
+    return (kind in kinds() and path_rule(find(kind)) != "optional") or "." in kind

@@ -1,0 +1,177 @@
+"""Arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
+
+`x` is `[rows]` or `[rows, columns]` numbers (a table; NaN is a missing value), or
+`[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). Image files
+(JPEG, PNG and more) joined into one `[bytes]` uint8 are images, too, if `offsets`
+`[rows + 1]` says where each begins and the last ends. `split` holds train, val and
+test, or 0, 1 and 2. Pickled objects are never loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.data import labelling, readers, sources
+from dirjax.data.formats import npz_files, table_files
+from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
+from dirjax.data.readers import images, table
+from dirjax.errors import InputError
+
+
+def load(
+    name: str,
+    file: pathlib.Path,
+    rules: labelling.Rules,
+    *,
+    input: str = "",
+    split: str = "split",
+    weight: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    both: int = 0,
+    scaling: str = "robust",
+    quantiles: int = 0,
+    image_size: int = 64,
+    channels: int = 0,
+    memory: float = math.inf,
+    fit: str = "stretch",
+    view_size: int = 0,
+    mean_and_std: tuple[float, float] | None = None,
+) -> sources.Source:
+    """Reads an NPZ file.
+
+    Args:
+      name: name of the data set.
+      file: the file.
+      rules: of the label, its bins and the split; `rules.label` is the array of labels.
+      input: the array of inputs; empty for "x".
+      split: the array that says train, val or test; without it a split is made.
+      weight: the array of weights in the training loss, or None.
+      numeric: columns (x0, x1, ...), see `tables.typed`, as the next two.
+      categorical: as there.
+      drop: as there.
+      both: see `tables.load`.
+      scaling: see `TablePreprocessor.fit`, as the next.
+      quantiles: as there.
+      image_size: of joined image files, see `images.load`.
+      channels: likewise.
+      memory: of joined image files, see `images.read_all`.
+      fit: of images, see `images.from_arrays`, as the others.
+      view_size: as there.
+      mean_and_std: as there.
+
+    Returns:
+      The source.
+
+    Raises:
+      InputError: naming array and row.
+    """
+    sources.require_file(file)
+    inputs = input or "x"
+    arrays = read(file)
+    x = require(arrays, inputs, "data.input", file)
+    image_file = encoded(arrays, inputs, file)
+    if image_file is None:
+        x = check_inputs(x, inputs, file)
+        for field, got, none in (
+            ("fit", fit, "stretch"),
+            ("view_size", view_size, 0),
+        ):
+            if got != none:
+                raise InputError(
+                    f"data.{field} is for image files, and must be {none!r} where "
+                    f"there are none, as in {file}, got {got!r}. Leave it out."
+                )
+    count = len(x) if image_file is None else len(arrays["offsets"]) - 1
+    y = require(arrays, rules.label, "data.label", file)
+    if weight:
+        require(arrays, weight, "data.weight", file)
+    if split != labelling.SPLIT:
+        require(arrays, split, "data.split", file)
+    facts = [n for n in (rules.label, split, weight) if n in arrays]
+    if any(arrays[n].size != count for n in facts):
+        first = inputs if image_file is None else "offsets"
+        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (first, *facts))
+        raise InputError(
+            f"arrays must have one entry for each row, {file} has {said}. Make them "
+            "equally long."
+        )
+    for fact in (rules.label, *([weight] if weight else [])):
+        if arrays[fact].dtype.kind not in "biuf":
+            raise InputError(
+                f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
+                f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
+            )
+    rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)
+    part = None
+    if split in arrays:
+        part = labelling.parts_of(rows, arrays[split].ravel(), split)
+    found = None
+    if image_file is not None:
+        x = images.read_all(
+            range(count),
+            image_file,
+            rows,
+            lambda i: f"image {i} of {file}",
+            size=(image_size, image_size),
+            channels=channels,
+            fit=fit,
+            memory=memory,
+            progress="reading images",
+        )
+    elif x.ndim == 2:
+        found = table.typed(
+            columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
+        )
+    labelled = labelling.label_rows(
+        y.astype(np.float64).ravel(),
+        rows,
+        rules,
+        part=part,
+        weight=arrays[weight].astype(np.float64).ravel() if weight else None,
+    )
+    if found is None:
+        return images.from_arrays(
+            name, x, labelled, mean_and_std, fit=fit, view=view_size
+        )
+    return table.from_features(
+        name,
+        found,
+        labelled,
+        named=table.listed((*numeric, *categorical), list(found.values)),
+        both=both,
+        scaling=scaling,
+        quantiles=quantiles,
+    )
+
+
+def read_new(
+    path: pathlib.Path,
+    record: Mapping[str, Any],
+    *,
+    input: str = "",
+    on_bad: str = "error",
+    keep: Sequence[str] = (),
+) -> Iterator[readers.Piece]:
+    """Rows to predict, of an NPZ file like that of training, or as other files.
+
+    Args:
+      path: an NPZ file; or what `table.read_new` or `images.read_new` takes.
+      record: of the data of the run.
+      input: the array of inputs; empty for "x".
+      on_bad: rows that cannot be used are an "error", or "skip".
+      keep: columns of a table to repeat in the output.
+
+    Raises:
+      InputError: if the input does not fit the model, or a row is wrong.
+    """
+    reader = images if record["kind"] == "images" else table
+    if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
+        return reader.new_of_npz(path, record, input or "x", on_bad, keep)
+    return reader.read_new(path, record, on_bad=on_bad, keep=keep)

@@ -1,0 +1,146 @@
+"""Scenes: small pictures of rooms with boxes, and the depth of each pixel.
+
+A dense task that needs no file. The camera looks along a corridor that ends at a wall;
+boxes stand on the floor. Distance shows in what a picture shows of it: things far away
+are small, stand high on the floor, and fade into the haze. Surfaces have colours of
+their own, so one pixel alone does not say how far it is.
+
+In training the wall is at a skewed distance, so near pixels are common and far ones
+rare; in val and test at a uniform one, so that there are enough pixels of each bin.
+Some pixels have no depth, as those of a sensor: patches, edges of boxes, and what is
+beyond 10 m. As in NYUD2-DIR (Yang et al., "Delving into Deep Imbalanced Regression",
+ICML 2021, https://arxiv.org/abs/2102.09554), depth is in metres at half the picture's
+resolution, 0.7 to 10, and as many pixels of each bin are tested.
+
+**Deviations** from NYUD2-DIR: there is a validation split, balanced as the test split;
+depth maps of test and training are of one size; the images are drawn.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from dirjax import labels
+from dirjax.data import labelling, sources, splits
+from dirjax.data.readers import _depth_maps, digits, images
+from dirjax.errors import InputError
+
+# Of config.data.path; see `readers`.
+PATH = "none"
+
+ROWS = (400, 100, 200)  # of train, val, test
+SIZE = (32, 48)  # height and width of a picture
+NEAR, FAR = 0.7, 10.0
+_EYE = 1.4  # height of the camera above the floor
+_HAZE = 5.0  # metres in which two thirds of a colour are lost
+
+
+def draw(
+    rng: np.random.Generator, size: tuple[int, int], skew: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One scene.
+
+    Args:
+      rng: where all of it comes from.
+      size: height and width in pixels.
+      skew: of the distance of the wall, see `digits.skewed_angles`.
+
+    Returns:
+      picture `[h, w, 3]` uint8, depth `[h, w]` in metres, seen `[h, w]` bool: where the
+      sensor has one.
+    """
+    height, width = size
+    focal = 0.8 * width
+    row = np.arange(height)[:, None] + 0.5 - 0.45 * height  # below the horizon
+    column = np.arange(width)[None] + 0.5 - width * rng.uniform(0.35, 0.65)
+
+    def ray(length: float, pixels: np.ndarray) -> np.ndarray:
+        """Depth at which a plane beside the camera is met."""
+        with np.errstate(divide="ignore"):
+            met = length * focal / pixels
+        return np.broadcast_to(np.where(pixels > 0, met, np.inf), size)
+
+    wall = 1.0 + float(digits.skewed_angles(rng.random(1), skew, FAR + 1.0)[0])
+    half = rng.uniform(1.0, 4.0)
+    surfaces = np.stack(
+        [
+            np.full(size, wall),
+            ray(_EYE, row),
+            ray(rng.uniform(0.8, 1.6), -row),
+            ray(half, column),
+            ray(half, -column),
+        ]
+    )
+    nearest = surfaces.argmin(axis=0)
+    depth = surfaces.min(axis=0)
+    shade = np.array([0.9, 0.7, 1.0, 0.8, 0.8])[:, None]
+    colour = (rng.uniform(0.4, 1.0, (5, 3)) * shade)[nearest]
+    seen = np.ones(size, bool)
+    far_first = np.sort(rng.uniform(NEAR, wall, 3))[::-1]
+    for away in far_first:
+        pixel = focal / away  # of a metre
+        left = rng.uniform(column.min(), column.max())
+        right = left + rng.uniform(0.2, 0.7) * pixel
+        top, floor = (_EYE - rng.uniform(0.5, 1.8)) * pixel, _EYE * pixel
+        box = (row > top) & (row < floor) & (column > left) & (column < right)
+        edge = box & (column < left + 1)
+        depth = np.where(box, away, depth)
+        colour = np.where(box[..., None], rng.uniform(0.3, 1.0, 3), colour)
+        seen = (seen | box) & ~edge
+    y, x = rng.integers(0, height - 3), rng.integers(0, width - 4)
+    seen[y : y + 4, x : x + 5] = False
+    seen &= depth <= FAR
+    clear = np.exp(-depth / _HAZE)[..., None]
+    light = colour * clear + np.array([0.55, 0.6, 0.7]) * (1 - clear)
+    light += rng.normal(0, 0.02, light.shape)
+    return np.round(255 * np.clip(light, 0, 1)).astype(np.uint8), depth, seen
+
+
+def load(
+    name: str, path: pathlib.Path | None, rules: labelling.Rules, *, skew: float
+) -> sources.Source:
+    """Scenes with their depth, the same for the same `rules.seed`.
+
+    Args:
+      name: name of the data set.
+      path: None, they are drawn.
+      rules: of the label "depth" and its bins.
+      skew: of the training distances, see `digits.skewed_angles`.
+
+    Returns:
+      The source; labels are `[rows, 16, 24]`.
+
+    Raises:
+      InputError: for another label.
+    """
+    del path
+    if rules.label != "depth":
+        raise InputError(
+            f"data.label of {name} must be 'depth', got {rules.label!r}. Leave it out."
+        )
+    count, (height, width) = sum(ROWS), SIZE
+    part = np.repeat(np.arange(3, dtype=np.int8), ROWS)
+    pixels = np.zeros((count, height, width, 3), np.uint8)
+    depth = np.zeros((count, height // 2, width // 2))
+    mask = np.zeros(depth.shape, bool)
+    for i in range(count):
+        rng = np.random.Generator(np.random.Philox(key=[rules.seed, i]))
+        pixels[i], there, seen = draw(rng, SIZE, 0.0 if part[i] else skew)
+        # One pixel of four, since a mean over an edge is the depth of nothing.
+        depth[i], mask[i] = there[::2, ::2], seen[::2, ::2]
+    bins = labels.Bins.covering(
+        depth[mask], width=rules.bin_width or 0.1, label_range=rules.label_range
+    )
+    index = bins.index(depth)
+    for position in (1, 2):
+        here = part == position
+        mask[here] = splits.balanced_mask(index[here], mask[here], seed=rules.seed)
+    rows = labelling.Rows(np.arange(count), name, first=0)
+    labelled = labelling.label_rows(depth, rows, rules, part=part, mask=mask)
+    made = images.from_arrays(name, pixels, labelled)
+    return made
+
+
+read_new = _depth_maps.read_new

@@ -1,0 +1,342 @@
+"""Pairs of sentences: two texts a row, and how alike they are, as word codes.
+
+The form of STS-B-DIR that its benchmark has: Yang et al., "Delving into Deep Imbalanced
+Regression", ICML 2021, https://arxiv.org/abs/2102.09554; splits and preparation are
+those of their repository, YyzHarry/imbalanced-regression, folder `sts-b-dir`. Each
+split is a tab-separated file without quoting, columns are taken by name; sentences
+become words (`tokens`), words become codes (`words`), and a table of GloVe vectors that
+is not trained goes with the codes to the device, where the model looks them up.
+
+**Deviations** from the benchmark: those of `tokens` and `words`; sentences without a
+word are refused and not left out in silence, and so are lines that cannot be read. With
+`lower` words are looked up in lower case, as files of GloVe 6B have no other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.data import labelling, readers, sources
+from dirjax.data.formats import npz_files, table_files, tokens, words
+from dirjax.data.readers import pairs
+from dirjax.errors import InputError
+
+# Where files of the split may lie below data.path; the second is the repository's.
+_BELOW = ("", "glue_data/STS-B", "sts-b-dir/glue_data/STS-B")
+_WHERE = (
+    "The split is in the folder sts-b-dir/glue_data/STS-B of "
+    "github.com/YyzHarry/imbalanced-regression; expected are {0}/train_new.tsv, "
+    "{0}/dev_new.tsv and {0}/test_new.tsv, in that folder or in {0}/glue_data/STS-B"
+)
+_VECTORS = (
+    "GloVe vectors are at nlp.stanford.edu/projects/glove: unpack glove.840B.300d.zip "
+    "to {0}/glove/glove.840B.300d.txt, or name another file with data.text.vectors and "
+    "the size of its vectors with data.text.dim"
+)
+
+
+class Rows(labelling.Rows):
+    """Rows of several files, which sentences name.
+
+    Args:
+      tables: of the files.
+      folder: of all of them.
+      on_bad: see `labelling.Rows`, as the next.
+      skip_with: as there.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[table_files.Table],
+        folder: pathlib.Path,
+        on_bad: str = "error",
+        skip_with: str = labelling.SKIP,
+    ):
+        short = sum(table.skipped for table in tables)
+        super().__init__(
+            np.concatenate([table.number for table in tables]),
+            folder,
+            on_bad,
+            {"row length": short} if short else {},
+            skip_with=skip_with,
+        )
+        self._files = np.repeat(
+            [str(table.file) for table in tables], [len(t.number) for t in tables]
+        )
+
+    def place(self, i: int) -> str:
+        """`row 7 of folder/dev_new.tsv`, the header is row 1."""
+        return f"row {self.number[i] + self.first} of {self._files[i]}"
+
+
+def _folder(path: pathlib.Path) -> pathlib.Path:
+    """The folder with the files of the split."""
+    wanted = [f"{part}.tsv" for part in pairs.PARTS.values()]
+    for below in _BELOW:
+        if (path / below / wanted[0]).is_file():
+            folder = path / below
+            break
+    else:
+        raise InputError(
+            f"{path} must hold {wanted[0]}, it does not. {_WHERE.format(path)}."
+        )
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder} must hold {', '.join(wanted)}, it has no {', '.join(missing)}. "
+            f"{_WHERE.format(path)}."
+        )
+    return folder
+
+
+def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
+    """The file of word vectors, named from the folder of the data."""
+    file = path / pathlib.Path(name).expanduser()
+    if not file.is_file():
+        raise InputError(
+            f"{file} (data.text.vectors) does not exist. {_VECTORS.format(path)}."
+        )
+    return file
+
+
+def split_words(
+    tables: Sequence[table_files.Table], columns: Sequence[str], rows: labelling.Rows
+) -> list[list[list[str]]]:
+    """The words of both sentences of each row; those without any are refused.
+
+    Args:
+      tables: with the columns, row after row.
+      columns: names of the two.
+      rows: whose they are.
+
+    Returns:
+      For each column the words of each row.
+    """
+    both = []
+    for column in columns:
+        texts = [t for table in tables for t in table.cells[column].to_pylist()]
+        found = [tokens.tokenize(text or "") for text in texts]
+        rows.refuse(
+            "no sentence",
+            np.array([not some for some in found], bool),
+            lambda i, column=column: (
+                f"sentences must have words, {rows.place(i)} has none in {column!r}"
+            ),
+        )
+        both.append(found)
+    return both
+
+
+def _scores(
+    tables: Sequence[table_files.Table], label: str, rows: labelling.Rows
+) -> np.ndarray:
+    """`[rows]` float64, NaN where there is none."""
+    columns = [table.cells[label] for table in tables]
+    values, wrong = zip(*map(table_files.numbers, columns), strict=True)
+    texts = [text for column in columns for text in column.to_pylist()]
+    rows.refuse(
+        "no number",
+        np.concatenate(wrong),
+        lambda i: (
+            f"labels must be numbers, {rows.place(i)} has {texts[i]!r} in {label!r}"
+        ),
+    )
+    return np.concatenate(values)
+
+
+def _unordered(
+    tables: Sequence[table_files.Table], columns: Sequence[str]
+) -> np.ndarray:
+    """`[rows]` int, equal where pairs are, whatever their order and case."""
+    sides = [
+        [(t or "").lower() for table in tables for t in table.cells[c].to_pylist()]
+        for c in columns
+    ]
+    keys = ["\t".join(sorted(pair)) for pair in zip(*sides, strict=True)]
+    return np.unique(keys, return_inverse=True)[1]
+
+
+def _check(text: Mapping[str, Any]) -> None:
+    """Refuses fields of `data.text` that cannot be."""
+    for field in ("dim", "max_tokens", "max_words"):
+        if text[field] < 1:
+            raise InputError(
+                f"config.data.text.{field} must be at least 1, got {text[field]!r}. "
+                f"Set it with --config.data.text.{field}=VALUE."
+            )
+    if text["words_of"] not in ("all", "train"):
+        raise InputError(
+            "config.data.text.words_of must be 'all' or 'train', got "
+            f"{text['words_of']!r}. Set it with --config.data.text.words_of=VALUE."
+        )
+    if len(text["columns"]) != 2:
+        raise InputError(
+            "config.data.text.columns must name two columns, got "
+            f"{text['columns']!r}. Name those of the two sentences."
+        )
+
+
+def load(
+    name: str,
+    path: pathlib.Path,
+    rules: labelling.Rules,
+    *,
+    text: Mapping[str, Any],
+    drop_leaks: bool = False,
+) -> sources.Source:
+    """Reads the files of a split, and the vectors of their words.
+
+    Args:
+      name: name of the data set.
+      path: the folder that has them, or the benchmark's own tree.
+      rules: of the label, its bins and shots; scores are the column `rules.label`.
+      text: the fields of `config.data.text`: `columns`, the two of sentences;
+        `max_tokens`, words of a sentence that are used; `vectors`, the file, from
+        `path`; `dim`, its numbers for each word; `max_words`, most in the vocabulary;
+        `words_of`, "all" splits or those of "train"; `lower`, whether words are looked
+        up in lower case.
+      drop_leaks: whether training pairs that are in val or test, too, are left out.
+
+    Returns:
+      The source; inputs are `[rows, 2, max_tokens]` int32, codes of words with 0 behind
+      the last, `constants` has `words` `[codes, dim]` float32, and `index` counts the
+      rows of each split.
+
+    Raises:
+      InputError: naming file and row.
+    """
+    _check(text)
+    folder, columns, length = _folder(path), text["columns"], text["max_tokens"]
+    vector_file = _vector_file(path, text["vectors"])
+    tables = []
+    for part in pairs.PARTS.values():
+        table = table_files.read(
+            folder / f"{part}.tsv", on_bad=rules.on_bad, bare_tabs=True
+        )
+        for column in columns:
+            table.require(column, "data.text.columns")
+        table.require(rules.label, "data.label")
+        tables.append(table)
+    rows = Rows(tables, folder, rules.on_bad)
+    sizes = [len(table.number) for table in tables]
+    part = np.repeat(np.arange(3, dtype=np.int8), sizes)
+    both = split_words(tables, columns, rows)
+    y = _scores(tables, rules.label, rows)
+    whose = pairs.whose_split(y)
+    rows.notes.append(whose)
+    part = pairs.leave_leaks_out(_unordered(tables, columns), part, rows, drop_leaks)
+    labelled = labelling.label_rows(y, rows, rules, part=part)
+
+    # As the benchmark counts: the first sentences of a split before the second.
+    counted = (
+        side[i][:length]
+        for position in range(1 if text["words_of"] == "train" else 3)
+        for side in both
+        for i in np.flatnonzero(labelled.part == position)
+    )
+    vocabulary = words.Vocabulary.of(
+        counted, most=text["max_words"], lower=text["lower"]
+    )
+    table, there = words.table(vector_file, vocabulary, text["dim"], rules.seed)
+    codes = np.stack([vocabulary.encode(side, length) for side in both], axis=1)
+    rows.notes += _notes(both, length, codes, there, vector_file)
+    source = sources.assemble(
+        name,
+        codes,
+        labelled,
+        record={
+            "kind": "text",
+            "split": whose,
+            "columns": list(columns),
+            "max_tokens": length,
+            "values": text["dim"],
+            "words": list(vocabulary.words),
+            "lower": text["lower"],
+            "with_vector": int(there.sum()),
+            "vectors": hashlib.sha256(table.astype("<f4").tobytes()).hexdigest(),
+            "label_range": list(rules.label_range or ()),
+            "encoder": {},
+        },
+    )
+    return dataclasses.replace(source, constants={"words": table})
+
+
+def _notes(
+    both: Sequence[Sequence[Sequence[str]]],
+    length: int,
+    codes: np.ndarray,
+    there: np.ndarray,
+    file: pathlib.Path,
+) -> list[str]:
+    """Sentences on what became of words."""
+    real = codes[codes != words.PADDING]
+    share = 100 * there[real].mean()
+    known = len(there) - 2
+    found = [
+        f"{known:,} different words, {int(there.sum()):,} with a vector in {file.name} "
+        f"({share:.1f} % of the text); the others have a random one"
+    ]
+    longer = sum(len(s) > length for side in both for s in side)
+    if longer:
+        found.append(f"{longer:,} sentences are cut to {length} words")
+    unknown = int(np.sum(real == words.UNKNOWN))
+    if unknown:
+        found.append(f"{unknown:,} words are none of these and share one vector")
+    return found
+
+
+def read_new(
+    path: pathlib.Path,
+    record: Mapping[str, Any],
+    *,
+    on_bad: str = "error",
+    keep: Sequence[str] = (),
+) -> Iterator[readers.Piece]:
+    """Pairs to predict, piece by piece.
+
+    Args:
+      path: a table, CSV, tab-separated (without quoting) or Parquet, with the two
+        columns of training.
+      record: of the data of the run.
+      on_bad: rows that cannot be used are an "error", or "skip".
+      keep: columns to repeat in the output.
+
+    Raises:
+      InputError: if a column is missing or a row cannot be used.
+    """
+    if path.is_dir() or table_files.starts_with(path, npz_files.MAGIC):
+        raise InputError(
+            "the model is one of pairs of sentences, --input must be a table with "
+            f"the columns {' and '.join(record['columns'])}, got {path}. "
+            "Give CSV, tab-separated text or Parquet."
+        )
+    return _new_pairs(path, record, on_bad, keep)
+
+
+def _new_pairs(
+    path: pathlib.Path, record: Mapping[str, Any], on_bad: str, keep: Sequence[str]
+) -> Iterator[readers.Piece]:
+    skipped = 0
+    vocabulary = words.Vocabulary(record["words"], record["lower"])
+    for table in table_files.blocks(
+        path, on_bad=on_bad, skip_with=readers.SKIP, bare_tabs=True
+    ):
+        for column in record["columns"]:
+            table.require(column, "the model was trained with it", "Rename one.")
+        for column in keep:
+            table.require(column, "--keep")
+        rows = labelling.Rows(table.number, path, on_bad, skip_with=readers.SKIP)
+        both = split_words([table], record["columns"], rows)
+        codes = np.stack(
+            [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1
+        )
+        names: dict[str, Any] = {"index": table.number}
+        names |= {c: table_files.words(table.cells[c]) for c in keep}
+        skipped = table_files.report_skipped(table.skipped, skipped)
+        yield readers.Piece(names, codes[rows.good], rows.good)

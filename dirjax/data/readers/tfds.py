@@ -1,0 +1,250 @@
+"""TensorFlow Datasets by name: images with a label, or tables of scalar features.
+
+The only other module that imports TensorFlow, on demand. Examples are read once, still
+encoded, into host memory: training looks rows up by number. Data sets of dirjax's own
+builders (`dirjax.data.builders`) come back in the order of their table.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.data import faces, labelling, readers, sources
+from dirjax.data.readers import images, table
+from dirjax.errors import InputError
+
+_PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
+
+# Of config.data.path; see `readers`.
+PATH = "optional"
+
+
+def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
+    """The prepared builder of a data set."""
+    import tensorflow_datasets as tfds
+
+    benchmark = faces.KNOWN.get(name)
+    try:
+        if benchmark:
+            name = benchmark.builder
+            # Which makes its builder known.
+            importlib.import_module(
+                f"dirjax.data.builders.{name}.{name}_dataset_builder"
+            )
+        builder = tfds.builder(name, data_dir=folder)
+        if download:
+            builder.download_and_prepare()
+    except InputError:
+        raise
+    except Exception as error:  # of many packages
+        why = [w.rstrip(". ") for w in str(error).strip().splitlines()]
+        raise InputError(
+            f"TensorFlow Datasets has no {name!r} in {folder or 'its folder'}: "
+            f"{why[0] if why else type(error).__name__}. Check data.name and data.path "
+            "(its data_dir)."
+        ) from error
+    if not builder.info.splits:
+        if benchmark:
+            raise InputError(
+                f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds "
+                f"build in dirjax/data/builders/{name} --manual_dir FOLDER, or read "
+                f"the folder as it is: --config.data.kind=images. {benchmark.get}."
+            )
+        raise InputError(
+            f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds build, "
+            "or set --config.data.download=true."
+        )
+    return builder
+
+
+def _read(
+    builder: Any, keep: Sequence[str], encoded: Sequence[str]
+) -> tuple[dict[str, list[Any]], np.ndarray]:
+    """All examples of all splits: feature -> values, and the part of each."""
+    import tensorflow_datasets as tfds
+
+    skip: Any = {name: tfds.decode.SkipDecoding() for name in encoded}
+    values: dict[str, list[Any]] = {name: [] for name in keep}
+    part: list[int] = []
+    for split in sorted(builder.info.splits, key=lambda s: _PARTS.get(s, 3)):
+        if split not in _PARTS:
+            continue
+        data = builder.as_dataset(split=split, decoders=skip, shuffle_files=False)
+        for example in tfds.as_numpy(data):
+            for name in keep:
+                values[name].append(example[name])
+            part.append(_PARTS[split])
+    return values, np.asarray(part, np.int8)
+
+
+def load(
+    name: str,
+    folder: pathlib.Path | None,
+    rules: labelling.Rules,
+    *,
+    input: str = "",
+    download: bool = False,
+    image_size: int = 64,
+    channels: int = 0,
+    memory: float = math.inf,
+    fit: str = "stretch",
+    view_size: int = 0,
+    mean_and_std: tuple[float, float] | None = None,
+    weight: str | None = None,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    both: int = 0,
+    scaling: str = "robust",
+    quantiles: int = 0,
+) -> sources.Source:
+    """Reads a data set of TensorFlow Datasets.
+
+    Args:
+      name: as in `tfds.load`, with configuration and version if wanted.
+      folder: the `data_dir` of TensorFlow Datasets, or None for its default.
+      rules: of the label, its bins and the split. Splits other than train,
+        validation and test are not read; with train alone a split is made.
+      input: the image feature; empty for the only one there is, or, without any, for
+        a table of all scalar features.
+      download: fetch and prepare it first.
+      image_size: of images, see `images.load`, as the next.
+      channels: as there.
+      memory: see `images.read_all`.
+      fit: see `images.decode`.
+      view_size: see `images.from_arrays`, as the next.
+      mean_and_std: as there.
+      weight: feature of weights in the training loss, or None.
+      numeric: see `tables.typed`, as the next two.
+      categorical: as there.
+      drop: as there.
+      both: see `tables.load`.
+      scaling: see `TablePreprocessor.fit`, as the next.
+      quantiles: as there.
+
+    Returns:
+      The source.
+
+    Raises:
+      InputError: if there is no such data set or feature.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    tf.config.set_visible_devices([], "GPU")
+    builder = _builder(name, folder, download)
+    known: Any = builder.info.features
+    for wanted, field in (
+        (rules.label, "data.label"),
+        (input, "data.input"),
+        (weight, "data.weight"),
+    ):
+        if wanted and wanted not in known:
+            raise InputError(
+                f"{name!r} has no feature {wanted!r} ({field}); it has "
+                f"{', '.join(known)}. Name one of them."
+            )
+    pictures = [k for k, f in known.items() if isinstance(f, tfds.features.Image)]
+    if input and input not in pictures:
+        raise InputError(
+            f"data.input must name an image feature, {input!r} of {name!r} is none. "
+            f"Those are: {', '.join(pictures) or 'none; leave it out for a table'}."
+        )
+    if not input and len(pictures) > 1:
+        raise InputError(
+            f"{name!r} has several image features: {', '.join(pictures)}. Name one "
+            "with data.input."
+        )
+    picture = input or (pictures[0] if pictures else "")
+    facts = [rules.label, *([weight] if weight else [])]
+    scalars = [k for k, f in known.items() if f.shape == () and k not in facts]
+    keep = [*facts, *([picture] if picture else scalars)]
+    benchmark = faces.KNOWN.get(name)
+    keep += [faces.ROW] if benchmark else []
+    values, part = _read(builder, keep, [picture] if picture else [])
+    if not (part == 0).any():
+        raise InputError(
+            f"{name!r} must have a split train, it has "
+            f"{', '.join(builder.info.splits)}. Name another data set with data.name."
+        )
+
+    def numbers(feature: str, what: str) -> np.ndarray:
+        """A feature as `[rows]` float64."""
+        try:
+            return np.asarray(values[feature], np.float64).reshape(len(part))
+        except (ValueError, TypeError) as error:
+            kind, shape = type(known[feature]).__name__, list(known[feature].shape)
+            raise InputError(
+                f"{what} must be numbers, one each; {feature!r} of {name!r} is {kind} "
+                f"{shape}. Name another feature."
+            ) from error
+
+    rows = labelling.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
+    if benchmark:
+        order = np.argsort(values[faces.ROW])
+        values = {k: [v[i] for i in order] for k, v in values.items()}
+        part, number = part[order], np.asarray(values[faces.ROW])
+        rows = labelling.Rows(number, benchmark.table, rules.on_bad)
+        name, said = benchmark.named(name, builder.info.metadata["table"])
+        rows.notes.append(said)
+    y = numbers(rules.label, "labels (data.label)")
+    if benchmark:
+        benchmark.check_labels(y, rows)
+    weights = numbers(weight, "weights (data.weight)") if weight else None
+    given = None if (part == 0).all() else part
+    if not picture:
+        columns = {k: _column(values[k]) for k in scalars}
+        features = table.typed(
+            columns, rows, numeric=numeric, categorical=categorical, drop=drop
+        )
+        labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
+        return table.from_features(
+            name,
+            features,
+            labelled,
+            named=table.listed((*numeric, *categorical), scalars),
+            both=both,
+            scaling=scaling,
+            quantiles=quantiles,
+        )
+    pixels = images.read_all(
+        values[picture],
+        lambda data: data,
+        rows,
+        rows.place,
+        size=(image_size, image_size),
+        channels=channels,
+        fit=fit,
+        memory=memory,
+    )
+    labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
+    return images.from_arrays(
+        name, pixels, labelled, mean_and_std, fit=fit, view=view_size
+    )
+
+
+def _column(values: list[Any]) -> np.ndarray:
+    """A scalar feature as numbers or text."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64)
+    text = [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+    return np.asarray(text, np.str_)
+
+
+def read_new(
+    path: pathlib.Path,
+    record: Mapping[str, Any],
+    *,
+    on_bad: str = "error",
+    keep: Sequence[str] = (),
+) -> Iterator[readers.Piece]:
+    """Rows to predict, of files; see `images.read_new` and `table.read_new`."""
+    reader = images if record["kind"] == "images" else table
+    return reader.read_new(path, record, on_bad=on_bad, keep=keep)

@@ -1,0 +1,115 @@
+"""`python -m dirjax.describe --config configs/csv.py --config.data.path=FILE ...`.
+
+usage: python -m dirjax.describe --config FILE.py [--config.FIELD=VALUE ...]
+                                 [--output DIR]
+
+Shows a data set without training: labels, bins, shots, splits, duplicates, and what to
+do about them. Takes the --config and fields of python -m dirjax.main; its --workdir is
+allowed and not used.
+
+  --output DIR  folder for describe.json and describe.png (default: runs/describe/NAME)
+  --debug       show the traceback of a wrong input
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from dirjax import data, errors, labels
+from dirjax.cli import config_files, status
+from dirjax.config import frozen, validation
+from dirjax.data.describe import facts as facts_lib
+from dirjax.data.describe.text import text
+from dirjax.runtime import startup
+from dirjax.workdir import files as files_lib
+
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for describe.json and .png.")
+
+
+def picture(facts: Mapping[str, Any]) -> bytes:
+    """Label histogram and splits by shot, as PNG."""
+    from dirjax.report import runs
+    from dirjax.report.figures import one_run, style
+
+    bins = facts["bins"]
+    drawn = runs.TrainBins(
+        label=facts["label"]["name"],
+        unit="",
+        edges=np.asarray(bins["edges"]),
+        count=np.asarray(bins["train_count"]),
+        shot=np.asarray([labels.SHOTS.index(s) for s in bins["shots"]]),
+        many=bins["many"],
+        few=bins["few"],
+    )
+    log = facts["label"]["log"]
+    return style.png(one_run.labels_and_splits(drawn, facts["splits"], log))
+
+
+def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes `describe.json` and `describe.png`, each whole or not at all.
+
+    Raises:
+      InputError: if the folder cannot be written to.
+    """
+    image, table = folder / "describe.png", folder / "describe.json"
+    content = picture(facts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{image.name}.{os.getpid()}"
+        temporary.write_bytes(content)
+        os.replace(temporary, image)
+        files_lib.write_json(table, facts)
+    except OSError as error:
+        raise errors.InputError(
+            f"cannot write to {folder} ({error.strerror}). Give another folder with "
+            "--output."
+        ) from error
+    return [table, image]
+
+
+def _main(argv: Sequence[str]) -> None:
+    if len(argv) < 2 or {"--help", "-h", "help"} & set(argv[1:]):
+        print(str(__doc__).partition("\n\n")[2].strip())
+        return
+    made, _ = config_files.parse(argv, workdir=False)
+    if "data" not in made:
+        raise errors.InputError("--config has no data. Give one of configs/*.py.")
+    config = frozen.plain(made)
+    validation.validate_data(config["data"])
+    found = facts_lib.describe(data.from_config(config["data"]), config["data"])
+    print(text(found))
+    name = re.sub(r"[^\w.-]+", "_", found["name"])
+    folder = pathlib.Path(_OUTPUT.value or f"runs/describe/{name}").expanduser()
+    written = write(found, folder)
+    print(f"\nWritten: {', '.join(map(str, written))}")
+
+
+def main(drop: str = "") -> int:
+    """Runs the command; returns the exit status.
+
+    Args:
+      drop: a first argument that must be there and says nothing.
+    """
+    startup.quiet()
+    argv = list(sys.argv)
+    if drop and argv[1:2] == [drop]:
+        del argv[1]
+    elif drop and not {"--help", "-h", "help"} & set(argv[1:2] or ["help"]):
+        print(
+            f"dirjax: the first argument must be {drop}, got {argv[1]!r}. See --help.",
+            file=sys.stderr,
+        )
+        return 2
+    return status.run(_main, argv, debug="--debug" in argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What dirjax raises, and what turns an error of the file system into a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pathlib
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+
+class InputError(ValueError):
+    """The user's input is wrong; the message says what to do. Exit status 2."""
+
+
+def require_field(ok: bool, field: str, expected: str, value: Any) -> None:
+    """Refuses the value of a field of the config.
+
+    Args:
+      ok: whether it may be so.
+      field: its path below `config`.
+      expected: what it must be.
+      value: what it is.
+
+    Raises:
+      InputError: if it may not.
+    """
+    if not ok:
+        raise InputError(
+            f"config.{field} must be {expected}, got {value!r}. Set it with "
+            f"--config.{field}=VALUE."
+        )
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved its state.
+
+    Attributes:
+      signal: number of the signal; the exit status is 128 more.
+    """
+
+    def __init__(self, message: str, number: int = signal.SIGTERM):
+        super().__init__(message)
+        self.signal = number
+
+
+class Failed(RuntimeError):
+    """The run cannot go on; the message is for the user. Exit status 1."""
+
+
+# What a file system answers when it is full, and when it does not work.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+STORAGE = (*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES, errno.EPERM)
+
+
+def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
+    """The number of the operating system's error behind an exception, or 0.
+
+    TensorStore passes such an error on as the text of a ValueError, and with several
+    processes Orbax raises another one while it waits for the others.
+
+    Args:
+      error: the exception.
+      numbers: which errors to look for.
+
+    Example:
+      >>> cause(OSError(errno.ENOSPC, "full")) == errno.ENOSPC
+      True
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        number = getattr(seen, "errno", None) or 0
+        if number in numbers:
+            return number
+        for number in numbers:
+            if os.strerror(number) in str(seen):
+                return number
+        seen = seen.__context__
+    return 0
+
+
+def unsaved(what: object, number: int, more: str = "") -> Failed:
+    """The error that says what could not be written, why, and what to do."""
+    remedy = "Free some space" if number in FULL else "See to the file system"
+    return Failed(
+        f"{what} could not be written: {os.strerror(number)}.{more} {remedy} and give "
+        "the same command again."
+    )
+
+
+@contextlib.contextmanager
+def writing(what: pathlib.Path) -> Iterator[None]:
+    """Makes a sentence of an error of the file system.
+
+    Raises:
+      Failed: if the disk is full, cannot be written, or is broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = cause(error)
+        if not number:
+            raise
+        raise unsaved(what, number) from error

@@ -1,0 +1,125 @@
+"""Pure steps of evaluation: predictions, sums per bin, moments of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dirjax.features import moments as moments_lib
+from dirjax.metrics import depth as depth_metrics
+from dirjax.metrics import regression
+from dirjax.models import Network
+from dirjax.objectives.base import Batch
+from dirjax.ops import resize
+
+
+def make_respond(network: Network, *, log: bool) -> Callable[[Any, Any, Any], Any]:
+    """Makes `(params, model_state, raw inputs) -> outputs of the head`.
+
+    Args:
+      network: the model.
+      log: whether it has learnt the logarithm of the label, which is undone in
+        `prediction`, and nowhere else.
+    """
+
+    def respond(params, model_state, inputs):
+        inputs = network.prepare(inputs, model_state)
+        features, _ = network.encode(params, model_state, inputs, train=False)
+        outputs = network.head(params, features)
+        if log:
+            outputs = outputs._replace(prediction=jnp.exp(outputs.prediction))
+        return outputs
+
+    return respond
+
+
+def make_predict(
+    network: Network, *, log: bool
+) -> Callable[[Any, Any, Any], jax.Array]:
+    """Makes `(params, model_state, raw inputs) -> predictions [batch]`.
+
+    Args:
+      network: the model.
+      log: see `make_respond`.
+    """
+    respond = make_respond(network, log=log)
+    return lambda *arguments: respond(*arguments).prediction
+
+
+def make_eval_step(
+    network: Network,
+    *,
+    num_bins: int,
+    shift: Any,
+    scale: float,
+    gm_epsilon: float,
+    log: bool = False,
+    dense: bool = False,
+) -> Callable[[Any, Any, Batch], tuple[regression.Sums, Any]]:
+    """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
+
+    Rows are all that the head gives, `[batch, ...]` by name, with `prediction` and the
+    sums in units of the file; see `make_respond`. In dense tasks, whose predictions
+    are too many to be kept, the second are `depth_metrics.Ratios`; predictions are
+    enlarged to larger labels, bilinear with the corner pixels in place.
+    """
+    respond = make_respond(network, log=log)
+
+    def step(params, model_state, batch):
+        outputs = respond(params, model_state, batch["inputs"])
+        prediction = outputs.prediction
+        if dense and prediction.shape != batch["value"].shape:
+            size = batch["value"].shape[1:]
+            prediction = resize.bilinear(prediction, size, aligned=True)
+        sums = regression.batch_sums(
+            prediction,
+            batch["value"],
+            bins=batch["bin"],
+            mask=batch["mask"],
+            num_bins=num_bins,
+            shift=shift,
+            scale=scale,
+            gm_epsilon=gm_epsilon,
+        )
+        if dense:
+            ratios = depth_metrics.batch_ratios(
+                prediction,
+                batch["value"],
+                bins=batch["bin"],
+                mask=batch["mask"],
+                num_bins=num_bins,
+            )
+            return sums, ratios
+        return sums, outputs._asdict()
+
+    return step
+
+
+def make_moments_step(
+    network: Network, *, num_bins: int
+) -> Callable[[moments_lib.Moments, Any, Any, Batch], moments_lib.Moments]:
+    """Makes `(moments, params, model_state, batch) -> moments`, a batch further.
+
+    Features are those of the given parameters in evaluation mode. Of maps of labels
+    that are larger than those of features the nearest pixels count.
+    """
+
+    def step(moments, params, model_state, batch):
+        inputs = network.prepare(batch["inputs"], model_state)
+        features, _ = network.encode(params, model_state, inputs, train=False)
+        bins, mask = batch["bin"], batch["mask"]
+        if bins.shape != features.shape[:-1]:
+            size = (features.shape[1], features.shape[2])
+            bins, mask = (resize.nearest_maps(x, size) for x in (bins, mask))
+        new = moments_lib.from_batch(
+            features.reshape(-1, features.shape[-1]),
+            bins.reshape(-1),
+            mask.reshape(-1),
+            num_bins=num_bins,
+        )
+        return moments_lib.merge(moments, new)
+
+    return step

@@ -1,0 +1,191 @@
+"""Passes over a split: what a model makes of every row, in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from dirjax import data, labels, metrics, models
+from dirjax.evals import eval_step as eval_step_lib
+from dirjax.features import moments as moments_lib
+from dirjax.features.balance import summary
+from dirjax.labels import specification
+from dirjax.labels.relevance import relevance
+from dirjax.metrics import depth as depth_metrics
+from dirjax.metrics import experts as experts_metrics
+from dirjax.runtime import sharding
+
+
+class Evaluator:
+    """The programs that read a split from its first row to its last.
+
+    Args:
+      network: the model.
+      source: the data.
+      spec: of its labels, with `feature_dim`, and groups where the head has some.
+      mesh: of the devices.
+      batch_size: rows on all devices.
+      gm_epsilon: see `metrics`.
+      probable: whether the head's outputs for groups are logarithms of probabilities.
+    """
+
+    def __init__(
+        self,
+        network: models.Network,
+        source: data.Source,
+        spec: labels.Spec,
+        mesh: Mesh,
+        *,
+        batch_size: int,
+        gm_epsilon: float,
+        probable: bool,
+    ):
+        self._source, self._spec, self._mesh = source, spec, mesh
+        self._batch_size, self._probable = batch_size, probable
+        self._units = _metric_units(source)
+        replicated = sharding.replicated(mesh)
+        eval_step = eval_step_lib.make_eval_step(
+            network,
+            num_bins=spec.bins.num,
+            log=source.log,
+            dense=source.dense,
+            **self._units,
+            gm_epsilon=gm_epsilon,
+        )
+        self._eval_step = jax.jit(eval_step, out_shardings=replicated)
+        self._add_moments = jax.jit(
+            eval_step_lib.make_moments_step(network, num_bins=spec.bins.num),
+            donate_argnums=0,
+            out_shardings=replicated,
+        )
+        # A program, since donated leaves must not share a buffer.
+        self._no_moments = jax.jit(
+            lambda: moments_lib.zeros(spec.bins.num, spec.feature_dim),
+            out_shardings=replicated,
+        )
+
+    def batches(self, split: str) -> Iterator[Any]:
+        """All rows of a split or of "statistics", padded, masked, on the devices."""
+        rows = self._source.rows(split)
+        devices = jax.device_count()
+        size = min(self._batch_size, len(rows.label))
+        size = -(-size // devices) * devices
+        for batch in data.eval_batches(
+            rows,
+            batch_size=size,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        ):
+            yield sharding.to_global(self._mesh, batch)
+
+    def evaluate(
+        self, params: Any, model_state: Any, split: str
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Metrics and predictions of a split.
+
+        Args:
+          params: of the model.
+          model_state: its running statistics.
+          split: "train", "val" or "test".
+
+        Returns:
+          `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
+          `prediction` of its rows in order, with what `group_metrics.evaluate` adds to
+          both where the head has groups. Dense tasks have no rank correlation and no
+          SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
+          errors), and those of `depth_metrics.Ratios`.
+        """
+        host = self._errors(params, model_state, split)
+        total = _added([s for s, _ in host])
+        scores = metrics.finalize(total, spec=self._spec, **self._units)
+        if self._source.dense:
+            ratios = _added([r for _, r in host])
+            scores |= depth_metrics.finalize(ratios, total.count, spec=self._spec)
+            stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
+            return scores, stored | ratios._asdict()
+        rows = self._source.splits[split]
+        found = jax.tree.map(
+            lambda *x: np.concatenate(x)[: len(rows.label)], *[r for _, r in host]
+        )
+        prediction, shots = found["prediction"], self._spec.shots[rows.bin]
+        scores |= metrics.rank_metrics(prediction, rows.value, shots)
+        phi = relevance(self._source.splits["train"].value, rows.value)
+        scores |= metrics.sera(prediction, rows.value, phi)
+        stored = {"index": rows.index, "label": rows.value, "prediction": prediction}
+        if "logits" in found:
+            more, arrays = experts_metrics.evaluate(
+                found["logits"],
+                found["values"],
+                label=rows.label,
+                value=rows.value,
+                groups=specification.of_spec(self._spec, "the head").of_bin[rows.bin],
+                shots=shots,
+                log=self._source.log,
+                probable=self._probable,
+            )
+            scores, stored = scores | more, stored | arrays
+        return scores, stored
+
+    def _errors(self, params: Any, model_state: Any, split: str) -> list[Any]:
+        """Sums, and what there is of rows, of each batch of a split, on the host."""
+        return sharding.to_host(
+            [
+                self._eval_step(params, model_state, batch)
+                for batch in self.batches(split)
+            ]
+        )
+
+    def moments(self, params: Any, model_state: Any, split: str) -> moments_lib.Moments:
+        """Moments of the features of a split, or of "statistics", by label bin.
+
+        Args:
+          params: of the model.
+          model_state: its running statistics.
+          split: as `batches` takes it.
+        """
+        total = self._no_moments()
+        for batch in self.batches(split):
+            total = self._add_moments(total, params, model_state, batch)
+        return total
+
+    def features(
+        self, params: Any, model_state: Any, split: str
+    ) -> dict[str, np.ndarray]:
+        """What `balance.summary` says of a split, and errors.
+
+        Args:
+          params: of the model.
+          model_state: its running statistics.
+          split: "train", "val" or "test".
+
+        Returns:
+          Beside it: `error` `[bins]`, the mean absolute error, NaN in empty bins, and
+          `edges` `[bins + 1]`, both in units of the file; and the `split`.
+        """
+        found = sharding.to_host(self.moments(params, model_state, split))
+        mean = np.asarray(found.mean, np.float64) + found.rest
+        total = _added([sums for sums, _ in self._errors(params, model_state, split)])
+        return summary(found.count, mean, found.m2, found.norm) | {
+            "error": total.abs / np.where(total.count > 0, total.count, np.nan),
+            "edges": self._source.edges,
+            "split": np.asarray(split),
+        }
+
+
+def _added(sums: Sequence[Any]) -> Any:
+    """The sum of equal trees, in float64."""
+    return jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums)
+
+
+def _metric_units(source: data.Source) -> dict[str, Any]:
+    """Shift of each bin and scale that keep sums of labels and squares exact."""
+    centers = source.spec.bins.centers
+    if not source.log:
+        return {"shift": centers, "scale": source.spec.label_std or 1.0}
+    train = source.splits["train"]
+    scale = float(np.std(train.real(train.value))) or 1.0
+    return {"shift": np.exp(centers), "scale": scale}

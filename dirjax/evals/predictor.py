@@ -1,0 +1,75 @@
+"""The model of a finished run, as a function of prepared inputs."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+
+class Predictor:
+    """The model of a run.
+
+    Args:
+      workdir: directory of a run.
+      step: "best", "last", or the number of a step that was saved.
+
+    Attributes:
+      config: of the run, plain values.
+      record: of its data, see `Source.record`.
+
+    Raises:
+      InputError: if there is no such run or step.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: str = "best"):
+        import jax
+
+        from dirjax import models
+        from dirjax.evals import eval_step
+        from dirjax.runtime import sharding
+        from dirjax.workdir import run_files
+        from dirjax.workdir.checkpoints import Checkpoints
+
+        self.config = run_files.read_config(workdir)
+        self.record = run_files.read_record(workdir)
+        groups = self.config.get("groups")
+        network = models.from_config(
+            self.config["model"],
+            self.record,
+            groups={"num_groups": groups["num"]} if groups else None,
+        )
+        checkpoints = Checkpoints.of_run(workdir)
+        try:
+            self.step = checkpoints.choose(step)
+            mesh = sharding.make_mesh()
+            self._state = checkpoints.restore_model(
+                self.step, sharding.replicated(mesh)
+            )
+        finally:
+            checkpoints.close()
+        self._place = lambda inputs: sharding.to_global(mesh, inputs)
+        devices = jax.device_count()
+        self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
+        predict = eval_step.make_predict(network, log=self.record["log"])
+        self._predict = jax.jit(predict)
+
+    def __call__(self, inputs: Any) -> np.ndarray:
+        """Predictions of prepared inputs, in units of the label.
+
+        Args:
+          inputs: `[rows, ...]` images, uint8, or a dict of a table's arrays.
+
+        Returns:
+          `[rows]` float32, of a dense model `[rows, height, width]`.
+        """
+        import jax
+
+        rows = len(jax.tree.leaves(inputs)[0])
+        size, found = self.batch_size, []
+        for start in range(0, rows, size):
+            place = np.minimum(np.arange(start, start + size), rows - 1)
+            batch = jax.tree.map(lambda x, place=place: x[place], inputs)
+            found.append(np.asarray(self._predict(*self._state, self._place(batch))))
+        return np.concatenate(found)[:rows] if found else np.zeros(0, np.float32)

@@ -1,0 +1,1 @@
+"""Features by label bin: moments, prototypes, norms."""

@@ -1,0 +1,111 @@
+"""What is known of the training labels before a run: bins, counts, shots, groups.
+
+Host numpy and no JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from dirjax.labels import groups as groups_lib
+from dirjax.labels.bins import Bins, histogram, numbers, shot_groups
+from dirjax.labels.groups import Groups
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spec:
+    """What objectives and metrics know about the labels, fixed for a run.
+
+    Attributes:
+      bins: the label bins.
+      counts: `[num]` int64, training labels in each bin.
+      shots: `[num]` int8, position of each bin's group in `SHOTS`.
+      label_mean: mean of the training labels.
+      label_std: their standard deviation (divided by n); 0 if all are equal.
+      examples: number of training labels.
+      feature_dim: width of the encoder's output, 0 while unknown.
+      groups: of bins, where the config asks for some.
+    """
+
+    bins: Bins
+    counts: np.ndarray
+    shots: np.ndarray
+    label_mean: float
+    label_std: float
+    examples: int
+    feature_dim: int = 0
+    groups: Groups | None = None
+
+
+def spec(
+    labels: ArrayLike,
+    *,
+    bin_width: float,
+    label_range: tuple[float, float] | None = None,
+    origin: float | None = None,
+    many: int = 100,
+    few: int = 20,
+    shot_lists: Mapping[str, Sequence[int]] | None = None,
+    dtype: DTypeLike = np.float64,
+    cover: ArrayLike | None = None,
+) -> Spec:
+    """Bins, counts and shot groups of training labels.
+
+    Args:
+      labels: training labels of any shape.
+      bin_width: in label units; this and the next two go to `Bins.covering`.
+      label_range: as there.
+      origin: as there.
+      many: this and the next two go to `shot_groups`.
+      few: as there.
+      shot_lists: as there.
+      dtype: of the edges.
+      cover: labels that the bins reach to, of all splits say. Default: `labels`.
+
+    Returns:
+      The specification, with `feature_dim` 0.
+
+    Raises:
+      ValueError: as `Bins.covering` and `shot_groups`.
+
+    Example:
+      >>> spec([1, 1, 3], bin_width=1, label_range=(0, 5)).counts.tolist()
+      [0, 2, 0, 1, 0]
+    """
+    array = numbers(labels)
+    reach = array if cover is None else cover
+    bins = Bins.covering(
+        reach, width=bin_width, origin=origin, label_range=label_range, dtype=dtype
+    )
+    counts = histogram(array, bins)
+    shots = shot_groups(counts, many, few, shot_lists)
+    mean, std = (float(f(array, dtype=np.float64)) for f in (np.mean, np.std))
+    return Spec(bins, counts, shots, mean, std, array.size)
+
+
+def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:
+    """The groups that `config.groups` asks for; None where a config has none.
+
+    Raises:
+      ValueError: as `make`.
+    """
+    return groups_lib.make(spec.bins, spec.counts, **fields) if fields else None
+
+
+def of_spec(spec: Any, method: str) -> Groups:
+    """The groups of a run.
+
+    Raises:
+      ValueError: if it has none, naming the method that needs them.
+    """
+    if spec.groups is None:
+        raise ValueError(
+            f"{method} needs groups of labels, and the config has none. Take a preset "
+            "that sets config.groups, such as group_dir."
+        )
+    return spec.groups

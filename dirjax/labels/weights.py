@@ -1,0 +1,219 @@
+"""Weights from label frequency: INV, SQINV, and LDS kernels that smooth it.
+
+Host numpy in float64 and no JAX: all of it is computed once, before training.
+
+Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
+https://arxiv.org/abs/2102.09554.
+
+**Deviations** from the public benchmark code: smoothed integer counts are cut to
+integers only with `truncate=True`; the public code always does so under `"inverse"`. A
+bin without density gets the largest weight in use, not infinity.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dirjax import checks
+from dirjax.labels.bins import Bins
+
+KERNELS = ("gaussian", "gaussian_exact", "triang", "laplace")
+_PAD_MODES: Any = {"zero": "constant", "edge": "symmetric", "reflect": "reflect"}
+
+
+def kernel_window(
+    kernel: str, size: int, sigma: float = 2.0, normalize: str = "max"
+) -> np.ndarray:
+    """Symmetric smoothing window over bins.
+
+    Args:
+      kernel: `"gaussian"`, the benchmark's: a unit impulse of this length under a
+        Gaussian filter whose ends mirror, edge sample repeated; the tails fold back,
+        and size 5 with sigma 2 is nearly flat. `"gaussian_exact"`:
+        `exp(-x^2 / 2 sigma^2)`. `"laplace"`: `exp(-|x| / sigma)`. `"triang"`: straight
+        sides, no sigma.
+      size: odd number of taps.
+      sigma: spread in bins, above 0.
+      normalize: `"max"` (label smoothing) or `"sum"` (feature smoothing).
+
+    Returns:
+      `[size]` float64.
+
+    Raises:
+      ValueError: for an unknown name, an even size or a sigma not above 0.
+
+    Example:
+      >>> kernel_window("gaussian", 5, 2.0).round(6).tolist()
+      [0.858285, 0.945828, 1.0, 0.945828, 0.858285]
+    """
+    checks.one_of("kernel", kernel, KERNELS)
+    checks.one_of("normalize", normalize, ("max", "sum"))
+    if size < 1 or size % 2 == 0 or not 0 < sigma < math.inf:
+        raise ValueError(f"size must be odd and sigma above 0, got {size} and {sigma}.")
+    x = np.abs(np.arange(size) - size // 2)
+    if kernel == "gaussian":
+        radius = int(4 * sigma + 0.5)
+        taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        window = np.convolve(np.pad(x == 0, radius, "symmetric"), taps, "valid")
+    elif kernel == "gaussian_exact":
+        window = np.exp(-0.5 * (x / sigma) ** 2)
+    else:
+        window = np.exp(-x / sigma) if kernel == "laplace" else 1 - 2 * x / (size + 1)
+    window = window + window[::-1]  # Symmetric to the last bit.
+    return window / (window.max() if normalize == "max" else window.sum())
+
+
+def smooth(values: ArrayLike, window: ArrayLike, padding: str = "zero") -> np.ndarray:
+    """Convolve values over the bins with a symmetric window.
+
+    Args:
+      values: `[num]`.
+      window: odd and symmetric, `[size]`, see `kernel_window`.
+      padding: `"zero"`: nothing beyond the ends (scipy `constant`); `"edge"`: mirrored
+        with the end value repeated (numpy `symmetric`, scipy `reflect`); `"reflect"`:
+        mirrored around the end value (numpy and torch `reflect`, scipy `mirror`).
+
+    Returns:
+      `[num]` float64.
+
+    Raises:
+      ValueError: for an unknown padding, no values, or an asymmetric window.
+
+    Example:
+      >>> smooth([0.0, 2.0, 0.0, 0.0], [0.5, 1.0, 0.5]).tolist()
+      [1.0, 2.0, 1.0, 0.0]
+    """
+    checks.one_of("padding", padding, tuple(_PAD_MODES))
+    values, window = np.asarray(values, np.float64), np.asarray(window, np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"values must be [num] with num >= 1, got {values.shape}.")
+    if window.size % 2 == 0 or not np.allclose(window, window[::-1]):
+        raise ValueError(f"the window must be odd and symmetric, got {window}.")
+    half, num = window.size // 2, values.size
+    padded, out = np.pad(values, half, _PAD_MODES[padding]), values * window[half]
+    for k in range(half):  # Pairs, so that mirrored values give mirrored results.
+        pair = padded[k : k + num] + padded[2 * half - k :][:num]
+        out += pair * window[k]
+    return out
+
+
+def bin_density(
+    counts: ArrayLike,
+    scheme: str,
+    *,
+    clip: tuple[float, float] | None = (5, 1000),
+    kernel: str | None = None,
+    size: int = 5,
+    sigma: float = 2.0,
+    padding: str = "zero",
+    truncate: bool = False,
+    first_bin: int = 0,
+) -> np.ndarray:
+    """Effective label density of each bin: counts, clipped or rooted, then smoothed.
+
+    Args:
+      counts: `[num]` training counts, not negative, at least one above 0.
+      scheme: `"inverse"` takes counts, `"sqrt_inverse"` their roots, `"none"` ones.
+      clip: bounds on the counts under `"inverse"` (ages: 5 and 1000; STS-B-DIR and
+        NYUD2-DIR: None). Roots are never clipped.
+      kernel: see `kernel_window`, as `size` and `sigma`; None: no smoothing.
+      size: taps of the kernel.
+      sigma: spread of the kernel in bins.
+      padding: see `smooth`. NYUD2-DIR uses `"edge"`, the others `"zero"`.
+      truncate: under `"inverse"`, cut smoothed counts to integers as the public code.
+      first_bin: bins before it are outside of the kernel's reach and have the density
+        of this one (NYUD2-DIR: 7, below which there is no depth).
+
+    Returns:
+      `[num]` float64; may be 0 in empty bins.
+
+    Raises:
+      ValueError: for counts that are negative or all 0, an unknown name, or a kernel
+        together with the scheme `"none"`.
+
+    Example:
+      >>> bin_density([1, 4, 9, 0, 1], "inverse", kernel="gaussian", truncate=True)
+      array([17., 22., 27., 22., 17.])
+    """
+    checks.one_of("scheme", scheme, ("none", "inverse", "sqrt_inverse"))
+    density = np.asarray(counts, np.float64)
+    if density.ndim != 1 or not (density >= 0).all() or not density.any():
+        raise ValueError(f"counts must be [num] from 0, one above 0, got {density}.")
+    if not 0 <= first_bin < density.size:
+        raise ValueError(
+            f"first_bin must be 0 to {density.size - 1}, one of the bins, got "
+            f"{first_bin}."
+        )
+    density = density[first_bin:]
+    if scheme == "none":
+        if kernel is not None:
+            raise ValueError(f"scheme 'none' has no weights for kernel {kernel!r}.")
+        return np.ones(first_bin + density.size)
+    if scheme == "sqrt_inverse":
+        density = np.sqrt(density)
+    elif clip is not None:
+        density = np.clip(density, *clip)
+    if kernel is not None:
+        density = smooth(density, kernel_window(kernel, size, sigma), padding)
+    density = np.trunc(density) if truncate and scheme == "inverse" else density
+    return np.pad(density, (first_bin, 0), mode="edge")
+
+
+def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:
+    """Weight of each bin, 1 / density, scaled to mean 1 over the training examples.
+
+    Args:
+      counts: `[num]` training counts.
+      scheme: see `bin_density`.
+      **options: keywords of `bin_density`.
+
+    Returns:
+      `[num]` float64 with `sum(counts * weights) == sum(counts)`. A bin of density 0,
+      which no training example is in, weighs as much as the heaviest other bin.
+
+    Raises:
+      ValueError: as `bin_density`.
+
+    Example:
+      >>> bin_weights([1, 4, 9, 0, 1], "sqrt_inverse").round(6).tolist()
+      [2.142857, 1.071429, 0.714286, 2.142857, 2.142857]
+    """
+    counts, density = np.asarray(counts), bin_density(counts, scheme, **options)
+    inverse = 1 / np.where(density > 0, density, density[density > 0].min())
+    return inverse * (counts.sum() / (counts * inverse).sum())
+
+
+def sample_weights(
+    labels: ArrayLike,
+    bins: Bins,
+    scheme: str,
+    *,
+    counts: ArrayLike | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Weight of each example, that of its bin.
+
+    Args:
+      labels: of any shape.
+      bins: the label bins.
+      scheme: see `bin_density`.
+      counts: `[num]` training counts. Default: those of `labels`.
+      **options: keywords of `bin_density`.
+
+    Returns:
+      float32 of the labels' shape; mean 1 over the examples that were counted.
+
+    Raises:
+      ValueError: as `bin_density` and `Bins.index`.
+
+    Example:
+      >>> pair = Bins.uniform(width=1, origin=0, num=2)
+      >>> sample_weights([0, 0, 1], pair, "inverse", clip=None).tolist()
+      [0.75, 0.75, 1.5]
+    """
+    index = bins.index(labels)
+    if counts is None:
+        counts = np.bincount(index.ravel(), minlength=bins.num)
+    return bin_weights(counts, scheme, **options).astype(np.float32)[index]

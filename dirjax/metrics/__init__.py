@@ -1,0 +1,31 @@
+"""Metrics: sums that are added on devices and divided once, on the host."""
+
+from dirjax.metrics.regression import (
+    Sums,
+    add,
+    batch_sums,
+    check_identity,
+    finalize,
+    finite,
+    means,
+    per_bin,
+    rank_metrics,
+    sera,
+    shot_groups,
+    zeros,
+)
+
+__all__ = [
+    "Sums",
+    "add",
+    "batch_sums",
+    "check_identity",
+    "finalize",
+    "finite",
+    "means",
+    "per_bin",
+    "rank_metrics",
+    "sera",
+    "shot_groups",
+    "zeros",
+]

@@ -1,0 +1,1 @@
+"""Operations on arrays that know neither labels nor methods."""

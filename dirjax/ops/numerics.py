@@ -1,0 +1,85 @@
+"""Lengths, directions and distances of rows, safe where rows are zero or equal."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def norms(rows: jax.Array) -> jax.Array:
+    """L2 norm of each row, with slope 0 where it is 0.
+
+    Args:
+      rows: `[n, dim]` float.
+
+    Returns:
+      `[n]`.
+
+    Example:
+      >>> norms(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+      [5.0, 0.0]
+    """
+    squares = jnp.sum(rows**2, axis=-1)
+    # The root has no slope at 0: take it elsewhere.
+    some = squares > 0
+    return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1)), 0)
+
+
+def unit(rows: jax.Array) -> jax.Array:
+    """Rows of length 1; those shorter than 1e-12 become 0 and get no gradient.
+
+    Args:
+      rows: `[n, dim]` float.
+
+    Returns:
+      `[n, dim]`.
+    """
+    squares = jnp.sum(rows**2, axis=1, keepdims=True)
+    some = squares > 1e-24
+    return jnp.where(some, rows * jax.lax.rsqrt(jnp.where(some, squares, 1.0)), 0.0)
+
+
+def product(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Matrix product at the highest precision."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def distances(a: jax.Array, b: jax.Array) -> jax.Array:
+    """L2 distance of all rows, without an array of all differences.
+
+    Distances that are rounding of equal rows count as 0, where the slope is 0.
+
+    Args:
+      a: `[n, dim]` float. Products cancel less where the mean of all rows is near 0.
+      b: `[m, dim]`.
+
+    Returns:
+      `[n, m]`.
+
+    Example:
+      >>> distances(jnp.zeros((1, 2)), jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+      [[5.0, 0.0]]
+    """
+    ends = jnp.sum(a**2, axis=1)[:, None] + jnp.sum(b**2, axis=1)[None]
+    squares = ends - 2 * product(a, b.T)
+    apart = squares > 8 * jnp.finfo(a.dtype).eps * ends
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
+
+
+def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of `values` where `mask` is 1; 0 if nothing is.
+
+    Args:
+      values: any shape, float. Entries under a zero mask may be NaN.
+      mask: same shape, 1 for real and 0 for padding.
+
+    Returns:
+      Scalar. Weights are part of `values`: the divisor is the number of real
+      entries, never the sum of weights.
+
+    Example:
+      >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([1.0, 1.0, 0.0])))
+      2.0
+    """
+    total = jnp.sum(jnp.where(mask > 0, values, 0.0))
+    return total / jnp.maximum(jnp.sum(mask), 1.0)

@@ -1,0 +1,1 @@
+"""Experiments with a loop of their own."""

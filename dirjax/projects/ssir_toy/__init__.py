@@ -1,0 +1,1 @@
+"""The toy experiment behind SSIR (Fig. 1 of its source)."""

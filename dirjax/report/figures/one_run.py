@@ -1,0 +1,243 @@
+"""Figures of one run: label histogram, error by label, predictions.
+
+Each function takes arrays and returns a matplotlib figure. `canvas.svg` and
+`canvas.png` write it. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.report.figures import style
+from dirjax.report.figures.style import LIGHT, MARKERS
+from dirjax.report.runs import SHOTS, TrainBins
+
+
+@style.styled
+def label_histogram(bins: TrainBins) -> Any:
+    """Training examples by label bin, coloured by shot group."""
+    figure, axes = style.figure()
+    _histogram(axes[0, 0], bins)
+    style.legend(figure, axes[0, 0], 2)
+    return figure
+
+
+def _histogram(ax, bins: TrainBins) -> None:
+    base = style.count_axis(ax, bins)
+    for code, shot in enumerate(SHOTS):
+        here = bins.shot == code
+        if not here.any():
+            continue
+        examples = int(bins.count[here].sum())
+        plural = "" if here.sum() == 1 else "s"
+        name = f"{shot}: {examples:,} in {here.sum()} bin{plural}"
+        values = np.where(here, bins.count, 0)
+        style.stairs(ax, values, bins.edges, base, color=LIGHT[shot], label=name)
+    limits = ((bins.many, "many\n> ", "bottom"), (bins.few, "few\n< ", "top"))
+    for limit, text, va in limits if _by_threshold(bins) else ():
+        lowest, highest = bins.count.min(), ax.get_ylim()[1]
+        if max(base, lowest / 10) < limit < highest:
+            ax.axhline(limit, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
+            ax.annotate(
+                f"{text}{limit}",
+                (1.0, limit),
+                (4, 0),
+                xycoords=ax.get_yaxis_transform(),
+                textcoords="offset points",
+                va=va,
+                fontsize=9,
+                linespacing=1.0,
+                annotation_clip=False,
+            )
+    ax.set_xlim(bins.edges[0], bins.edges[-1])
+    ax.set_title("Training labels")
+    ax.set_xlabel(style.label_axis(bins))
+    ax.set_ylabel("training examples per bin")
+
+
+@style.styled
+def labels_and_splits(
+    bins: TrainBins, splits: Mapping[str, Mapping[str, int]], log: bool = False
+) -> Any:
+    """The label histogram, and below it the shots of each split.
+
+    Args:
+      bins: label bins.
+      splits: split -> examples in it: "rows", and "many", "median" and "few".
+      log: whether the label axis is logarithmic.
+    """
+    low = 0.55 + 0.28 * len(splits)
+    figure, axes = style.figure(2, height=3.4 + low, height_ratios=(3.0, low))
+    _histogram(axes[0, 0], bins)
+    if log:
+        axes[0, 0].set_xscale("log")
+    ax = axes[1, 0]
+    places = np.arange(len(splits))[::-1]
+    left = np.zeros(len(splits))
+    for shot in SHOTS:
+        part = [100 * s[shot] / max(s["rows"], 1) for s in splits.values()]
+        ax.barh(places, part, left=left, height=0.7, color=LIGHT[shot], linewidth=0)
+        left += part
+    names = [f"{name}: {s['rows']:,}" for name, s in splits.items()]
+    ax.set_yticks(places, names)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False)
+    ax.set_xlim(0, 100)
+    ax.set_title("Splits by shot")
+    ax.set_xlabel("per cent of the examples")
+    style.legend(figure, axes[0, 0], 2)
+    return figure
+
+
+def _by_threshold(bins: TrainBins) -> bool:
+    """Whether the groups follow the two thresholds and not a list of bins."""
+    expected = np.where(
+        bins.count > bins.many, 0, np.where(bins.count < bins.few, 2, 1)
+    )
+    edge = (bins.count == bins.many) | (bins.count == bins.few)
+    return bool(((bins.shot == expected) | edge).all())
+
+
+@style.styled
+def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> Any:
+    """Test MAE of each label bin, with the training counts behind it.
+
+    Args:
+      bins: label bins.
+      count: `[num]` test examples.
+      absolute: `[num]` sums of absolute errors, label units.
+    """
+    figure, axes = style.figure(height=3.7)
+    ax = axes[0, 0]
+    style.behind(ax, bins)
+    real = count > 0
+    error = np.divide(absolute, count, out=np.zeros_like(absolute), where=real)
+    centers = (bins.edges[1:] + bins.edges[:-1]) / 2
+    size = np.sqrt(count / max(count.max(), 1.0))
+    for code, shot in enumerate(SHOTS):
+        here = real & (bins.shot == code)
+        if here.any():
+            ax.scatter(
+                centers[here],
+                error[here],
+                s=10 + 38 * size[here],
+                label=shot,
+                marker=MARKERS[code],
+                color=LIGHT[shot],
+                linewidths=0,
+            )
+    overall = absolute.sum() / max(count.sum(), 1.0)
+    ax.axhline(overall, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
+    ax.axhline(
+        np.nan,
+        color=LIGHT["ink"],
+        linewidth=1.0,
+        linestyle=(0, (4, 2)),
+        label=f"all: {overall:.4g}",
+    )
+    ax.set_ylim(0, 1.08 * max(error[real].max(initial=0.0), 1e-12))
+    ax.set_title("Test error by label")
+    ax.set_xlabel(style.label_axis(bins))
+    ax.set_ylabel(style.error_axis(bins))
+    style.legend(figure, ax, 4)
+    return figure
+
+
+def _limits(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Range of labels and of all but the wildest predictions."""
+    ends = []
+    for label, prediction in pairs:
+        ends += [label.min(), label.max(), *np.quantile(prediction, [0.001, 0.999])]
+    low, high = float(min(ends)), float(max(ends))
+    pad = 0.03 * (high - low) or 1.0
+    return low - pad, high + pad
+
+
+def _predicted(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
+    if len(label) > 1500:
+        from matplotlib.colors import ListedColormap, to_rgb
+
+        shade = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.2, 1.0, 32)]
+        ax.hexbin(
+            label,
+            prediction,
+            gridsize=42,
+            extent=(*limits, *limits),
+            mincnt=1,
+            bins="log",
+            cmap=ListedColormap(shade),
+            linewidths=0,
+        )
+    else:
+        ax.scatter(label, prediction, s=9, color=LIGHT["s0"], alpha=0.4, linewidths=0)
+    ax.plot(
+        limits,
+        limits,
+        color=LIGHT["ink"],
+        linewidth=1.1,
+        linestyle=(0, (4, 2)),
+        label="identity",
+    )
+    edges = np.linspace(label.min(), label.max(), 13)
+    group = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 11)
+    middle = [
+        (label[group == k].mean(), np.median(prediction[group == k]))
+        for k in range(12)
+        if (group == k).sum() >= 3
+    ]
+    if middle:
+        ax.plot(
+            *zip(*middle, strict=True),
+            color=LIGHT["loss"],
+            marker="o",
+            markersize=3.5,
+            linewidth=1.5,
+            label="median prediction",
+        )
+    ax.set_xlim(*limits)
+    ax.set_ylim(*limits)
+    ax.set_aspect("equal")
+    ax.grid(True, axis="both")
+
+
+@style.styled
+def predicted_true(
+    pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: TrainBins | None = None
+) -> Any:
+    """Predicted against true labels, a panel for each name.
+
+    Args:
+      pairs: title of the panel -> `(label, prediction)`, each `[n]`.
+      bins: names the label.
+    """
+    real = {}
+    for name, (label, prediction) in pairs.items():
+        kept = np.isfinite(label) & np.isfinite(prediction)
+        if kept.any():
+            real[name] = (label[kept], prediction[kept])
+    columns = 1 if len(real) < 2 else 2
+    rows = max(math.ceil(len(real) / columns), 1)
+    titles = [name if columns == 1 else style.wrapped(name) for name in real]
+    lines = max((title.count("\n") for title in titles), default=0)
+    height = 5.0 if columns == 1 else 0.9 + (2.35 + 0.15 * lines) * rows
+    figure, axes = style.figure(rows, columns, height=height)
+    what = style.label_axis(bins) if bins else "label"
+    limits = _limits(list(real.values())) if real else (0.0, 1.0)
+    for k, ax in enumerate(axes.flat):
+        if k >= len(real):
+            ax.set_visible(False)
+            continue
+        name = list(real)[k]
+        label, prediction = real[name]
+        _predicted(ax, label, prediction, limits)
+        ax.set_title(titles[k], fontsize=11 if columns == 1 else 9.5)
+        if k % columns == 0:
+            ax.set_ylabel(f"predicted {what}")
+        if k + columns >= len(real):
+            ax.set_xlabel(f"true {what}")
+    style.legend(figure, axes[0, 0], 2)
+    return figure

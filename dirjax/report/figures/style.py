@@ -1,0 +1,291 @@
+"""Drawing for the report: colours, style, shared axes, SVG and PNG.
+
+Each function takes arrays and returns a matplotlib figure; matplotlib is imported
+on the first call. A figure is drawn once in the colours of the light page. `svg`
+replaces each colour by a CSS variable, so that the page recolours it in the dark;
+`png` keeps the light colours on white. Marks differ in shape or line style as well
+as in colour. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.report.runs import SHOTS, TrainBins, TrainGroups
+
+# name -> (light, dark). A light colour is also the key by which `svg` finds it.
+COLOURS = {
+    "ink": ("#1f2933", "#e8eaed"),
+    "muted": ("#5b6772", "#a9b3bd"),
+    "grid": ("#e1e5ea", "#363d45"),
+    "back": ("#dbe1e7", "#39414a"),
+    "many": ("#1b6ca8", "#6db3f2"),
+    "median": ("#c07f00", "#f0bd4f"),
+    "few": ("#b3325f", "#f58ab0"),
+    "gain": ("#12806a", "#52cdb0"),
+    "loss": ("#c4501b", "#f59a6c"),
+    "s0": ("#3566c9", "#8ab0ff"),
+    "s1": ("#b0651a", "#eba45f"),
+    "s2": ("#1d8a63", "#5fd0a4"),
+    "s3": ("#8d4bb8", "#cfa0f0"),
+    "s4": ("#70701a", "#cfcf63"),
+    "s5": ("#c23b4b", "#ff8f99"),
+}
+LIGHT = {name: pair[0] for name, pair in COLOURS.items()}
+SERIES = tuple(LIGHT[f"s{k}"] for k in range(6))
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "--", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+_STYLE: dict[Any, Any] = {
+    "font.size": 10.0,
+    "axes.titlesize": 11.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlecolor": LIGHT["ink"],
+    "axes.labelcolor": LIGHT["ink"],
+    "axes.edgecolor": LIGHT["muted"],
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": LIGHT["grid"],
+    "grid.linewidth": 0.8,
+    "xtick.color": LIGHT["muted"],
+    "ytick.color": LIGHT["muted"],
+    "xtick.labelcolor": LIGHT["ink"],
+    "ytick.labelcolor": LIGHT["ink"],
+    "text.color": LIGHT["ink"],
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.4,
+    "lines.linewidth": 1.6,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "dirjax",
+}
+_WIDTH = 5.0
+
+
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs a drawing function under the style of the report."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs):
+        import matplotlib
+
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
+    """A figure of the page's width, in inches, and its grid of axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def legend(figure, axes: Any, columns: int | None = None) -> None:
+    """Puts the legend of one or several axes below, and makes room for it."""
+    handles, names = [], []
+    for ax in axes if isinstance(axes, list) else [axes]:
+        more = ax.get_legend_handles_labels()
+        handles, names = handles + more[0], names + more[1]
+    if not handles:
+        return
+    longest = max(map(len, names))
+    columns = columns or (3 if longest < 16 else 2 if longest < 26 else 1)
+    rows = -(-len(handles) // columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * (rows - 1))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def headline(figure, text: str) -> None:
+    """The title of a figure with several axes."""
+    style = {"fontsize": 11, "fontweight": "bold", "color": LIGHT["ink"]}
+    figure.suptitle(plain(text), x=0.01, ha="left", **style)
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib must not read as a formula."""
+    return text.replace("$", r"\$")
+
+
+def label_axis(bins: TrainBins) -> str:
+    """Name of the label axis, with the unit."""
+    return plain(f"{bins.label} ({bins.unit})" if bins.unit else bins.label)
+
+
+def error_axis(bins: TrainBins, what: str = "test MAE") -> str:
+    """Name of an error axis, in the unit of the label."""
+    return plain(f"{what} ({bins.unit})" if bins.unit else f"{what} ({bins.label})")
+
+
+def use_log(count: np.ndarray) -> bool:
+    """Whether counts span too much for a linear axis."""
+    real = count[count > 0]
+    return bool(len(real)) and real.max() > 50 * real.min()
+
+
+def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
+    """Scales a count axis; returns where bars start."""
+    if not use_log(bins.count):
+        ax.set_ylim(0, 1.06 * max(bins.count.max(), 1))
+        return 0.0
+    from matplotlib.ticker import FuncFormatter
+
+    ax.set_yscale("log")
+    ax.set_ylim(0.7, 1.6 * bins.count.max())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    return 0.7
+
+
+def stairs(ax, values: np.ndarray, edges: np.ndarray, base: float, **kwargs) -> None:
+    """Filled steps, with nothing drawn where a bin is empty."""
+    shown = np.where(values > base, values, np.nan)
+    ax.stairs(shown, edges, baseline=base, fill=True, linewidth=0, **kwargs)
+
+
+def shot_stairs(ax, values: np.ndarray, bins: TrainBins) -> None:
+    """Filled steps from 0 in the colours of the shot groups, `[num]` values."""
+    for code, shot in enumerate(SHOTS):
+        here = np.where(bins.shot == code, values, 0.0)
+        stairs(ax, here, bins.edges, 0.0, color=LIGHT[shot], label=shot)
+    ax.set_xlim(bins.edges[0], bins.edges[-1])
+    ax.set_ylim(bottom=0)
+    ax.locator_params(axis="y", nbins=5)
+
+
+def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
+    """Draws the training counts in grey behind `ax`, with their axis at the right."""
+    behind = ax.twinx()
+    base = count_axis(behind, bins)
+    stairs(behind, bins.count.astype(float), bins.edges, base, color=LIGHT["back"])
+    behind.grid(False)
+    behind.spines["right"].set_visible(True)
+    behind.set_ylabel(f"training examples per {what}", color=LIGHT["muted"])
+    behind.tick_params(axis="y", labelcolor=LIGHT["muted"])
+    ax.set_zorder(behind.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    ax.set_xlim(bins.edges[0], bins.edges[-1])
+
+
+def log_axis(ax) -> None:
+    """A logarithmic y axis with 1, 2 and 5 of each decade written out.
+
+    To be called when the data are drawn; over more than two decades 2 and 5 are not.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def wrapped(name: str) -> str:
+    """A long name in lines of about 20 characters, broken after `_` or a comma."""
+    lines = [""]
+    for part in re.findall(r"[^_, ]*[_, ]*", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > 20:
+            lines.append("")
+        lines[-1] += part
+    return plain("\n".join(lines))
+
+
+def step_axis(ax) -> None:
+    """Writes steps as 10,000."""
+    from matplotlib.ticker import FuncFormatter
+
+    ax.set_xlabel("step")
+    ax.locator_params(axis="x", nbins=6)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def series(
+    log: Sequence[Mapping[str, Any]], name: str, points: int = 300, clock: str = "step"
+):
+    """Steps, or epochs, and values of one metric; long series become block means."""
+    found = [(e[clock], e[name]) for e in log if name in e]
+    numbers = [(s, np.nan if v is None else float(v)) for s, v in found]
+    array = np.asarray(numbers, np.float64).reshape(-1, 2)
+    if len(array) > points:
+        blocks = np.array_split(array, points)
+        array = np.asarray([block.mean(axis=0) for block in blocks])
+    return array[:, 0], array[:, 1]
+
+
+def over_seeds(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Several curves as one.
+
+    Args:
+      curves: x and values of each.
+
+    Returns:
+      x, rising, and the mean, smallest and largest value there.
+
+    Example:
+      >>> one, other = np.array([[0.0, 1.0], [4.0, 5.0]]), np.array([[1.0], [7.0]])
+      >>> [part.tolist() for part in over_seeds([tuple(one), tuple(other)])]
+      [[0.0, 1.0], [4.0, 6.0], [4.0, 5.0], [4.0, 7.0]]
+    """
+    at: dict[float, list[float]] = {}
+    for curve in curves:
+        for x, value in zip(*curve, strict=True):
+            at.setdefault(float(x), []).append(float(value))
+    places = sorted(at)
+    mean, low, high = (
+        np.asarray([of(at[x]) for x in places]) for of in (np.mean, min, max)
+    )
+    return np.asarray(places), mean, low, high
+
+
+@styled
+def svg(figure: Any, name: str, alt: str) -> str:
+    """The figure as SVG for a page that defines `--<colour>` variables.
+
+    Args:
+      figure: as returned by a function of this module.
+      name: put before all ids; unique on the page.
+      alt: what a screen reader says.
+
+    Returns:
+      One `<svg>` element without width and height.
+    """
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    figure.set_layout_engine("none")  # It is laid out now; drawing again is cheap.
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    for colour, (light, _) in COLOURS.items():
+        text = text.replace(light, f"var(--{colour})")
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None, "matplotlib writes a viewBox"
+    from xml.sax.saxutils import quoteattr
+
+    head = f'<svg {box.group()} role="img" aria-label={quoteattr(alt)}>'
+    return head + text[text.index(">") + 1 :]
+
+
+@styled
+def png(figure: Any) -> bytes:
+    """The figure as PNG, light on white, 900 pixels wide."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=180, facecolor="white")
+    return out.getvalue()

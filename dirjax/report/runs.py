@@ -1,0 +1,382 @@
+"""Run folders: reads what a finished or an unfinished run left on disk.
+
+Host numpy and JSON only: a laptop without JAX can read the runs of a cluster. What
+is missing or damaged becomes a note of the run, and only a folder that is no run at
+all is an error. Deviations: none, this module is dirjax's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import pathlib
+import re
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dirjax import errors
+
+SHOTS = ("many", "median", "few")
+COLUMNS = ("all", *SHOTS)
+SCHEMA = 1
+# Arrays of predictions.npz: of each row, the last two of methods with groups, or of
+# each bin.
+_ROWS = ("label", "prediction", "group", "group_prediction")
+_SUMS = ("count", "abs")
+# Of features.npz, by bin: what all have, all but early ones, and runs with targets.
+_BALANCE = ("count", "norm", "variance_mean")
+_NORMS = ("norm_prototype", "error")
+_TARGETS = ("norm_measured", "norm_line", "norm_target")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainGroups:
+    """The label groups of `bins.json`.
+
+    Attributes:
+      of_bin: `[num_bins]` int, group of each label bin.
+      count: `[num]` int64, training examples.
+    """
+
+    of_bin: np.ndarray
+    count: np.ndarray
+
+    @property
+    def edges(self) -> np.ndarray:
+        """`[num + 1]`, around the numbers of the groups."""
+        return np.arange(len(self.count) + 1) - 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBins:
+    """The label bins of `bins.json`.
+
+    Attributes:
+      label: name of the label, such as `"age"`.
+      unit: its unit, such as `"years"`; may be empty.
+      edges: `[num + 1]` float64, rising, in label units.
+      count: `[num]` int64, training examples.
+      shot: `[num]` int, index into `SHOTS`.
+      many: a bin with more training examples than this is many-shot.
+      few: a bin with fewer is few-shot.
+      groups: ordered groups of bins, of methods that predict them; else None.
+    """
+
+    label: str
+    unit: str
+    edges: np.ndarray
+    count: np.ndarray
+    shot: np.ndarray
+    many: int = 100
+    few: int = 20
+    groups: TrainGroups | None = None
+
+    def index(self, labels: np.ndarray) -> np.ndarray:
+        """Bin of each label, same shape; labels outside go to the end bins."""
+        inside = np.searchsorted(self.edges, labels, side="right") - 1
+        return np.clip(inside, 0, len(self.count) - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+      path: the folder.
+      config: `config.json`, or an empty dict.
+      result: `result.json`, or None while the run is not finished.
+      log: the lines of `metrics.jsonl`, in order.
+      bins: `bins.json`, or None.
+      predictions: arrays of `predictions.npz` by name, empty if there are none.
+      features: those of `features.npz`, likewise; see `dirjax.evaluate`.
+      notes: sentences on what is missing or damaged.
+      train_features: those of `features_train.npz`, likewise.
+    """
+
+    path: pathlib.Path
+    config: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    log: tuple[Mapping[str, Any], ...]
+    bins: TrainBins | None
+    predictions: Mapping[str, np.ndarray]
+    features: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+    train_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def _field(self, name: str, default: Any) -> Any:
+        return (self.result or {}).get(name, self.config.get(name, default))
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        named = (self.result or {}).get("dataset") or _data(self.config).get("name")
+        return str(named or "unknown")
+
+    @property
+    def method(self) -> str:
+        """Name of the preset."""
+        return str(self._field("method", "unknown"))
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self._field("seed", 0) or 0)
+
+    @property
+    def best_step(self) -> int | None:
+        """Step whose parameters were tested."""
+        step = (self.result or {}).get("best_step")
+        return None if step is None else int(step)
+
+    @property
+    def learns_logarithm(self) -> bool:
+        """Whether losses are in another unit than metrics."""
+        return _data(self.config).get("label_scale") == "log"
+
+    @property
+    def split(self) -> str:
+        """The split whose metrics count: "test", unless the result says otherwise."""
+        return str((self.result or {}).get("split", "test"))
+
+    def value(self, metric: str, shot: str) -> float | None:
+        """One number of `result.json`; None if it is missing or not finite."""
+        table = ((self.result or {}).get(self.split) or {}).get(metric)
+        if not isinstance(table, Mapping):
+            table = {"all": table}
+        return _finite(table.get(shot))
+
+    def bin_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Test examples and sum of absolute errors by label bin.
+
+        Returns:
+          `(count [num], absolute [num])` in float64, or None without bins or
+          predictions. Dense tasks store these two sums in `predictions.npz`.
+        """
+        if self.bins is None:
+            return None
+        size = len(self.bins.count)
+        stored = self.predictions
+        if "label" in stored:
+            error = np.abs(stored["prediction"] - stored["label"])
+            real = np.isfinite(error)
+            index = self.bins.index(stored["label"][real])
+            count = np.bincount(index, minlength=size).astype(np.float64)
+            return count, np.bincount(index, weights=error[real], minlength=size)
+        if "count" in stored and stored["count"].shape == (size,):
+            return stored["count"], stored["abs"]
+        return None
+
+
+def _data(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    data = (config or {}).get("data")
+    return data if isinstance(data, Mapping) else {}
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _read_json(path: pathlib.Path) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} cannot be read as JSON ({error}).") from error
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path.name} must hold a JSON object.")
+    return content
+
+
+def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+    if not path.is_file():
+        return [], ["metrics.jsonl is missing: no training curves."]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    log, broken = [], []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if isinstance(entry, Mapping) and _finite(entry.get("step")) is not None:
+            log.append(entry)
+        else:
+            broken.append(number)
+    notes = []
+    if broken and broken[-1] == len(lines):
+        broken.pop()
+        notes.append("the last line of metrics.jsonl is cut off and was left out.")
+    if broken:
+        notes.append(
+            f"{len(broken)} lines of metrics.jsonl cannot be read and were left out "
+            f"(the first is line {broken[0]})."
+        )
+    if not log:
+        notes.append("metrics.jsonl has no readable line: no training curves.")
+    # A run that was stopped and resumed writes some steps again; the last one counts.
+    last = {(entry["step"], entry.get("split")): entry for entry in log}
+    return sorted(last.values(), key=lambda entry: entry["step"]), notes
+
+
+def _groups(content: Mapping[str, Any] | None, num_bins: int) -> TrainGroups | None:
+    if content is None:
+        return None
+    of_bin = np.asarray(content["of_bin"], np.int64)
+    count = np.asarray(content["train_count"], np.int64)
+    inside = (of_bin >= 0) & (of_bin < len(count))
+    if of_bin.shape != (num_bins,) or count.ndim != 1 or not inside.all():
+        raise ValueError("the groups in bins.json do not fit its bins.")
+    return TrainGroups(of_bin, count)
+
+
+def _read_bins(
+    path: pathlib.Path, data: Mapping[str, Any]
+) -> tuple[TrainBins | None, list[str]]:
+    try:
+        content = _read_json(path)
+        if content is None:
+            return None, ["bins.json is missing: no plots by label bin."]
+        edges = np.asarray(content["edges"], np.float64)
+        count = np.asarray(content["train_count"], np.int64)
+        shot = np.asarray([SHOTS.index(name) for name in content["shots"]], np.int64)
+        if not len(edges) - 1 == len(count) == len(shot) > 0:
+            raise ValueError("bins.json needs one edge more than counts and shots.")
+        if not (np.diff(edges) > 0).all():
+            raise ValueError("the edges in bins.json must rise.")
+        label = str(content.get("label") or data.get("label") or "label")
+        unit = str(content.get("unit") or data.get("unit") or "")
+        if (ending := re.fullmatch(r"(.*\S) \(([^()]+)\)", label)) is not None:
+            label, unit = ending.groups()
+        limits = int(data.get("many") or 100), int(data.get("few") or 20)
+        groups = _groups(content.get("groups"), len(count))
+        return TrainBins(label, unit, edges, count, shot, *limits, groups), []
+    except (KeyError, TypeError, ValueError) as error:
+        return None, [f"bins.json is damaged, no plots by label bin: {error}"]
+
+
+def _read_predictions(
+    path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    if not path.is_file():
+        return {}, ["predictions.npz is missing: no plots of the test predictions."]
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {
+                name: np.asarray(stored[name], np.float64)
+                for name in (*_ROWS, *_SUMS)
+                if name in stored.files
+            }
+        for names in (_ROWS, _SUMS):
+            if names[0] in arrays:
+                found = {n: arrays[n] for n in names if n in arrays or n == names[1]}
+                if len({values.shape for values in found.values()}) > 1:
+                    raise ValueError(f"{' and '.join(found)} differ in shape.")
+                return {n: values.reshape(-1) for n, values in found.items()}, []
+        raise ValueError("it holds neither label and prediction nor count and abs.")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return {}, [f"predictions.npz is damaged, no plots of predictions: {error}"]
+
+
+def _read_features(
+    path: pathlib.Path, bins: TrainBins | None, step: Any
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    if not path.is_file():
+        return {}, []
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: np.asarray(stored[name]) for name in stored.files}
+        size = len(arrays["edges"]) - 1
+        names = (*_BALANCE, *(_NORMS if "norm_prototype" in arrays else ()))
+        names += _TARGETS if "norm_target" in arrays else ()
+        if any(arrays[name].shape != (size,) for name in names):
+            raise ValueError("it needs one edge more than counts, norms and variances.")
+        if any(arrays[name].shape for name in ("total_mean", "split", "step")):
+            raise ValueError("total_mean, split and step must be single values.")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return {}, [f"{path.name} is damaged, and left out: {error}"]
+    if arrays["step"] != step:
+        return {}, [
+            f"{path.name} is of step {arrays['step']} and not of the best, {step}, and "
+            "left out. python -m dirjax.evaluate --features writes it anew."
+        ]
+    if bins is not None and not np.array_equal(bins.edges, arrays["edges"]):
+        return {}, [f"{path.name} has other bins than bins.json, and is left out."]
+    return arrays, []
+
+
+def read_run(path: str | pathlib.Path) -> Run:
+    """Reads one run folder.
+
+    Args:
+      path: the folder given as `--workdir`.
+
+    Returns:
+      The run; `result` is None if it is not finished.
+
+    Raises:
+      cli.InputError: if the folder is missing or is no run, or if its
+        `result.json` cannot be read.
+
+    Example:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     _ = pathlib.Path(folder, "config.json").write_text('{"seed": 3}')
+      ...     read_run(folder).seed
+      3
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise errors.InputError(
+            f"there is no folder {path}: pass the --workdir of a run of dirjax.main."
+        )
+    files = ("config.json", "metrics.jsonl", "result.json")
+    if not any((path / name).is_file() for name in files):
+        inside = any(path.glob("*/result.json")) or any(path.glob("*/config.json"))
+        hint = f"pass the runs inside it, {path}/*" if inside else "pass a --workdir"
+        raise errors.InputError(
+            f"{path} is no run folder, it has none of {', '.join(files)}: {hint}."
+        )
+    try:
+        config = _read_json(path / "config.json")
+        result = _read_json(path / "result.json")
+    except ValueError as error:
+        raise errors.InputError(
+            f"{path}: {error} Restore the file or run again."
+        ) from error
+    if result is not None and result.get("schema") != SCHEMA:
+        raise errors.InputError(
+            f"{path}/result.json has schema {result.get('schema')!r}, this dirjax "
+            f"reads schema {SCHEMA}: use the dirjax that wrote it."
+        )
+    notes = [] if config is not None else ["config.json is missing."]
+    log, log_notes = _read_log(path / "metrics.jsonl")
+    bins, bin_notes = _read_bins(path / "bins.json", _data(config))
+    predictions, prediction_notes = {}, []
+    features: list[dict[str, np.ndarray]] = [{}, {}]
+    feature_notes: list[str] = []
+    if result is not None:
+        for k, name in enumerate(("features.npz", "features_train.npz")):
+            features[k], more = _read_features(
+                path / name, bins, result.get("best_step")
+            )
+            feature_notes += more
+        predictions, prediction_notes = _read_predictions(path / "predictions.npz")
+    return Run(
+        path=path,
+        config=config or {},
+        result=result,
+        log=tuple(log),
+        bins=bins,
+        predictions=predictions,
+        features=features[0],
+        train_features=features[1],
+        notes=(*notes, *log_notes, *bin_notes, *prediction_notes, *feature_notes),
+    )

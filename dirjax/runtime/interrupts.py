@@ -1,0 +1,47 @@
+"""SIGTERM and SIGINT, noted so that a loop can save before it stops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any, NoReturn
+
+from dirjax.errors import Stopped
+
+
+class Interrupts:
+    """Notes SIGTERM and SIGINT, so that the loop can save before it stops.
+
+    A second signal of the same kind acts as it would without us. With several
+    processes signals are left to JAX, which agrees with all of them on a step.
+
+    Attributes:
+      received: number of the first signal, or 0.
+    """
+
+    def __init__(self):
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def _note(self, number: int, frame: Any) -> None:
+        del frame
+        self.received = self.received or number
+        signal.signal(number, self._before[number])
+
+    def __enter__(self) -> Interrupts:
+        import jax
+
+        # Handlers can be set in the main thread only.
+        main = threading.current_thread() is threading.main_thread()
+        if main and jax.process_count() == 1:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def stop(self, message: str) -> NoReturn:
+        """Raises `Stopped`."""
+        raise Stopped(message, self.received or signal.SIGTERM)

@@ -1,0 +1,79 @@
+"""What a command does before its first array: quiet, cache, memory, other processes."""
+
+from __future__ import annotations
+
+import logging as standard_logging
+import os
+import pathlib
+import sys
+import warnings
+from typing import Any
+
+from dirjax.runtime import allocator
+
+
+def quiet() -> None:
+    """Keeps compiler and library chatter off the terminal. Call before JAX is used."""
+    from absl import logging
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.set_verbosity(logging.ERROR)
+    for name in ("absl", "asyncio"):
+        standard_logging.getLogger(name).addFilter(_is_not_of_orbax)
+    sys.unraisablehook = _unless_of_orbax(sys.unraisablehook)
+    warnings.filterwarnings("ignore", "coroutine .* never awaited", RuntimeWarning)
+
+
+# When Orbax cannot read or write, it raises, and logs the same several times. What it
+# had begun for other arrays is dropped and reports once more, past any handler.
+
+
+def _is_not_of_orbax(record: standard_logging.LogRecord) -> bool:
+    if "orbax" not in record.pathname and "orbax" not in record.getMessage():
+        return True
+    import jax
+
+    # With several processes the others wait, and it takes minutes until one raises.
+    return jax.distributed.is_initialized()
+
+
+def _unless_of_orbax(hook: Any) -> Any:
+    def filtered(report: Any) -> None:
+        code = getattr(report.object, "cr_code", None)
+        dropped = code is not None and "orbax" in code.co_filename
+        if not dropped and str(report.exc_value) != "Event loop is closed":
+            hook(report)
+
+    return filtered
+
+
+def prepare() -> None:
+    """A tuned allocator, and programs that are compiled once and kept on disk.
+
+    The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla. Programs
+    compiled in less than JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS, by default 0.3,
+    are not kept.
+    """
+    allocator.tune_allocator()
+    import jax
+
+    default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    seconds = os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
+
+
+def join() -> None:
+    """Joins the other processes of a pod.
+
+    On Cloud TPU, Slurm and Open MPI JAX finds them; elsewhere the environment says
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+    import jax
+
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    address, count, number = (os.environ.get(name) for name in names)
+    jax.distributed.initialize(
+        address, int(count) if count else None, int(number) if number else None
+    )

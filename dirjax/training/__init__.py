@@ -1,0 +1,1 @@
+"""What training is made of: build, step, parameters, progress."""

@@ -1,0 +1,164 @@
+"""The pieces of a run that its data and model make: what every command needs first."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from dirjax import data, labels, models
+from dirjax.config.plan import plan as make_plan
+from dirjax.config.stages import Plan
+from dirjax.errors import InputError
+from dirjax.evals.evaluator import Evaluator
+from dirjax.labels import specification
+from dirjax.runtime import sharding
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """Data and model of a config, on all devices; no objective, nothing compiled.
+
+    Attributes:
+      config: plain values, validated.
+      source: the data.
+      spec: of its labels, with the width of features, and groups where there are some.
+      network: the model.
+      shapes: of its parameters and running statistics.
+      plan: stages, and what is due when.
+      mesh: of the devices.
+      select_split: the split that selects checkpoints, None where there is none.
+      evaluator: the model on a split.
+    """
+
+    config: Mapping[str, Any]
+    source: data.Source
+    spec: labels.Spec
+    network: models.Network
+    shapes: tuple[Any, Any]
+    plan: Plan
+    mesh: Mesh
+    select_split: str | None
+    evaluator: Evaluator
+
+
+def build(config: Mapping[str, Any]) -> Pieces:
+    """Reads the data of a config and builds its model.
+
+    Args:
+      config: plain values, validated.
+
+    Raises:
+      InputError: if the data or a size in the config is wrong.
+    """
+    source = data.from_config(config["data"])
+    plan = make_plan(config, len(source.splits["train"].label))
+    mesh = sharding.make_mesh()
+    select_split = _select_split(config["select"]["split"], source)
+    try:
+        sharding.check_batch("data.batch_size", plan.batch_size)
+        groups = specification.from_config(config.get("groups"), source.spec)
+        network = models.from_config(
+            config["model"], source.record, groups=groups and groups.for_head()
+        )
+        shapes = jax.eval_shape(
+            functools.partial(init_model, network, source), jax.random.key(0)
+        )
+    except (ValueError, TypeError) as error:
+        raise InputError(str(error)) from error
+    features, outputs = _feature_shapes(network, source, shapes)
+    _check_maps(config["model"]["name"], source, features.shape[1:-1])
+    spec = dataclasses.replace(
+        source.spec, feature_dim=features.shape[-1], groups=groups
+    )
+    evaluator = Evaluator(
+        network,
+        source,
+        spec,
+        mesh,
+        batch_size=config["eval"]["batch_size"],
+        gm_epsilon=config["eval"]["gm_epsilon"],
+        probable=getattr(outputs, "classifier", "linear") != "etf",
+    )
+    return Pieces(
+        config, source, spec, network, shapes, plan, mesh, select_split, evaluator
+    )
+
+
+def init_model(
+    network: models.Network, source: data.Source, key: jax.Array
+) -> tuple[Any, Any]:
+    """Parameters and running statistics at random, with constants of the data; pure."""
+    constants = _constants(source)
+    params, state = network.init(key, _example(network, source))
+    return params, {**state, **constants}
+
+
+def _select_split(wanted: str, source: data.Source) -> str | None:
+    if wanted in source.splits:
+        return wanted
+    if wanted == "test":
+        raise InputError(
+            f"select.split is test, and {source.name} has no test split. Leave it out."
+        )
+    return None
+
+
+def _example(network: models.Network, source: data.Source) -> Any:
+    """Prepared inputs of one row, zeros."""
+    inputs = source.splits["train"].inputs
+    row = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), inputs)
+    return network.prepare(row, _constants(source))
+
+
+def _constants(source: data.Source) -> dict[str, Any]:
+    """What the data adds to the state of the model."""
+    found = source.constants
+    return {"constants": jax.tree.map(jnp.asarray, dict(found))} if found else {}
+
+
+def _feature_shapes(
+    network: models.Network, source: data.Source, shapes: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    """Shapes of features and of the head's outputs for one row."""
+    features, _ = jax.eval_shape(
+        functools.partial(network.encode, train=False),
+        *shapes,
+        _example(network, source),
+    )
+    return features, jax.eval_shape(network.head, shapes[0], features)
+
+
+def _check_maps(name: str, source: data.Source, size: tuple[int, ...]) -> None:
+    """A dense model must give maps of the size that labels have in training."""
+    wanted = source.splits["train"].label.shape[1:]
+    if size != wanted:
+        raise InputError(
+            f"model {name!r} gives maps of {size} pixels for images of "
+            f"{source.record['shape'][:2]}, and labels have {wanted}. Change the size "
+            "of the images or of the labels."
+        )
+
+
+def check_select(pieces: Pieces) -> None:
+    """The shot that selects must have examples.
+
+    Raises:
+      InputError: if it has none.
+    """
+    shot = pieces.config["select"]["shot"]
+    if not pieces.select_split or shot == "all":
+        return
+    split = pieces.source.splits[pieces.select_split]
+    shots = pieces.spec.shots[split.real(split.bin)]
+    if not np.any(shots == labels.SHOTS.index(shot)):
+        raise InputError(
+            f"select.shot must have examples in the validation split, {shot!r} has "
+            "none. Choose another group."
+        )

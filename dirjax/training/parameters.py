@@ -1,0 +1,83 @@
+"""Parameters by their paths: patterns, and what an optimiser leaves alone."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """A key path of a tree as `encoder/block_0/kernel`."""
+    return "/".join(str(getattr(k, "key", getattr(k, "name", k))) for k in path)
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a path matches one of the patterns, or lies below what does.
+
+    Example:
+      >>> matches("head/bias", ("head",)), matches("header", ("head",))
+      (True, False)
+    """
+    return any(
+        fnmatch.fnmatch(name, p) or fnmatch.fnmatch(name, f"{p}/*") for p in patterns
+    )
+
+
+def select(params: Any, patterns: Sequence[str]) -> Any:
+    """A tree of bools: which parameters match a pattern or lie below one.
+
+    Args:
+      params: parameter tree.
+      patterns: paths, with shell wildcards: "head", "encoder/stage_3*".
+
+    Returns:
+      Tree of the same structure.
+
+    Raises:
+      ValueError: if a pattern matches nothing.
+
+    Example:
+      >>> select({"head": {"bias": 0}, "encoder": 0}, ("head",))
+      {'encoder': False, 'head': {'bias': True}}
+    """
+    names = [path_name(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for pattern in patterns:
+        if not any(matches(name, (pattern,)) for name in names):
+            top = ", ".join(sorted({name.split("/")[0] for name in names}))
+            raise ValueError(
+                f"no parameter matches {pattern!r}. Use a path or shell pattern below "
+                f"one of: {top}."
+            )
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: matches(path_name(path), patterns), params
+    )
+
+
+def freeze(
+    tx: optax.GradientTransformation, params: Any, patterns: tuple[str, ...]
+) -> tuple[optax.GradientTransformation, Any]:
+    """Restricts an optimiser to the model parameters that match.
+
+    Args:
+      tx: the optimiser.
+      params: `{"model", "objective"}`; the objective's own parameters are always
+        trained.
+      patterns: see `stages.select`; empty means everything.
+
+    Returns:
+      The optimiser, and a tree of bools over `params["model"]` or None.
+    """
+    if not patterns:
+        return tx, None
+    trainable = select(params["model"], patterns)
+    labels = jax.tree.map(lambda t: "train" if t else "freeze", trainable)
+    rest = jax.tree.map(lambda _: "train", params["objective"])
+    tx = optax.partition(
+        {"train": tx, "freeze": optax.set_to_zero()},
+        {"model": labels, "objective": rest},
+    )
+    return tx, trainable

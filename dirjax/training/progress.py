@@ -1,0 +1,115 @@
+"""What the loop keeps to report: means of metrics, seconds, rates."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+
+from dirjax.errors import Failed
+from dirjax.training.train_step import NEVER, Report
+
+
+class Means:
+    """Means of training metrics over the steps since the last line of the log."""
+
+    def __init__(self):
+        self._waiting: list[Report] = []
+        self._sums: dict[str, np.ndarray] = {}
+
+    def add(self, report: Report) -> None:
+        """Takes a stretch of steps in; does not wait for the device."""
+        self._waiting.append(report)
+
+    def collect(self) -> None:
+        """Waits for the device and checks that all is finite.
+
+        Raises:
+          Failed: naming step and term, if anything is not.
+        """
+        host = jax.device_get(self._waiting)
+        self._waiting = []
+        for report in host:
+            for name, pair in report.sums.items():
+                pair = np.array(pair, np.float64)
+                self._sums[name] = self._sums.get(name, 0.0) + pair
+        bad = min((int(r.first_bad) for r in host), default=NEVER)
+        if bad != NEVER:
+            names = [n for n, (s, _) in self._sums.items() if not np.isfinite(s)]
+            raise Failed(
+                f"step {bad + 1} gave a value that is not finite, in "
+                f"{', '.join(names) or 'the update'}. What was saved is from before. "
+                "Try a smaller learning rate or stage.NAME.clip=1.0."
+            )
+
+    def take(self) -> dict[str, float]:
+        """The means, and begins anew."""
+        sums, self._sums = self._sums, {}
+        return {name: float(total / max(n, 1.0)) for name, (total, n) in sums.items()}
+
+
+class Clock:
+    """Seconds of the run, over all its calls, and steps a second without pauses.
+
+    Args:
+      before: seconds that earlier calls took.
+    """
+
+    def __init__(self, before: float):
+        self._began = time.monotonic() - before
+        self._steps, self._busy = 0, 0.0
+        self._line = (0, 0.0)
+        self._from: tuple[int, float] | None = None
+        self._warm = False
+
+    def compiles(self) -> None:
+        """The next stretch compiles and is left out of `rate`."""
+        self._warm = False
+
+    def start(self, step: int) -> None:
+        """Training goes on after `step`."""
+        self._from = (step, time.monotonic())
+
+    def stop(self, step: int) -> None:
+        """The device has finished `step`."""
+        assert self._from is not None
+        now = time.monotonic()
+        steps, busy = step - self._from[0], now - self._from[1]
+        self._line = (self._line[0] + steps, self._line[1] + busy)
+        if self._warm:
+            self._steps, self._busy = self._steps + steps, self._busy + busy
+        self._warm = True
+        self._from = (step, now)
+
+    def seconds(self) -> float:
+        """Since the run began, evaluations and compilation included."""
+        return time.monotonic() - self._began
+
+    def take(self) -> float:
+        """Steps a second since the last line of the log, and begins a new line."""
+        (steps, busy), self._line = self._line, (0, 0.0)
+        return steps / max(busy, 1e-9)
+
+    def rate(self) -> float | None:
+        """Steps a second over this call, or None if none was timed."""
+        return self._steps / self._busy if self._busy else None
+
+
+def warn_once() -> Callable[[str], None]:
+    """Makes a function that prints each kind of sentence once, to stderr.
+
+    Only the first process prints. Two sentences are of one kind if they differ in the
+    number that they begin with.
+    """
+    known = set()
+
+    def warn(sentence: str) -> None:
+        kind = sentence.lstrip("0123456789.% ")
+        if kind not in known and jax.process_index() == 0:
+            print(f"dirjax: {sentence}", file=sys.stderr, flush=True)
+        known.add(kind)
+
+    return warn

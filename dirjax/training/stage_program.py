@@ -1,0 +1,280 @@
+"""The programs of a stage: its objective, its first state, its step."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dirjax import data, optimizers
+from dirjax.augment import build as augment_build
+from dirjax.config.stages import Stage
+from dirjax.errors import InputError
+from dirjax.objectives import base
+from dirjax.ops.random import stream_key
+from dirjax.runtime import sharding
+from dirjax.training import parameters, train_step
+from dirjax.training.build import Pieces, init_model
+from dirjax.training.train_step import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class StageProgram:
+    """What a stage does, as functions; nothing is compiled.
+
+    Attributes:
+      stage: the stage.
+      objective: what it minimises.
+      tx: its optimiser, which leaves frozen parameters alone.
+      trainable: tree of bools over the model's parameters; None for all.
+      augment: `(key, batch) -> batch`, or None.
+    """
+
+    stage: Stage
+    objective: base.Objective
+    tx: optax.GradientTransformation
+    trainable: Any
+    augment: Callable[[jax.Array, Any], Any] | None
+
+
+def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
+    """Makes the objective, the optimiser and the augmentation of a stage.
+
+    Raises:
+      InputError: naming the field that is wrong.
+    """
+    objective = make_objective(stage)
+    shapes = pieces.shapes[0]
+    variables = jax.eval_shape(
+        lambda key: objective.init(key, pieces.spec), jax.random.key(0)
+    )
+    rate = optimizers.schedule(**stage.schedule)
+    tx = optimizers.make(learning_rate=rate, **stage.optimizer)
+    tree = {"model": shapes, "objective": variables.params}
+    try:
+        tx, trainable = parameters.freeze(tx, tree, stage.trainable)
+    except ValueError as error:
+        raise InputError(f"stage.{stage.name}.trainable: {error}") from error
+    try:
+        parameters.select(shapes, stage.reinit)
+    except ValueError as error:
+        raise InputError(f"stage.{stage.name}.reinit: {error}") from error
+    try:
+        changed = augment_build.from_config(
+            pieces.config["data"], pieces.source, views=stage.views, stage=stage.name
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return StageProgram(stage, objective, tx, trainable, changed)
+
+
+def make_objective(stage: Stage) -> base.Objective:
+    """The objective of a stage.
+
+    Raises:
+      InputError: naming the stage, if there is no such method or option.
+    """
+    fields = stage.objective
+    try:
+        return base.from_config(fields["terms"], fields["wrappers"], fields)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
+
+
+def preflight(pieces: Pieces, program: StageProgram) -> None:
+    """Traces the loss of a stage, which finds options that do not fit the data.
+
+    Raises:
+      InputError: naming the stage.
+    """
+    stage, network = program.stage, pieces.network
+    rows = data.stored(pieces.source.splits["train"])
+    batch = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), rows
+    )
+    row_labels = jax.ShapeDtypeStruct(batch["label"].shape, np.float32)
+    batch |= {"weight": row_labels, "mask": row_labels}
+    loss_fn = train_step.make_loss_fn(
+        network, program.objective, train_mode=stage.encoder_mode == "train"
+    )
+
+    def loss(state: TrainState, batch: Any) -> Any:
+        inputs = network.prepare(batch["inputs"], state.model_state)
+        batch = {**batch, "inputs": inputs}
+        return loss_fn(state.params, state, batch, jax.random.key(0))
+
+    try:
+        jax.eval_shape(loss, abstract_state(pieces, program), batch)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
+
+
+def random_model(pieces: Pieces, stage: Stage) -> tuple[Any, Any]:
+    """Parameters and running statistics that a stage draws; pure."""
+    key = stream_key(_stage_key(pieces, stage), "model")
+    return init_model(pieces.network, pieces.source, key)
+
+
+def _stage_key(pieces: Pieces, stage: Stage) -> jax.Array:
+    return stream_key(jax.random.key(pieces.config["seed"]), f"stage/{stage.name}")
+
+
+def init_state(
+    pieces: Pieces, program: StageProgram, before: tuple[Any, Any] | None
+) -> TrainState:
+    """The state at the start of a stage; pure.
+
+    Args:
+      pieces: of the run.
+      program: of the stage.
+      before: parameters and running statistics to begin with; None for random ones.
+
+    Raises:
+      ValueError: if those of before do not fit.
+    """
+    stage = program.stage
+    params, model_state = random_model(pieces, stage)
+    if before is not None:
+        anew = parameters.select(params, stage.reinit)
+        params = jax.tree.map(
+            lambda new, old, a: new if a else old, params, before[0], anew
+        )
+        model_state = before[1]
+    key = stream_key(_stage_key(pieces, stage), "objective")
+    variables = program.objective.init(key, pieces.spec)
+    # What objectives make on the host becomes part of the state on the device.
+    variables = jax.tree.map(jnp.asarray, variables)
+    tree = {"model": params, "objective": variables.params}
+    averages = pieces.config["train"]["average_decay"] > 0
+    return TrainState(
+        step=jnp.int32(stage.start),
+        params=tree,
+        model_state=model_state,
+        objective_state=variables.state,
+        opt_state=program.tx.init(tree),
+        average=jax.tree.map(jnp.copy, params) if averages else {},
+    )
+
+
+def abstract_state(pieces: Pieces, program: StageProgram) -> TrainState:
+    """Shapes and shardings of the states of a stage, to restore into."""
+    shapes = jax.eval_shape(lambda: init_state(pieces, program, None))
+    placement = sharding.replicated(pieces.mesh)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), shapes
+    )
+
+
+def begin(
+    pieces: Pieces, program: StageProgram, before: tuple[Any, Any] | None
+) -> TrainState:
+    """The state at the start of a stage, on all devices, with collected statistics.
+
+    Args:
+      pieces: of the run.
+      program: of the stage.
+      before: see `init_state`.
+
+    Raises:
+      InputError: if those of before do not fit.
+    """
+    placement = sharding.replicated(pieces.mesh)
+    make = jax.jit(
+        functools.partial(init_state, pieces, program), out_shardings=placement
+    )
+    try:
+        state = make(before)
+    except ValueError as error:
+        name = program.stage.name
+        raise InputError(f"stage {name!r} cannot begin: {error}") from error
+    collect = collecting(pieces, program, "start")
+    return collect(state) if collect else state
+
+
+def compiled_steps(
+    pieces: Pieces, program: StageProgram
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.Report]]:
+    """`(state, batches, n) -> (state, report)`, a stretch of steps; see `train_step`.
+
+    The state is taken over.
+    """
+    stage, config = program.stage, pieces.config
+    step = train_step.make_train_step(
+        pieces.network,
+        program.objective,
+        program.tx,
+        seed=config["seed"],
+        trainable=program.trainable,
+        train_mode=stage.encoder_mode == "train",
+        average_decay=config["train"]["average_decay"],
+        start=stage.start,
+        augment=program.augment,
+    )
+    return jax.jit(
+        train_step.make_train_steps(step, pieces.plan.chunk_steps),
+        donate_argnums=0,
+        out_shardings=sharding.replicated(pieces.mesh),
+    )
+
+
+def collecting(
+    pieces: Pieces, program: StageProgram, moment: str
+) -> Callable[[TrainState], TrainState] | None:
+    """What an objective collects from a pass over the training set.
+
+    Args:
+      pieces: of the run.
+      program: of the stage.
+      moment: "start" of the stage, or end of an "epoch".
+
+    Returns:
+      `state -> state`, which takes the state over; None where nothing is collected.
+    """
+    update_variables = program.objective.collect.get(moment)
+    if update_variables is None:
+        return None
+
+    def update(state: TrainState, total: Any) -> TrainState:
+        variables = base.Variables(state.params["objective"], state.objective_state)
+        new = update_variables(variables, total)
+        return state._replace(
+            params={**state.params, "objective": new.params},
+            objective_state=new.state,
+        )
+
+    compiled = jax.jit(
+        update, donate_argnums=0, out_shardings=sharding.replicated(pieces.mesh)
+    )
+
+    def collected(state: TrainState) -> TrainState:
+        total = pieces.evaluator.moments(
+            state.params["model"], state.model_state, "statistics"
+        )
+        return compiled(state, total)
+
+    return collected
+
+
+def by_bin(program: StageProgram, state: TrainState) -> dict[str, Any]:
+    """What a stage's objective knows of label bins, on the host; see `base.Reports`."""
+    held = base.Variables(state.params["objective"], state.objective_state)
+    return sharding.to_host(program.objective.reports.by_bin(held))
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """The learning rate that the step before `step` used."""
+    rate: Any = optimizers.schedule(**stage.schedule)
+    return float(rate((step - 1 - stage.start) // stage.optimizer["accumulate"]))
+
+
+def advice(program: StageProgram, means: Any) -> Sequence[str]:
+    """What the objective of a stage has to say on logged means."""
+    return program.objective.reports.advise(means)

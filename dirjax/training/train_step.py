@@ -1,0 +1,214 @@
+"""The step: pure functions from state and batch to state and metrics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dirjax.evals.view import make_view
+from dirjax.models import Network
+from dirjax.objectives.base import Batch, Objective, Variables
+from dirjax.ops.random import stream_key
+
+NEVER = 2**31 - 1
+
+
+class TrainState(NamedTuple):
+    """Everything that changes in training.
+
+    Attributes:
+      step: steps done, int32 scalar.
+      params: `{"model": ..., "objective": ...}`, trained.
+      model_state: running statistics of the model.
+      objective_state: carried state of the objective.
+      opt_state: state of the optimiser.
+      average: moving average of the model's parameters, or `{}` without one.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    objective_state: Any
+    opt_state: Any
+    average: Any
+
+    @property
+    def eval_params(self) -> Any:
+        """The model parameters to evaluate: the average, where there is one."""
+        return self.average or self.params["model"]
+
+
+class Report(NamedTuple):
+    """What a stretch of steps has to say.
+
+    Attributes:
+      sums: name -> `(sum, count)`.
+      first_bad: the first step with a loss or gradient that is not finite, or
+        `NEVER`.
+    """
+
+    sums: dict[str, tuple[jax.Array, jax.Array]]
+    first_bad: jax.Array
+
+
+def _precision(highest: bool) -> contextlib.AbstractContextManager[None]:
+    """Products of what is traced inside in float32 proper, or as usual."""
+    if highest:
+        return jax.default_matmul_precision("highest")
+    return contextlib.nullcontext()
+
+
+def make_loss_fn(
+    network: Network,
+    objective: Objective,
+    *,
+    train_mode: bool,
+    trainable: Any = None,
+) -> Callable[[Any, TrainState, Batch, jax.Array], tuple[jax.Array, Any]]:
+    """Makes the loss of a step as a function of the parameters.
+
+    Args:
+      network: the model.
+      objective: what is minimised.
+      train_mode: of batch norm and dropout of the encoder.
+      trainable: tree of bools over the model's parameters, None for all; others
+        get no gradient.
+
+    Returns:
+      `(params, state, batch, key) -> (loss, (outcome, model_state))`; `params` stand
+      in for those of the state, and inputs of the batch are prepared.
+    """
+
+    def loss_fn(params: Any, state: TrainState, batch: Batch, key: jax.Array):
+        model = params["model"]
+        if trainable is not None:
+            model = jax.tree.map(
+                lambda p, t: p if t else jax.lax.stop_gradient(p), model, trainable
+            )
+        view, model_state = make_view(
+            network,
+            model,
+            state.model_state,
+            batch["inputs"],
+            stream_key(key, "dropout"),
+            train=train_mode,
+            precise=objective.precise,
+        )
+        out = objective.loss(
+            Variables(params["objective"], state.objective_state),
+            view,
+            batch,
+            stream_key(key, "objective"),
+        )
+        return out.loss, (out, model_state)
+
+    return loss_fn
+
+
+def make_train_step(
+    network: Network,
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    *,
+    seed: int,
+    trainable: Any = None,
+    train_mode: bool = True,
+    average_decay: float = 0.0,
+    start: int = 0,
+    augment: Callable[[jax.Array, Batch], Batch] | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
+    """Makes the pure training step.
+
+    Args:
+      network: the model.
+      objective: what is minimised.
+      tx: the optimiser, which already leaves frozen parameters alone.
+      seed: of the run; the key of step `s` is a function of `(seed, s)`.
+      trainable: tree of bools over the model's parameters, None for all; others
+        get no gradient.
+      train_mode: batch norm and dropout of the encoder.
+      average_decay: of the moving average of the parameters; 0 keeps none.
+      start: first step of the stage; the average warms up from there.
+      augment: `(key, batch) -> batch`, what is done to a batch as it comes, see
+        `augment.from_config`; None for nothing.
+
+    Returns:
+      `(state, batch) -> (state, report)`.
+    """
+
+    loss_fn = make_loss_fn(
+        network, objective, train_mode=train_mode, trainable=trainable
+    )
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        if augment is not None:
+            batch = augment(stream_key(key, "augment"), batch)
+        inputs = network.prepare(batch["inputs"], state.model_state)
+        batch = {**batch, "inputs": inputs}
+
+        with _precision(objective.precise):
+            gradient = jax.grad(loss_fn, has_aux=True)
+            grads, (out, model_state) = gradient(state.params, state, batch, key)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average_decay:
+            # A short warm-up, so that the start of training is forgotten.
+            done = (state.step - start).astype(jnp.float32)
+            decay = jnp.minimum(average_decay, (1 + done) / (10 + done))
+            average = optax.incremental_update(params["model"], average, 1 - decay)
+        norm = optax.tree.norm(grads)
+        one = jnp.ones(())
+        sums = {"loss": (out.loss, one), "grad_norm": (norm, one)} | out.metrics
+        # An update that overflows would show one step later, when it is saved.
+        good = jnp.isfinite(out.loss) & jnp.isfinite(norm)
+        good &= jnp.isfinite(optax.tree.norm(updates))
+        new = TrainState(
+            state.step + 1, params, model_state, out.state, opt_state, average
+        )
+        return new, Report(sums, jnp.where(good, NEVER, state.step))
+
+    return step
+
+
+def make_train_steps(
+    step: Callable[[TrainState, Batch], tuple[TrainState, Report]], chunk: int
+) -> Callable[[TrainState, Batch, Any], tuple[TrainState, Report]]:
+    """Wraps a step into a loop on the device, which saves a dispatch a step.
+
+    Args:
+      step: from `make_train_step`.
+      chunk: rows of the leading axis of the batches. With 1 there is no loop.
+
+    Returns:
+      `(state, batches, n) -> (state, report)` that does the first `n <= chunk` of
+      the `chunk` batches. `n` is traced, so a stretch of any length runs the same
+      program and gives the same bits.
+    """
+
+    def at(batches, i):
+        return jax.tree.map(lambda x: x[i], batches)
+
+    if chunk == 1:
+        return lambda state, batches, n: step(state, at(batches, 0))
+
+    def steps(state, batches, n):
+        shape = jax.eval_shape(step, state, at(batches, 0))[1].sums
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
+
+        def body(i, carry):
+            state, report = carry
+            state, new = step(state, at(batches, i))
+            sums = jax.tree.map(jnp.add, report.sums, new.sums)
+            return state, Report(sums, jnp.minimum(report.first_bad, new.first_bad))
+
+        start = (state, Report(zeros, jnp.int32(NEVER)))
+        return jax.lax.fori_loop(0, n, body, start)
+
+    return steps

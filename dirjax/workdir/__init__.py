@@ -1,0 +1,1 @@
+"""A run directory: files, checkpoints, logs, lock."""

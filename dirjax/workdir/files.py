@@ -1,0 +1,75 @@
+"""Files that are whole or not there: JSON and arrays, written at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from dirjax.errors import writing
+
+# .NAME.PID.dirjax-tmp: a file that is not complete yet.
+_TEMPORARY = re.compile(r"\..+\.\d+\.dirjax-tmp")
+
+
+def clean(value: Any) -> Any:
+    """Replaces what JSON has no word for (NaN, infinity) by None.
+
+    Example:
+      >>> clean({"a": float("nan"), "b": [1.0]})
+      {'a': None, 'b': [1.0]}
+    """
+    if isinstance(value, Mapping):
+        return {k: clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+@contextlib.contextmanager
+def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name when all of it is on disk, or never.
+
+    Raises:
+      Failed: if the file system refuses.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.dirjax-tmp")
+    with writing(file):
+        try:
+            with temporary.open("wb") as opened:
+                yield opened
+                opened.flush()
+                os.fsync(opened.fileno())
+            os.replace(temporary, file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def remove_temporary(folder: pathlib.Path) -> None:
+    """Removes what `whole` left in a folder when its process was killed."""
+    for file in folder.iterdir():
+        if _TEMPORARY.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
+def write_json(file: pathlib.Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    text = json.dumps(clean(value), indent=1, allow_nan=False)
+    with whole(file) as opened:
+        opened.write(f"{text}\n".encode())
+
+
+def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an npz file whole or not at all."""
+    with whole(file) as opened:
+        np.savez(opened, allow_pickle=False, **arrays)

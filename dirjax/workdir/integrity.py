@@ -1,0 +1,80 @@
+"""What a checkpoint says of itself, so that it can be checked when it is read.
+
+Orbax notices damage to most of its files, but not to the one with the arrays: a bit
+that the disk has flipped there comes back as another number.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax.errors import InputError
+
+
+def make(state: Any, best: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The record of a state.
+
+    Args:
+      state: tree of arrays on the host.
+      best: stage, step and value of the best state so far.
+    """
+    record = {"best": best, "arrays": _shapes(state), "checksum": checksum(state)}
+    return {**record, "self": _own_checksum(record)}
+
+
+def is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether the record is as `make` made it."""
+    rest = {name: value for name, value in record.items() if name != "self"}
+    return record.get("self") == _own_checksum(rest)
+
+
+def check_shapes(step: int, record: Mapping[str, Any], like: Any) -> None:
+    """Compares the arrays that were saved with those that a run wants.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    saved, wanted = record["arrays"], _shapes(like)
+    paths = sorted(p for p in {*saved, *wanted} if saved.get(p) != wanted.get(p))
+    if paths:
+        said = "; ".join(f"{p} {saved.get(p)} -> {wanted.get(p)}" for p in paths[:5])
+        raise InputError(
+            f"the checkpoint of step {step} has other arrays than this run ({said}"
+            f"{', ...' if len(paths) > 5 else ''}), it was written by another version "
+            "of the code. Use that version, or another --workdir."
+        )
+
+
+def checksum(state: Any) -> int:
+    """One number for the bytes of all arrays, which are on the host."""
+    total = 0
+    for leaf in _arrays(state).values():
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = np.asarray(jax.random.key_data(leaf))
+        total = zlib.crc32(np.ravel(leaf).view(np.uint8).data, total)
+    return total
+
+
+def _arrays(tree: Any) -> dict[str, Any]:
+    """Path -> array in the order of paths, whatever the containers are."""
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    return dict(sorted(leaves.items()))
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """`{"params/w": "float32[3]"}` of a tree of arrays."""
+    return {path: f"{x.dtype}{list(x.shape)}" for path, x in _arrays(tree).items()}
+
+
+def _own_checksum(record: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())

@@ -1,0 +1,258 @@
+"""Writers: where metrics go. `metrics.jsonl` is the record of truth."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from dirjax.errors import InputError, writing
+from dirjax.workdir.files import clean, whole
+
+
+class Writer(Protocol):
+    """Takes one record of metrics at a time."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Writes a record: step, epoch, stage, split, time and metrics."""
+        ...
+
+    def close(self) -> None:
+        """Flushes."""
+        ...
+
+
+def last_time(file: pathlib.Path, step: int) -> float:
+    """Seconds that a run had taken at `step`, from its metrics.jsonl; 0 if none."""
+    times = [r["time"] for r in _records(file) if r["step"] <= step]
+    return times[-1] if times else 0.0
+
+
+def _records(file: pathlib.Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSONL file; a line that a kill cut off is left out."""
+    records = []
+    if file.exists():
+        for line in file.read_text(errors="replace").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                record = json.loads(line)
+                if isinstance(record, dict) and {"step", "time"} <= set(record):
+                    records.append(record)
+    return records
+
+
+def flatten(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`{"mae": {"all": 1.0}}` -> `{"mae/all": 1.0}`."""
+    return {f"{m}/{s}": v for m, shots in metrics.items() for s, v in shots.items()}
+
+
+class Jsonl:
+    """Appends to a file, one JSON object a line.
+
+    Args:
+      file: the file.
+      step: records after this step are dropped first; they are of a part of the run
+        that is repeated now.
+    """
+
+    def __init__(self, file: pathlib.Path, step: int):
+        kept = [r for r in _records(file) if r["step"] <= step]
+        if file.exists():
+            with whole(file) as opened:
+                opened.write("".join(f"{json.dumps(r)}\n" for r in kept).encode())
+        with writing(file):
+            self._file = file.open("a")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Appends a line.
+
+        Raises:
+          Failed: if the file system refuses.
+        """
+        with writing(pathlib.Path(self._file.name)):
+            self._file.write(json.dumps(clean(record), allow_nan=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class Console:
+    """Progress with time left on a terminal; a line for each evaluation everywhere.
+
+    Args:
+      total: steps of the run.
+      step: steps done.
+    """
+
+    def __init__(self, total: int, step: int):
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total,
+            initial=step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Moves the bar, or prints a line."""
+        if record["split"] == "train":
+            self._bar.update(record["step"] - self._bar.n)
+            rate = record.get("examples_per_second") or 0.0
+            loss = record["loss"]
+            self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:,.0f} examples/s")
+            return
+        shots = " ".join(
+            f"{shot} {record[f'mae/{shot}']:.4g}"
+            for shot in ("all", "many", "median", "few")
+            if record.get(f"mae/{shot}") is not None
+        )
+        self._bar.write(
+            f"step {record['step']:>7}  epoch {record['epoch']:7.2f}  "
+            f"{record['split']} MAE: {shots}",
+            file=sys.stdout,
+        )
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()
+
+
+class TensorBoard:
+    """Event files below `workdir/tensorboard` (extra `tensorboard`)."""
+
+    def __init__(self, workdir: pathlib.Path, step: int):
+        from tensorboardX import SummaryWriter  # pyright: ignore
+
+        # Events after `step` are of a part of the run that is repeated now.
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Writes every number of the record."""
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name not in ("step", "time"):
+                self._writer.add_scalar(
+                    f"{record['split']}/{name}", value, record["step"]
+                )
+
+    def close(self) -> None:
+        """Flushes and closes."""
+        self._writer.close()
+
+
+class WandB:
+    """A Weights & Biases run (extra `wandb`)."""
+
+    def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any]):
+        import wandb  # pyright: ignore
+
+        path = str(workdir.resolve())
+        self._run = wandb.init(
+            project="dirjax",
+            dir=str(workdir),
+            config=dict(config),
+            id=hashlib.sha1(path.encode()).hexdigest()[:16],
+            name=path[-100:],
+            resume="allow",
+        )
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Logs every number of the record under its split."""
+        self._run.log(
+            {
+                f"{record['split']}/{k}": v
+                for k, v in record.items()
+                if isinstance(v, (int, float)) and k != "step"
+            },
+            step=record["step"],
+        )
+
+    def close(self) -> None:
+        """Ends the W&B run."""
+        self._run.finish()
+
+
+class Many:
+    """Writes to several writers; to none on processes other than the first."""
+
+    def __init__(self, writers: Sequence[Writer]):
+        self._writers = writers
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Passes the record on."""
+        for writer in self._writers:
+            writer.write(record)
+
+    def __enter__(self) -> Many:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *details: Any) -> None:
+        for writer in self._writers:
+            # What cannot be written now has been said, and is no news.
+            with contextlib.suppress(*([OSError] if error else [])):
+                writer.close()
+
+
+EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuses writers that do not exist or are not installed.
+
+    Raises:
+      InputError: saying what to install.
+    """
+    for name in names:
+        if name not in EXTRAS:
+            raise InputError(
+                f"writers must be out of {', '.join(EXTRAS)}, got {name!r}."
+            )
+        if importlib.util.find_spec(EXTRAS[name]) is None:
+            raise InputError(
+                f"the writer {name!r} needs the extra: pip install 'dirjax[{name}]'."
+            )
+
+
+def make(
+    workdir: pathlib.Path,
+    names: Sequence[str],
+    *,
+    config: Mapping[str, Any],
+    step: int,
+    total: int,
+    first: bool,
+    verbose: bool = True,
+) -> Many:
+    """The writers of a run.
+
+    Args:
+      workdir: the run's directory.
+      names: beside JSONL and the console: "tensorboard", "wandb".
+      config: the config, for W&B.
+      step: steps done.
+      total: steps of the run.
+      first: whether this is the first process; others write nothing.
+      verbose: write to the terminal, too.
+
+    Raises:
+      InputError: see `check`.
+    """
+    if not first:
+        return Many([])
+    check(names)
+    writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
+    if verbose:
+        writers.append(Console(total, step))
+    if "tensorboard" in names:
+        writers.append(TensorBoard(workdir, step))
+    if "wandb" in names:
+        writers.append(WandB(workdir, config))
+    return Many(writers)

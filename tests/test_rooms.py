@@ -1,0 +1,170 @@
+"""The rooms of the package: which may import which, and what stays out of them."""
+
+import ast
+import graphlib
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1] / "dirjax"
+GROUND = {"errors", "checks", "ops", "optimizers"}
+FIRST = GROUND | {"labels", "models", "runtime", "cli"}
+SECOND = FIRST | {"features", "metrics", "data", "workdir"}
+THIRD = SECOND | {"objectives", "report"}
+FOURTH = THIRD | {"augment", "evals", "config"}
+# Room -> the rooms that it may import, besides itself. Commands and `train` are above.
+MAY_IMPORT = {
+    "errors": set(),
+    "checks": set(),
+    "ops": {"checks"},
+    "optimizers": {"checks"},
+    "labels": GROUND,
+    "models": GROUND,
+    "runtime": GROUND,
+    "cli": GROUND,
+    "features": GROUND | {"labels"},
+    "metrics": GROUND | {"labels"},
+    "data": GROUND | {"labels", "runtime"},
+    "workdir": GROUND | {"labels", "runtime"},
+    "objectives": GROUND | {"labels", "features", "metrics"},
+    "report": GROUND | {"labels", "features", "metrics", "workdir", "cli"},
+    "augment": SECOND | {"objectives"},
+    "evals": SECOND | {"objectives"},
+    "config": SECOND | {"augment"},
+    "training": FOURTH,
+    "train": FOURTH | {"training"},
+    "projects": FOURTH | {"training"},
+}
+# Commands: nobody imports them but one another, and doors to them (`__main__`).
+COMMANDS = {"main", "sweep", "evaluate", "predict", "noise", "describe"}
+COMMANDS_MAY_IMPORT = FOURTH | {"training", "train"} | COMMANDS
+
+
+def files():
+    return sorted(ROOT.rglob("*.py"))
+
+
+def module_of(file):
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(f): f for f in files()}
+
+
+def imported(tree):
+    """Dotted names that a module imports, anywhere in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full if full in MODULES else node.module), node
+
+
+def ours(tree):
+    return {n for n, _ in imported(tree) if n == "dirjax" or n.startswith("dirjax.")}
+
+
+def room_of(module):
+    return module.split(".")[1] if "." in module else ""
+
+
+def problems(module, tree):
+    """What a module imports that its room may not."""
+    room, is_door = room_of(module), module.endswith("__main__")
+    above = room in COMMANDS or is_door
+    allowed = COMMANDS_MAY_IMPORT if above else MAY_IMPORT.get(room, set())
+    for name in ours(tree):
+        other = room_of(name)
+        if other and other not in (room, "configs") and other not in allowed:
+            yield f"{module} imports {name}"
+    for name, _ in imported(tree):
+        top = name.split(".")[0]
+        if top.startswith("tensorflow") and room != "data":
+            yield f"{module} imports {name}: TensorFlow is for data/"
+        if name.startswith("flax") and room != "models":
+            yield f"{module} imports {name}: Linen is for models/"
+        if top in ("jax", "jaxlib", "optax") and room in ("labels", "report"):
+            yield f"{module} imports {name}: labels/ and report/ do without JAX"
+        if top == "ml_collections" and room in ("objectives", "models", "data"):
+            yield f"{module} imports {name}: config objects end at the door"
+
+
+def at_load(tree):
+    """Modules that are imported when a module is."""
+    late, hidden = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            late |= set(ast.walk(node))
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            hidden |= set(ast.walk(node))
+    return {n for n, node in imported(tree) if node not in late and node not in hidden}
+
+
+def circle(trees):
+    """A circle of imports, or None."""
+    graph = {
+        m: {n for n in at_load(t) if n in trees and n != m} for m, t in trees.items()
+    }
+    try:
+        tuple(graphlib.TopologicalSorter(graph).static_order())
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return None
+
+
+def test_every_room_is_in_the_table():
+    rooms = {room_of(m) for m in MODULES} - {"", "py"}
+    assert rooms == {*MAY_IMPORT, *COMMANDS}
+
+
+def test_imports_run_one_way():
+    trees = {m: ast.parse(f.read_text()) for m, f in MODULES.items()}
+    assert [p for m, t in trees.items() for p in problems(m, t)] == []
+    assert circle(trees) is None
+    # The table itself has no circle.
+    tuple(graphlib.TopologicalSorter(MAY_IMPORT).static_order())
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("dirjax.labels.bins", "import jax"),
+        ("dirjax.report.tables", "from jax import numpy"),
+        ("dirjax.labels.bins", "from dirjax.objectives import base"),
+        ("dirjax.objectives.l1", "from dirjax import train"),
+        ("dirjax.objectives.l1", "import ml_collections"),
+        ("dirjax.data.sources", "from dirjax.models import heads"),
+        ("dirjax.evals.view", "import flax.linen as nn"),
+        ("dirjax.training.build", "import tensorflow as tf"),
+        ("dirjax.training.build", "def late():\n    from dirjax import evaluate"),
+    ],
+)
+def test_the_table_fails_on(module, line):
+    assert list(problems(module, ast.parse(line)))
+
+
+def test_a_circle_is_found():
+    trees = {
+        "dirjax.labels.bins": ast.parse("from dirjax.labels import groups"),
+        "dirjax.labels.groups": ast.parse("from dirjax.labels.bins import Bins"),
+    }
+    assert circle(trees)
+    trees["dirjax.labels.bins"] = ast.parse(
+        "def f():\n from dirjax.labels import groups"
+    )
+    assert circle(trees) is None
+
+
+def test_no_rooms_without_a_name_and_nothing_left_open():
+    for file in files():
+        assert file.stem not in ("utils", "helpers", "misc"), file
+        assert not re.search(r"\b(TODO|FIXME)\b", file.read_text()), file
+    assert len(list(ROOT.glob("*.py"))) <= 16
+
+
+def test_the_program_is_one_scroll():
+    assert len((ROOT / "train.py").read_text().splitlines()) <= 300
