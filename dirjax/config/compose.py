@@ -36,7 +36,7 @@ def choose(kind: str, name: str, known: Collection[str]) -> None:
 def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
     """A preset's objective with the data set's base loss, as a ConfigDict."""
     out: Any = ConfigDict(record)
-    terms = {}
+    terms: dict[str, Any] = {}
     for name, kwargs in record["terms"].items():
         if name == book.BASE:
             name = config.base.term
@@ -50,7 +50,8 @@ def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
         if out[name].get("distance") == book.BASE:
             out[name].distance = config.base.term
     for name, fields in config.base.changes.items():
-        for part in (out, out.terms):
+        parts: tuple[Any, Any] = (out, out.terms)
+        for part in parts:
             if name in part:
                 part[name].update(fields)
     return out

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.models import bilstm, depth, fused_depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
 from dirjax.ops.input_domain import FREE, Domain, of_pixels, of_table
@@ -164,10 +165,7 @@ def build(
       ValueError: for an unknown name.
     """
     found = find(name)
-    if head not in heads.HEADS:
-        raise ValueError(
-            f"model.head must be one of {', '.join(heads.HEADS)}, got {head!r}."
-        )
+    checks.one_of("model.head", head, heads.HEADS)
     model = _Model(
         encoder=found.make(dtype=jnp.dtype(dtype), **(encoder or {})),
         head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
@@ -257,7 +255,7 @@ def _check_inputs(name: str, kind: str) -> None:
     suited = next((n for n, e in ENCODERS.items() if e.inputs == kind), None)
     hint = f"Use {suited!r} with its settings" if suited else "Use one of your own"
     if {inputs, kind} == {"table", "images"}:
-        hint += "; the option images of configs/npz.py and configs/tfds.py stands for images"
+        hint += ", or the option images of configs/npz.py and configs/tfds.py"
     raise ValueError(
         f"model.name must be a model for inputs of kind {kind!r}, as this data has, "
         f"got {name!r}, which takes {inputs!r}. {hint}."

@@ -33,13 +33,6 @@ from dirjax.objectives import base
 _SCALE = {"sigmoid": 0.5, "tanh": 1.0}
 
 
-def _choice(name: str, value: str, known) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(sorted(known))}, got {value!r}."
-        )
-
-
 def _focal(
     power: int,
     predictions: jax.Array,
@@ -51,7 +44,7 @@ def _focal(
     """`|e|^power * factor(|e|)^gamma`; finite gradient at `e = 0`."""
     letters = "b h w" if jnp.ndim(labels) == 3 else "b"
     checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
-    _choice("activation", activation, _SCALE)
+    checks.one_of("activation", activation, _SCALE)
     if gamma < 0:
         raise ValueError(
             f"gamma of Focal-R must not be negative, got {gamma}. Use 0 for the plain "
@@ -165,9 +158,9 @@ def make(
       >>> make(form="mse", unit="label").init(jax.random.key(0), None).state
       {'width': Array(1., dtype=float32)}
     """
-    _choice("form", form, _FORMS)
-    _choice("activation", activation, _SCALE)
-    _choice("unit", unit, ("bin", "label"))
+    checks.one_of("form", form, _FORMS)
+    checks.one_of("activation", activation, _SCALE)
+    checks.one_of("unit", unit, ("bin", "label"))
 
     def init(key, spec):
         del key
