@@ -86,3 +86,20 @@ def check_shapes(**arrays: tuple[Any, str] | None) -> None:
                     f"{name} with shape {shape} does not fit {seen[1]} with shape "
                     f"{seen[2]}: both must have the same size {letter!r}."
                 )
+
+
+def check_elementwise(predictions: Any, labels: Any) -> None:
+    """Checks predictions and labels of an elementwise loss.
+
+    Args:
+      predictions: `[batch]`, `[batch, labels]` or `[batch, height, width]`.
+      labels: same shape.
+
+    Raises:
+      ValueError: naming both shapes, if they differ or have another rank.
+
+    Example:
+      >>> check_elementwise(np.ones((4, 2)), np.zeros((4, 2)))
+    """
+    letters = {2: "b k", 3: "b h w"}.get(np.ndim(labels), "b")
+    check_shapes(predictions=(predictions, letters), labels=(labels, letters))

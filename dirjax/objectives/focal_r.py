@@ -42,8 +42,7 @@ def _focal(
     activation: str,
 ) -> jax.Array:
     """`|e|^power * factor(|e|)^gamma`; finite gradient at `e = 0`."""
-    letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_elementwise(predictions, labels)
     checks.one_of("activation", activation, _SCALE)
     if gamma < 0:
         raise ValueError(
@@ -72,8 +71,8 @@ def focal_l1_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.
@@ -106,8 +105,8 @@ def focal_mse_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.

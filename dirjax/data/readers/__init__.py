@@ -10,10 +10,13 @@ module of your own. A reader has
 `record` of the source says. Both get those fields of `config.data` by keyword that
 their signature names, and no others. What else a reader may have:
 
-    PATH         "required" (where it is missing), "optional" or "none": `data.path`
-    check        (fields of config.data) -> None; refuses values before data is read
-    describe     (source, fields) -> facts on inputs, for `python -m dirjax.describe`
-    inputs_text  (facts, rows) -> lines of text that say the same
+    PATH             "required" (also where it is missing), "optional" or "none", of
+                     `data.path`
+    check            (fields of config.data) -> None; refuses values before data is read
+    describe_inputs  (source, dropped columns) -> facts, for `python -m dirjax.describe`
+    inputs_text      (facts, rows) -> lines of text that say the same
+
+The last two are asked of the reader that is named like the inputs, `record["kind"]`.
 """
 
 from __future__ import annotations
@@ -88,6 +91,15 @@ def find(kind: str) -> Any:
     return reader
 
 
+def of_inputs(kind: str) -> Any:
+    """The reader that is named like the inputs of a source; None if there is none.
+
+    Args:
+      kind: `record["kind"]` of a source.
+    """
+    return find(kind) if kind in kinds() or "." in kind else None
+
+
 def takes(function: Callable[..., Any]) -> frozenset[str]:
     """Names of the keyword parameters of a reader's function.
 
@@ -112,4 +124,5 @@ def path_rule(reader: Any) -> str:
 
 def names_by_path(kind: str) -> bool:
     """Whether a data set without a name gets that of its file."""
-    return (kind in kinds() and path_rule(find(kind)) != "optional") or "." in kind
+    reader = of_inputs(kind)
+    return reader is not None and path_rule(reader) != "optional"
