@@ -21,13 +21,14 @@ The last two are asked of the reader that is named like the inputs, `record["kin
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from dirjax import dotted
 
 # What to give to go on without bad rows of new data.
 SKIP = "--on_bad skip"
@@ -67,28 +68,13 @@ def find(kind: str) -> Any:
     Raises:
       ValueError: if there is none, or it lacks `load` or `read_new`.
     """
-    path = kind if "." in kind else f"{__name__}.{kind}"
     if "." not in kind and kind not in kinds():
         raise ValueError(
             f"data.kind must be one of {', '.join(kinds())}, or the dotted path of a "
             f"module of your own, got {kind!r}."
         )
-    try:
-        reader = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"data.kind {kind!r} must be a module that can be imported, {error.name} "
-            "cannot be found. Install it, or run from the folder that holds it."
-        ) from error
-    lacks = [n for n in ("load", "read_new") if not hasattr(reader, n)]
-    if lacks:
-        raise ValueError(
-            f"a reader must have load and read_new, {path} lacks {', '.join(lacks)}. "
-            "Add it; docs/extending.md shows both."
-        )
-    return reader
+    path = kind if "." in kind else f"{__name__}.{kind}"
+    return dotted.find("data.kind", path, "load", "read_new")
 
 
 def of_inputs(kind: str) -> Any:
