@@ -29,7 +29,7 @@ from dirjax.report import published as published_lib
 from dirjax.training import batches as batches_lib
 from dirjax.training.build import build
 from tests import own_data, runs
-from tests.test_labels import SCHEMES, cases, kernel_options
+from tests.labels.test_labels import SCHEMES, cases, kernel_options
 
 ROWS = 60
 TINY = {

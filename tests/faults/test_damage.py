@@ -14,7 +14,7 @@ from dirjax.workdir.checkpoints import Checkpoints
 from dirjax.workdir.lock import Lock
 from tests import runs
 from tests.faults.disks import DAMAGES, flip, largest
-from tests.test_resume import stop_after
+from tests.program.test_resume import stop_after
 
 pytestmark = [
     pytest.mark.faults,

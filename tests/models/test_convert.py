@@ -15,7 +15,7 @@ from dirjax.training.warm_start import warm_start
 from tests import runs
 
 # From a run of tests/torch_resnet.py; see tests/golden/README.md.
-GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "torch_resnet.npz"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "torch_resnet.npz"
 MODELS = {
     "basic": resnet.ResNet((2, 1), width=4),
     "bottle": resnet.ResNet((1, 2), bottleneck=True, width=4),

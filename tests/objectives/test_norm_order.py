@@ -15,8 +15,8 @@ import pytest
 from dirjax.objectives import base, norm_order
 from dirjax.objectives.norm_order import norm_order_loss, order_divergence
 from tests import toy
+from tests.features.test_prototypes import by_loops as prototypes_by_loops
 from tests.objectives import test_ordinal_entropy
-from tests.test_prototypes import by_loops as prototypes_by_loops
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 

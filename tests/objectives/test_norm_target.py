@@ -13,7 +13,7 @@ from dirjax.features import moments
 from dirjax.objectives import base, norm_target, reweight
 from dirjax.objectives.norm_target import norm_target_loss
 from tests import toy
-from tests.test_prototypes import by_loops
+from tests.features.test_prototypes import by_loops
 
 # Three bins with many labels, of which one is empty by its list; the others with fewer.
 SPEC = dataclasses.replace(

@@ -13,8 +13,9 @@ from dirjax.evals.evaluator import Evaluator
 from dirjax.training import stage_program as programs_lib
 from dirjax.training.batches import batches
 from dirjax.training.warm_start import warm_start
-from tests import runs, test_resume
-from tests.test_prototypes import by_loops
+from tests import runs
+from tests.features.test_prototypes import by_loops
+from tests.program import test_resume
 
 # Of 96 rows few bins have as many as five.
 FIELDS = {"data__many": 4, "data__few": 2, "train__chunk": 1}

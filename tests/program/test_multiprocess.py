@@ -11,10 +11,10 @@ import pytest
 
 from tests import commands, runs
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "launch"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "launch"))
 import cpu_processes
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARGUMENTS = (
     "--config=configs/bikeshare.py:{method},smoke",
     "--config.stage.main.steps=8",

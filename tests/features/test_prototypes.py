@@ -13,7 +13,7 @@ from dirjax.features import prototypes as lib
 from dirjax.features.prototypes import prototypes
 from tests import toy
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
 
 def by_loops(z, y, mask, reading="prototype"):

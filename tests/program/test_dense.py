@@ -20,7 +20,8 @@ from dirjax.metrics import depth as depth_metrics
 from dirjax.objectives import base
 from dirjax.runtime import sharding
 from dirjax.training import train_step
-from tests import runs, test_resume, toy
+from tests import runs, toy
+from tests.program import test_resume
 
 ROWS, HEIGHT, WIDTH, DIM = 8, 3, 4, 4
 OBJECTIVES = {

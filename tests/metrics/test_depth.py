@@ -6,7 +6,7 @@ import pytest
 
 from dirjax import labels, metrics
 from dirjax.metrics import depth as depth_metrics
-from tests.test_metrics import golden
+from tests.metrics.test_regression import golden
 
 
 class TestRatios:

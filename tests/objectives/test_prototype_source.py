@@ -13,8 +13,8 @@ from dirjax.features import prototypes as prototypes_lib
 from dirjax.features.prototypes import prototypes
 from dirjax.objectives import base, norm_order, norm_target
 from tests import toy
+from tests.features.test_prototypes import by_loops
 from tests.objectives.test_norm_order import by_loops as divergence
-from tests.test_prototypes import by_loops
 
 LABELS = 7
 READINGS = ("prototype", "mean_of_norms")

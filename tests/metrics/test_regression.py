@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dirjax import labels, metrics
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 # The benchmark's fixed lists for STS-B-DIR.
 STSB_LISTS = {
     "many": [0, *range(10, 49, 2), 49],

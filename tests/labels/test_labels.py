@@ -15,7 +15,7 @@ from dirjax import labels
 from dirjax.data import splits
 from dirjax.labels import relevance, weights
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 KERNELS = ("gaussian", "triang", "laplace")
 SCHEMES = ("inverse", "sqrt_inverse")
 # The benchmark's fixed lists for STS-B-DIR.
