@@ -1,4 +1,4 @@
-"""Reports over made-up run folders."""
+"""Diagnostics over made-up run folders."""
 
 import csv
 import html.parser

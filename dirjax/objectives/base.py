@@ -87,7 +87,7 @@ def _no_arrays(variables: Variables) -> dict[str, Any]:
     return {}
 
 
-class Reports(NamedTuple):
+class Diagnostics(NamedTuple):
     """What an objective has to say of itself; nothing of it enters training.
 
     Attributes:
@@ -116,14 +116,14 @@ class Objective(NamedTuple):
         its first step, or at the end of each "epoch".
       precise: whether all passes of a step must be computed in float32 at the highest
         precision of products, whatever the model computes in otherwise.
-      reports: what is only reported.
+      diagnostics: what is only reported.
     """
 
     init: Callable[[jax.Array, Any], Variables]
     loss: Callable[[Variables, View, Batch, jax.Array], Outcome]
     collect: Mapping[str, Collect] = {}
     precise: bool = False
-    reports: Reports = Reports()
+    diagnostics: Diagnostics = Diagnostics()
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -198,10 +198,10 @@ def weighted_sum(
     def advise(means):
         # Zero-weight terms give no advice.
         heard = [n for n in names if weights[n]]
-        return [s for n in heard for s in terms[n].reports.advise(means)]
+        return [s for n in heard for s in terms[n].diagnostics.advise(means)]
 
     def by_bin(variables):
-        found = [terms[n].reports.by_bin(part(variables, n)) for n in names]
+        found = [terms[n].diagnostics.by_bin(part(variables, n)) for n in names]
         return {k: v for arrays in found for k, v in arrays.items()}
 
     parts = terms.values()
@@ -212,7 +212,7 @@ def weighted_sum(
             m: collected(m) for m in MOMENTS if any(m in t.collect for t in parts)
         },
         precise=any(t.precise for t in parts),
-        reports=Reports(advise, by_bin),
+        diagnostics=Diagnostics(advise, by_bin),
     )
 
 
@@ -236,7 +236,7 @@ def wrap(
         does not change in a step.
       collect: moment -> `(own, moments) -> own`, see `Objective`.
       precise: see `Objective`.
-      advise: see `Reports`; its sentences follow those of `inner`.
+      advise: see `Diagnostics`; its sentences follow those of `inner`.
 
     Returns:
       An objective whose state holds the entries of `own`, and `inner`.
@@ -289,9 +289,9 @@ def wrap(
             m: collected(m) for m in MOMENTS if {m} & {*own_collect, *inner.collect}
         },
         precise=inner.precise or precise,
-        reports=Reports(
-            lambda means: [*inner.reports.advise(means), *advise(means)],
-            lambda variables: inner.reports.by_bin(part(variables)),
+        diagnostics=Diagnostics(
+            lambda means: [*inner.diagnostics.advise(means), *advise(means)],
+            lambda variables: inner.diagnostics.by_bin(part(variables)),
         ),
     )
 

@@ -111,7 +111,7 @@ def fit_targets(
       measured: `[num_bins]` norms over the training set.
       many: `[num_bins]` 1 for many-shot bins, else 0.
       key: for the order of labels with `fit="sgd"`.
-      targets: see `make`, as the others.
+      targets: see `make`.
       fit: as in `make`.
       epochs: as in `make`.
       steps: as in `make`.
@@ -282,7 +282,7 @@ def make(
         init,
         loss,
         collect={**kept.collect, "start": start},
-        reports=base.Reports(advise, by_bin),
+        diagnostics=base.Diagnostics(advise, by_bin),
     )
 
 

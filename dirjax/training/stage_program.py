@@ -201,7 +201,7 @@ def begin(
 
 def compiled_steps(
     pieces: Pieces, program: StageProgram
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.Report]]:
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.StepMetrics]]:
     """`(state, batches, n) -> (state, report)`, a stretch of steps; see `train_step`.
 
     The state is taken over.
@@ -264,9 +264,9 @@ def collecting(
 
 
 def by_bin(program: StageProgram, state: TrainState) -> dict[str, Any]:
-    """What a stage's objective knows of label bins, on the host; see `base.Reports`."""
+    """What a stage's objective knows of label bins, on the host."""
     held = base.Variables(state.params["objective"], state.objective_state)
-    return sharding.to_host(program.objective.reports.by_bin(held))
+    return sharding.to_host(program.objective.diagnostics.by_bin(held))
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -277,4 +277,4 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 def advice(program: StageProgram, means: Any) -> Sequence[str]:
     """What the objective of a stage has to say on logged means."""
-    return program.objective.reports.advise(means)
+    return program.objective.diagnostics.advise(means)

@@ -47,8 +47,8 @@ DAMAGES = {
     "manifest gone": lambda step: (step / "state" / "manifest.ocdbt").unlink(),
     "tree truncated": lambda step: truncate(step / "state" / "_METADATA"),
     "state gone": lambda step: shutil.rmtree(step / "state"),
-    "record flipped": lambda step: flip(step / "record" / "metadata"),
-    "record gone": lambda step: shutil.rmtree(step / "record"),
+    "manifest flipped": lambda step: flip(step / "manifest" / "metadata"),
+    "manifest gone": lambda step: shutil.rmtree(step / "manifest"),
     "every file empty": lambda step: [f.write_bytes(b"") for f in files(step)],
     "empty": lambda step: [shutil.rmtree(step), step.mkdir()],
 }

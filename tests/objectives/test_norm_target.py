@@ -113,9 +113,10 @@ def test_start_by_gradients():
     short = begun(epochs=2.0, **options)[2].state
     assert short["misfit"] > 0.8
     assert long["misfit"] < 0.05
-    (said,) = norm_target.make().reports.advise({"norm/misfit": float(short["misfit"])})
+    advise = norm_target.make().diagnostics.advise
+    (said,) = advise({"norm/misfit": float(short["misfit"])})
     assert "label_scaling" in said
-    assert not norm_target.make().reports.advise({"norm/misfit": 0.5})
+    assert not advise({"norm/misfit": 0.5})
 
 
 @pytest.mark.parametrize("reading", ["prototype", "mean_of_norms"])
@@ -170,9 +171,9 @@ def test_starts_pass_through_sums_and_wrappers():
 def test_a_term_of_weight_zero_gives_no_advice():
     means = {"norm/span": 1.0, "norm/label_span": 60.0, "norm/misfit": 0.9}
     terms = {"norm_target": {}, "norm_order": {"weight": 0.0}}
-    assert len(base.from_config(terms).reports.advise(means)) == 1
+    assert len(base.from_config(terms).diagnostics.advise(means)) == 1
     terms["norm_order"]["weight"] = 0.1
-    assert len(base.from_config(terms).reports.advise(means)) == 2
+    assert len(base.from_config(terms).diagnostics.advise(means)) == 2
 
 
 @pytest.mark.parametrize(

@@ -176,8 +176,8 @@ def load(
 
     Args:
       name: name of the data set.
-      path: see `source`, as the next.
-      rules: as there.
+      path: see `source`.
+      rules: see `source`.
       input: name of an NPZ in the folder, or empty for the layout of the benchmark.
       image_size: shorter side that pictures are scaled to, in pixels.
       depth: `crop`, `maps`, `val_share`, `test_mask` and `statistics` of `source`.
