@@ -529,4 +529,4 @@ def make(
         )
         return {"fds": new}
 
-    return base.wrap(inner, init=init, loss=loss, collect={"epoch": collect})
+    return base.wrap(inner, init=init, loss=loss, collect=base.Collect(epoch=collect))

@@ -32,7 +32,8 @@ Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
   training labels, and q is not normalised again.
 - Logit adjustment counts an empty group as one row; the head of the preset begins with
   groups of no training row ruled out (`rule_out_empty`).
-- Groups of labels are exact (`dirjax/labels/groups.py`), 10 of them by default. Expert outputs are not limited to their group's range.
+- Groups of labels are exact (`dirjax/labels/groups.py`), 10 of them by default.
+  Expert outputs are not limited to their group's range.
 - Weights of the batch multiply the regression only, so LDS acts inside of groups;
   `weigh_groups` weighs the classification, too.
 - The printed bound of Lemma 1 adds up all groups; the loss is the part of the true one,

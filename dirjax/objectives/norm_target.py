@@ -237,7 +237,7 @@ def make(
             batch_size=batch_size,
         )
         new = variables._replace(state=state | new)
-        remember = kept.collect.get("start")
+        remember = kept.collect.start
         return remember(new, moments) if remember else new
 
     def loss(variables, view, batch, key):
@@ -281,7 +281,7 @@ def make(
     return base.Objective(
         init,
         loss,
-        collect={**kept.collect, "start": start},
+        collect=kept.collect._replace(start=start),
         diagnostics=base.Diagnostics(advise, by_bin),
     )
 

@@ -238,7 +238,7 @@ def collecting(
     Returns:
       `state -> state`, which takes the state over; None where nothing is collected.
     """
-    update_variables = program.objective.collect.get(moment)
+    update_variables = getattr(program.objective.collect, moment)
     if update_variables is None:
         return None
 

@@ -44,7 +44,7 @@ DAMAGES = {
     "arrays flipped": lambda step: flip(largest(step / "state")),
     "arrays truncated": lambda step: truncate(largest(step / "state")),
     "arrays gone": lambda step: largest(step / "state").unlink(),
-    "manifest gone": lambda step: (step / "state" / "manifest.ocdbt").unlink(),
+    "index gone": lambda step: (step / "state" / "manifest.ocdbt").unlink(),
     "tree truncated": lambda step: truncate(step / "state" / "_METADATA"),
     "state gone": lambda step: shutil.rmtree(step / "state"),
     "manifest flipped": lambda step: flip(step / "manifest" / "metadata"),

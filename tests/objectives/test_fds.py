@@ -81,7 +81,7 @@ def smooth(objective, variables, features, bins, cotangent=None):
 
 @functools.partial(jax.jit, static_argnums=0)
 def refresh(objective, variables, features, bins, num_bins):
-    return objective.collect["epoch"](variables, table(features, bins, num_bins))
+    return objective.collect.epoch(variables, table(features, bins, num_bins))
 
 
 def table(features, bins, num_bins):
@@ -404,7 +404,7 @@ def test_traces_once_and_keeps_its_structure():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def epoch_end(variables, moments):
-        return objective.collect["epoch"](variables, moments)
+        return objective.collect.epoch(variables, moments)
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -522,14 +522,14 @@ def test_inner_state_and_refresh_pass_through():
     def both(variables):
         batch = {"bin": jnp.zeros(3, int)}
         out = objective.loss(variables, view_of(jnp.ones((3, 2))), batch, None)
-        return out, objective.collect["epoch"](variables, moments_lib.zeros(4, 2))
+        return out, objective.collect.epoch(variables, moments_lib.zeros(4, 2))
 
     out, after = both(variables)
     assert out.state["inner"] == 1
     assert after.state["inner"] == 10
     assert after.params == variables.params
     nested = base.weighted_sum({"x": fds.make(inner)}, {"x": 1.0})
-    assert "epoch" in nested.collect
+    assert nested.collect.epoch is not None
 
 
 class Variants(chex.TestCase):
