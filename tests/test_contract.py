@@ -27,7 +27,9 @@ from dirjax.workdir.checkpoints import Checkpoints
 from tests import toy
 
 MODULES = sorted(
-    m.name for m in pkgutil.iter_modules(objectives.__path__) if m.name != "base"
+    m.name
+    for m in pkgutil.iter_modules(objectives.__path__)
+    if m.name != "base" and not m.name.startswith("_")
 )
 # One preset of configs/methods.py for each way in which they nest wrappers. Those with
 # ssir have tests of their own (tests/objectives/test_ssir.py), and compile long.

@@ -51,9 +51,12 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     """
     objective = make_objective(stage)
     shapes = pieces.shapes[0]
-    variables = jax.eval_shape(
-        lambda key: objective.init(key, pieces.spec), jax.random.key(0)
-    )
+    try:
+        variables = jax.eval_shape(
+            lambda key: objective.init(key, pieces.spec), jax.random.key(0)
+        )
+    except ValueError as error:
+        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
     rate = optimizers.schedule(**stage.schedule)
     tx = optimizers.make(learning_rate=rate, **stage.optimizer)
     tree = {"model": shapes, "objective": variables.params}

@@ -513,7 +513,7 @@ def test_inner_state_and_refresh_pass_through():
     inner = base.Objective(
         lambda key, spec: base.Variables({"a": jnp.ones(())}, jnp.int32(0)),
         lambda v, view, batch, key: base.Outcome(v.params["a"], v.state + 1, {}),
-        lambda v, moments: v._replace(state=v.state + 10),
+        base.Collect(epoch=lambda v, moments: v._replace(state=v.state + 10)),
     )
     objective = fds.make(inner)
     variables = objective.init(None, unit_spec(4, 2))

@@ -127,7 +127,11 @@ def test_params_state_refresh_and_metrics_of_the_inner_pass_through():
     inner = base.Objective(
         lambda key, spec: base.Variables({"a": jnp.float32(2)}, jnp.int32(0)),
         inner_loss,
-        lambda variables, moments: variables._replace(state=variables.state + moments),
+        base.Collect(
+            epoch=lambda variables, moments: variables._replace(
+                state=variables.state + moments
+            )
+        ),
     )
     objective = reweight.make(inner)
     variables = objective.init(None, SPEC)
