@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 
-def one_of(name: str, value: str, known: Sequence[str]) -> None:
-    """Raises ValueError unless `value` is one of `known`."""
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
+def one_of(name: str, value: Any, known: Iterable[Any]) -> None:
+    """Refuses a value that is none of those known.
+
+    Args:
+      name: what it is, for the sentence.
+      value: what came.
+      known: what may come.
+
+    Raises:
+      ValueError: if it is none of them.
+
+    Example:
+      >>> one_of("norm", "l2", ("l1", "l2"))
+    """
+    names = list(known)
+    if value not in names:
+        raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}.")
+
+
+def positive(name: str, value: float, *, zero: bool = False) -> None:
+    """Refuses what is no finite number above 0; with `zero` 0 is one, too.
+
+    Raises:
+      ValueError: naming the value.
+
+    Example:
+      >>> positive("lam", 0, zero=True)
+    """
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        least = "from 0" if zero else "above 0"
+        raise ValueError(f"{name} must be a number {least}, got {value!r}.")
+
+
+def whole(name: str, value: Any, *, least: int = 1) -> None:
+    """Refuses what is no whole number from `least`.
+
+    Raises:
+      ValueError: naming the value.
+
+    Example:
+      >>> whole("n_steps", 2)
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or value != int(value) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, got {value!r}.")
 
 
 def check_shapes(**arrays: tuple[Any, str] | None) -> None:
@@ -44,3 +86,20 @@ def check_shapes(**arrays: tuple[Any, str] | None) -> None:
                     f"{name} with shape {shape} does not fit {seen[1]} with shape "
                     f"{seen[2]}: both must have the same size {letter!r}."
                 )
+
+
+def check_elementwise(predictions: Any, labels: Any) -> None:
+    """Checks predictions and labels of an elementwise loss.
+
+    Args:
+      predictions: `[batch]`, `[batch, labels]` or `[batch, height, width]`.
+      labels: same shape.
+
+    Raises:
+      ValueError: naming both shapes, if they differ or have another rank.
+
+    Example:
+      >>> check_elementwise(np.ones((4, 2)), np.zeros((4, 2)))
+    """
+    letters = {2: "b k", 3: "b h w"}.get(np.ndim(labels), "b")
+    check_shapes(predictions=(predictions, letters), labels=(labels, letters))

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import optax
 
+from dirjax import checks
+
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
 
@@ -45,22 +47,19 @@ def schedule(
       >>> [round(float(lr(s)), 3) for s in (0, 5, 6)]
       [1.0, 1.0, 0.1]
     """
+    checks.one_of("schedule", name, SCHEDULES)
     rise = round(warmup * steps)
     if name == "constant":
         after = optax.constant_schedule(learning_rate)
     elif name == "cosine":
         after = optax.cosine_decay_schedule(learning_rate, max(1, steps - rise), final)
-    elif name == "step":
+    else:
         # optax drops after the boundary, so step `m` is the first at the lower rate.
         drops: dict[int, float] = {}
         for milestone in milestones:
             first = max(0, round(milestone * steps) - rise)
             drops[first] = drops.get(first, 1.0) * factor
         after = optax.piecewise_constant_schedule(learning_rate, drops)
-    else:
-        raise ValueError(
-            f"schedule must be one of {', '.join(SCHEDULES)}, got {name!r}."
-        )
     if not rise:
         return after
     return optax.join_schedules(
@@ -99,8 +98,8 @@ def make(
     Raises:
       ValueError: for an unknown name.
     """
-    if decay not in ("kernels", "all"):
-        raise ValueError(f"decay must be 'kernels' or 'all', got {decay!r}.")
+    checks.one_of("optimizer", name, OPTIMIZERS)
+    checks.one_of("decay", decay, ("kernels", "all"))
 
     def decays(params: Any) -> Any:
         return jax.tree.map(lambda p: decay == "all" or p.ndim > 1, params)
@@ -115,13 +114,9 @@ def make(
     elif name == "adam":
         parts += [decayed] if weight_decay else []
         parts.append(optax.adam(learning_rate, momentum, b2))
-    elif name == "sgd":
+    else:
         parts += [decayed] if weight_decay else []
         parts.append(optax.sgd(learning_rate, momentum or None))
-    else:
-        raise ValueError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name!r}."
-        )
     tx = optax.chain(*parts)
     if accumulate > 1:
         return optax.MultiSteps(tx, accumulate).gradient_transformation()

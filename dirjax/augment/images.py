@@ -31,6 +31,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.augment import colours
 from dirjax.augment.options import augments, described
 from dirjax.objectives.base import Batch
@@ -80,10 +81,7 @@ def random_crop(
       >>> random_crop(jax.random.key(0), jnp.ones((3, 3, 1)), pixels=1).shape
       (3, 3, 1)
     """
-    if padding not in PADDINGS:
-        raise ValueError(
-            f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}."
-        )
+    checks.one_of("padding", padding, PADDINGS)
     height, width, _ = image.shape
     if not 0 <= pixels < min(height, width):
         raise ValueError(

@@ -10,12 +10,13 @@ on top; `joint`, the contrast of groups in one stage; `smoke`, the whole path in
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
+
+from dirjax import dotted
 
 LOSSES = ("l1", "mse", "huber")
 
@@ -36,7 +37,7 @@ def choose(kind: str, name: str, known: Collection[str]) -> None:
 def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
     """A preset's objective with the data set's base loss, as a ConfigDict."""
     out: Any = ConfigDict(record)
-    terms = {}
+    terms: dict[str, Any] = {}
     for name, kwargs in record["terms"].items():
         if name == book.BASE:
             name = config.base.term
@@ -50,7 +51,8 @@ def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
         if out[name].get("distance") == book.BASE:
             out[name].distance = config.base.term
     for name, fields in config.base.changes.items():
-        for part in (out, out.terms):
+        parts: tuple[Any, Any] = (out, out.terms)
+        for part in parts:
             if name in part:
                 part[name].update(fields)
     return out
@@ -66,24 +68,9 @@ def _options_of(make: Any) -> dict[str, Any]:
     }
 
 
-def _imported(what: str, path: str) -> Any:
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"{what} {path!r} must be a module that can be imported, {error.name} "
-            "cannot be found. Install it, or run from the folder that holds it."
-        ) from error
-    if not hasattr(module, "make"):
-        raise ValueError(f"{what} {path!r} must have a function make. Add it.")
-    return module
-
-
 def _own_method(path: str, book: Any) -> dict[str, Any]:
     """A preset of a method in a module of your own, with its options as fields."""
-    make, name = _imported("the method", path).make, path.rpartition(".")[2]
+    make, name = dotted.find("the method", path, "make").make, path.rpartition(".")[2]
     fields = {"module": path, **_options_of(make)}
     terms: dict[str, Any] = {book.BASE: {"weight": 1.0}}
     if next(iter(inspect.signature(make).parameters), "") == "inner":
@@ -96,7 +83,7 @@ def _own_method(path: str, book: Any) -> dict[str, Any]:
 
 def _own_model(config: Any, path: str) -> None:
     """Takes a model of your own, with its options as fields."""
-    make = _imported("the model", path).make
+    make = dotted.find("the model", path, "make").make
     config.model.name = path
     fields = {k: v for k, v in _options_of(make).items() if k != "dtype"}
     config.model.encoder = ConfigDict(fields)

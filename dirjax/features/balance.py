@@ -30,6 +30,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dirjax import checks
 from dirjax.labels import SHOTS
 
 POOLS = ("mean", "log_product")
@@ -82,8 +83,7 @@ def pooled(variance: ArrayLike, how: str = "mean", least: float = 0.0) -> np.nda
       >>> [float(pooled([1.0, 4.0], how).round(6)) for how in POOLS]
       [2.5, 2.0]
     """
-    if how not in POOLS:
-        raise ValueError(f"how must be one of {', '.join(POOLS)}, got {how!r}.")
+    checks.one_of("how", how, POOLS)
     variance = np.asarray(variance, np.float64)
     if how == "mean":
         return variance.mean(axis=-1)

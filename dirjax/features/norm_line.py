@@ -64,15 +64,9 @@ def predict(line: Line, labels: jax.Array, *, fit: str = "closed") -> jax.Array:
       >>> predict(Line(jnp.float32(2.0), jnp.float32(-3.0)), jnp.arange(3.0)).tolist()
       [0.0, 0.0, 1.0]
     """
-    check_fit(fit)
+    checks.one_of("fit", fit, FITS)
     raw = line.slope * labels + line.intercept
     return jnp.maximum(raw, 0) if fit == "closed" else jax.nn.softplus(raw)
-
-
-def check_fit(fit: str) -> None:
-    """Raises ValueError unless there is such a fit."""
-    if fit not in FITS:
-        raise ValueError(f"fit must be one of {', '.join(FITS)}, got {fit!r}.")
 
 
 class _Scale(NamedTuple):

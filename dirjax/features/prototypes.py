@@ -77,7 +77,7 @@ def prototypes(
         labels=(labels, "b"),
         mask=None if mask is None else (mask, "b"),
     )
-    check_reading(reading)
+    checks.one_of("reading", reading, READINGS)
     kind = features.dtype
     mask = jnp.ones(len(features), kind) if mask is None else (mask > 0).astype(kind)
     features = jnp.where(mask[:, None] > 0, features, 0)
@@ -99,14 +99,6 @@ def prototypes(
     else:
         norm = total(mask * numerics.norms(features)) / rows
     return Prototypes(jnp.where(count > 0, label, 0), count, mean, norm, slot)
-
-
-def check_reading(reading: str) -> None:
-    """Raises ValueError unless there is such a reading."""
-    if reading not in READINGS:
-        raise ValueError(
-            f"reading must be one of {', '.join(READINGS)}, got {reading!r}."
-        )
 
 
 class Memory(NamedTuple):
@@ -149,7 +141,7 @@ def norms(memory: Memory, *, reading: str = "prototype") -> jax.Array:
     Raises:
       ValueError: for an unknown reading.
     """
-    check_reading(reading)
+    checks.one_of("reading", reading, READINGS)
     return numerics.norms(memory.mean) if reading == "prototype" else memory.norm
 
 
@@ -180,7 +172,7 @@ def recall(
       >>> found.mean.tolist(), found.count.tolist()
       ([[0.5, 2.5], [1.0, 1.0], [2.0, 0.5]], [1.0, 0.0, 1.0])
     """
-    check_reading(reading)
+    checks.one_of("reading", reading, READINGS)
     checks.check_shapes(
         seen=(memory.seen, "labels"),
         mean=(memory.mean, "labels dim"),

@@ -1,11 +1,18 @@
 """Relevance of labels: how much an error at a label matters.
 
 Ribeiro and Moniz, "Imbalanced regression and extreme value prediction", Machine
-Learning 2020, https://doi.org/10.1007/s10994-020-05900-9.
+Learning 2020, https://doi.org/10.1007/s10994-020-05900-9; its monotone cubic is that of
+Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980.
 
 **Deviations**: relevance beyond the smallest label of a side without outliers is 0
-(SMOGN package: 1); no outliers at all give zeros (SMOGN package: an error).
+(SMOGN package: 1); no outliers at all give zeros (SMOGN package: an error). Outside of
+stated control points relevance stays that of the nearest one (UBL package: a straight
+line; SMOGN package: 1 on the left, a straight line on the right).
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,32 +22,45 @@ from dirjax.labels import bins as labels_lib
 
 
 def relevance(
-    labels: ArrayLike, query: ArrayLike, *, coef: float = 1.5, side: str = "both"
+    labels: ArrayLike,
+    query: ArrayLike,
+    *,
+    coef: float = 1.5,
+    side: str = "both",
+    control_points: Sequence[Sequence[float]] | None = None,
 ) -> np.ndarray:
     """Relevance of labels: 0 at the median, 1 from the whiskers of a box plot on.
 
     A whisker is the outermost label within `coef` box lengths of the box. A side
     without labels beyond its whisker has relevance 0. Between median and whisker the
-    monotone cubic through both with slopes 0 is `t^2 (3 - 2 t)`.
+    monotone cubic through both with slopes 0 is `t^2 (3 - 2 t)`. With control points
+    relevance is the monotone cubic through them, and labels say nothing.
 
     Args:
       labels: training labels that define the box plot.
       query: labels to rate, any shape.
       coef: whisker length in box lengths.
       side: `"both"`, `"high"` or `"low"`.
+      control_points: `(label, relevance)` or `(label, relevance, slope)` of two or more
+        labels, ascending; relevance is from 0 to 1, slopes are 0 unless given.
 
     Returns:
       float64 of the query's shape, 0 to 1.
 
     Raises:
-      ValueError: if a label is not finite, or for an unknown side.
+      ValueError: if a label is not finite, for an unknown side, or for control points
+        that do not rise, or whose relevance is out of range.
 
     Example:
       >>> relevance([1, 2, 3, 4, 5, 30], [1, 3.5, 4.25, 5, 30]).tolist()
       [0.0, 0.0, 0.5, 1.0, 1.0]
+      >>> relevance([1], [0, 5, 10, 15], control_points=[(0, 0), (10, 1)]).tolist()
+      [0.0, 0.5, 1.0, 1.0]
     """
     checks.one_of("side", side, ("both", "high", "low"))
     array, asked = (labels_lib.numbers(x).astype(np.float64) for x in (labels, query))
+    if control_points is not None:
+        return _through(np.asarray(control_points, np.float64), asked)
     first, third = np.quantile(array, [0.25, 0.75], method="midpoint")
     median, reach = np.median(array), coef * (third - first)
     inside = array[(array >= first - reach) & (array <= third + reach)]
@@ -53,3 +73,32 @@ def relevance(
             t = np.clip(away / full, 0, 1) if full > 0 else (away > 0).astype(float)
             phi += t**2 * (3 - 2 * t)
     return phi
+
+
+def _through(points: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The monotone cubic through control points `[n, 2]` or `[n, 3]`."""
+    from scipy.interpolate import CubicHermiteSpline
+
+    if points.ndim != 2 or len(points) < 2 or points.shape[1] not in (2, 3):
+        raise ValueError(
+            "control_points must be (label, relevance) or (label, relevance, slope) of "
+            f"two or more labels, got an array of shape {points.shape}."
+        )
+    x, y = points[:, 0], points[:, 1]
+    ordered = bool(np.isfinite(points).all() and (np.diff(x) > 0).all())
+    if not ordered or y.min() < 0 or y.max() > 1:
+        raise ValueError(
+            "control_points must rise in the label, with relevance from 0 to 1, got "
+            f"{points.tolist()}."
+        )
+    slope = points[:, 2].copy() if points.shape[1] == 3 else np.zeros(len(x))
+    secant = np.diff(y) / np.diff(x)
+    for k, rise in enumerate(secant):
+        if rise == 0:
+            slope[k : k + 2] = 0
+            continue
+        size = np.hypot(slope[k], slope[k + 1]) / abs(rise)
+        if size > 3:  # Steeper ones would overshoot.
+            slope[k : k + 2] *= 3 / size
+    curve = CubicHermiteSpline(x, y, slope)
+    return np.clip(curve(np.clip(asked, x[0], x[-1])), 0, 1)

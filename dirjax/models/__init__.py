@@ -5,7 +5,6 @@ This room alone imports `flax.linen`; the rest of dirjax sees a `Network`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks, dotted
 from dirjax.models import bilstm, depth, fused_depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
 from dirjax.ops.input_domain import FREE, Domain, of_pixels, of_table
@@ -67,21 +67,7 @@ def find(name: str) -> Encoder:
                 f"of a module of your own, got {name!r}."
             )
         return ENCODERS[name]
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"model.name {name!r} must be a module that can be imported, {error.name} "
-            "cannot be found. Install it, or run from the folder that holds it."
-        ) from error
-    lacks = [n for n in ("make", "INPUTS") if not hasattr(module, n)]
-    if lacks:
-        raise ValueError(
-            f"a model must have make and INPUTS, {name} lacks {', '.join(lacks)}. Add "
-            "it; docs/extending.md shows both."
-        )
+    module: Any = dotted.find("the model", name, "make", "INPUTS")
     return Encoder(module.make, module.INPUTS)
 
 
@@ -164,10 +150,7 @@ def build(
       ValueError: for an unknown name.
     """
     found = find(name)
-    if head not in heads.HEADS:
-        raise ValueError(
-            f"model.head must be one of {', '.join(heads.HEADS)}, got {head!r}."
-        )
+    checks.one_of("model.head", head, heads.HEADS)
     model = _Model(
         encoder=found.make(dtype=jnp.dtype(dtype), **(encoder or {})),
         head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
@@ -257,7 +240,7 @@ def _check_inputs(name: str, kind: str) -> None:
     suited = next((n for n, e in ENCODERS.items() if e.inputs == kind), None)
     hint = f"Use {suited!r} with its settings" if suited else "Use one of your own"
     if {inputs, kind} == {"table", "images"}:
-        hint += "; the option images of configs/npz.py and configs/tfds.py stands for images"
+        hint += ", or the option images of configs/npz.py and configs/tfds.py"
     raise ValueError(
         f"model.name must be a model for inputs of kind {kind!r}, as this data has, "
         f"got {name!r}, which takes {inputs!r}. {hint}."

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dirjax import checks
 from dirjax.models import conv
 
 INFERENCES = ("argmax", "mixture")
@@ -270,11 +271,7 @@ class Experts(nn.Module):
             ("classifier", self.classifier, CLASSIFIERS),
             ("start", self.start, ("zeros", "centers")),
         ):
-            if value not in known:
-                raise ValueError(
-                    f"model.head_options.{field} must be one of {', '.join(known)}, "
-                    f"got {value!r}."
-                )
+            checks.one_of(f"model.head_options.{field}", value, known)
         if self.num_groups < 1:
             raise ValueError(
                 "the head 'experts' needs config.groups, and the config has none. Take "

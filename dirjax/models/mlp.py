@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dirjax import checks
+
 EMBEDDINGS = ("periodic", "piecewise", "none")
 
 
@@ -193,11 +195,7 @@ class MLP(nn.Module):
 
     def _check(self, inputs: Mapping[str, jax.Array]) -> None:
         """Raises for wrong fields and for columns that do not fit them."""
-        if self.embedding not in EMBEDDINGS:
-            raise ValueError(
-                f"model.encoder.embedding must be one of {', '.join(EMBEDDINGS)}, got "
-                f"{self.embedding!r}."
-            )
+        checks.one_of("model.encoder.embedding", self.embedding, EMBEDDINGS)
         if self.depth < 1:
             raise ValueError(
                 f"model.encoder.depth must be at least 1, got {self.depth}. Features "

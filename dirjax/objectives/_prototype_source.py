@@ -25,12 +25,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dirjax import labels
+from dirjax import checks, labels
 from dirjax.features.moments import Moments
 from dirjax.features.prototypes import (
+    READINGS,
     Memory,
     Prototypes,
-    check_reading,
     of_data,
     prototypes,
     recall,
@@ -62,11 +62,8 @@ class Source:
     reading: str = "prototype"
 
     def __post_init__(self):
-        check_reading(self.reading)
-        if self.name not in SOURCES:
-            raise ValueError(
-                f"source must be one of {', '.join(SOURCES)}, got {self.name!r}."
-            )
+        checks.one_of("reading", self.reading, READINGS)
+        checks.one_of("source", self.name, SOURCES)
         if not 0 <= self.momentum < 1:
             raise ValueError(
                 f"momentum must be a number from 0, below 1, got {self.momentum!r}."

@@ -11,13 +11,14 @@ Deviations: none, this module is dirjax's own.
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from dirjax import dotted, objectives
 from dirjax.checks import check_shapes as check_shapes  # for methods of others
 from dirjax.ops.input_domain import FREE, Domain
 from dirjax.ops.numerics import masked_mean
@@ -301,16 +302,15 @@ def module(name: str) -> Any:
     Raises:
       ValueError: if there is no such module.
     """
-    path = name if "." in name else f"{__package__}.{name}"
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise
+    if "." in name:
+        return dotted.find("the method", name, "make")
+    known = {m.name for m in pkgutil.iter_modules(objectives.__path__)}
+    if name not in known or name.startswith("_"):
         raise ValueError(
-            f"there is no objective {name!r}: no module {path} was found. Use the "
-            "name of a file in dirjax/objectives, or the dotted path of your own."
-        ) from error
+            f"there is no objective {name!r}. Use the name of a file in "
+            "dirjax/objectives, or set its field module to the dotted path of your own."
+        )
+    return dotted.find("the method", f"{__package__}.{name}", "make")
 
 
 def from_config(

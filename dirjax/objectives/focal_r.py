@@ -33,13 +33,6 @@ from dirjax.objectives import base
 _SCALE = {"sigmoid": 0.5, "tanh": 1.0}
 
 
-def _choice(name: str, value: str, known) -> None:
-    if value not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(sorted(known))}, got {value!r}."
-        )
-
-
 def _focal(
     power: int,
     predictions: jax.Array,
@@ -49,9 +42,8 @@ def _focal(
     activation: str,
 ) -> jax.Array:
     """`|e|^power * factor(|e|)^gamma`; finite gradient at `e = 0`."""
-    letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
-    _choice("activation", activation, _SCALE)
+    checks.check_elementwise(predictions, labels)
+    checks.one_of("activation", activation, _SCALE)
     if gamma < 0:
         raise ValueError(
             f"gamma of Focal-R must not be negative, got {gamma}. Use 0 for the plain "
@@ -79,8 +71,8 @@ def focal_l1_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.
@@ -113,8 +105,8 @@ def focal_mse_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.
@@ -165,9 +157,9 @@ def make(
       >>> make(form="mse", unit="label").init(jax.random.key(0), None).state
       {'width': Array(1., dtype=float32)}
     """
-    _choice("form", form, _FORMS)
-    _choice("activation", activation, _SCALE)
-    _choice("unit", unit, ("bin", "label"))
+    checks.one_of("form", form, _FORMS)
+    checks.one_of("activation", activation, _SCALE)
+    checks.one_of("unit", unit, ("bin", "label"))
 
     def init(key, spec):
         del key

@@ -218,12 +218,8 @@ def group_contrast_loss(
 
 
 def _check(temperature: float, similarity: str) -> None:
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be above 0 and finite, got {temperature}.")
-    if similarity not in SIMILARITIES:
-        raise ValueError(
-            f"similarity must be one of {', '.join(SIMILARITIES)}, got {similarity!r}."
-        )
+    checks.positive("temperature", temperature)
+    checks.one_of("similarity", similarity, SIMILARITIES)
 
 
 def make(

@@ -42,7 +42,6 @@ Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -88,8 +87,8 @@ def group_soft_labels(
       >>> [f"{q:.3f}" for q in group_soft_labels(jnp.array(0), num_groups=2)]
       ['0.731', '0.269']
     """
-    _choice("slope", slope, SLOPES)
-    _positive("beta", beta)
+    checks.one_of("slope", slope, SLOPES)
+    checks.positive("beta", beta)
     gaps = jnp.abs(jnp.arange(num_groups) - group).astype(float)
     if slope == "uniform":
         scores = -beta * gaps
@@ -183,24 +182,13 @@ def expert_loss(
       >>> expert_loss(values, jnp.array([3.0]), jnp.array([1])).tolist()
       [4.0]
     """
-    _choice("loss", loss, ("mse", "l1"))
+    checks.one_of("loss", loss, ("mse", "l1"))
     checks.check_shapes(
         values=(values, "b g"), labels=(labels, "b"), groups=(groups, "b")
     )
     value = jnp.take_along_axis(values, groups[:, None], axis=1)[:, 0]
     error = value - labels
     return error**2 if loss == "mse" else jnp.maximum(error, -error)
-
-
-def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
-
-
-def _positive(name: str, value: float, zero: bool = False) -> None:
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "from 0" if zero else "above 0"
-        raise ValueError(f"{name} must be a number {least}, got {value!r}.")
 
 
 def _check_head(outputs: Any, criterion: str, num: int) -> None:
@@ -259,13 +247,13 @@ def make(
       ValueError: for an option out of range; at init, if the run has no groups; in a
         step, for a head that does not fit.
     """
-    _choice("criterion", criterion, CRITERIA)
-    _choice("slope", slope, SLOPES)
-    _choice("loss", loss, ("mse", "l1"))
-    _choice("unit", unit, UNITS)
-    _positive("beta", beta)
+    checks.one_of("criterion", criterion, CRITERIA)
+    checks.one_of("slope", slope, SLOPES)
+    checks.one_of("loss", loss, ("mse", "l1"))
+    checks.one_of("unit", unit, UNITS)
+    checks.positive("beta", beta)
     for name, value in (("tau", tau), ("lambda1", lambda1), ("lambda2", lambda2)):
-        _positive(name, value, zero=True)
+        checks.positive(name, value, zero=True)
 
     def init(key, spec):
         del key

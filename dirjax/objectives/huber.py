@@ -29,8 +29,8 @@ def huber_loss(
     `e - beta / 2`.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
       beta: where the two parts meet, in label units, above 0.
 
@@ -44,8 +44,7 @@ def huber_loss(
       >>> huber_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.5]), beta=1.0).tolist()
       [1.5, 0.125]
     """
-    letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_elementwise(predictions, labels)
     if beta <= 0:
         raise ValueError(
             f"beta of the Huber loss must be above 0, got {beta}. Use the l1 loss for "

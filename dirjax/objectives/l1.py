@@ -20,8 +20,8 @@ def l1_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
     """Absolute error `|prediction - label|`, elementwise.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
 
     Returns:
@@ -34,8 +34,7 @@ def l1_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
       >>> l1_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0])).tolist()
       [2.0, 1.0]
     """
-    letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_elementwise(predictions, labels)
     error = predictions - labels
     # Slope 0 at 0, where jnp.abs has slope 1.
     return jnp.maximum(error, -error)

@@ -22,8 +22,8 @@ def mse_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
     """Squared error `(prediction - label)^2`, elementwise.
 
     Args:
-      predictions: `[batch]` float, in label units; dense tasks
-        `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; of several labels a row
+        `[batch, labels]`, of dense tasks `[batch, height, width]`.
       labels: same shape.
 
     Returns:
@@ -36,8 +36,7 @@ def mse_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
       >>> mse_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0])).tolist()
       [4.0, 1.0]
     """
-    letters = "b h w" if jnp.ndim(labels) == 3 else "b"
-    checks.check_shapes(predictions=(predictions, letters), labels=(labels, letters))
+    checks.check_elementwise(predictions, labels)
     return jnp.square(predictions - labels)
 
 

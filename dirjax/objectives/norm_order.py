@@ -39,7 +39,6 @@ its name. All weights are chosen here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import jax
@@ -217,24 +216,12 @@ def _span(values: jax.Array, real: jax.Array) -> jax.Array:
     return jnp.where(real.any(), high - low, 0)
 
 
-def _positive(name: str, value: float, zero: bool = False) -> None:
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        least = "from 0" if zero else "above 0"
-        raise ValueError(f"{name} must be a number {least}, got {value!r}.")
-
-
 def _check(pairs, distance, tau, label_scale, eps) -> None:
-    for name, value, known in (
-        ("pairs", pairs, PAIRS),
-        ("distance", distance, DISTANCES),
-    ):
-        if value not in known:
-            raise ValueError(
-                f"{name} must be one of {', '.join(known)}, got {value!r}."
-            )
-    _positive("tau", tau)
-    _positive("label_scale", label_scale)
-    _positive("eps", eps, zero=True)
+    checks.one_of("pairs", pairs, PAIRS)
+    checks.one_of("distance", distance, DISTANCES)
+    checks.positive("tau", tau)
+    checks.positive("label_scale", label_scale)
+    checks.positive("eps", eps, zero=True)
 
 
 def make(
@@ -277,7 +264,7 @@ def make(
         `spec.feature_dim` is unknown.
     """
     _check(pairs, distance, tau, label_scale, eps)
-    _positive("alpha", alpha, zero=True)
+    checks.positive("alpha", alpha, zero=True)
     kept = Source(source, momentum, reading)
 
     def init(key, spec):

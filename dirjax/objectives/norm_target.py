@@ -191,11 +191,8 @@ def make(
       ValueError: for an option out of range; at init, if no bin is many-shot.
     """
     kept = Source(source, momentum, reading)
-    norm_line.check_fit(fit)
-    if targets not in TARGETS:
-        raise ValueError(
-            f"targets must be one of {', '.join(TARGETS)}, got {targets!r}."
-        )
+    checks.one_of("fit", fit, norm_line.FITS)
+    checks.one_of("targets", targets, TARGETS)
     for name, value, least in (
         ("epochs", epochs, 0.0),
         ("steps", steps, 0),

@@ -33,6 +33,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from dirjax import checks
 from dirjax.features.prototypes import Prototypes, prototypes
 from dirjax.objectives import base
 from dirjax.ops import numerics
@@ -135,10 +136,8 @@ def ordinal_entropy_loss(
 
 
 def _check(of: str, stride: int) -> None:
-    if of not in OF:
-        raise ValueError(f"of must be one of {', '.join(OF)}, got {of!r}.")
-    if isinstance(stride, bool) or stride != int(stride) or stride < 1:
-        raise ValueError(f"stride must be a whole number from 1, got {stride!r}.")
+    checks.one_of("of", of, OF)
+    checks.whole("stride", stride)
 
 
 def make(

@@ -56,6 +56,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dirjax import checks
 from dirjax.objectives import base
 from dirjax.objectives.huber import huber_loss
 from dirjax.objectives.l1 import l1_loss
@@ -81,21 +82,6 @@ class Noise(NamedTuple):
 
     inputs: jax.Array
     noise: jax.Array
-
-
-def _choice(name: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}.")
-
-
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a number above 0, got {value!r}.")
-
-
-def _whole(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1, got {value!r}.")
 
 
 def _channels(values: Any, like: jax.Array) -> jax.Array:
@@ -175,10 +161,10 @@ def ssir_noise(
       >>> jnp.abs(moved.noise).tolist()
       [[0.6000000238418579, 0.800000011920929]]
     """
-    _positive("epsilon", epsilon)
-    _whole("n_steps", n_steps)
-    _choice("distance", distance, DISTANCES)
-    _choice("norm", norm, NORMS)
+    checks.positive("epsilon", epsilon)
+    checks.whole("n_steps", n_steps)
+    checks.one_of("distance", distance, DISTANCES)
+    checks.one_of("norm", norm, NORMS)
     inputs = jax.lax.stop_gradient(inputs)
     clean, pull = jax.vjp(predict, inputs)
     if jnp.shape(offsets) != clean.shape:
@@ -238,8 +224,8 @@ def random_noise(
       >>> jnp.linalg.norm(moved.noise, axis=1).round(4).tolist()
       [0.5, 0.5]
     """
-    _positive("epsilon", epsilon)
-    _choice("norm", norm, NORMS)
+    checks.positive("epsilon", epsilon)
+    checks.one_of("norm", norm, NORMS)
     direction = jax.random.normal(key, inputs.shape, inputs.dtype) * real
     moved = _move(inputs, _scaled(direction, norm, epsilon, unit), low, high)
     return jax.lax.stop_gradient(moved)
@@ -270,8 +256,8 @@ def ssir_loss(
       >>> ssir_loss(jnp.array([1.0]), jnp.array([1.5])).tolist()
       [0.5]
     """
-    _choice("distance", distance, DISTANCES)
-    _choice("target", target, ("both", "stopped"))
+    checks.one_of("distance", distance, DISTANCES)
+    checks.one_of("target", target, ("both", "stopped"))
     if target == "stopped":
         predictions = jax.lax.stop_gradient(predictions)
     return DISTANCES[distance](predictions, noisy)
@@ -359,16 +345,15 @@ def make(
       >>> make(base.from_config({"l1": {}}), epsilon=5e-3).precise
       True
     """
-    _positive("epsilon", epsilon)
-    if not (math.isfinite(lam) and lam >= 0):
-        raise ValueError(f"lam must be a number from 0, got {lam!r}.")
-    _whole("n_steps", n_steps)
-    _choice("noise", noise, ("gradient", "random"))
-    _choice("norm", norm, NORMS)
-    _choice("units", units, UNITS)
-    _choice("distance", distance, DISTANCES)
-    _choice("target", target, ("both", "stopped"))
-    _choice("mode", mode, ("train", "eval"))
+    checks.positive("epsilon", epsilon)
+    checks.positive("lam", lam, zero=True)
+    checks.whole("n_steps", n_steps)
+    checks.one_of("noise", noise, ("gradient", "random"))
+    checks.one_of("norm", norm, NORMS)
+    checks.one_of("units", units, UNITS)
+    checks.one_of("distance", distance, DISTANCES)
+    checks.one_of("target", target, ("both", "stopped"))
+    checks.one_of("mode", mode, ("train", "eval"))
     if bounds is not None and not (
         isinstance(bounds, (tuple, list))
         and len(bounds) == 2

@@ -316,11 +316,11 @@ class TestFromConfig:
 
     @pytest.mark.parametrize("name", ["no_such", "elsewhere_of_test_base.no_such"])
     def test_an_unknown_name(self, name, package):
-        with pytest.raises(ValueError, match=f"no objective {name!r}"):
+        with pytest.raises(ValueError, match=f"{name!r}"):
             base.from_config({name: {}})
 
     def test_a_package_that_is_not_installed(self):
-        with pytest.raises(ValueError, match=r"no objective 'not_installed\.mine'"):
+        with pytest.raises(ValueError, match=r"the method 'not_installed\.mine' must be"):
             base.module("not_installed.mine")
 
     def test_an_unknown_wrapper(self):

@@ -19,6 +19,7 @@ import numpy as np
 from dirjax import labels
 from dirjax.data import readers, sources
 from dirjax.data.describe import checks
+from dirjax.data.describe.words import count, number, share
 
 Found = Iterator[tuple[str, str]]
 
@@ -40,27 +41,6 @@ LEAST_BATCH = 16
 COPY_SHARE = 0.01
 
 _LEAVE_OUT = "data.outside=error data.on_bad=skip"
-
-
-def number(x: float) -> str:
-    """A number for people.
-
-    Example:
-      >>> number(500001), number(0.125), number(1234567.8)
-      ('500,001', '0.125', '1,234,568')
-    """
-    whole = float(x).is_integer() or abs(x) >= 1e6
-    return f"{x:,.0f}" if whole and abs(x) < 1e15 else f"{x:,.6g}"
-
-
-def count(n: int, one: str, more: str = "") -> str:
-    """`1 row`, `1,200 rows`."""
-    return f"{n:,} {one if n == 1 else more or one + 's'}"
-
-
-def share(part: float, whole: float) -> str:
-    """`4.7 %`."""
-    return f"{100 * part / whole:.2g} %" if part < whole else "100 %"
 
 
 def findings(

@@ -39,16 +39,10 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import sources
+from dirjax.data import readers, sources
 from dirjax.data.describe import advice, checks
 from dirjax.data.fingerprints import fingerprints
 from dirjax.errors import InputError
-
-# Rank correlation, or share of the ranks' variance, that is too good to be true.
-LEAK = 0.999
-LEAK_ROWS = 20_000  # of training are looked at
-# Fewer rows show nothing.
-LEAST_ROWS = 20
 
 
 def _plain(x: float) -> float:
@@ -77,7 +71,7 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
     facts = {
         "name": source.name,
         "rows": sum(len(s.value) for s in source.splits.values()),
-        "inputs": inputs(source, fields["drop"] or ()),
+        "inputs": _inputs(source, fields),
         "label": label(source),
         "bins": bins(source, fields),
         "splits": shares(source),
@@ -89,97 +83,15 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
     return facts
 
 
-def inputs(source: sources.Source, dropped: Any = ()) -> dict[str, Any]:
-    """Columns and their gaps, the shape of images, the size of embeddings, or words.
-
-    Args:
-      source: the data.
-      dropped: names of the columns that the user left out.
-    """
-    record = source.record
-    if record["kind"] == "pairs":
-        return {"kind": "pairs", "values": record["values"]}
-    if record["kind"] == "text":
-        named = ("with_vector", "values", "max_tokens")
-        return {
-            "kind": "text",
-            "words": len(record["words"]),
-            **{name: record[name] for name in named},
-        }
-    if record["kind"] != "table":
-        return {"kind": "images", "shape": list(record["shape"])}
-    table = record["table"]
-    missing = dict.fromkeys(table["indicators"], 0)
-    for split in source.splits.values():
-        gaps = split.inputs["numeric"][:, len(table["numeric"]) :].sum(axis=0)
-        for name, count in zip(table["indicators"], gaps, strict=True):
-            missing[name] += int(count)
-        codes = split.inputs["categorical"].T
-        for name, known, code in zip(
-            table["categorical"], table["values"], codes, strict=True
-        ):
-            if "" in known and name not in table["indicators"]:
-                here = np.sum(code == 1 + known.index(""))
-                missing[name] = missing.get(name, 0) + int(here)
-    return {
-        "kind": "table",
-        "numeric": list(table["numeric"]),
-        "categorical": {
-            name: len(known) - ("" in known)
-            for name, known in zip(table["categorical"], table["values"], strict=True)
-        },
-        "missing": missing,
-        "dropped": list(dropped),
-        "row_numbers": row_numbers(source),
-        "leaks": leaks(source),
-    }
-
-
-def row_numbers(source: sources.Source) -> list[str]:
-    """Numeric columns without gaps that are whole and rise with every row."""
-    table = source.record["table"]
-    parts = source.splits.values()
-    order = np.argsort(np.concatenate([s.index for s in parts]))
-    if len(order) < LEAST_ROWS:
-        return []
-    found = []
-    numeric = np.concatenate([s.inputs["numeric"] for s in parts])[order]
-    for j, (name, center, scale) in enumerate(
-        zip(table["numeric"], table["center"], table["scale"], strict=True)
-    ):
-        z = numeric[:, j].astype(np.float64)
-        if name in table["indicators"] or not np.all(np.diff(z) > 0):
-            continue
-        clip = table["clip"]
-        x = (z / np.sqrt(1 - (z / clip) ** 2) if clip else z) * scale + center
-        # What the model sees is float32.
-        if np.abs(x - np.round(x)).max() < min(0.25, 1e-3 + 1e-6 * scale):
-            found.append(name)
-    return found
-
-
-def leaks(source: sources.Source) -> dict[str, float]:
-    """Columns that alone rank the training labels (almost) perfectly, and how well."""
-    table, train = source.record["table"], source.splits["train"]
-    if len(train.value) < LEAST_ROWS:
-        return {}
-    kept = slice(None, None, max(1, len(train.value) // LEAK_ROWS))
-    value = train.value[kept]
-    numeric, codes = (train.inputs[k][kept] for k in ("numeric", "categorical"))
-    found = {}
-    for j, name in enumerate(table["numeric"]):
-        there = np.ones(len(value), bool)
-        if name in table["indicators"]:
-            k = len(table["numeric"]) + table["indicators"].index(name)
-            there = numeric[:, k] == 0
-        if there.sum() >= LEAST_ROWS:
-            column, label = numeric[there, j], value[there]
-            score = checks.correlation(checks.ranks(column), checks.ranks(label))
-            found[name] = abs(score)
-    for j, name in enumerate(table["categorical"]):
-        score = checks.explained(codes[:, j], checks.ranks(value))
-        found[name] = max(score, found.get(name, 0.0))
-    return {name: round(score, 6) for name, score in found.items() if score > LEAK}
+def _inputs(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the reader of such inputs says of them, or their shapes."""
+    kind = source.record["kind"]
+    reader = readers.of_inputs(kind)
+    if hasattr(reader, "describe_inputs"):
+        return reader.describe_inputs(source, fields["drop"] or ())
+    inputs = source.splits["train"].inputs
+    arrays = inputs if isinstance(inputs, dict) else {"shape": inputs}
+    return {"kind": kind} | {k: list(v.shape[1:]) for k, v in arrays.items()}
 
 
 def label(source: sources.Source) -> dict[str, Any]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dirjax import labels
-from dirjax.data.describe.advice import count, number
-
-_WIDTH = 88
-
+from dirjax.data import readers
+from dirjax.data.describe.words import count, number, wrap
 
 _LINES = 40  # of the histogram
 
@@ -19,63 +16,16 @@ _LINES = 40  # of the histogram
 _BAR = 44
 
 
-_NAMES = 30  # of columns
-
-
 _MARKS = dict(zip(labels.SHOTS, "#=-", strict=True))
 
 
-def _wrap(text: str, first: str = "", rest: str | None = None) -> str:
-    """Text in lines, the first and the others indented."""
-    return textwrap.fill(
-        text,
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=" " * len(first) if rest is None else rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _names(names: Sequence[str]) -> str:
-    """Names in a row, not too many."""
-    more = [f"and {len(names) - _NAMES:,} more"] if len(names) > _NAMES else []
-    return ", ".join([*names[:_NAMES], *more])
-
-
 def _inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """Columns, the shape of images, the size of embeddings, or the words."""
-    if inputs["kind"] == "images":
-        height, width, channels = inputs["shape"]
-        colour = "grey" if channels == 1 else "RGB"
-        return [f"Inputs: images, {height} x {width} pixels, {colour}"]
-    if inputs["kind"] == "pairs":
-        return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]
-    if inputs["kind"] == "text":
-        return [
-            f"Inputs: pairs of sentences, {inputs['max_tokens']} words of each at most",
-            f"  {inputs['words']:,} different words, {inputs['with_vector']:,} with a "
-            f"vector of {inputs['values']} values",
-        ]
-    lines = ["Inputs:"]
-    if inputs["numeric"]:
-        said = count(len(inputs["numeric"]), "numeric column")
-        lines.append(_wrap(f"{said}: {_names(inputs['numeric'])}", "  ", "    "))
-    if inputs["categorical"]:
-        said = count(len(inputs["categorical"]), "categorical column")
-        names = [f"{c} ({n})" for c, n in inputs["categorical"].items()]
-        lines.append(
-            _wrap(f"{said} (with so many values): {_names(names)}", "  ", "    ")
-        )
-    if inputs["dropped"]:
-        said = _names(inputs["dropped"])
-        lines.append(_wrap(f"left out by data.drop: {said}", "  ", "    "))
-    gaps = [
-        f"{name} {n:,} ({100 * n / rows:.2g} %)"
-        for name, n in inputs["missing"].items()
-    ]
-    lines.append(_wrap(f"missing values: {_names(gaps) or 'none'}", "  ", "    "))
-    return lines
+    """What the reader of such inputs says of them."""
+    reader = readers.of_inputs(inputs["kind"])
+    if hasattr(reader, "inputs_text"):
+        return reader.inputs_text(inputs, rows)
+    shapes = ", ".join(f"{k} {v}" for k, v in inputs.items() if k != "kind")
+    return [f"Inputs: {inputs['kind']}, {shapes}"]
 
 
 def _label_text(label: Mapping[str, Any]) -> list[str]:
@@ -115,7 +65,7 @@ def _splits_text(facts: Mapping[str, Any]) -> list[str]:
             0, f"{within['conflicts']:,} training rows share inputs and not the label"
         )
     if found:
-        lines.append(_wrap(f"Duplicates: {'; '.join(found)}", "", "  "))
+        lines.append(wrap(f"Duplicates: {'; '.join(found)}", "", "  "))
     else:
         lines.append("Duplicates: none")
     return lines
@@ -187,12 +137,12 @@ def text(facts: Mapping[str, Any]) -> str:
         _bins_text(facts["bins"], facts["label"]["log"]),
     ]
     if facts["notes"]:
-        notes = [_wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]
+        notes = [wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]
         blocks.append(["Done while reading:", *notes])
     found = [f["text"][0].upper() + f["text"][1:] for f in facts["findings"]]
     if found:
         how = "(Fields are set by --config.data.FIELD=VALUE.)"
-        blocks.append(["What to look at:", *(_wrap(f, "  * ") for f in found), how])
+        blocks.append(["What to look at:", *(wrap(f, "  * ") for f in found), how])
     else:
         blocks.append(["Nothing suspicious found."])
     return "\n\n".join("\n".join(block) for block in blocks)

@@ -10,21 +10,25 @@ module of your own. A reader has
 `record` of the source says. Both get those fields of `config.data` by keyword that
 their signature names, and no others. What else a reader may have:
 
-    PATH         "required" (where it is missing), "optional" or "none": `data.path`
-    check        (fields of config.data) -> None; refuses values before data is read
-    describe     (source, fields) -> facts on inputs, for `python -m dirjax.describe`
-    inputs_text  (facts, rows) -> lines of text that say the same
+    PATH             "required" (also where it is missing), "optional" or "none", of
+                     `data.path`
+    check            (fields of config.data) -> None; refuses values before data is read
+    describe_inputs  (source, dropped columns) -> facts, for `python -m dirjax.describe`
+    inputs_text      (facts, rows) -> lines of text that say the same
+
+The last two are asked of the reader that is named like the inputs, `record["kind"]`.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from dirjax import dotted
 
 # What to give to go on without bad rows of new data.
 SKIP = "--on_bad skip"
@@ -64,28 +68,22 @@ def find(kind: str) -> Any:
     Raises:
       ValueError: if there is none, or it lacks `load` or `read_new`.
     """
-    path = kind if "." in kind else f"{__name__}.{kind}"
     if "." not in kind and kind not in kinds():
         raise ValueError(
             f"data.kind must be one of {', '.join(kinds())}, or the dotted path of a "
             f"module of your own, got {kind!r}."
         )
-    try:
-        reader = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"data.kind {kind!r} must be a module that can be imported, {error.name} "
-            "cannot be found. Install it, or run from the folder that holds it."
-        ) from error
-    lacks = [n for n in ("load", "read_new") if not hasattr(reader, n)]
-    if lacks:
-        raise ValueError(
-            f"a reader must have load and read_new, {path} lacks {', '.join(lacks)}. "
-            "Add it; docs/extending.md shows both."
-        )
-    return reader
+    path = kind if "." in kind else f"{__name__}.{kind}"
+    return dotted.find("data.kind", path, "load", "read_new")
+
+
+def of_inputs(kind: str) -> Any:
+    """The reader that is named like the inputs of a source; None if there is none.
+
+    Args:
+      kind: `record["kind"]` of a source.
+    """
+    return find(kind) if kind in kinds() or "." in kind else None
 
 
 def takes(function: Callable[..., Any]) -> frozenset[str]:
@@ -112,4 +110,5 @@ def path_rule(reader: Any) -> str:
 
 def names_by_path(kind: str) -> bool:
     """Whether a data set without a name gets that of its file."""
-    return (kind in kinds() and path_rule(find(kind)) != "optional") or "." in kind
+    reader = of_inputs(kind)
+    return reader is not None and path_rule(reader) != "optional"

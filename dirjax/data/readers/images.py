@@ -444,3 +444,19 @@ def new_of_npz(
         fit=record.get("fit", "stretch"),
     )
     yield readers.Piece({"index": np.arange(count)}, pixels[rows.good], rows.good)
+
+
+def describe_inputs(
+    source: sources.Source, dropped: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The shape of images, see `data.describe.facts`."""
+    del dropped
+    return {"kind": "images", "shape": list(source.record["shape"])}
+
+
+def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
+    """The same in a line."""
+    del rows
+    height, width, channels = inputs["shape"]
+    colour = "grey" if channels == 1 else "RGB"
+    return [f"Inputs: images, {height} x {width} pixels, {colour}"]

@@ -341,3 +341,17 @@ def read_new(
         refuse_odd(x, rows)
         names = {"index": rows.number, "part": rows.part}
         yield readers.Piece(names, standardise(x[rows.good], fitted), rows.good)
+
+
+def describe_inputs(
+    source: sources.Source, dropped: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The size of embeddings, see `data.describe.facts`."""
+    del dropped
+    return {"kind": "pairs", "values": source.record["values"]}
+
+
+def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
+    """The same in a line."""
+    del rows
+    return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]

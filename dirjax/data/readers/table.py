@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
+from dirjax.data.describe import columns
 from dirjax.data.formats import npz_files, table_files
 from dirjax.data.formats.table_files import Table, numbers, words
 from dirjax.data.preprocess import TablePreprocessor
@@ -521,3 +522,7 @@ def new_of_npz(
     typed(found, rows)
     inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
     yield readers.Piece({"index": np.arange(len(x))}, inputs, rows.good)
+
+
+describe_inputs = columns.describe_inputs
+inputs_text = columns.inputs_text

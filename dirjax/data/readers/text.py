@@ -340,3 +340,27 @@ def _new_pairs(
         names |= {c: table_files.words(table.cells[c]) for c in keep}
         skipped = table_files.report_skipped(table.skipped, skipped)
         yield readers.Piece(names, codes[rows.good], rows.good)
+
+
+def describe_inputs(
+    source: sources.Source, dropped: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Numbers of words, see `data.describe.facts`."""
+    del dropped
+    record = source.record
+    named = ("with_vector", "values", "max_tokens")
+    return {
+        "kind": "text",
+        "words": len(record["words"]),
+        **{name: record[name] for name in named},
+    }
+
+
+def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
+    """The same in lines."""
+    del rows
+    return [
+        f"Inputs: pairs of sentences, {inputs['max_tokens']} words of each at most",
+        f"  {inputs['words']:,} different words, {inputs['with_vector']:,} with a "
+        f"vector of {inputs['values']} values",
+    ]

@@ -63,7 +63,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dirjax import optimizers
+from dirjax import checks, optimizers
 
 NOISES = ("conditional", "shrunk")
 TRAINED = ("all", "head")
@@ -196,8 +196,7 @@ def similar_noise(
     Raises:
       ValueError: for an unknown kind.
     """
-    if kind not in NOISES:
-        raise ValueError(f"noise must be one of {', '.join(NOISES)}, got {kind!r}.")
+    checks.one_of("noise", kind, NOISES)
     normal = std * jax.random.normal(_stream(key, "normal"), (rows, len(w)))
     change = normal @ w
     if kind == "shrunk":

@@ -19,19 +19,11 @@ import numpy as np
 
 from dirjax import optimizers
 from dirjax.config import frozen
-from dirjax.errors import InputError
+from dirjax.errors import InputError, require_field
 from dirjax.projects.ssir_toy import experiment
 from dirjax.projects.ssir_toy import figures as drawing
 from dirjax.report.figures import style
 from dirjax.workdir import files, lock
-
-
-def _require(ok: bool, field: str, expected: str, value: Any) -> None:
-    if not ok:
-        raise InputError(
-            f"config.{field} must be {expected}, got {value!r}. Set it with "
-            f"--config.{field}=VALUE."
-        )
 
 
 def _is_number(value: Any, kinds: Any = (int, float)) -> bool:
@@ -75,49 +67,49 @@ def parse(
     ):
         value = study[field]
         ok = _is_number(value, int) and least <= value < 2**31
-        _require(ok, field, f"a whole number, at least {least}", value)
+        require_field(ok, field, f"a whole number, at least {least}", value)
     for field in (
         *("w_scale", "pretext_rate", "finetune_rate", "supervised_rate"),
         *("noise_std", "delta"),
     ):
         value = study[field]
-        _require(_is_number(value) and value > 0, field, "positive", value)
+        require_field(_is_number(value) and value > 0, field, "positive", value)
     for field, known in (
         ("optimizer", optimizers.OPTIMIZERS),
         ("noise", experiment.NOISES),
         ("trained", experiment.TRAINED),
     ):
         said = f"one of {', '.join(known)}"
-        _require(study[field] in known, field, said, study[field])
+        require_field(study[field] in known, field, said, study[field])
     decay = study["weight_decay"]
-    _require(_is_number(decay) and decay >= 0, "weight_decay", "at least 0", decay)
+    require_field(_is_number(decay) and decay >= 0, "weight_decay", "at least 0", decay)
     for field in ("means", "stds"):
         pair = study[field]
         ok = _numbers(pair) and len(pair) == 2 and (field == "means" or min(pair) > 0)
         said = "two numbers, for the common and the rare component"
-        _require(ok, field, said + (", positive" * (field == "stds")), pair)
+        require_field(ok, field, said + (", positive" * (field == "stds")), pair)
     hidden = study["hidden"]
     ok = _numbers(hidden, int) and len(hidden) > 0 and min(hidden) >= 1
-    _require(ok, "hidden", "the width of each hidden layer, at least 1", hidden)
+    require_field(ok, "hidden", "the width of each hidden layer, at least 1", hidden)
     seeds = study["seeds"]
     ok = _numbers(seeds, int) and len(seeds) > 0 and len(set(seeds)) == len(seeds)
     ok = ok and min(seeds) >= 0 and max(seeds) < 2**31
-    _require(ok, "seeds", "one or more whole numbers from 0, each once", seeds)
+    require_field(ok, "seeds", "one or more whole numbers from 0, each once", seeds)
     ratios, total = study["ratios"], study["total"]
     ok = _numbers(ratios) and len(ratios) > 0 and min(ratios) >= 1
     ok = ok and len(set(ratios)) == len(ratios)
-    _require(ok, "ratios", "one or more numbers from 1, each once", ratios)
-    _require(
+    require_field(ok, "ratios", "one or more numbers from 1, each once", ratios)
+    require_field(
         study["test"] % 2 == 0, "test", "even, for two equal halves", study["test"]
     )
     size = study["batch_size"]
-    _require(
+    require_field(
         size <= total, "batch_size", f"at most total ({total}), or 0 for all", size
     )
     largest = max(ratios)
     least = math.ceil(largest) + 1
     said = f"at least {least}, for one rare row at ratio {largest:g}"
-    _require(total >= least, "total", said, total)
+    require_field(total >= least, "total", said, total)
     values: dict[str, Any] = {k: study[k] for k in fields}
     for field in ("means", "stds", "hidden"):
         values[field] = tuple(values[field])

@@ -1,0 +1,41 @@
+"""Modules of one's own, by their dotted path."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def find(what: str, path: str, *needs: str) -> ModuleType:
+    """Imports a module that a config names.
+
+    Args:
+      what: it is, for the sentence: "the method".
+      path: its dotted path.
+      *needs: names that it must have.
+
+    Raises:
+      ValueError: if there is no such module, or it lacks a name. An error inside of
+        the module comes as it is.
+
+    Example:
+      >>> find("a module", "os.path", "join").__name__
+      'posixpath'
+    """
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"{what} {path!r} must be a module that can be imported, {error.name} "
+            "cannot be found. Check the name, install it, or run from the folder that "
+            "holds it."
+        ) from error
+    lacks = [name for name in needs if not hasattr(module, name)]
+    if lacks:
+        raise ValueError(
+            f"{what} {path!r} must be a module with {' and '.join(needs)}, it lacks "
+            f"{' and '.join(lacks)}. Add it; docs/extending.md has examples."
+        )
+    return module
