@@ -4,9 +4,11 @@ Programs are compiled with little optimisation and once a session: most of the t
 a test is the compiler's.
 """
 
+import fcntl
 import gc
 import os
 import pathlib
+import shutil
 import tempfile
 
 import chex
@@ -77,3 +79,40 @@ def data_dir() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"needs the data folder DIRJAX_DATA, {folder} is missing")
     return folder
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory) -> pathlib.Path:
+    """A folder that all workers share."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def shared(root):
+    """`shared(name, make)` is a folder that `make(folder)` has filled, once for all.
+
+    Classes of one module may be on workers far apart, and none of them changes it.
+    """
+
+    def folder(name, make):
+        made, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                make(made)
+                done.touch()
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared) -> pathlib.Path:
+    """The directory of a finished `runs.tiny("vanilla,smoke")`, to be copied."""
+    from tests import runs
+
+    made = runs.tiny("vanilla,smoke")
+    return shared("tiny", lambda folder: runs.run(made, folder / "run")) / "run"
