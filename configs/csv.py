@@ -5,7 +5,7 @@
 
 Types of columns, missing values, bins, the batch and, where the file has no column
 `split`, a balanced split are found by themselves; what was found is printed, and
-`python -m dirjax.data describe` shows it without training. The fields of `config.data`
+`python -m dirjax.describe` shows it without training. The fields of `config.data`
 override it: docs/own-data.md. 3,000 steps, a quarter of a minute on two cores.
 """
 

@@ -1,7 +1,7 @@
 """What a data set looks like before anything is trained on it: facts and findings.
 
 Host numpy and no JAX. `describe` makes one plain dictionary, which
-`python -m dirjax.data describe` prints and writes as `describe.json`:
+`python -m dirjax.describe` prints and writes as `describe.json`:
 
   name, rows: name of the data set and number of rows in use.
   inputs: of a table {"kind": "table", "numeric": [name], "categorical": {name: number
