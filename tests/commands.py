@@ -14,8 +14,12 @@ def _fast_compiler() -> str:
     always = (
         "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     )
-    # Its compiler of fusions costs as much as all the rest.
-    name = "xla_cpu_use_fusion_emitters"
+    # Its compiler of fusions costs as much as all the rest; a program in many parts
+    # costs more than in one.
+    wanted = {
+        "xla_cpu_use_fusion_emitters": "false",
+        "xla_cpu_parallel_codegen_split_count": "1",
+    }
     spec = importlib.util.find_spec("jaxlib")
     assert spec is not None
     assert spec.origin is not None
@@ -24,8 +28,9 @@ def _fast_compiler() -> str:
             library.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            if content.find(name.encode()) >= 0:
-                return f"{always} --{name}=false"
+            for name, value in wanted.items():
+                if content.find(name.encode()) >= 0:
+                    always += f" --{name}={value}"
     return always
 
 

@@ -4,9 +4,11 @@ Programs are compiled with little optimisation and once a session: most of the t
 a test is the compiler's.
 """
 
+import fcntl
 import gc
 import os
 import pathlib
+import shutil
 import tempfile
 
 import chex
@@ -16,8 +18,9 @@ from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Workers inherit them; with the same twice a program would count as another.
-if FAST_COMPILER not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILER}"
+_FLAGS = os.environ.get("XLA_FLAGS", "").split()
+_FLAGS += [flag for flag in FAST_COMPILER.split() if flag not in _FLAGS]
+os.environ["XLA_FLAGS"] = " ".join(_FLAGS)
 # One for all workers of a session, which inherit it, as do commands that tests start.
 _CACHE = os.environ.get("DIRJAX_TEST_CACHE")
 if _CACHE is None:
@@ -33,6 +36,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
 
+# Traces are millions of objects that live long: by default they are looked through
+# again and again.
+gc.set_threshold(200_000, 20, 100)
+# Bytes of a worker above which it drops its programs.
+MEMORY = 3 * 2**30
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -42,6 +51,14 @@ def pytest_sessionstart(session):
     assert jax.device_count() == 4, jax.devices()
 
 
+def memory() -> int:
+    """Bytes that this process holds; more than all where that is not known."""
+    pages = pathlib.Path("/proc/self/statm")
+    if not pages.exists():
+        return MEMORY + 1
+    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_dropped():
     """A worker would keep gigabytes of them, and pause to collect garbage.
@@ -49,8 +66,9 @@ def programs_are_dropped():
     Those that another module needs again come from the cache on disk.
     """
     yield
-    jax.clear_caches()
-    gc.collect()
+    if memory() > MEMORY:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +79,40 @@ def data_dir() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"needs the data folder DIRJAX_DATA, {folder} is missing")
     return folder
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory) -> pathlib.Path:
+    """A folder that all workers share."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+
+@pytest.fixture(scope="session")
+def shared(root):
+    """`shared(name, make)` is a folder that `make(folder)` has filled, once for all.
+
+    Classes of one module may be on workers far apart, and none of them changes it.
+    """
+
+    def folder(name, make):
+        made, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir()
+                make(made)
+                done.touch()
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(shared) -> pathlib.Path:
+    """The directory of a finished `runs.tiny("vanilla,smoke")`, to be copied."""
+    from tests import runs
+
+    made = runs.tiny("vanilla,smoke")
+    return shared("tiny", lambda folder: runs.run(made, folder / "run")) / "run"

@@ -103,3 +103,8 @@ def log(workdir: pathlib.Path, split="train"):
     """Records of metrics.jsonl."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return [r for r in map(json.loads, lines) if r["split"] == split]
+
+
+def result(workdir: pathlib.Path) -> dict:
+    """What a finished run has ended with."""
+    return json.loads((workdir / "result.json").read_text())

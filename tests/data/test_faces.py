@@ -1,90 +1,34 @@
-"""AgeDB-DIR and IMDB-WIKI-DIR: the tree, its split file, and what images become.
-
-Names in made files are invented; those of the real CSV are never shown.
-"""
+"""Folders of faces: configs, images, decoding and preprocessing."""
 
 import dataclasses
 import gzip
 import io
 import json
-import re
 import time
 
 import jax
 import numpy as np
 import pytest
-import scipy.ndimage
 from PIL import Image
 
-from dirjax import data, labels, metrics, models, predict
-from dirjax.config import validation
-from dirjax.data import faces, labelling, pipeline
-from dirjax.data.formats import table_files
+from dirjax import data, models, predict
+from dirjax.data import faces, pipeline
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import images
-from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
-from dirjax.labels import weights
 from dirjax.report import published as published_lib
-from dirjax.training import batches as batches_lib
-from dirjax.training.build import build
 from tests import own_data, runs
-from tests.labels.test_labels import SCHEMES, cases, kernel_options
-
-ROWS = 60
-TINY = {
-    "data__image_size": 8,
-    "data__augment__crop": 1,
-    "data__batch_size": 8,
-    "stage__main__steps": 2,
-    "model__name": "small_resnet",
-    "model__encoder": {"width": 4, "stage_sizes": (1,), "stem": "small"},
-    "log__every": 1,
-}
-
-
-def ages():
-    return np.arange(ROWS) % 7 + 20
-
-
-def name_of(row):
-    """As in AgeDB, with a blank at the end of a name and a letter that is not Latin."""
-    return f"AgeDB/{row}_Ann\u0430 Other _{ages()[row]}_f.jpg"
-
-
-def lines(paths=None):
-    """The rows of the CSV; columns in the order of the original."""
-    parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
-    paths = paths or [name_of(i) for i in range(ROWS)]
-    return [f"{a},{p},{s}" for a, p, s in zip(ages(), paths, parts, strict=True)]
-
-
-def picture(row, size=(10, 12)):
-    """A photograph of one colour, which tells the row."""
-    return own_data.to_image(np.full((*size, 3), 4 * row, np.uint8), "JPEG")
-
-
-def write(folder, rows, table="agedb.csv", header="age,path,split", pictures=None):
-    own_data.write(folder, table, own_data.table(rows, header))
-    for i in range(ROWS) if pictures is None else pictures:
-        own_data.write(folder, name_of(i), picture(i))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
-    """A small AgeDB-DIR."""
-    return write(tmp_path_factory.mktemp("agedb"), lines())
-
-
-def config(path, name="agedb_dir", argument="vanilla", **fields):
-    return runs.config(name, argument, data__path=str(path), **TINY | fields)
-
-
-def load(path, *args, **fields) -> data.Source:
-    made = config(path, *args, **fields)
-    validation.validate(made)
-    return data.from_config(made["data"])
+from tests.data.faces import (
+    NOISE,
+    ROWS,
+    ages,
+    config,
+    lines,
+    load,
+    name_of,
+    picture,
+    write,
+)
 
 
 class TestConfigs:
@@ -313,9 +257,6 @@ class TestDecodedWhenRead:
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (37, 29, 3), np.uint8)
-
-
 def noise(size):
     """A JPEG with structure, and what Pillow makes of it."""
     image = Image.fromarray(NOISE).resize(size, Image.Resampling.BICUBIC)
@@ -363,248 +304,3 @@ class TestPreprocessing:
         assert images.decode(sliver, (8, 8), 3).shape == (8, 8, 3)
         with pytest.raises(images.Unreadable, match="1 x 100 pixels, too narrow"):
             images.decode(sliver, (8, 8), 3, "cover")
-
-
-def changed(row, text):
-    """The rows with one anew, counted as spreadsheets do."""
-    rows = lines()
-    rows[row - 2] = text
-    return rows
-
-
-# Rows of the CSV, its name and header, images that are there -> what has to be said.
-WRONG = {
-    "no table": (
-        {"rows": lines(), "table": "other.csv"},
-        ["must hold agedb.csv", "YyzHarry", "AgeDB.zip", "FOLDER/AgeDB"],
-    ),
-    "no column of the split": (
-        {"rows": [r.rpartition(",")[0] for r in lines()], "header": "age,path"},
-        ["must have the columns path, age, split, it has age, path", "AgeDB.zip"],
-    ),
-    "another name of a column": (
-        {"rows": lines(), "header": "years,path,split"},
-        ["columns path, age, split, it has years, path, split"],
-    ),
-    "no image at all": (
-        {"rows": lines(), "pictures": ()},
-        ["none of 60 is there", "Moschoglou"],
-    ),
-    "twelve images missing": (
-        {"rows": lines(), "pictures": range(12, ROWS)},
-        [
-            "12 are missing: those of rows 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and more",
-            "on_bad=skip",
-        ],
-    ),
-    "an age that is no number": (
-        {"rows": changed(9, f"old,{name_of(7)},train")},
-        ["'old'", "row 9 of"],
-    ),
-    "a negative age": (
-        {"rows": changed(9, f"-3,{name_of(7)},train")},
-        ["at least 0, row 9 of .* has -3"],
-    ),
-    "an age above all": (
-        {"rows": changed(9, f"130,{name_of(7)},train")},
-        [r"data\.label_range 0 to 121, row 9 of .* has 130"],
-    ),
-    "a split that nobody knows": (
-        {"rows": changed(9, f"30,{name_of(7)},dev")},
-        ["train, val or test, row 9 of .* holds 'dev'"],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_input(case, tmp_path, capsys):
-    given, said = WRONG[case]
-    folder = write(tmp_path / "tree", **given)
-    line = own_data.sentence(capsys, lambda: load(folder))
-    for pattern in said:
-        assert re.search(pattern, line), line
-    assert "Ann" not in line
-
-
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [(b"", "empty"), (own_data.to_image(NOISE, "JPEG")[:-300], "truncated")],
-)
-def test_broken_images(content, why, tmp_path, capsys):
-    folder = write(tmp_path, lines())
-    own_data.write(folder, name_of(9), content)
-    line = own_data.sentence(capsys, lambda: load(folder, data__memory=0.0))
-    assert re.search(f"that of row 11 of .*agedb.csv is not: .*{why}", line), line
-    assert "Ann" not in line
-    source = load(folder, data__on_bad="skip")
-    assert source.skipped == {"unreadable image": 1}
-    assert len(source.splits["train"].label) == 39
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"data__view_size": 9}, r"data\.view_size must be at most image_size, got 9"),
-        ({"data__fit": "cut"}, r"data\.fit must be 'stretch' or 'cover'"),
-        ({"data__mean_and_std": (0.5, 0.0)}, r"data\.mean_and_std must be .*above 0"),
-        ({"data__mean_and_std": ((0.5, 0.4), (1.0, 1.0))}, "one for each of data.chan"),
-        ({"data__augment__grey": 1.5}, r"augment\.grey must be from 0 to 1, got 1\.5"),
-        (
-            {"data__kind": "table", "data__fit": "cover"},
-            r"data\.fit must be 'stretch'",
-        ),
-        ({"data__memory": -1.0}, r"data\.memory must be at least 0"),
-    ],
-)
-def test_wrong_fields(fields, said, tree, capsys):
-    line = own_data.sentence(capsys, lambda: load(tree, **fields))
-    assert re.search(said, line), line
-
-
-def test_the_builder_asks_for_the_folder(tmp_path, capsys):
-    import tensorflow_datasets as tfds
-
-    from dirjax.data.builders.imdb_wiki_dir import imdb_wiki_dir_dataset_builder
-
-    builder = imdb_wiki_dir_dataset_builder.Builder(data_dir=tmp_path)
-    given = tfds.download.DownloadConfig(manual_dir=tmp_path / "none")
-    line = own_data.sentence(
-        capsys, lambda: builder.download_and_prepare(download_config=given)
-    )
-    assert "imdb_crop.tar" in line
-    fields = {"data__kind": "tfds"}
-    line = own_data.sentence(capsys, lambda: load(tmp_path, "imdb_wiki_dir", **fields))
-    assert re.search(r"not in .* yet\..*tfds build .*kind=images\..*Rothe", line), line
-
-
-# The published CSV itself.
-
-
-@pytest.fixture(scope="module")
-def published(data_dir):
-    """Labels and split of AgeDB-DIR, by its config."""
-    file = data_dir / "agedb-dir" / "agedb.csv.gz"
-    if not file.is_file():
-        pytest.skip(f"needs {file}")
-    rules = data_rules(config(file.parent))
-    table = table_files.read(file)
-    rows = labelling.Rows(table.number, file)
-    y, part, _ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
-    return table, labelling.label_rows(y, rows, rules, part=part)
-
-
-def data_rules(made):
-    names = {f.name for f in dataclasses.fields(labelling.Rules)}
-    chosen = {k: v for k, v in made["data"].items() if k in names}
-    return labelling.Rules(**{**chosen, "shot_lists": None})
-
-
-@pytest.mark.data
-def test_counts_of_the_paper(published):
-    table, labelled = published
-    assert faces.AGEDB.identify("agedb_dir", table.file, labelled.rows) == "agedb_dir"
-    assert "Yang et al." in labelled.rows.notes[-1]
-    spec = labelled.spec
-    bins = spec.bins.index(labelled.label)
-    parts = [bins[labelled.part == p] for p in range(3)]
-    assert [len(p) for p in parts] == [12208, 2140, 2140]
-    assert spec.bins.num == 121
-    shots = np.bincount(spec.shots[spec.counts > 0], minlength=3)
-    assert shots.tolist() == [51, 16, 33]
-    rows = [np.bincount(spec.shots[p], minlength=3).tolist() for p in parts]
-    assert rows[0] == [11154, 851, 203]
-    assert rows[2] == [1530, 448, 162]
-    # Section 1.3: 20 has 101 images, 85 has 20 and 83 has 19.
-    assert spec.counts[[20, 85, 83]].tolist() == [101, 20, 19]
-    assert [labels.SHOTS[spec.shots[a]] for a in (20, 85, 83)] == list(labels.SHOTS)
-    # MAE = 0.7150 many + 0.2093 median + 0.0757 few, with any errors.
-    rng = np.random.default_rng(0)
-    test = parts[2].astype(np.float64)
-    error = rng.exponential(5, len(test))
-    means = metrics.means(error, spec.shots[parts[2]])
-    shares = {"many": 0.7150, "median": 0.2093, "few": 0.0757}
-    together = sum(share * means[shot] for shot, share in shares.items())
-    assert means["all"] == pytest.approx(together, rel=1e-4)
-
-
-def slow_weights(train, scheme, kernel=None):
-    """Weights of section 1.5, by loops in float64."""
-    counts = [0.0] * 121
-    for age in train:
-        counts[min(int(age), 120)] += 1
-    if scheme == "inverse":
-        values = [min(max(c, 5.0), 1000.0) for c in counts]
-    else:
-        values = [c**0.5 for c in counts]
-    if kernel is not None:
-        half = len(kernel) // 2
-        smooth = []
-        for i in range(121):
-            total = 0.0
-            for k, tap in enumerate(kernel):
-                if 0 <= i + k - half < 121:
-                    total += tap * values[i + k - half]
-            smooth.append(total)
-        values = smooth
-    each = np.array([1.0 / values[min(int(age), 120)] for age in train])
-    return each / each.mean()
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("scheme", ["inverse", "sqrt_inverse"])
-@pytest.mark.parametrize("smoothed", [False, True])
-def test_weights_of_the_paper(published, scheme, smoothed):
-    _, labelled = published
-    train = labelled.value[labelled.train]
-    options, kernel = {}, None
-    if smoothed:
-        options = {"kernel": "gaussian", "size": 5, "sigma": 2.0}
-        kernel = scipy.ndimage.gaussian_filter1d([0.0, 0, 1, 0, 0], sigma=2)
-        kernel = kernel / kernel.max()
-    by_bin = weights.bin_weights(labelled.spec.counts, scheme, **options)
-    found = by_bin[labelled.spec.bins.index(train)]
-    np.testing.assert_allclose(
-        found / found.mean(), slow_weights(train, scheme, kernel), rtol=1e-9
-    )
-    # Those of the published code, recorded on these very labels.
-    compared = 0
-    for case in [c.values[0] for c in cases("agedb_weights")]:
-        if SCHEMES[int(case["p.reweight"])] != scheme or case["p.max_target"] != 121:
-            continue
-        if kernel_options(case) == options and len(case["in.labels"]) == len(train):
-            compared += 1
-            np.testing.assert_array_equal(case["in.labels"], np.sort(train))
-            given = {**options, "truncate": True}
-            found = weights.sample_weights(
-                case["in.labels"], labelled.spec.bins, scheme, **given
-            )
-            np.testing.assert_allclose(found, case["out.weights"], rtol=1e-6)
-    assert compared
-
-
-@pytest.mark.data
-def test_a_slice_of_the_real_tree(published, tmp_path):
-    """Files at the paths that the CSV names, decoded and trained on."""
-    table, labelled = published
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(labelled.part == p)[:: 900 if p == 0 else 300]
-            for p in range(3)
-        ]
-    )
-    assert 20 <= len(chosen) <= 60
-    paths, rows = table_files.words(table.cells["path"]), []
-    for i in chosen:
-        split = labelling.SPLITS[labelled.part[i]]
-        rows.append(f"{labelled.value[i]:.0f},{paths[i]},{split}")
-        own_data.write(tmp_path, str(paths[i]), picture(int(labelled.value[i]) % 60))
-    own_data.write(tmp_path, "agedb.csv", own_data.table(rows, "age,path,split"))
-    made = config(tmp_path, data__on_bad="error")
-    source = data.from_config(made["data"])
-    for part in source.splits.values():
-        want = 4 * (part.value.astype(int) % 60)
-        np.testing.assert_allclose(part.inputs[:, 4, 4, 0], want, atol=1)
-    run = build(made)
-    _, _, batch = next(batches_lib.batches(run, 0, 1))
-    assert batch["inputs"].shape == (1, 8, 8, 8, 3)
-    assert run.source.name.startswith("agedb_dir@")

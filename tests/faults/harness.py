@@ -25,19 +25,22 @@ ENVIRONMENT: dict[str, str] = {}
 # file of the first argument and waits for the seconds of the second.
 SLOW_SAVES = """
 import pathlib, sys, time
-from dirjax import checkpoint, cli, main, startup
+from dirjax import main
+from dirjax.cli import status
+from dirjax.runtime import startup
+from dirjax.workdir import checkpoints
 
 _, marker, seconds, *arguments = sys.argv
-save = checkpoint.Checkpoints.save
+save = checkpoints.Checkpoints.save
 
 def slow(*args, **kwargs):
     pathlib.Path(marker).touch()
     time.sleep(float(seconds))
     save(*args, **kwargs)
 
-checkpoint.Checkpoints.save = slow
+checkpoints.Checkpoints.save = slow
 startup.quiet()
-sys.exit(cli.run(main.main, ["main", *arguments]))
+sys.exit(status.run(main.main, ["main", *arguments]))
 """
 
 

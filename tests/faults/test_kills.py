@@ -13,7 +13,11 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture(scope="module")
 def workdir(whole, tmp_path_factory):
-    """The directory of the run that the tests of this file stop, in their order."""
+    """The directory of the run that the tests of this file stop, in their order.
+
+    Each of them may be left out: a signal of each kind is in the default suite, all
+    moments are with those that are slow.
+    """
     return tmp_path_factory.mktemp("stopped") / "run"
 
 
@@ -25,15 +29,18 @@ def stop(workdir, moment, number, **kwargs):
     return process.end()
 
 
+@pytest.mark.slow
 def test_killed_while_it_starts(workdir):
     assert stop(workdir, "starting", signal.SIGKILL)[0] == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_starts(workdir):
     status, _, errors = stop(workdir, "starting", signal.SIGINT)
     assert (status, errors) == (130, "dirjax: interrupted\n")
 
 
+@pytest.mark.slow
 def test_killed_while_it_trains(workdir):
     assert stop(workdir, "training", signal.SIGKILL)[0] == -signal.SIGKILL
 
@@ -47,6 +54,7 @@ def test_terminated_while_it_saves(workdir):
     assert (workdir / "checkpoints" / str(step)).is_dir()
 
 
+@pytest.mark.slow
 def test_interrupted_once(workdir):
     status, _, errors = stop(workdir, "training", signal.SIGINT)
     assert status == 130, errors
@@ -71,6 +79,7 @@ def test_interrupted_twice_ends_at_once(workdir):
     assert stop_twice(workdir, signal.SIGINT) == (130, "dirjax: interrupted\n")
 
 
+@pytest.mark.slow
 def test_terminated_twice_ends_at_once(workdir):
     assert stop_twice(workdir, signal.SIGTERM) == (-signal.SIGTERM, "")
 
@@ -79,6 +88,7 @@ def test_killed_while_it_saves(workdir):
     assert stop(workdir, "saving", signal.SIGKILL)[0] == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_in_the_second_stage(workdir):
     assert stop(workdir, "in_the_second_stage", signal.SIGKILL)[0] == -signal.SIGKILL
 
@@ -88,17 +98,20 @@ def test_killed_before_the_result(workdir):
     assert not (workdir / "result.json").exists()
 
 
-def test_killed_before_the_report(workdir, whole):
+@pytest.mark.slow
+def test_killed_before_the_report(workdir):
     assert stop(workdir, "reporting", signal.SIGKILL)[0] == -signal.SIGKILL
-    assert harness.outcome(workdir) == whole[0]
-    assert harness.evaluations(workdir) == whole[1]
-
-
-def test_the_end(workdir):
-    """The same command writes the report; nothing of the stops is left."""
     status, out, errors = harness.Process(harness.METHOD, workdir).end()
     assert (status, errors) == (0, "")
     assert f"{workdir} is finished." in out
+
+
+def test_the_end(workdir, whole):
+    """The same command ends the run; nothing of the stops is left."""
+    status, _, errors = harness.Process(harness.METHOD, workdir).end()
+    assert (status, errors) == (0, "")
+    assert harness.outcome(workdir) == whole[0]
+    assert harness.evaluations(workdir) == whole[1]
     assert (workdir / "report" / "report.html").exists()
     names = [f.name for f in workdir.rglob("*") if "tmp" in f.name]
     assert not names

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from dirjax.errors import InputError
 from dirjax.models import convert, resnet
 from dirjax.training import stage_program as programs_lib
-from dirjax.training.warm_start import warm_start
+from dirjax.training import warm_start as warm_start_lib
 from tests import runs
 
 # From a run of tests/torch_resnet.py; see tests/golden/README.md.
@@ -35,7 +35,7 @@ def golden(name):
 def converted(model, images, file):
     """Variables of a model from a file, through the door that runs use."""
     fresh = model.init(jax.random.key(1), images, train=False)
-    params, state = warm_start.pretrained(
+    params, state = warm_start_lib.pretrained(
         str(file),
         params={"encoder": fresh["params"]},
         model_state={"batch_stats": {"encoder": fresh["batch_stats"]}},
@@ -66,7 +66,9 @@ def test_every_tensor_has_its_place(name, tensors):
     model = getattr(resnet, name)()
     x = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     tree = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), x)
-    leaves = warm_start._named(tree["params"]) | warm_start._named(tree["batch_stats"])
+    leaves = warm_start_lib._named(tree["params"]) | warm_start_lib._named(
+        tree["batch_stats"]
+    )
     theirs = {convert._theirs(n): leaf.shape for n, leaf in leaves.items()}
     assert None not in theirs
     assert len(theirs) == len(leaves)
@@ -154,14 +156,14 @@ def test_a_run_begins_with_them(tmp_path):
     with pytest.raises(
         InputError, match=r"1, 4\].*For grey images set data.channels=3"
     ):
-        warm_start(run(**of_file)[0])
+        warm_start_lib.warm_start(run(**of_file)[0])
     with pytest.raises(InputError, match="this one has none"):
-        warm_start(run("bikeshare")[0])
+        warm_start_lib.warm_start(run("bikeshare")[0])
 
     weights["conv1.weight"] = weights["conv1.weight"].sum(1, keepdims=True)
     save_file(weights, tmp_path / "a.safetensors")
     one, (main,) = run(**of_file)
-    begun = programs_lib.begin(one, main, warm_start(one))
+    begun = programs_lib.begin(one, main, warm_start_lib.warm_start(one))
     model = begun.params["model"]
     want = weights["layer1.0.conv2.weight"].transpose(2, 3, 1, 0)
     got = model["encoder"]["stage1_block1"]["conv2"]["kernel"]

@@ -65,16 +65,19 @@ COUNTS = {
 }
 
 
-# Between the smallest and the largest nothing is different.
-LONG = ("resnet34", "resnet34_small", "resnet18")
+# Between the smallest and the largest nothing is different, nor between 28 and 48.
+SHORT = (("resnet50", (28, 64)), ("resnet18_small", (28,)), ("small_resnet", (28,)))
 
 
 @pytest.mark.lowering
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in RECIPES],
+    ("name", "sides"),
+    [
+        *SHORT,
+        *(pytest.param(n, tuple(COUNTS[n]), marks=pytest.mark.slow) for n in RECIPES),
+    ],
 )
-def test_every_convolution_takes_the_intended_form(name, monkeypatch):
+def test_every_convolution_takes_the_intended_form(name, sides, monkeypatch):
     calls = []
     choose = conv.lowering
 
@@ -84,7 +87,8 @@ def test_every_convolution_takes_the_intended_form(name, monkeypatch):
         return form
 
     monkeypatch.setattr(conv, "lowering", recorded)
-    for side, counts in COUNTS[name].items():
+    for side in sides:
+        counts = COUNTS[name][side]
         calls.clear()
         _shapes(RECIPES[name](platform="cpu"), side)
         found = collections.Counter(form for form, *_ in calls)
@@ -116,7 +120,10 @@ def _convolutions(jaxpr):
 
 
 @pytest.mark.lowering
-@pytest.mark.parametrize(("name", "side"), [("resnet18", 64), ("resnet50", 28)])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("resnet18", 64), pytest.param("resnet50", 28, marks=pytest.mark.slow)],
+)
 def test_gradients_hold_no_slow_convolution(name, side):
     model = RECIPES[name](platform="cpu")
     variables, x = _shapes(model, side)

@@ -320,9 +320,7 @@ class TestFromConfig:
             base.from_config({name: {}})
 
     def test_a_package_that_is_not_installed(self):
-        with pytest.raises(
-            ValueError, match=r"the method 'not_installed\.mine' must be"
-        ):
+        with pytest.raises(ValueError, match=r"method 'not_installed\.mine' must be"):
             base.module("not_installed.mine")
 
     def test_an_unknown_wrapper(self):

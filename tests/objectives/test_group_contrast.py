@@ -202,33 +202,43 @@ def golden(name):
             yield {k[4:]: data[k] for k in data.files if k.startswith(prefix)}
 
 
+def farther(g):
+    """Whether `k` is as far from `i` as `j` is, which is all that the loss asks."""
+    gaps = np.abs(g[:, None] - g)
+    return gaps[:, None, :] >= gaps[:, :, None]
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def with_slope(z, g, num_groups, temperature):
+    options = {"num_groups": num_groups, "temperature": temperature}
+    return jax.value_and_grad(group_contrast_loss)(z, g, **options)
+
+
 def test_golden():
-    """The author's code, but for its cosine and its loss over pairs of views."""
+    """The author's code on groups, and on labels of two views, but for its cosine."""
     seen = []
     for c in golden("ccor_group_contrastive"):
-        z, g = c["in.features"], c["in.labels"].ravel().astype(int)
+        z, y = c["in.features"], c["in.labels"].ravel()
         which, t = int(c["p.which"]), float(c["p.temperature"])
         seen.append(which)
         if which == 2:
             # Minus the cosine: rows that are alike are pushed apart.
-            assert abs(by_loops(z, g, -t, "cosine") - c["out.loss"]) < 1e-9
+            assert abs(by_loops(z, y, -t, "cosine") - c["out.loss"]) < 1e-9
             continue
         if which == 3:
-            # Not the formula over the rows of both views; what else is not known.
-            rows = z.reshape(-1, z.shape[-1])
-            assert abs(by_loops(rows, np.repeat(g, 2), t) - c["out.loss"]) > 0.1
-            continue
+            # Rows of both views, with labels that are no whole numbers.
+            assert (y % 1 > 0).all()
+            z, y = z.reshape(-1, z.shape[-1]), np.repeat(y, 2)
+        np.testing.assert_allclose(by_loops(z, y, t), c["out.loss"], rtol=1e-9)
+        # Steps so narrow that none of the comparisons changes stand for real labels.
+        g = np.round((y - y.min()) * (100 if which == 3 else 1)).astype(int)
+        np.testing.assert_array_equal(farther(g), farther(y))
         with jax.enable_x64(True):
-            g = jnp.asarray(g - g.min())
-            loss, slope = jax.value_and_grad(group_contrast_loss)(
-                jnp.asarray(z),
-                g,
-                num_groups=int(g.max()) + 1,
-                temperature=t,
-            )
+            loss, slope = with_slope(jnp.asarray(z), g, int(g.max()) + 1, t)
         np.testing.assert_allclose(loss, c["out.loss"], rtol=1e-9)
-        np.testing.assert_allclose(slope, c["grad.features"], rtol=1e-7, atol=1e-10)
-    assert set(seen) == {0, 1, 2, 3}
+        want = c["grad.features"].reshape(slope.shape)
+        np.testing.assert_allclose(slope, want, rtol=1e-7, atol=1e-10)
+    assert sorted(seen) == [0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_golden_of_the_older_loss():

@@ -1,6 +1,7 @@
 """Predictions under noise: numbers, figures, and what is refused."""
 
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -35,11 +36,9 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def table(tmp_path_factory):
+def table(tiny_run, tmp_path_factory):
     """A run on a table, without SSIR."""
-    workdir = tmp_path_factory.mktemp("noise") / "run"
-    runs.run(runs.tiny("vanilla,smoke"), workdir)
-    return workdir
+    return shutil.copytree(tiny_run, tmp_path_factory.mktemp("noise") / "run")
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ class TestPredict:
         new = {f"mine_{i}": old[f"test_new_{i}"] for i in (1, 2)}
         new["mine_1"][3] = np.nan
         file = own_data.write(tmp_path, "new.npz", own_data.to_npz(**new, other=[1]))
-        with pytest.raises(predict.cli.InputError, match=r"row 3 of mine in .*skip"):
+        with pytest.raises(predict.errors.InputError, match=r"row 3 of mine in .*skip"):
             answers(vanilla[1], file)
         found = answers(vanilla[1], file, on_bad="skip")
         assert {row["part"] for row in found} == {"mine"}

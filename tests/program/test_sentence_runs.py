@@ -89,7 +89,8 @@ class TestPredict:
     def test_commas_quoting_and_new_words(self, vanilla, tmp_path):
         text = 'sentence2,sentence1\n"a ""red"" dog, Mr. x","a cat"\n,a man\n'
         file = own_data.write(tmp_path, "new.csv", text)
-        with pytest.raises(predict.cli.InputError, match=r"row 3 of .*'sentence2'.*sk"):
+        said = r"row 3 of .*'sentence2'.*skip"
+        with pytest.raises(predict.errors.InputError, match=said):
             answers(vanilla[1], file)
         one, two = answers(vanilla[1], file, on_bad="skip")
         assert np.isfinite(float(one["prediction"]))

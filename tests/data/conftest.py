@@ -1,0 +1,11 @@
+"""Data that several files read."""
+
+import pytest
+
+from tests.data import faces
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A small AgeDB-DIR."""
+    return faces.write(tmp_path_factory.mktemp("agedb"), faces.lines())

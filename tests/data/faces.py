@@ -1,0 +1,60 @@
+"""A small folder of faces, as AgeDB is laid out."""
+
+import numpy as np
+
+from dirjax import data
+from dirjax.config import validation
+from tests import own_data, runs
+
+ROWS = 60
+
+TINY = {
+    "data__image_size": 8,
+    "data__augment__crop": 1,
+    "data__batch_size": 8,
+    "stage__main__steps": 2,
+    "model__name": "small_resnet",
+    "model__encoder": {"width": 4, "stage_sizes": (1,), "stem": "small"},
+    "log__every": 1,
+}
+
+
+def ages():
+    return np.arange(ROWS) % 7 + 20
+
+
+def name_of(row):
+    """As in AgeDB, with a blank at the end of a name and a letter that is not Latin."""
+    return f"AgeDB/{row}_Ann\u0430 Other _{ages()[row]}_f.jpg"
+
+
+def lines(paths=None):
+    """The rows of the CSV; columns in the order of the original."""
+    parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    paths = paths or [name_of(i) for i in range(ROWS)]
+    return [f"{a},{p},{s}" for a, p, s in zip(ages(), paths, parts, strict=True)]
+
+
+def picture(row, size=(10, 12)):
+    """A photograph of one colour, which tells the row."""
+    return own_data.to_image(np.full((*size, 3), 4 * row, np.uint8), "JPEG")
+
+
+def write(folder, rows, table="agedb.csv", header="age,path,split", pictures=None):
+    own_data.write(folder, table, own_data.table(rows, header))
+    for i in range(ROWS) if pictures is None else pictures:
+        own_data.write(folder, name_of(i), picture(i))
+    return folder
+
+
+def config(path, name="agedb_dir", argument="vanilla", **fields):
+    return runs.config(name, argument, data__path=str(path), **TINY | fields)
+
+
+def load(path, *args, **fields) -> data.Source:
+    made = config(path, *args, **fields)
+    validation.validate(made)
+    return data.from_config(made["data"])
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (37, 29, 3), np.uint8)
