@@ -223,7 +223,7 @@ def blocks(table: Table) -> list[Block]:
       run has are left out. Last, if runs stored norms, how these are ordered.
     """
     if len(table.rows) == 1:
-        laid = [_one_method(table)]
+        laid: list[Block | None] = [_one_method(table)]
     else:
         laid = [_one_metric(table, metric) for metric in table.metrics]
         for grid in grids.find(table):

@@ -16,6 +16,7 @@ source has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def _spearman(norm: np.ndarray, label: np.ndarray) -> float | None:
         return None
     from scipy import stats
 
-    return float(stats.spearmanr(norm, label).statistic)
+    found: Any = stats.spearmanr(norm, label)
+    return float(found.statistic)
 
 
 def order(run: Run) -> dict[str, dict[str, float | None]]:
@@ -89,7 +91,9 @@ def order(run: Run) -> dict[str, dict[str, float | None]]:
       for fewer than two bins.
     """
     bins, found = run.bins, {}
-    for name, stored in _splits(run).items() if bins is not None else ():
+    if bins is None:
+        return {}
+    for name, stored in _splits(run).items():
         norm = stored[which(run)]
         real = np.isfinite(norm)
         groups = {s: real & (bins.shot == k) for k, s in enumerate(SHOTS)}

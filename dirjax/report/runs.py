@@ -192,9 +192,11 @@ class Run:
         return None
 
 
-def same_bins(run: Run, bins: TrainBins) -> bool:
-    """Whether a run has these label bins."""
-    return run.bins is not None and np.array_equal(run.bins.edges, bins.edges)
+def same_bins(run: Run, bins: TrainBins | None) -> bool:
+    """Whether a run has bins, and these."""
+    if run.bins is None or bins is None:
+        return False
+    return np.array_equal(run.bins.edges, bins.edges)
 
 
 def _data(config: Mapping[str, Any] | None) -> Mapping[str, Any]:

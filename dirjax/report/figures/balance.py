@@ -80,25 +80,20 @@ def variance_by_label(values: Mapping[str, _Pair], bins: TrainBins) -> Any:
     return figure
 
 
-def _pairs(groups: Mapping[str, Sequence[Run]]) -> tuple[dict[str, _Pair], Run | None]:
-    """The variances of runs with the same split and bins, and the first such run."""
-    every = [run for runs in groups.values() for run in runs]
-    first = next((r for r in every if r.features and r.bins is not None), None)
+def _pairs(groups: Mapping[str, Sequence[Run]], first: Run) -> dict[str, _Pair]:
+    """The variances of runs with the split and bins of the first one."""
     found = {}
-    for method, runs in groups.items() if first is not None else ():
+    for method, runs in groups.items():
         same: dict[int, Run] = {}
         for run in runs:
-            if (
-                run.features
-                and same_bins(run, first.bins)
-                and run.features["split"] == first.features["split"]
-            ):
+            split = run.features.get("split")
+            if split == first.features["split"] and same_bins(run, first.bins):
                 same.setdefault(run.seed, run)
         if same:
             raw = np.stack([r.features["variance_mean"] for r in same.values()])
             total = np.stack([r.features["total_mean"] for r in same.values()])
             found[method] = (raw, raw / np.where(total > 0, total, np.nan)[:, None])
-    return found, first
+    return found
 
 
 def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
@@ -110,9 +105,11 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
     Yields:
       Variances by shot and by label.
     """
-    pairs, first = _pairs(groups)
+    every = [run for runs in groups.values() for run in runs]
+    first = next((r for r in every if r.features and r.bins is not None), None)
     if first is None or first.bins is None:
         return
+    pairs = _pairs(groups, first)
     over = "" if {len(raw) for raw, _ in pairs.values()} == {1} else ", mean over seeds"
     what = (
         f"of the features of {first.features['split']} examples within a label bin, "

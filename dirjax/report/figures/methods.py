@@ -184,9 +184,9 @@ def gain_by_label(bins: TrainBins, count: np.ndarray, gains: _Sums, base: str) -
             shown = np.where(sign * mean > 0, mean, 0.0)
             ax.bar(x, shown, 0.86 * np.diff(edges), color=LIGHT[colour])
         if len(values) > 1:
-            real, thin = size > 0, {"elinewidth": 0.9, "capsize": 1.5}
-            std = gain.std(axis=0, ddof=1)
-            style.whiskers(ax, x[real], mean[real], std[real], **thin)
+            real, std = size > 0, gain.std(axis=0, ddof=1)
+            at = x[real], mean[real], std[real]
+            style.whiskers(ax, *at, elinewidth=0.9, capsize=1.5)
         ax.axhline(0, color=LIGHT["ink"], linewidth=0.9)
         ax.set_title(style.plain(name), fontsize=10)
         ax.set_xlim(bins.edges[0], bins.edges[-1])

@@ -191,7 +191,8 @@ def predicted_true(
     columns, what = axes.shape[1], style.label_axis(bins)
     limits = _limits(list(real.values())) if real else (0.0, 1.0)
     for k, (name, ax) in enumerate(used.items()):
-        _predicted(ax, *real[name], limits)
+        label, prediction = real[name]
+        _predicted(ax, label, prediction, limits)
         title = (name, 11) if columns == 1 else (style.wrapped(name), 9.5)
         ax.set_title(title[0], fontsize=title[1])
         if k % columns == 0:
