@@ -129,30 +129,28 @@ class Run:
     notes: tuple[str, ...]
     train_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def _field(self, name: str) -> Any:
-        return (self.result or {}).get(name, self.config.get(name))
+    def _field(self, name: str, default: Any = None) -> Any:
+        return (self.result or {}).get(name, default)
 
     @property
     def dataset(self) -> str:
         """Name of the data set."""
-        named = (self.result or {}).get("dataset") or _data(self.config).get("name")
-        return str(named or "unknown")
+        return self._field("dataset", _data(self.config).get("name")) or "unknown"
 
     @property
     def method(self) -> str:
         """Name of the preset."""
-        return str(self._field("method") or "unknown")
+        return self._field("method", self.config.get("method")) or "unknown"
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self._field("seed") or 0)
+        return int(self._field("seed", self.config.get("seed")) or 0)
 
     @property
     def best_step(self) -> int | None:
         """Step whose parameters were tested."""
-        step = (self.result or {}).get("best_step")
-        return None if step is None else int(step)
+        return self._field("best_step")
 
     @property
     def learns_logarithm(self) -> bool:
@@ -162,11 +160,11 @@ class Run:
     @property
     def split(self) -> str:
         """The split whose metrics count: "test", unless the result says otherwise."""
-        return str((self.result or {}).get("split", "test"))
+        return self._field("split", "test")
 
     def value(self, metric: str, shot: str) -> float | None:
         """One number of `result.json`; None if it is missing or not finite."""
-        table = ((self.result or {}).get(self.split) or {}).get(metric)
+        table = (self._field(self.split) or {}).get(metric)
         if not isinstance(table, Mapping):
             table = {"all": table}
         return finite(table.get(shot))
@@ -229,11 +227,10 @@ def _entry(line: str) -> Mapping[str, Any] | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    clocks = ("step", "epoch")
-    real = isinstance(entry, Mapping) and all(
-        finite(entry.get(clock)) is not None for clock in clocks
-    )
-    return entry if real else None
+    if not isinstance(entry, Mapping):
+        return None
+    clocks = finite(entry.get("step")), finite(entry.get("epoch"))
+    return None if None in clocks else entry
 
 
 def _read_log(path: pathlib.Path, notes: list[str]) -> list[Mapping[str, Any]]:

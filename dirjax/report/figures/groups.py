@@ -208,28 +208,22 @@ def errors_by_epoch(
     """
     figure, axes = style.figure(1, 2, height=3.7, sharex=True, sharey=True)
     dotted = {"linewidth": 0.9, "linestyle": ":"}
-    for ax, part in zip(axes[0], ("train", "val"), strict=True):
+    titles = {"train": "Training batches", "val": "Validation"}
+    for ax, (part, title) in zip(axes[0], titles.items(), strict=True):
         for name, seeds in curves.items():
             look = style.look(looks[name])
-            if found := [seed[part] for seed in seeds if part in seed]:
-                x, mean, low, high = style.over_seeds(found)
-                ax.fill_between(
-                    x, low, high, color=look["color"], alpha=0.15, linewidth=0
-                )
-                ax.plot(x, mean, label=style.plain(name), **look)
+            found = [seed[part] for seed in seeds if part in seed]
+            style.band(ax, found, look, name, 0.15)
             found = [seed["oracle"] for seed in seeds if "oracle" in seed]
             if found and part == "val":
                 x, mean, *_ = style.over_seeds(found)
                 ax.plot(x, mean, **look | dotted)
-        ax.set_title(
-            {"train": "Training batches", "val": "Validation"}[part], fontsize=10
-        )
+        ax.set_title(title, fontsize=10)
         ax.set_xlabel("epoch of the stage")
     left = axes[0, 0]
     if any("oracle" in seed for seeds in curves.values() for seed in seeds):
-        left.plot(
-            [], [], label="expert of the true group", color=LIGHT["muted"], **dotted
-        )
+        look = {"color": LIGHT["muted"], "label": "expert of the true group"}
+        left.plot([], [], **look | dotted)
     style.log_axis(left)
     left.set_ylabel(style.plain(f"MSE ({unit or 'label units'} squared)"))
     style.headline(figure, "Squared errors during training")

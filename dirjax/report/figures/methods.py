@@ -106,10 +106,7 @@ def mae_by_method(
     ax = axes[0, 0]
     for k, (name, seeds) in enumerate(logs.items()):
         curves = [style.series(of_split(log, "val"), "mae/all") for log in seeds]
-        steps, mean, low, high = style.over_seeds(curves)
-        if len(steps):
-            ax.fill_between(steps, low, high, color=SERIES[k], alpha=0.18, linewidth=0)
-            ax.plot(steps, mean, label=style.plain(name), **style.look(k))
+        style.band(ax, curves, style.look(k), name, 0.18)
     ax.set_title("Validation MAE during training")
     ax.set_ylabel(style.error_axis(bins, "MAE"))
     style.step_axis(ax)
@@ -151,15 +148,13 @@ def error_panels(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
       count: `[num]` test examples.
       absolute: method -> `[seeds, num]` sums of absolute errors.
     """
-    height = 1.1 + 1.35 * len(absolute)
-    figure, axes = style.figure(len(absolute), height=height, sharex=True)
-    for ax, (name, values) in zip(axes[:, 0], absolute.items(), strict=True):
+    figure, axes = style.rows(absolute, 1.1, 1.35)
+    for ax, values in zip(axes, absolute.values(), strict=True):
         style.shot_stairs(ax, ratio(values.mean(axis=0), count, empty=0.0), bins)
-        ax.set_title(style.plain(name), fontsize=10)
         ax.set_ylabel(style.error_axis(bins, "MAE"))
-    axes[-1, 0].set_xlabel(style.label_axis(bins))
+    axes[-1].set_xlabel(style.label_axis(bins))
     style.headline(figure, "Test error of each label")
-    style.legend(figure, axes[0, 0], 3)
+    style.legend(figure, axes[0], 3)
     return figure
 
 
@@ -174,9 +169,8 @@ def gain_by_label(bins: TrainBins, count: np.ndarray, gains: _Sums, base: str) -
         those of the method, a row for each common seed.
       base: name of the base.
     """
-    height = 1.0 + 1.45 * len(gains)
-    figure, axes = style.figure(len(gains), height=height, sharex=True, sharey=True)
-    for ax, (name, values) in zip(axes[:, 0], gains.items(), strict=True):
+    figure, axes = style.rows(gains, 1.0, 1.45, sharey=True)
+    for ax, values in zip(axes, gains.values(), strict=True):
         edges, (size, sums) = merge(bins.edges, [count, values])
         gain, x = ratio(sums, size, empty=0.0), (edges[1:] + edges[:-1]) / 2
         mean = gain.mean(axis=0)
@@ -188,10 +182,9 @@ def gain_by_label(bins: TrainBins, count: np.ndarray, gains: _Sums, base: str) -
             at = x[real], mean[real], std[real]
             style.whiskers(ax, *at, elinewidth=0.9, capsize=1.5)
         ax.axhline(0, color=LIGHT["ink"], linewidth=0.9)
-        ax.set_title(style.plain(name), fontsize=10)
         ax.set_xlim(bins.edges[0], bins.edges[-1])
         ax.set_ylabel(style.error_axis(bins, "gain"))
         ax.locator_params(axis="y", nbins=5)
     style.headline(figure, f"Gain in test MAE over {base}")
-    axes[-1, 0].set_xlabel(style.label_axis(bins))
+    axes[-1].set_xlabel(style.label_axis(bins))
     return figure

@@ -58,9 +58,9 @@ def by_label(
       axis: of what is drawn.
       log: logarithmic, above 0.
     """
-    height = 1.1 + (2.6 if len(values) == 1 else 2.0) * len(values)
-    figure, axes = style.figure(len(values), height=height, sharex=True)
-    for ax, (name, lines) in zip(axes[:, 0], values.items(), strict=True):
+    titles, tall = (values, 2.0) if len(values) > 1 else ([""], 2.6)
+    figure, axes = style.rows(titles, 1.1, tall)
+    for ax, lines in zip(axes, values.values(), strict=True):
         _shade(ax, bins)
         style.behind(ax, bins)
         for line, value in lines.items():
@@ -72,12 +72,10 @@ def by_label(
         else:
             ax.set_ylim(bottom=0)
         ax.set_ylabel(axis)
-        if len(values) > 1:
-            ax.set_title(style.plain(name), fontsize=10)
-    most = max(axes[:, 0], key=lambda ax: len(ax.get_lines()))
+    most = max(axes, key=lambda ax: len(ax.get_lines()))
     for shot in SHOTS:
         most.fill_between([], [], color=LIGHT[shot], alpha=0.3, label=shot)
-    axes[-1, 0].set_xlabel(style.label_axis(bins))
+    axes[-1].set_xlabel(style.label_axis(bins))
     style.headline(figure, title)
     style.legend(figure, most, 3)
     return figure

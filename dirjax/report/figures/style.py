@@ -139,6 +139,23 @@ def panels(names: Sequence[str], alone: float, tall: float, **kwargs):
     return made, axes, dict(zip(names, axes.flat, strict=False))
 
 
+def rows(names: Iterable[str], head: float, tall: float, **kwargs):
+    """A figure with a panel below the other for each name; returns it and the axes.
+
+    Args:
+      names: titles of the panels.
+      head: height of what is not a panel, in inches.
+      tall: height of a panel.
+      **kwargs: of `subplots`.
+    """
+    names = list(names)
+    height = head + tall * len(names)
+    made, axes = figure(len(names), height=height, sharex=True, **kwargs)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.set_title(plain(name), fontsize=10)
+    return made, axes[:, 0]
+
+
 def legend(figure, axes: Any, columns: int | None = None) -> None:
     """Puts the legend of one or several axes below, and makes room for it."""
     handles, names = [], []
@@ -315,6 +332,14 @@ def over_seeds(
         np.asarray([of(at[x]) for x in places]) for of in (np.mean, min, max)
     )
     return np.asarray(places), mean, low, high
+
+
+def band(ax, curves, look: Mapping[str, Any], name: str, alpha: float) -> None:
+    """The mean of several curves as a line, and their range as a band."""
+    x, mean, low, high = over_seeds(curves)
+    if len(x):
+        ax.fill_between(x, low, high, color=look["color"], alpha=alpha, linewidth=0)
+        ax.plot(x, mean, label=plain(name), **look)
 
 
 @styled
