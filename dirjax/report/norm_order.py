@@ -16,11 +16,11 @@ source has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from dirjax.labels import SHOTS
+from dirjax.ops.ranks import spearman
 from dirjax.report.runs import COLUMNS, Run
 
 # Name of a line -> its values by bin.
@@ -73,16 +73,6 @@ def errors(run: Run) -> Lines:
     return {name: f["error"] for name, f in _splits(run).items()}
 
 
-def _spearman(norm: np.ndarray, label: np.ndarray) -> float | None:
-    """None for fewer than two values, and for equal norms."""
-    if len(norm) < 2 or np.ptp(norm) == 0:
-        return None
-    from scipy import stats
-
-    found: Any = stats.spearmanr(norm, label)
-    return float(found.statistic)
-
-
 def order(run: Run) -> dict[str, dict[str, float | None]]:
     """How far norms rise with the label: Spearman's correlation over label bins.
 
@@ -98,7 +88,7 @@ def order(run: Run) -> dict[str, dict[str, float | None]]:
         real = np.isfinite(norm)
         groups = {s: real & (bins.shot == k) for k, s in enumerate(SHOTS)}
         found[name] = {
-            shot: _spearman(norm[here], np.flatnonzero(here))
+            shot: spearman(norm[here], np.flatnonzero(here))
             for shot, here in {"all": real, **groups}.items()
         }
     return found

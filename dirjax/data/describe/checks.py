@@ -151,17 +151,6 @@ def heap(distinct: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     return nothing
 
 
-def ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks from 0, float64; equal values share their mean rank.
-
-    Example:
-      >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
-      [1.5, 0.0, 1.5]
-    """
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
-
-
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson correlation; 0 if one of them is constant."""
     a, b = a - a.mean(), b - b.mean()
