@@ -74,7 +74,8 @@ def test_wheel_works_from_an_empty_folder(wheel, tmp_path):
         f"assert dirjax.__file__.startswith({str(site)!r}), dirjax.__file__;"
         f"assert dirjax.configs.__file__.startswith({str(site)!r});"
         "sys.exit(status.run(main.main, ['main', "
-        "'--config=configs/bikeshare.py:vanilla,smoke', '--workdir=run']))"
+        "'--config=configs/bikeshare.py:vanilla,smoke', '--workdir=run', "
+        "'--config.model.encoder.width=8', '--config.model.encoder.depth=1']))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -116,5 +116,6 @@ def test_a_step_of_the_published_size_has_shapes(name, row, fields):
     config = recipe(name).get_config(row)
     config.update_from_flattened_dict(fields[config.data.name])
     pieces, programs = runs.built(frozen.plain(config))
+    assert len(programs) == len(config.stages)
     for program in programs:
         runs.trace(pieces, program)

@@ -276,6 +276,8 @@ class TestCheckSame:
         for method in methods.PRESETS:
             file = self.write(tmp_path, plain(argument=method))
             frozen.check_same(plain(argument=method), file)
+            with pytest.raises(InputError, match="seed 0 -> 1"):
+                frozen.check_same(plain(argument=method, seed=1), file)
 
     def test_the_fields_that_differ_are_named(self, tmp_path):
         file = self.write(tmp_path, plain(seed=1, data__batch_size=64))

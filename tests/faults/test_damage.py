@@ -86,7 +86,7 @@ def steps(workdir):
     return sorted(int(n) for n in names if n.isdigit()), best[0]
 
 
-KINDS = ("arrays flipped", "empty")
+KINDS = ("arrays flipped", pytest.param("empty", marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -60,7 +60,7 @@ class TestInUse:
 
     def test_a_killed_run_does_not_lock(self, tmp_path):
         holds = (
-            "import pathlib, sys, time; from dirjax.lock import Lock\n"
+            "import pathlib, sys, time; from dirjax.workdir.lock import Lock\n"
             "with Lock(pathlib.Path(sys.argv[1])): print('locked', flush=True); "
             "time.sleep(60)"
         )

@@ -282,5 +282,5 @@ class TestReport:
 def test_it_is_numpy_alone():
     from tests import commands
 
-    code = "import sys, dirjax.balance; sys.exit('jax' in sys.modules)"
+    code = "import sys, dirjax.features.balance; sys.exit('jax' in sys.modules)"
     assert commands.run("-c", code).returncode == 0

@@ -103,13 +103,18 @@ def test_masked_mean_is_of_the_set_of_real_entries(rows, order):
 
 class TestCheckShapes:
     def test_equal_letters_are_equal_sizes(self):
-        checks.check_shapes(
-            features=(np.ones((2, 3)), "b d"),
-            labels=(np.ones(2), "b"),
-            mask=None,
-            scale=(1.0, ""),
-            other=(np.ones((3, 2)), "d b"),
-        )
+        arrays = {
+            "features": (np.ones((2, 3)), "b d"),
+            "labels": (np.ones(2), "b"),
+            "mask": None,
+            "scale": (1.0, ""),
+            "other": (np.ones((3, 2)), "d b"),
+        }
+        checks.check_shapes(**arrays)
+        # None is left out, and the last one is looked at.
+        arrays["other"] = (np.ones((2, 3)), "d b")
+        with pytest.raises(ValueError, match="other"):
+            checks.check_shapes(**arrays)
 
     def test_sizes_may_be_shared_within_one_array(self):
         checks.check_shapes(pairs=(np.ones((2, 2)), "b b"))

@@ -49,24 +49,27 @@ def run(method, workdir, devices, processes, init_from=None):
 
 @pytest.mark.multiprocess
 @pytest.mark.parametrize(
-    "method",
+    ("method", "alone"),
     [
-        "sqinv_lds_fds",
-        pytest.param("frobenius", marks=pytest.mark.slow),
+        # Four devices of one process are in test_contract.py, too.
+        ("sqinv_lds_fds", False),
+        pytest.param("sqinv_lds_fds", True, marks=pytest.mark.slow),
+        pytest.param("frobenius", True, marks=pytest.mark.slow),
         # From another run.
-        pytest.param("frobenius_posthoc", marks=pytest.mark.slow),
+        pytest.param("frobenius_posthoc", True, marks=pytest.mark.slow),
     ],
 )
-def test_devices_and_processes_do_not_matter(method, tmp_path):
+def test_devices_and_processes_do_not_matter(method, alone, tmp_path):
     start = None
     if method == "frobenius_posthoc":
         start = tmp_path / "start"
         run("vanilla", start, devices=1, processes=1)
     one = run(method, tmp_path / "one", 1, 1, init_from=start)
-    four = run(method, tmp_path / "four", 4, 1, init_from=start)
-    pod = run(method, tmp_path / "pod", 2, 2, init_from=start)
-    assert pod[0]["processes"] == 2
-    for other in (four, pod):
+    others = [run(method, tmp_path / "pod", 2, 2, init_from=start)]
+    assert others[0][0]["processes"] == 2
+    if alone:
+        others.append(run(method, tmp_path / "four", 4, 1, init_from=start))
+    for other in others:
         np.testing.assert_allclose(other[1], one[1], rtol=1e-4)
         np.testing.assert_allclose(other[2], one[2], rtol=1e-3, atol=1e-2)
         for metric in ("mae", "rmse", "gm"):
@@ -89,6 +92,7 @@ def test_sigterm_to_one_process_stops_all_with_a_checkpoint(tmp_path):
         }
         command = [sys.executable, "-m", "dirjax.main", f"--workdir={tmp_path}"]
         command += ["--config=configs/bikeshare.py:vanilla", "--config.log.every=5"]
+        command += [a for a in ARGUMENTS if "encoder" in a or "data.drop" in a]
         started.append(
             subprocess.Popen(
                 [*command, "--config.train.chunk=5"],

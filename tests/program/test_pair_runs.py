@@ -9,14 +9,7 @@ import pytest
 from dirjax import predict
 from tests import own_data, runs
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("pairs")
-    own_data.write(
-        made, "minilm_l6_v2_embeddings.npz", own_data.to_npz(**own_data.pairs())
-    )
-    return made
+pytestmark = pytest.mark.usefixtures("read_once")
 
 
 def train(folder, method):
@@ -28,9 +21,21 @@ def train(folder, method):
     return runs.run(made, workdir), workdir
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def folder(shared):
+    """Arrays, and a finished run on them."""
+
+    def make(folder):
+        arrays = own_data.to_npz(**own_data.pairs())
+        own_data.write(folder, "minilm_l6_v2_embeddings.npz", arrays)
+        train(folder, "vanilla")
+
+    return shared("pairs", make)
+
+
+@pytest.fixture
 def vanilla(folder):
-    return train(folder, "vanilla")
+    return runs.result(folder / "vanilla"), folder / "vanilla"
 
 
 def errors(workdir):
@@ -52,7 +57,9 @@ class TestRuns:
         np.testing.assert_allclose(last["ssir/noise"], 1e-3, rtol=1e-4)
         np.testing.assert_allclose(last["ssir/moved"], 1e-3, rtol=1e-3)
 
-    @pytest.mark.parametrize("method", ["fds", "group_dir"])
+    @pytest.mark.parametrize(
+        "method", [pytest.param("fds", marks=pytest.mark.slow), "group_dir"]
+    )
     def test_others_end(self, folder, method):
         result, workdir = train(folder, method)
         assert result["method"] == method

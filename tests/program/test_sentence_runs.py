@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +11,7 @@ from dirjax import evaluate, predict
 from dirjax.training import build as build_lib
 from tests import own_data, runs
 
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("sentences")
-    own_data.write_sentences(made)
-    return made
+pytestmark = pytest.mark.usefixtures("read_once")
 
 
 def config(folder, method, **fields):
@@ -27,10 +23,20 @@ def config(folder, method, **fields):
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def folder(shared):
+    """Files, and a finished run on them."""
+
+    def make(folder):
+        own_data.write_sentences(folder)
+        runs.run(config(folder, "vanilla"), folder / "vanilla")
+
+    return shared("sentences", make)
+
+
+@pytest.fixture
 def vanilla(folder):
-    workdir = folder / "vanilla"
-    return runs.run(config(folder, "vanilla"), workdir), workdir
+    return runs.result(folder / "vanilla"), folder / "vanilla"
 
 
 def stored(workdir):
@@ -75,11 +81,13 @@ def answers(workdir, path, **options):
 class TestPredict:
     def test_as_in_evaluation_without_training_data(self, vanilla, folder, tmp_path):
         _, workdir = vanilla
-        moved = (folder / "test_new.tsv").rename(tmp_path / "new.tsv")
-        try:
-            found = answers(workdir, moved, keep=("score",))
-        finally:
-            moved.rename(folder / "test_new.tsv")
+        file = shutil.copy(folder / "test_new.tsv", tmp_path / "new.tsv")
+        run = shutil.copytree(workdir, tmp_path / "run")
+        text = (run / "config.json").read_text()
+        assert str(folder) in text
+        text = text.replace(str(folder), str(tmp_path / "none"))
+        (run / "config.json").write_text(text)
+        found = answers(run, file, keep=("score",))
         assert [row["index"] for row in found] == [str(i) for i in range(24)]
         got = [float(row["prediction"]) for row in found]
         prediction, label = stored(workdir)

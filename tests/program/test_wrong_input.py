@@ -106,6 +106,7 @@ class TestCommand:
         assert re.search(r"^dirjax: 'y' must hold numbers, row 61 of .*'seven'", line)
         assert own_data.snapshot(tmp_path) == disk
 
+    @pytest.mark.slow
     def test_what_the_sentences_say_helps(self, tmp_path):
         rows = [f"{-999 if i % 9 == 4 else i},2024-01-02,{i % 10}" for i in range(60)]
         rows[7] = "1,2024-01-02,seven"

@@ -9,7 +9,7 @@ import pytest
 
 from dirjax.runtime import allocator
 
-PROGRAM = "from dirjax import allocator; print(allocator.tune_allocator())"
+PROGRAM = "from dirjax.runtime import allocator; print(allocator.tune_allocator())"
 
 
 @pytest.mark.parametrize("value", ["0", "1", None])

@@ -251,8 +251,11 @@ class TestDates:
 
     @pytest.mark.parametrize("cell", ["1.2.3", "555-1234", "2024", "3-4", "10/12"])
     def test_what_is_none(self, load, cell):
-        load(columns(c=[cell, "5"] * 30, z=range(60)), categorical=("c",))
-        load(columns(c=[cell, cell + "1"] * 30, z=range(60)))
+        words = load(columns(c=[cell, "5"] * 30, z=range(60)), categorical=("c",))
+        assert found(words) == (("z",), ("c",))
+        guessed = load(columns(c=[cell, cell + "1"] * 30, z=range(60)))
+        is_number = (("c", "z"), ())
+        assert found(guessed) == (is_number if cell == "2024" else (("z",), ("c",)))
 
     def test_they_may_be_left_out(self, load):
         cells = [f"2024-02-{1 + i % 28:02d}" for i in range(60)]
