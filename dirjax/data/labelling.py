@@ -144,8 +144,8 @@ class Rows:
         if self.on_bad == "error":
             more = f" ({count} such rows)" if count > 1 else ""
             raise InputError(
-                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Mend it, or go on "
-                f"without such rows: {self.skip_with}."
+                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Fix it, or "
+                f"skip such rows: {self.skip_with}."
             )
         self.good &= ~bad
         self.skipped[why] = self.skipped.get(why, 0) + count
@@ -376,7 +376,7 @@ def label_rows(
             if not position:
                 raise InputError(
                     f"no training row is left of {rows.file}. Mark more rows as train, "
-                    "or mend those that were skipped."
+                    "or fix those that were skipped."
                 )
             rows.notes.append(
                 f"there is no {name} split: "

@@ -1,6 +1,7 @@
 """What to look for in labels and columns: pure functions of arrays, with thresholds.
 
-`dirjax.data.advice` puts what they find into sentences.
+`advice` puts what they find into sentences. The statistics are a few lines of numpy,
+since `scipy.stats` takes longer to import than a table to describe.
 """
 
 from __future__ import annotations
