@@ -75,8 +75,9 @@ def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     return [table, image]
 
 
-def _main(argv: Sequence[str]) -> None:
-    if len(argv) < 2 or {"--help", "-h", "help"} & set(argv[1:]):
+def main(argv: Sequence[str]) -> None:
+    """Parses flags, reads the data, prints and writes."""
+    if len(argv) < 2 or {"--help", "-h"} & set(argv[1:]):
         print(str(__doc__).partition("\n\n")[2].strip())
         return
     made, _ = config_files.parse(argv, workdir=False)
@@ -92,24 +93,6 @@ def _main(argv: Sequence[str]) -> None:
     print(f"\nWritten: {', '.join(map(str, written))}")
 
 
-def main(drop: str = "") -> int:
-    """Runs the command; returns the exit status.
-
-    Args:
-      drop: a first argument that must be there and says nothing.
-    """
-    startup.quiet()
-    argv = list(sys.argv)
-    if drop and argv[1:2] == [drop]:
-        del argv[1]
-    elif drop and not {"--help", "-h", "help"} & set(argv[1:2] or ["help"]):
-        print(
-            f"dirjax: the first argument must be {drop}, got {argv[1]!r}. See --help.",
-            file=sys.stderr,
-        )
-        return 2
-    return status.run(_main, argv, debug="--debug" in argv)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    startup.quiet()
+    sys.exit(status.run(main, sys.argv, debug="--debug" in sys.argv))

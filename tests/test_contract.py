@@ -27,7 +27,9 @@ from dirjax.workdir.checkpoints import Checkpoints
 from tests import toy
 
 MODULES = sorted(
-    m.name for m in pkgutil.iter_modules(objectives.__path__) if m.name != "base"
+    m.name
+    for m in pkgutil.iter_modules(objectives.__path__)
+    if m.name != "base" and not m.name.startswith("_")
 )
 # One preset of configs/methods.py for each way in which they nest wrappers. Those with
 # ssir have tests of their own (tests/objectives/test_ssir.py), and compile long.
@@ -71,9 +73,9 @@ def start_of(case):
     """The state before the first step."""
     objective = objective_of(case)
     state = toy.start(objective, net=network_of(case))
-    if "start" not in objective.collect:
+    if objective.collect.start is None:
         return state
-    collect = functools.partial(gathered, objective.collect["start"])
+    collect = functools.partial(gathered, objective.collect.start)
     return toy.jit(collect)(state, toy.batch())
 
 
@@ -91,7 +93,7 @@ def moments_of(state, batch):
 
 def refreshed(objective, state, batch):
     """The state after the end of an epoch."""
-    collect = objective.collect.get("epoch")
+    collect = objective.collect.epoch
     return gathered(collect, state, batch) if collect else state
 
 
@@ -110,7 +112,7 @@ def started(case):
     objective = objective_of(case)
     run = jax.jit(step_of(case))
     refresh = functools.partial(refreshed, objective)
-    refresh = toy.jit(refresh) if "epoch" in objective.collect else refresh
+    refresh = toy.jit(refresh) if objective.collect.epoch is not None else refresh
     return start_of(case), run, refresh
 
 

@@ -3,8 +3,9 @@
     python -m dirjax.sweep --config configs/studies/ssir_motivation.py --workdir DIR
 
 One program for all seeds, ratios and arms; 70 s of processor time.
-dirjax/motivation.py says which of these values are the paper's and how it was read. Any
-of them can be set: `--config.delta=10 --config.noise=shrunk --config.seeds="(0, 1)"`.
+dirjax/projects/ssir_toy/experiment.py says which of these values are the paper's and
+how it was read. Any of them can be set: `--config.delta=10 --config.noise=shrunk
+--config.seeds="(0, 1)"`.
 """
 
 from ml_collections import ConfigDict

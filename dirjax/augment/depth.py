@@ -176,8 +176,8 @@ def augment_one(
       key: for all draws.
       image: `[height, width, 3]` uint8.
       codes: `[height, width]` integers.
-      crop: see `turned_crop`, as the next.
-      maps: as there.
+      crop: see `turned_crop`.
+      maps: see `turned_crop`.
       flip: mirror in half of the cases.
       rotate: largest angle in degrees, either way.
       light: see `lighting`, 0 for none.

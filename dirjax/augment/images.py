@@ -115,10 +115,10 @@ def augment(
       image: `[height, width, channels]` uint8.
       flip: see `random_flip`.
       crop: pixels of `random_crop`, 0 for none.
-      padding: as there.
+      padding: "zero" or "edge", what the crop brings in.
       zoom: smallest share of the area of `colours.random_box`, 0 for the whole image.
       jitter: strength of `colours.jitter`, 0 for none.
-      hue: as there.
+      hue: largest turn of the colours, as a share of the circle, 0 for none.
       jitter_share: share of images that it changes.
       grey: share of images that lose their colours.
       view: height and width that the model sees, and of the result with `zoom`; 0 is

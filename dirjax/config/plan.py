@@ -84,7 +84,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
         )
         rows.append(stage)
         start = stage.stop
-    # Where nothing is said, so many times a run.
+    # Defaults: evaluate 50 and save 10 times per run.
     epochs = start * batch_size / size
     every = {
         field: epochs / times

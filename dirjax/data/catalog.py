@@ -54,7 +54,7 @@ ELSEWHERE = {
         "nyu2_test, test_balanced_mask.npy and nyu2_train_FDS_subset.csv: "
         "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression "
         "fetches it; or, with the option small, a folder with "
-        "nyuv2_labeled_152x112.npz, whose arrays dirjax/data/nyud2.py describes",
+        "nyuv2_labeled_152x112.npz (its arrays: dirjax/data/readers/nyud2.py)",
     ),
     **{
         name: (benchmark.builder.replace("_", "-"), benchmark.get)

@@ -1,6 +1,6 @@
 """Rows of a data set and their labels: checked, split, binned and counted.
 
-Readers (tables, arrays, images, digits, pairs, sentences, tfds) turn files into arrays;
+Readers (`data.readers`) turn files into arrays;
 here the labels of all of them go the same way. `sources.assemble` makes the rest.
 """
 
@@ -42,11 +42,11 @@ class Rules:
       outside: what becomes of labels outside of `label_range`: an "error", or the
         "end" bins.
       bin_dtype: "float64" or "float32" edges.
-      many: see `labels.shot_groups`, as the next two.
-      few: as there.
-      shot_lists: as there.
-      split_divisor: see `splits.balanced_split`, as the next.
-      split_cap: as there.
+      many: see `labels.shot_groups`.
+      few: see `labels.shot_groups`.
+      shot_lists: see `labels.shot_groups`.
+      split_divisor: see `splits.balanced_split`.
+      split_cap: see `splits.balanced_split`.
       limit: use so many training rows, drawn with `seed`; 0 is all.
       seed: of the split, if one is made, and of the limit.
       on_bad: rows that cannot be used are an "error", or "skip".
@@ -144,8 +144,8 @@ class Rows:
         if self.on_bad == "error":
             more = f" ({count} such rows)" if count > 1 else ""
             raise InputError(
-                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Mend it, or go on "
-                f"without such rows: {self.skip_with}."
+                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Fix it, or "
+                f"skip such rows: {self.skip_with}."
             )
         self.good &= ~bad
         self.skipped[why] = self.skipped.get(why, 0) + count
@@ -376,7 +376,7 @@ def label_rows(
             if not position:
                 raise InputError(
                     f"no training row is left of {rows.file}. Mark more rows as train, "
-                    "or mend those that were skipped."
+                    "or fix those that were skipped."
                 )
             rows.notes.append(
                 f"there is no {name} split: "

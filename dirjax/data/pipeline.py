@@ -5,7 +5,7 @@ by the function that decodes them elsewhere: Pillow's pixels are those of the pu
 benchmarks, and its JPEG decoding with antialiased resizing takes half the time of
 TensorFlow's. Batches leave in the order of the rows, as uint8.
 
-This module and `registered` alone import TensorFlow, and are imported on demand.
+This module and the reader `tfds` alone import TensorFlow, and are imported on demand.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a run learns from: splits in host memory, with bins and shots of the labels.
 
-A reader (tables, arrays, images, digits, pairs, sentences, tfds) turns a file into
+A reader (`data.readers`) turns a file into
 arrays, `labelling` checks and divides the labels, and here both become splits.
 """
 

@@ -94,7 +94,7 @@ class Evaluator:
 
         Returns:
           `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order, with what `group_metrics.evaluate` adds to
+          `prediction` of its rows in order, with what `experts.evaluate` adds to
           both where the head has groups. Dense tasks have no rank correlation and no
           SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
           errors), and those of `depth_metrics.Ratios`.

@@ -73,7 +73,7 @@ def make_probe(
       bin_width: largest offset of a prediction, in units of what is learnt.
       norm: see `ssir.ssir_noise`.
       units: see `ssir.unit_of`.
-      n_steps: see `ssir.ssir_noise`, as the next.
+      n_steps: see `ssir.ssir_noise`.
       distance: see `ssir.ssir_noise`.
       bounds: smallest and largest valid coordinate. Default: those of the model.
 

@@ -58,12 +58,12 @@ def spec(
 
     Args:
       labels: training labels of any shape.
-      bin_width: in label units; this and the next two go to `Bins.covering`.
-      label_range: as there.
-      origin: as there.
-      many: this and the next two go to `shot_groups`.
-      few: as there.
-      shot_lists: as there.
+      bin_width: in label units; see `Bins.covering`.
+      label_range: `(low, high)` that bins reach over; see `Bins.covering`.
+      origin: the first edge; see `Bins.covering`.
+      many: a bin with more examples is many-shot.
+      few: a bin with fewer examples is few-shot.
+      shot_lists: bins of each shot by name, instead of thresholds; see `shot_groups`.
       dtype: of the edges.
       cover: labels that the bins reach to, of all splits say. Default: `labels`.
 

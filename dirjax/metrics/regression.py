@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from dirjax.labels import bins as labels_lib
 from dirjax.labels import specification
-from dirjax.metrics.ranks import spearman
+from dirjax.ops.ranks import spearman
 
 # Below this share of its carried square a variance is rounding of float32 sums.
 _CONSTANT = 1e-5

@@ -135,7 +135,7 @@ def build(
       shift: see `heads.Linear`.
       scale: see `heads.Linear`.
       input_mean: of images, after division by 255; a number, or one for each channel.
-      input_std: likewise.
+      input_std: of images, a number, or one for each channel.
       view: larger images are cut to so many pixels of each side in the middle; 0 takes
         all as they are.
       domain: where prepared inputs live. Default: that of images with this mean and

@@ -91,8 +91,8 @@ class FusedDepth(nn.Module):
 
     Attributes:
       stage_sizes: of the residual encoder, four stages; see `resnet.ResNet`.
-      bottleneck: likewise.
-      width: likewise, channels of its first stage (times 4 with bottlenecks).
+      bottleneck: see `resnet.ResNet`.
+      width: channels of its first stage (times 4 with bottlenecks).
       decoder: channels at the end of the decoder; twice as many at each stage before,
         and 16 times as many at its beginning.
       fused: channels of each of the four scales.

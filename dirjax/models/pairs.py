@@ -69,10 +69,10 @@ class PairMLP(nn.Module):
 
     Attributes:
       parts: see `pair_features`.
-      width: see `mlp.MLP`, as the others.
-      depth: as there.
-      dropout: as there.
-      dtype: as there.
+      width: see `mlp.MLP`.
+      depth: see `mlp.MLP`.
+      dropout: see `mlp.MLP`.
+      dtype: see `mlp.MLP`.
     """
 
     parts: tuple[str, ...] = tuple(PARTS)

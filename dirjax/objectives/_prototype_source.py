@@ -53,8 +53,8 @@ class Source:
       ValueError: for a value out of range.
 
     Example:
-      >>> sorted(Source("data").collect)
-      ['epoch', 'start']
+      >>> Source("data").collect.epoch is not None
+      True
     """
 
     name: str = "batch"
@@ -87,9 +87,11 @@ class Source:
         return {"memory": Memory(row, jnp.zeros((num, dim)), row)}
 
     @property
-    def collect(self) -> dict[str, base.Collect]:
+    def collect(self) -> base.Collect:
         """What the term's objective collects, see `base.Objective`."""
-        return dict.fromkeys(base.MOMENTS, _collect) if self.name == "data" else {}
+        return (
+            base.Collect(_collect, _collect) if self.name == "data" else base.Collect()
+        )
 
     def find(
         self,

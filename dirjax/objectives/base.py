@@ -73,10 +73,6 @@ class View:
     domain: Domain = FREE
 
 
-# When a pass over the training set is made for an objective.
-MOMENTS = ("start", "epoch")
-
-
 def _no_advice(means: Mapping[str, float]) -> Sequence[str]:
     del means
     return ()
@@ -87,7 +83,7 @@ def _no_arrays(variables: Variables) -> dict[str, Any]:
     return {}
 
 
-class Reports(NamedTuple):
+class Diagnostics(NamedTuple):
     """What an objective has to say of itself; nothing of it enters training.
 
     Attributes:
@@ -101,8 +97,22 @@ class Reports(NamedTuple):
     by_bin: Callable[[Variables], dict[str, Any]] = _no_arrays
 
 
-# `(variables, moments) -> variables`, with the per-bin moments of the training set.
-Collect = Callable[[Variables, Any], Variables]
+class Collect(NamedTuple):
+    """What an objective makes of a pass over the training set, and when.
+
+    Each is `(variables, moments) -> variables`, with the per-bin moments of features,
+    or None where nothing is collected.
+
+    Attributes:
+      start: at the start of a stage, before its first step.
+      epoch: at the end of each epoch.
+    """
+
+    start: Callable[[Any, Any], Any] | None = None
+    epoch: Callable[[Any, Any], Any] | None = None
+
+
+NOTHING = Collect()
 
 
 class Objective(NamedTuple):
@@ -111,19 +121,17 @@ class Objective(NamedTuple):
     Attributes:
       init: `(key, spec) -> Variables`; `spec` is a `labels.Spec` (host numpy).
       loss: `(variables, view, batch, key) -> Outcome`.
-      collect: moment -> `(variables, moments) -> variables`, which is called with the
-        per-bin feature moments of the training set: at the "start" of a stage, before
-        its first step, or at the end of each "epoch".
+      collect: what is made of the per-bin feature moments of the training set.
       precise: whether all passes of a step must be computed in float32 at the highest
         precision of products, whatever the model computes in otherwise.
-      reports: what is only reported.
+      diagnostics: what is only reported.
     """
 
     init: Callable[[jax.Array, Any], Variables]
     loss: Callable[[Variables, View, Batch, jax.Array], Outcome]
-    collect: Mapping[str, Collect] = {}
+    collect: Collect = NOTHING
     precise: bool = False
-    reports: Reports = Reports()
+    diagnostics: Diagnostics = Diagnostics()
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -182,8 +190,8 @@ def weighted_sum(
         return Outcome(total, state, metrics)
 
     def collected(moment):
-        """The update of all terms that collect at a moment."""
-        updates = {n: f for n in names if (f := terms[n].collect.get(moment))}
+        """The update of all terms that collect at a moment, or None."""
+        updates = {n: f for n in names if (f := getattr(terms[n].collect, moment))}
 
         def update(variables, moments):
             parts = {n: part(variables, n) for n in names}
@@ -193,26 +201,24 @@ def weighted_sum(
                 {n: v.state for n, v in parts.items()},
             )
 
-        return update
+        return update if updates else None
 
     def advise(means):
         # Zero-weight terms give no advice.
         heard = [n for n in names if weights[n]]
-        return [s for n in heard for s in terms[n].reports.advise(means)]
+        return [s for n in heard for s in terms[n].diagnostics.advise(means)]
 
     def by_bin(variables):
-        found = [terms[n].reports.by_bin(part(variables, n)) for n in names]
+        found = [terms[n].diagnostics.by_bin(part(variables, n)) for n in names]
         return {k: v for arrays in found for k, v in arrays.items()}
 
     parts = terms.values()
     return Objective(
         init,
         loss,
-        collect={
-            m: collected(m) for m in MOMENTS if any(m in t.collect for t in parts)
-        },
+        collect=Collect(*map(collected, Collect._fields)),
         precise=any(t.precise for t in parts),
-        reports=Reports(advise, by_bin),
+        diagnostics=Diagnostics(advise, by_bin),
     )
 
 
@@ -221,8 +227,7 @@ def wrap(
     *,
     init: Callable[[Any], dict[str, Any]],
     loss: Callable[..., Outcome],
-    collect: Mapping[str, Callable[[dict[str, Any], Any], dict[str, Any]]]
-    | None = None,
+    collect: Collect = NOTHING,
     precise: bool = False,
     advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice,
 ) -> Objective:
@@ -234,9 +239,9 @@ def wrap(
       loss: `(own, inside, view, batch, key) -> Outcome`, where `inside(view, batch)` is
         the outcome of `inner`. The state it returns must be that of `inner`; `own`
         does not change in a step.
-      collect: moment -> `(own, moments) -> own`, see `Objective`.
+      collect: `(own, moments) -> own` each.
       precise: see `Objective`.
-      advise: see `Reports`; its sentences follow those of `inner`.
+      advise: see `Diagnostics`; its sentences follow those of `inner`.
 
     Returns:
       An objective whose state holds the entries of `own`, and `inner`.
@@ -249,7 +254,6 @@ def wrap(
       >>> half.init(jax.random.key(0), None).state
       {'inner': {'l1': {}}}
     """
-    own_collect = collect or {}
 
     def part(variables: Variables) -> Variables:
         return Variables(variables.params, variables.state["inner"])
@@ -271,8 +275,8 @@ def wrap(
         return out._replace(state={**own, "inner": out.state})
 
     def collected(moment):
-        """The update of wrapper and inner objective."""
-        outer, below = own_collect.get(moment), inner.collect.get(moment)
+        """The update of wrapper and inner objective, or None."""
+        outer, below = getattr(collect, moment), getattr(inner.collect, moment)
 
         def update(variables, moments):
             own, rest = own_of(variables), part(variables)
@@ -280,18 +284,16 @@ def wrap(
             rest = below(rest, moments) if below else rest
             return Variables(rest.params, {**own, "inner": rest.state})
 
-        return update
+        return update if outer or below else None
 
     return Objective(
         init_all,
         loss_all,
-        collect={
-            m: collected(m) for m in MOMENTS if {m} & {*own_collect, *inner.collect}
-        },
+        collect=Collect(*map(collected, Collect._fields)),
         precise=inner.precise or precise,
-        reports=Reports(
-            lambda means: [*inner.reports.advise(means), *advise(means)],
-            lambda variables: inner.reports.by_bin(part(variables)),
+        diagnostics=Diagnostics(
+            lambda means: [*inner.diagnostics.advise(means), *advise(means)],
+            lambda variables: inner.diagnostics.by_bin(part(variables)),
         ),
     )
 

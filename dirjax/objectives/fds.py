@@ -242,7 +242,7 @@ def smooth(
       bins: `[batch]` int (dense `[batch, height, width]`), the label bin of each.
       statistics: from `identity` and `update`.
       start_smooth: first epoch with calibration; before it nothing moves.
-      clip: see `calibrate`, as the next.
+      clip: see `calibrate`.
       whole_rows: see `calibrate`.
       first_bin: the bin of row 0; bins before it share that row.
 
@@ -529,4 +529,4 @@ def make(
         )
         return {"fds": new}
 
-    return base.wrap(inner, init=init, loss=loss, collect={"epoch": collect})
+    return base.wrap(inner, init=init, loss=loss, collect=base.Collect(epoch=collect))

@@ -229,7 +229,7 @@ def make(
 
     Args:
       temperature: see `group_contrast_loss`.
-      similarity: as there.
+      similarity: see `group_contrast_loss`.
 
     Returns:
       An objective whose state holds `of_bin`, the group of each label bin

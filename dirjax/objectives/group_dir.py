@@ -32,12 +32,12 @@ Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
   training labels, and q is not normalised again.
 - Logit adjustment counts an empty group as one row; the head of the preset begins with
   groups of no training row ruled out (`rule_out_empty`).
-- Groups of labels are exact (`dirjax/groups.py`), 10 of them where the config does not
-  say more. Expert outputs are not limited to their group's range.
+- Groups of labels are exact (`dirjax/labels/groups.py`), 10 of them by default.
+  Expert outputs are not limited to their group's range.
 - Weights of the batch multiply the regression only, so LDS acts inside of groups;
   `weigh_groups` weighs the classification, too.
 - The printed bound of Lemma 1 adds up all groups; the loss is the part of the true one,
-  which bounds the likelihood in any case (both are measured in `group_metrics.py`).
+  which bounds the likelihood in any case (both are measured in `metrics/experts.py`).
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def make(
       criterion: of the classification: "soft", "soft_asymmetric", "ce", "la" (logit
         adjustment) or "etf" (dot-regression, with the head's fixed classifier).
       beta: see `group_soft_labels`.
-      slope: as there.
+      slope: see `group_soft_labels`.
       tau: of "la".
       loss: of the experts, "mse" or "l1".
       unit: of their errors: "deviation" of the training labels, or "label".

@@ -148,11 +148,11 @@ def norm_order_loss(
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
       num_bins: how many bins there are at most, static.
       reading: see `prototypes`.
-      pairs: see `order_divergence`, as the others.
-      distance: as there.
-      tau: as there.
-      label_scale: as there.
-      eps: as there.
+      pairs: see `order_divergence`.
+      distance: see `order_divergence`.
+      tau: see `order_divergence`.
+      label_scale: see `order_divergence`.
+      eps: see `order_divergence`.
 
     Returns:
       Scalar, not negative; 0 if the batch has fewer than three bins.
@@ -244,11 +244,11 @@ def make(
       reading: see `prototypes`.
       source: of prototypes, "batch", "running" or "data", see `_prototype_source`.
       momentum: of running ones.
-      pairs: see `order_divergence`, as the next four.
-      distance: as there.
-      tau: as there.
-      label_scale: as there.
-      eps: as there.
+      pairs: see `order_divergence`.
+      distance: see `order_divergence`.
+      tau: see `order_divergence`.
+      label_scale: see `order_divergence`.
+      eps: see `order_divergence`.
       tightness: see `ordinal_entropy_loss`.
 
     Returns:
@@ -314,5 +314,5 @@ def make(
         ]
 
     return base.Objective(
-        init, loss, collect=kept.collect, reports=base.Reports(advise)
+        init, loss, collect=kept.collect, diagnostics=base.Diagnostics(advise)
     )

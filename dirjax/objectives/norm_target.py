@@ -111,7 +111,7 @@ def fit_targets(
       measured: `[num_bins]` norms over the training set.
       many: `[num_bins]` 1 for many-shot bins, else 0.
       key: for the order of labels with `fit="sgd"`.
-      targets: see `make`, as the others.
+      targets: see `make`.
       fit: as in `make`.
       epochs: as in `make`.
       steps: as in `make`.
@@ -237,7 +237,7 @@ def make(
             batch_size=batch_size,
         )
         new = variables._replace(state=state | new)
-        remember = kept.collect.get("start")
+        remember = kept.collect.start
         return remember(new, moments) if remember else new
 
     def loss(variables, view, batch, key):
@@ -281,8 +281,8 @@ def make(
     return base.Objective(
         init,
         loss,
-        collect={**kept.collect, "start": start},
-        reports=base.Reports(advise, by_bin),
+        collect=kept.collect._replace(start=start),
+        diagnostics=base.Diagnostics(advise, by_bin),
     )
 
 

@@ -147,7 +147,7 @@ def make(
 
     Args:
       of: see `ordinal_entropy_loss`.
-      tightness: as there.
+      tightness: see `ordinal_entropy_loss`.
       stride: of the pixels that are used in dense tasks.
 
     Returns:

@@ -206,11 +206,11 @@ def random_noise(
     Args:
       key: for the direction.
       inputs: `[batch, ...]` float32.
-      epsilon: see `ssir_noise`, as the others.
-      norm: as there; with "linf" signs are random.
-      unit: as there.
-      low: as there.
-      high: as there.
+      epsilon: see `ssir_noise`.
+      norm: see `ssir_noise`; with "linf" signs are random.
+      unit: see `ssir_noise`.
+      low: see `ssir_noise`.
+      high: see `ssir_noise`.
       real: which coordinates may move, see `domain.real`.
 
     Returns:

@@ -111,7 +111,7 @@ def of_pixels(mean: Any, std: Any) -> Domain:
 
     Args:
       mean: a number, or a sequence with one for each channel.
-      std: likewise.
+      std: a number, or a sequence with one for each channel.
 
     Example:
       >>> of_pixels(0.5, 0.5)[:3]

@@ -3,6 +3,8 @@
 Bilinear weights follow torch's `interpolate`: centres of pixels meet (`aligned=False`,
 the first centre lies half a pixel inside), or the centres of the corner pixels do
 (`aligned=True`). There is no antialiasing, so maps should not become smaller.
+`jax.image.resize` cannot align corners, and rounds its weights in float32; these are
+made on the host in float64.
 
 **Deviations**: none known.
 """

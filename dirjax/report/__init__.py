@@ -22,8 +22,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from dirjax import errors
 from dirjax.cli import status
+from dirjax.errors import InputError
 from dirjax.report import formats, page
 from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, style
@@ -36,7 +36,8 @@ DEFAULT_BASE = "vanilla"
 
 
 def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
-    runs = [run for row in one.rows for run in row.runs]
+    """Draws the figures of a data set and writes them as PNG."""
+    runs = one.runs
     notes = [
         note if len(runs) == 1 else f"{run.path}: {note}"
         for run in runs
@@ -47,12 +48,12 @@ def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
             f"the figures by label and by step show the first {index.SHOWN} of "
             f"{len(one.rows)} methods."
         )
-    drawn = index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one)
     pictures = []
-    for figure, name, caption, alt in drawn:
-        svg = style.svg(figure, f"{prefix}{name}", alt)
-        (output / f"{prefix}{name}.png").write_bytes(style.png(figure))
-        pictures.append(page.Picture(prefix + name, svg, caption))
+    for drawn in index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one):
+        name = prefix + drawn.name
+        svg = style.svg(drawn.figure, name, drawn.alt)
+        (output / f"{name}.png").write_bytes(style.png(drawn.figure))
+        pictures.append(page.Picture(name, svg, drawn.caption))
     return page.Section(one, tuple(pictures), tuple(notes))
 
 
@@ -109,8 +110,8 @@ def write_report(
     """Writes `report.html`, `table.{txt,csv,md,tex}` and the figures as PNG.
 
     Args:
-      run_dirs: run folders; a folder named twice counts once.
-      output: folder to write to, made if missing.
+      run_dirs: run directories; one that is named twice counts once.
+      output: directory to write to, made if missing.
       base: method that others are compared to, seed by seed. Default: `vanilla`, if
         it is among several methods.
       published: show published numbers of the same experiments, if there are any.
@@ -119,7 +120,7 @@ def write_report(
       The path of `report.html`.
 
     Raises:
-      cli.InputError: if a folder is no run, no run is finished, or no run has the
+      InputError: if a directory is no run, no run is finished, or no run has the
         base.
     """
     runs = _read(run_dirs)
@@ -133,13 +134,13 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
     """Writes the report of one finished run to `workdir/report` and prints its table.
 
     Args:
-      workdir: the run folder.
+      workdir: the run directory.
 
     Returns:
       The content of `result.json`.
 
     Raises:
-      cli.InputError: if the folder is no finished run.
+      InputError: if the directory is no finished run.
     """
     workdir = pathlib.Path(workdir)
     run = read_run(workdir)
@@ -153,7 +154,7 @@ def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
     """The table of an evaluation.
 
     Args:
-      workdir: the run folder.
+      workdir: the run directory.
       result: as `result.json`, where `split` names the entry with the metrics.
     """
     run = read_run(pathlib.Path(workdir))
@@ -181,7 +182,7 @@ def _main(argv: Sequence[str]) -> None:
     try:
         path = _write(runs, tables, options.output)
     except OSError as error:
-        raise errors.InputError(
+        raise InputError(
             f"cannot write to {options.output} ({error.strerror}): pass another folder "
             "as --output."
         ) from error

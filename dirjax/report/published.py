@@ -19,8 +19,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dirjax.report.runs import COLUMNS, SHOTS, Run
-from dirjax.report.tables import NAMES, Printed, Table
+from dirjax.labels import SHOTS
+from dirjax.report.runs import COLUMNS, Run
+from dirjax.report.tables import Printed, Table, metric_name
 
 # Our `data.name`, `model.name` and presets -> names of the papers. A preset whose
 # base the papers leave open, as RankSim's, is not here.
@@ -330,7 +331,7 @@ def attach(table: Table, *, explain: bool = False) -> Table:
         for record in found:
             for metric, (printed, together) in gaps(record).items():
                 warnings.append(
-                    f"{record.name}: {NAMES.get(metric, metric)} of all is printed as "
+                    f"{record.name}: {metric_name(metric)} of all is printed as "
                     f"{printed:g}, but its shots make {together:.3g}. Compare with it "
                     "shot by shot only."
                 )

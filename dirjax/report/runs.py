@@ -1,8 +1,8 @@
-"""Run folders: reads what a finished or an unfinished run left on disk.
+"""Run directories: reads what a finished or unfinished run left on disk.
 
-Host numpy and JSON only: a laptop without JAX can read the runs of a cluster. What
-is missing or damaged becomes a note of the run, and only a folder that is no run at
-all is an error. Deviations: none, this module is dirjax's own.
+Host numpy and JSON only: a laptop without JAX can read the runs of a cluster. Missing
+or damaged files become notes of the run; only a directory that is no run at all is an
+error. Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -13,24 +13,40 @@ import math
 import pathlib
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dirjax import errors
+from dirjax.errors import InputError
+from dirjax.labels import SHOTS
+from dirjax.workdir import run_files
 
-SHOTS = ("many", "median", "few")
 COLUMNS = ("all", *SHOTS)
 SCHEMA = 1
-# Arrays of predictions.npz: of each row, the last two of methods with groups, or of
-# each bin.
+Log = Sequence[Mapping[str, Any]]
+# Arrays of predictions.npz: one value per row (the last two only of methods that
+# predict groups), or, of dense tasks, one per bin.
 _ROWS = ("label", "prediction", "group", "group_prediction")
 _SUMS = ("count", "abs")
-# Of features.npz, by bin: what all have, all but early ones, and runs with targets.
-_BALANCE = ("count", "norm", "variance_mean")
-_NORMS = ("norm_prototype", "error")
-_TARGETS = ("norm_measured", "norm_line", "norm_target")
+# Arrays of features.npz, one value per bin; the first name of each set stands for it.
+_BY_BIN = (
+    ("count", "norm", "variance_mean"),
+    ("norm_prototype", "error"),
+    ("norm_target", "norm_measured", "norm_line"),
+)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+def ratio(total: np.ndarray, count: np.ndarray, empty: float = np.nan) -> np.ndarray:
+    """`total / count`, and `empty` where the count is 0."""
+    out = np.full(np.shape(total), empty, np.float64)
+    return np.divide(total, count, out=out, where=np.asarray(count) > 0)
+
+
+def of_split(log: Log, split: str) -> list[Mapping[str, Any]]:
+    """The lines of a log about one split."""
+    return [entry for entry in log if entry.get("split") == split]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +76,7 @@ class TrainBins:
       unit: its unit, such as `"years"`; may be empty.
       edges: `[num + 1]` float64, rising, in label units.
       count: `[num]` int64, training examples.
-      shot: `[num]` int, index into `SHOTS`.
+      shot: `[num]` int, index into `labels.SHOTS`.
       many: a bin with more training examples than this is many-shot.
       few: a bin with fewer is few-shot.
       groups: ordered groups of bins, of methods that predict them; else None.
@@ -75,6 +91,11 @@ class TrainBins:
     few: int = 20
     groups: TrainGroups | None = None
 
+    @property
+    def centers(self) -> np.ndarray:
+        """`[num]`, the middle of each bin."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
     def index(self, labels: np.ndarray) -> np.ndarray:
         """Bin of each label, same shape; labels outside go to the end bins."""
         inside = np.searchsorted(self.edges, labels, side="right") - 1
@@ -83,18 +104,19 @@ class TrainBins:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run folder.
+    """One run directory.
 
     Attributes:
-      path: the folder.
+      path: the directory.
       config: `config.json`, or an empty dict.
       result: `result.json`, or None while the run is not finished.
       log: the lines of `metrics.jsonl`, in order.
       bins: `bins.json`, or None.
       predictions: arrays of `predictions.npz` by name, empty if there are none.
-      features: those of `features.npz`, likewise; see `dirjax.evaluate`.
+      features: arrays of `features.npz` by name, written by
+        `dirjax.evaluate --features`; empty if there are none.
       notes: sentences on what is missing or damaged.
-      train_features: those of `features_train.npz`, likewise.
+      train_features: arrays of `features_train.npz` by name.
     """
 
     path: pathlib.Path
@@ -107,30 +129,28 @@ class Run:
     notes: tuple[str, ...]
     train_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
-    def _field(self, name: str, default: Any) -> Any:
-        return (self.result or {}).get(name, self.config.get(name, default))
+    def _field(self, name: str, default: Any = None) -> Any:
+        return (self.result or {}).get(name, default)
 
     @property
     def dataset(self) -> str:
         """Name of the data set."""
-        named = (self.result or {}).get("dataset") or _data(self.config).get("name")
-        return str(named or "unknown")
+        return self._field("dataset", _data(self.config).get("name")) or "unknown"
 
     @property
     def method(self) -> str:
         """Name of the preset."""
-        return str(self._field("method", "unknown"))
+        return self._field("method", self.config.get("method")) or "unknown"
 
     @property
     def seed(self) -> int:
         """Seed of the run."""
-        return int(self._field("seed", 0) or 0)
+        return int(self._field("seed", self.config.get("seed")) or 0)
 
     @property
     def best_step(self) -> int | None:
         """Step whose parameters were tested."""
-        step = (self.result or {}).get("best_step")
-        return None if step is None else int(step)
+        return self._field("best_step")
 
     @property
     def learns_logarithm(self) -> bool:
@@ -140,14 +160,14 @@ class Run:
     @property
     def split(self) -> str:
         """The split whose metrics count: "test", unless the result says otherwise."""
-        return str((self.result or {}).get("split", "test"))
+        return self._field("split", "test")
 
     def value(self, metric: str, shot: str) -> float | None:
         """One number of `result.json`; None if it is missing or not finite."""
-        table = ((self.result or {}).get(self.split) or {}).get(metric)
+        table = (self._field(self.split) or {}).get(metric)
         if not isinstance(table, Mapping):
             table = {"all": table}
-        return _finite(table.get(shot))
+        return finite(table.get(shot))
 
     def bin_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Test examples and sum of absolute errors by label bin.
@@ -158,8 +178,7 @@ class Run:
         """
         if self.bins is None:
             return None
-        size = len(self.bins.count)
-        stored = self.predictions
+        size, stored = len(self.bins.count), self.predictions
         if "label" in stored:
             error = np.abs(stored["prediction"] - stored["label"])
             real = np.isfinite(error)
@@ -171,12 +190,20 @@ class Run:
         return None
 
 
+def same_bins(run: Run, bins: TrainBins | None) -> bool:
+    """Whether a run has bins, and these."""
+    if run.bins is None or bins is None:
+        return False
+    return np.array_equal(run.bins.edges, bins.edges)
+
+
 def _data(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
     data = (config or {}).get("data")
     return data if isinstance(data, Mapping) else {}
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """A number as a float; None for anything else, and for NaN and infinity."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
@@ -194,23 +221,26 @@ def _read_json(path: pathlib.Path) -> Mapping[str, Any] | None:
     return content
 
 
-def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _entry(line: str) -> Mapping[str, Any] | None:
+    """One line of the log; None if it is broken."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(entry, Mapping):
+        return None
+    clocks = finite(entry.get("step")), finite(entry.get("epoch"))
+    return None if None in clocks else entry
+
+
+def _read_log(path: pathlib.Path, notes: list[str]) -> list[Mapping[str, Any]]:
     if not path.is_file():
-        return [], ["metrics.jsonl is missing: no training curves."]
+        notes.append("metrics.jsonl is missing: no training curves.")
+        return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    log, broken = [], []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if isinstance(entry, Mapping) and _finite(entry.get("step")) is not None:
-            log.append(entry)
-        else:
-            broken.append(number)
-    notes = []
+    entries = {n: _entry(line) for n, line in enumerate(lines, 1) if line.strip()}
+    log = [entry for entry in entries.values() if entry is not None]
+    broken = [number for number, entry in entries.items() if entry is None]
     if broken and broken[-1] == len(lines):
         broken.pop()
         notes.append("the last line of metrics.jsonl is cut off and was left out.")
@@ -223,7 +253,7 @@ def _read_log(path: pathlib.Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         notes.append("metrics.jsonl has no readable line: no training curves.")
     # A run that was stopped and resumed writes some steps again; the last one counts.
     last = {(entry["step"], entry.get("split")): entry for entry in log}
-    return sorted(last.values(), key=lambda entry: entry["step"]), notes
+    return sorted(last.values(), key=lambda entry: entry["step"])
 
 
 def _groups(content: Mapping[str, Any] | None, num_bins: int) -> TrainGroups | None:
@@ -238,12 +268,13 @@ def _groups(content: Mapping[str, Any] | None, num_bins: int) -> TrainGroups | N
 
 
 def _read_bins(
-    path: pathlib.Path, data: Mapping[str, Any]
-) -> tuple[TrainBins | None, list[str]]:
+    path: pathlib.Path, data: Mapping[str, Any], notes: list[str]
+) -> TrainBins | None:
     try:
         content = _read_json(path)
         if content is None:
-            return None, ["bins.json is missing: no plots by label bin."]
+            notes.append("bins.json is missing: no plots by label bin.")
+            return None
         edges = np.asarray(content["edges"], np.float64)
         count = np.asarray(content["train_count"], np.int64)
         shot = np.asarray([SHOTS.index(name) for name in content["shots"]], np.int64)
@@ -257,72 +288,77 @@ def _read_bins(
             label, unit = ending.groups()
         limits = int(data.get("many") or 100), int(data.get("few") or 20)
         groups = _groups(content.get("groups"), len(count))
-        return TrainBins(label, unit, edges, count, shot, *limits, groups), []
+        return TrainBins(label, unit, edges, count, shot, *limits, groups)
     except (KeyError, TypeError, ValueError) as error:
-        return None, [f"bins.json is damaged, no plots by label bin: {error}"]
+        notes.append(f"bins.json is damaged, no plots by label bin: {error}")
+        return None
 
 
-def _read_predictions(
-    path: pathlib.Path,
-) -> tuple[dict[str, np.ndarray], list[str]]:
+def _arrays(path: pathlib.Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The arrays of a file, or those of `names` that it has."""
+    with np.load(path, allow_pickle=False) as stored:
+        wanted = stored.files if names is None else names
+        return {n: np.asarray(stored[n]) for n in wanted if n in stored.files}
+
+
+def _read_predictions(path: pathlib.Path, notes: list[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
-        return {}, ["predictions.npz is missing: no plots of the test predictions."]
+        notes.append("predictions.npz is missing: no plots of the test predictions.")
+        return {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {
-                name: np.asarray(stored[name], np.float64)
-                for name in (*_ROWS, *_SUMS)
-                if name in stored.files
-            }
+        arrays = _arrays(path, (*_ROWS, *_SUMS))
         for names in (_ROWS, _SUMS):
             if names[0] in arrays:
                 found = {n: arrays[n] for n in names if n in arrays or n == names[1]}
                 if len({values.shape for values in found.values()}) > 1:
                     raise ValueError(f"{' and '.join(found)} differ in shape.")
-                return {n: values.reshape(-1) for n, values in found.items()}, []
+                return {n: v.reshape(-1).astype(float) for n, v in found.items()}
         raise ValueError("it holds neither label and prediction nor count and abs.")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return {}, [f"predictions.npz is damaged, no plots of predictions: {error}"]
+    except _UNREADABLE as error:
+        notes.append(f"predictions.npz is damaged, no plots of predictions: {error}")
+        return {}
 
 
 def _read_features(
-    path: pathlib.Path, bins: TrainBins | None, step: Any
-) -> tuple[dict[str, np.ndarray], list[str]]:
+    path: pathlib.Path, bins: TrainBins | None, step: Any, notes: list[str]
+) -> dict[str, np.ndarray]:
     if not path.is_file():
-        return {}, []
+        return {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: np.asarray(stored[name]) for name in stored.files}
+        arrays = _arrays(path)
         size = len(arrays["edges"]) - 1
-        names = (*_BALANCE, *(_NORMS if "norm_prototype" in arrays else ()))
-        names += _TARGETS if "norm_target" in arrays else ()
+        required, *optional = _BY_BIN
+        names = [*required, *(n for ns in optional if ns[0] in arrays for n in ns)]
         if any(arrays[name].shape != (size,) for name in names):
             raise ValueError("it needs one edge more than counts, norms and variances.")
         if any(arrays[name].shape for name in ("total_mean", "split", "step")):
             raise ValueError("total_mean, split and step must be single values.")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return {}, [f"{path.name} is damaged, and left out: {error}"]
+    except _UNREADABLE as error:
+        notes.append(f"{path.name} is damaged, and left out: {error}")
+        return {}
     if arrays["step"] != step:
-        return {}, [
+        notes.append(
             f"{path.name} is of step {arrays['step']} and not of the best, {step}, and "
             "left out. python -m dirjax.evaluate --features writes it anew."
-        ]
+        )
+        return {}
     if bins is not None and not np.array_equal(bins.edges, arrays["edges"]):
-        return {}, [f"{path.name} has other bins than bins.json, and is left out."]
-    return arrays, []
+        notes.append(f"{path.name} has other bins than bins.json, and is left out.")
+        return {}
+    return arrays
 
 
 def read_run(path: str | pathlib.Path) -> Run:
-    """Reads one run folder.
+    """Reads one run directory.
 
     Args:
-      path: the folder given as `--workdir`.
+      path: the directory given as `--workdir`.
 
     Returns:
       The run; `result` is None if it is not finished.
 
     Raises:
-      cli.InputError: if the folder is missing or is no run, or if its
+      InputError: if the directory is missing or no run, or if its `config.json` or
         `result.json` cannot be read.
 
     Example:
@@ -334,41 +370,37 @@ def read_run(path: str | pathlib.Path) -> Run:
     """
     path = pathlib.Path(path)
     if not path.is_dir():
-        raise errors.InputError(
+        raise InputError(
             f"there is no folder {path}: pass the --workdir of a run of dirjax.main."
         )
-    files = ("config.json", "metrics.jsonl", "result.json")
+    files = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)
     if not any((path / name).is_file() for name in files):
         inside = any(path.glob("*/result.json")) or any(path.glob("*/config.json"))
         hint = f"pass the runs inside it, {path}/*" if inside else "pass a --workdir"
-        raise errors.InputError(
+        raise InputError(
             f"{path} is no run folder, it has none of {', '.join(files)}: {hint}."
         )
     try:
-        config = _read_json(path / "config.json")
-        result = _read_json(path / "result.json")
+        config = _read_json(path / run_files.CONFIG)
+        result = _read_json(path / run_files.RESULT)
     except ValueError as error:
-        raise errors.InputError(
-            f"{path}: {error} Restore the file or run again."
-        ) from error
+        raise InputError(f"{path}: {error} Restore the file or run again.") from error
     if result is not None and result.get("schema") != SCHEMA:
-        raise errors.InputError(
+        raise InputError(
             f"{path}/result.json has schema {result.get('schema')!r}, this dirjax "
             f"reads schema {SCHEMA}: use the dirjax that wrote it."
         )
     notes = [] if config is not None else ["config.json is missing."]
-    log, log_notes = _read_log(path / "metrics.jsonl")
-    bins, bin_notes = _read_bins(path / "bins.json", _data(config))
-    predictions, prediction_notes = {}, []
-    features: list[dict[str, np.ndarray]] = [{}, {}]
-    feature_notes: list[str] = []
+    log = _read_log(path / run_files.METRICS, notes)
+    bins = _read_bins(path / run_files.BINS, _data(config), notes)
+    predictions, features, train_features = {}, {}, {}
     if result is not None:
-        for k, name in enumerate(("features.npz", "features_train.npz")):
-            features[k], more = _read_features(
-                path / name, bins, result.get("best_step")
-            )
-            feature_notes += more
-        predictions, prediction_notes = _read_predictions(path / "predictions.npz")
+        step = result.get("best_step")
+        predictions = _read_predictions(path / run_files.PREDICTIONS, notes)
+        features, train_features = (
+            _read_features(path / run_files.features_file(split), bins, step, notes)
+            for split in ("test", "train")
+        )
     return Run(
         path=path,
         config=config or {},
@@ -376,7 +408,7 @@ def read_run(path: str | pathlib.Path) -> Run:
         log=tuple(log),
         bins=bins,
         predictions=predictions,
-        features=features[0],
-        train_features=features[1],
-        notes=(*notes, *log_notes, *bin_notes, *prediction_notes, *feature_notes),
+        features=features,
+        train_features=train_features,
+        notes=tuple(notes),
     )

@@ -1,7 +1,7 @@
 """Tables over runs: mean and spread over seeds, paired differences to a base.
 
 `table` groups runs by data set and method. Runs of one method whose configs differ
-in more than the seed are kept apart, and the row says in what. A difference to the
+in more than the seed are kept apart, and the row names the fields. A difference to the
 base is taken seed by seed, on the seeds that both have.
 
 Spread is the sample standard deviation (divisor n - 1). Deviations: none, this
@@ -13,13 +13,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax import errors
-from dirjax.report.runs import COLUMNS, SHOTS, Run
+from dirjax.errors import InputError
+from dirjax.labels import SHOTS
+from dirjax.report.runs import COLUMNS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
 # Those that not every run has.
@@ -48,9 +49,30 @@ _BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3", "group_accuracy
 class Spread(NamedTuple):
     """Mean and sample standard deviation of `size` values; None if undefined."""
 
-    mean: float | None
-    std: float | None
-    size: int
+    mean: float | None = None
+    std: float | None = None
+    size: int = 0
+
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the mean by Student's t; None for fewer than two values.
+
+        Example:
+          >>> low, high = Spread(0.0, 1.0, 5).interval()
+          >>> round(high, 3), low == -high
+          (1.242, True)
+        """
+        if self.mean is None or self.std is None:
+            return None
+        # What `scipy.stats.t.ppf` calls; `scipy.stats` takes a second to import.
+        from scipy import special
+
+        quantile = float(special.stdtrit(self.size - 1, 0.975))
+        half = quantile * self.std / math.sqrt(self.size)
+        return self.mean - half, self.mean + half
+
+
+# metric -> column of `COLUMNS` -> spread over seeds
+Values = Mapping[str, Mapping[str, Spread]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +83,15 @@ class Row:
       method: preset, with the fields in which it differs from runs of the same
         preset: `"ssir [radius=0.5]"`.
       runs: its runs, by rising seed.
-      values: metric -> column of `COLUMNS` -> spread over seeds.
-      difference: the same for `method - base` paired by seed, or None.
+      values: spreads of its metrics.
+      difference: spreads of `method - base` paired by seed, or None.
       pairs: number of seeds that method and base have in common.
     """
 
     method: str
     runs: tuple[Run, ...]
-    values: Mapping[str, Mapping[str, Spread]]
-    difference: Mapping[str, Mapping[str, Spread]] | None = None
+    values: Values
+    difference: Values | None = None
     pairs: int = 0
 
 
@@ -112,10 +134,43 @@ class Table:
     )
     notes: tuple[str, ...] = ()
 
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all rows."""
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def split(self) -> str:
+        """The split that the numbers are of."""
+        return self.rows[0].runs[0].split
+
+    @property
+    def by_method(self) -> dict[str, tuple[Run, ...]]:
+        """Method of each row -> its runs."""
+        return {row.method: row.runs for row in self.rows}
+
+
+def metric_name(metric: str) -> str:
+    """How a metric is written: `"mae" -> "MAE"`."""
+    return NAMES.get(metric, metric)
+
 
 def lower_is_better(metric: str) -> bool:
     """Whether a small value of the metric is a good one."""
     return metric not in _BOUNDED
+
+
+def decimals(metric: str, values: Sequence[Spread]) -> int:
+    """How many decimals a column of a table shows.
+
+    Args:
+      metric: its name; correlations and accuracies have three.
+      values: what the column holds; errors of tens and hundreds have two.
+    """
+    largest = max((abs(v.mean) for v in values if v.mean is not None), default=0.0)
+    if not lower_is_better(metric) or not largest:
+        return 3
+    return sum(largest < limit for limit in (1e4, 1e3, 10, 1, 0.1))
 
 
 def spread(values: Sequence[float | None]) -> Spread:
@@ -127,7 +182,7 @@ def spread(values: Sequence[float | None]) -> Spread:
     """
     real = [value for value in values if value is not None]
     if not real:
-        return Spread(None, None, 0)
+        return Spread()
     std = float(np.std(real, ddof=1)) if len(real) > 1 else None
     return Spread(float(np.mean(real)), std, len(real))
 
@@ -149,6 +204,7 @@ def identity_gap(run: Run, metric: str = "mae") -> float | None:
     total, overall = sum(count.values()), run.value(metric, "all")
     if not total or overall is None:
         return None
+    there, back = (math.log, math.exp) if metric == "gm" else (float, float)
     together = 0.0
     for shot in SHOTS:
         value = run.value(metric, shot)
@@ -156,10 +212,8 @@ def identity_gap(run: Run, metric: str = "mae") -> float | None:
             continue
         if value is None or (metric == "gm" and value <= 0):
             return None
-        part = math.log(value) if metric == "gm" else value
-        together += count[shot] / total * part
-    together = math.exp(together) if metric == "gm" else together
-    return abs(overall - together) / max(abs(overall), 1e-12)
+        together += count[shot] / total * there(value)
+    return abs(overall - back(together)) / max(abs(overall), 1e-12)
 
 
 def _run_warnings(run: Run) -> list[str]:
@@ -216,16 +270,17 @@ def varied_fields(runs: Sequence[Run]) -> list[str]:
 
 def _variants(runs: Sequence[Run]) -> list[str]:
     """Name of each run's row: the method, and what sets its config apart."""
-    flats = [_flat(run.config) for run in runs]
     varied = varied_fields(runs)
     names = []
-    for run, flat in zip(runs, flats, strict=True):
+    for run in runs:
+        flat = _flat(run.config)
         parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]
         names.append(f"{run.method} [{', '.join(parts)}]" if parts else run.method)
     return names
 
 
 def _group(runs: Sequence[Run]) -> tuple[dict[str, tuple[Run, ...]], list[str]]:
+    """Runs by the name of their row, and warnings of seeds that are there twice."""
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)
@@ -248,11 +303,23 @@ def _difference(
 ) -> Spread:
     ours = {run.seed: run.value(metric, shot) for run in runs}
     theirs = {run.seed: run.value(metric, shot) for run in base}
-    gaps: list[float | None] = []
-    for seed in sorted(ours.keys() & theirs.keys()):
-        one, other = ours[seed], theirs[seed]
-        gaps.append(None if one is None or other is None else one - other)
-    return spread(gaps)
+    pairs = ((ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys()))
+    return spread([a - b for a, b in pairs if a is not None and b is not None])
+
+
+def _values(metrics: Sequence[str], of: Callable[[str, str], Spread]) -> Values:
+    return {metric: {shot: of(metric, shot) for shot in COLUMNS} for metric in metrics}
+
+
+def _row(
+    method: str, runs: tuple[Run, ...], metrics: Sequence[str], base: Sequence[Run]
+) -> Row:
+    values = _values(metrics, lambda m, s: spread([r.value(m, s) for r in runs]))
+    if not base or runs is base:
+        return Row(method, runs, values)
+    gaps = _values(metrics, lambda m, s: _difference(runs, base, m, s))
+    seeds = {run.seed for run in runs} & {run.seed for run in base}
+    return Row(method, runs, values, gaps, len(seeds))
 
 
 def _table(
@@ -270,31 +337,17 @@ def _table(
     if base is not None and base not in groups:
         same = [name for name in groups if name.startswith(f"{base} [")]
         if same:
-            raise errors.InputError(
+            raise InputError(
                 f"{base} stands for several configs on {dataset}, name one of them "
                 f"as --base: {'; '.join(same)}."
             )
         warnings.append(f"no run of {base} on {dataset}, so there are no differences.")
         base = None
-    rows = []
-    for name in sorted(groups, key=lambda name: name != base):
-        members = groups[name]
-        values = {
-            metric: {s: spread([r.value(metric, s) for r in members]) for s in COLUMNS}
-            for metric in metrics
-        }
-        row = Row(name, members, values)
-        if base is not None and name != base:
-            difference = {
-                metric: {
-                    s: _difference(members, groups[base], metric, s) for s in COLUMNS
-                }
-                for metric in metrics
-            }
-            seeds = {r.seed for r in members} & {r.seed for r in groups[base]}
-            row = dataclasses.replace(row, difference=difference, pairs=len(seeds))
-        rows.append(row)
-    return Table(dataset, metrics, tuple(rows), base, tuple(warnings))
+    rows = tuple(
+        _row(name, groups[name], metrics, groups.get(base or "", ()))
+        for name in sorted(groups, key=lambda name: name != base)
+    )
+    return Table(dataset, metrics, rows, base, tuple(warnings))
 
 
 def table(
@@ -313,21 +366,21 @@ def table(
       Tables in the order in which the data sets first appear.
 
     Raises:
-      cli.InputError: if no run is finished, or no data set has the base.
+      InputError: if no run is finished, or no data set has the base.
     """
-    finished = [run for run in runs if run.result is not None]
-    if not finished:
-        raise errors.InputError(
+    by_dataset: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.result is not None:
+            by_dataset.setdefault(run.dataset, []).append(run)
+    if not by_dataset:
+        raise InputError(
             f"none of the {len(runs)} runs is finished, there is no result.json: "
             "start the same training command again, it resumes."
         )
-    by_dataset: dict[str, list[Run]] = {}
-    for run in finished:
-        by_dataset.setdefault(run.dataset, []).append(run)
     names = sorted(set().union(*(_group(group)[0] for group in by_dataset.values())))
-    methods = {run.method for run in finished}
+    methods = {run.method for group in by_dataset.values() for run in group}
     if base is not None and base not in names and base not in methods:
-        raise errors.InputError(
+        raise InputError(
             f"there is no finished run of the base {base!r}: choose one of "
             f"{', '.join(names)}."
         )

@@ -10,19 +10,19 @@ import jax
 import numpy as np
 
 from dirjax.errors import Failed
-from dirjax.training.train_step import NEVER, Report
+from dirjax.training.train_step import NEVER, StepMetrics
 
 
 class Means:
     """Means of training metrics over the steps since the last line of the log."""
 
     def __init__(self):
-        self._waiting: list[Report] = []
+        self._waiting: list[StepMetrics] = []
         self._sums: dict[str, np.ndarray] = {}
 
-    def add(self, report: Report) -> None:
+    def add(self, metrics: StepMetrics) -> None:
         """Takes a stretch of steps in; does not wait for the device."""
-        self._waiting.append(report)
+        self._waiting.append(metrics)
 
     def collect(self) -> None:
         """Waits for the device and checks that all is finite.
@@ -32,8 +32,8 @@ class Means:
         """
         host = jax.device_get(self._waiting)
         self._waiting = []
-        for report in host:
-            for name, pair in report.sums.items():
+        for metrics in host:
+            for name, pair in metrics.sums.items():
                 pair = np.array(pair, np.float64)
                 self._sums[name] = self._sums.get(name, 0.0) + pair
         bad = min((int(r.first_bad) for r in host), default=NEVER)

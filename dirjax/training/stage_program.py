@@ -51,9 +51,12 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     """
     objective = make_objective(stage)
     shapes = pieces.shapes[0]
-    variables = jax.eval_shape(
-        lambda key: objective.init(key, pieces.spec), jax.random.key(0)
-    )
+    try:
+        variables = jax.eval_shape(
+            lambda key: objective.init(key, pieces.spec), jax.random.key(0)
+        )
+    except ValueError as error:
+        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
     rate = optimizers.schedule(**stage.schedule)
     tx = optimizers.make(learning_rate=rate, **stage.optimizer)
     tree = {"model": shapes, "objective": variables.params}
@@ -201,7 +204,7 @@ def begin(
 
 def compiled_steps(
     pieces: Pieces, program: StageProgram
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.Report]]:
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.StepMetrics]]:
     """`(state, batches, n) -> (state, report)`, a stretch of steps; see `train_step`.
 
     The state is taken over.
@@ -238,7 +241,7 @@ def collecting(
     Returns:
       `state -> state`, which takes the state over; None where nothing is collected.
     """
-    update_variables = program.objective.collect.get(moment)
+    update_variables = getattr(program.objective.collect, moment)
     if update_variables is None:
         return None
 
@@ -264,9 +267,9 @@ def collecting(
 
 
 def by_bin(program: StageProgram, state: TrainState) -> dict[str, Any]:
-    """What a stage's objective knows of label bins, on the host; see `base.Reports`."""
+    """What a stage's objective knows of label bins, on the host."""
     held = base.Variables(state.params["objective"], state.objective_state)
-    return sharding.to_host(program.objective.reports.by_bin(held))
+    return sharding.to_host(program.objective.diagnostics.by_bin(held))
 
 
 def learning_rate(stage: Stage, step: int) -> float:
@@ -277,4 +280,4 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 def advice(program: StageProgram, means: Any) -> Sequence[str]:
     """What the objective of a stage has to say on logged means."""
-    return program.objective.reports.advise(means)
+    return program.objective.diagnostics.advise(means)

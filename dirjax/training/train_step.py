@@ -43,8 +43,8 @@ class TrainState(NamedTuple):
         return self.average or self.params["model"]
 
 
-class Report(NamedTuple):
-    """What a stretch of steps has to say.
+class StepMetrics(NamedTuple):
+    """Training metrics of a stretch of steps.
 
     Attributes:
       sums: name -> `(sum, count)`.
@@ -121,7 +121,7 @@ def make_train_step(
     average_decay: float = 0.0,
     start: int = 0,
     augment: Callable[[jax.Array, Batch], Batch] | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Report]]:
+) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
     """Makes the pure training step.
 
     Args:
@@ -138,14 +138,14 @@ def make_train_step(
         `augment.from_config`; None for nothing.
 
     Returns:
-      `(state, batch) -> (state, report)`.
+      `(state, batch) -> (state, metrics)`.
     """
 
     loss_fn = make_loss_fn(
         network, objective, train_mode=train_mode, trainable=trainable
     )
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Report]:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         if augment is not None:
             batch = augment(stream_key(key, "augment"), batch)
@@ -172,14 +172,14 @@ def make_train_step(
         new = TrainState(
             state.step + 1, params, model_state, out.state, opt_state, average
         )
-        return new, Report(sums, jnp.where(good, NEVER, state.step))
+        return new, StepMetrics(sums, jnp.where(good, NEVER, state.step))
 
     return step
 
 
 def make_train_steps(
-    step: Callable[[TrainState, Batch], tuple[TrainState, Report]], chunk: int
-) -> Callable[[TrainState, Batch, Any], tuple[TrainState, Report]]:
+    step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]], chunk: int
+) -> Callable[[TrainState, Batch, Any], tuple[TrainState, StepMetrics]]:
     """Wraps a step into a loop on the device, which saves a dispatch a step.
 
     Args:
@@ -187,7 +187,7 @@ def make_train_steps(
       chunk: rows of the leading axis of the batches. With 1 there is no loop.
 
     Returns:
-      `(state, batches, n) -> (state, report)` that does the first `n <= chunk` of
+      `(state, batches, n) -> (state, metrics)` that does the first `n <= chunk` of
       the `chunk` batches. `n` is traced, so a stretch of any length runs the same
       program and gives the same bits.
     """
@@ -203,12 +203,13 @@ def make_train_steps(
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shape)
 
         def body(i, carry):
-            state, report = carry
+            state, metrics = carry
             state, new = step(state, at(batches, i))
-            sums = jax.tree.map(jnp.add, report.sums, new.sums)
-            return state, Report(sums, jnp.minimum(report.first_bad, new.first_bad))
+            sums = jax.tree.map(jnp.add, metrics.sums, new.sums)
+            first_bad = jnp.minimum(metrics.first_bad, new.first_bad)
+            return state, StepMetrics(sums, first_bad)
 
-        start = (state, Report(zeros, jnp.int32(NEVER)))
+        start = (state, StepMetrics(zeros, jnp.int32(NEVER)))
         return jax.lax.fori_loop(0, n, body, start)
 
     return steps

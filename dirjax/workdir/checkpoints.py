@@ -1,7 +1,7 @@
 """Checkpoints: a thin cover over Orbax that keeps the last states and the best.
 
-Each state is saved with a record (`record.py`) of the shapes of its arrays, a checksum
-of their bytes, and the best state known by then.
+Each state is saved with a manifest (`integrity.py`): the shapes of its arrays, a
+checksum of their bytes, and the best state known by then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 
 from dirjax.errors import Failed, InputError, cause, unsaved
 from dirjax.runtime import sharding
-from dirjax.workdir import integrity as record_lib
+from dirjax.workdir import integrity
 
 # Errors of reading that say nothing about the files.
 _NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -58,7 +58,7 @@ class Checkpoints:
         self._folder = folder.resolve()
         self._saving: int | None = None
         self._aside: set[int] = set()
-        self._records: dict[int, dict[str, Any] | None] = {}
+        self._manifests: dict[int, dict[str, Any] | None] = {}
         options = ocp.CheckpointManagerOptions(
             preservation_policy=self,
             cleanup_tmp_directories=not read_only,
@@ -68,10 +68,10 @@ class Checkpoints:
         )
         with self._failing("checkpoints"):
             self._manager = ocp.CheckpointManager(
-                self._folder, item_names=("state", "record"), options=options
+                self._folder, item_names=("state", "manifest"), options=options
             )
         try:
-            self._read_records()
+            self._read_manifests()
         except BaseException:
             self._release()
             raise
@@ -107,11 +107,11 @@ class Checkpoints:
         # One replica: from several devices Orbax takes a piece each, and where they
         # differ in a last bit nobody could say what was written.
         state = jax.device_get(state)
-        record = record_lib.make(state, self._better(step, stage, value))
+        manifest = integrity.make(state, self._better(step, stage, value))
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record)
+            state=ocp.args.StandardSave(state), manifest=ocp.args.JsonSave(manifest)
         )
-        self._records[step] = record
+        self._manifests[step] = manifest
         self._saving = step
         with self._failing(f"the checkpoint of step {step}"):
             self._manager.save(step, args=args, force=True)
@@ -121,7 +121,7 @@ class Checkpoints:
     ) -> dict[str, Any] | None:
         """The best state once this one is saved: of the latest stage, the smallest."""
         latest = self.latest()
-        before = None if latest is None else self._record(latest)["best"]
+        before = None if latest is None else self._manifest(latest)["best"]
         if value is None:
             return before
         if before and before["stage"] == stage and before["value"] <= value:
@@ -136,7 +136,7 @@ class Checkpoints:
         newest = sorted(c.step for c in checkpoints)[-2:]
         keep = set(newest)
         for step in newest:
-            best = (self._records.get(step) or {}).get("best")
+            best = (self._manifests.get(step) or {}).get("best")
             keep |= {best["step"]} if best else set()
         return [c.step in keep for c in checkpoints]
 
@@ -154,7 +154,7 @@ class Checkpoints:
           Damaged: if the newest step does not tell.
         """
         latest = self.latest()
-        best = None if latest is None else self._record(latest)["best"]
+        best = None if latest is None else self._manifest(latest)["best"]
         if best is None or stage not in (None, best["stage"]):
             return None
         return best["step"], best["value"]
@@ -171,8 +171,8 @@ class Checkpoints:
           InputError: if what was written has another structure than `like`.
           Failed: if the file system does not let us read.
         """
-        record = self._record(step)
-        record_lib.check_shapes(step, record, like)
+        manifest = self._manifest(step)
+        integrity.check_shapes(step, manifest, like)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         state = None
         try:
@@ -182,7 +182,7 @@ class Checkpoints:
         except Exception as error:  # Orbax raises all kinds, and plain `Exception`.
             self._check_damage(step, error)
         sound = state is not None and (
-            record_lib.checksum(jax.device_get(state)) == record["checksum"]
+            integrity.checksum(jax.device_get(state)) == manifest["checksum"]
         )
         if not sharding.everywhere(sound):
             raise Damaged(step)
@@ -286,7 +286,7 @@ class Checkpoints:
             for number in sorted(later, reverse=True):
                 self._rename(number)
         sharding.everywhere(True)  # The others wait.
-        self._read_records()
+        self._read_manifests()
         return self.latest() or 0
 
     def _rename(self, step: int) -> None:
@@ -350,23 +350,23 @@ class Checkpoints:
             more = f" The checkpoint of step {max(steps)} is valid." if steps else ""
             raise unsaved(f"{what} in {self._folder}", number, more) from error
 
-    def _read_records(self) -> None:
-        """Reads the record of every step, None where it is damaged."""
+    def _read_manifests(self) -> None:
+        """Reads the manifest of every step, None where it is damaged."""
         self._manager.reload()
         steps = self._manager.all_steps()
-        self._records = {step: self._read_record(step) for step in steps}
+        self._manifests = {step: self._read_manifest(step) for step in steps}
 
-    def _read_record(self, step: int) -> dict[str, Any] | None:
-        args = ocp.args.Composite(record=ocp.args.JsonRestore())
-        record = {}
+    def _read_manifest(self, step: int) -> dict[str, Any] | None:
+        args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
+        manifest = {}
         try:
-            record = dict(self._manager.restore(step, args=args)["record"])
+            manifest = dict(self._manager.restore(step, args=args)["manifest"])
         except Exception as error:  # Orbax raises all kinds.
             self._check_damage(step, error)
-        return record if sharding.everywhere(record_lib.is_whole(record)) else None
+        return manifest if sharding.everywhere(integrity.is_whole(manifest)) else None
 
-    def _record(self, step: int) -> dict[str, Any]:
-        record = self._records.get(step)
-        if record is None:
+    def _manifest(self, step: int) -> dict[str, Any]:
+        manifest = self._manifests.get(step)
+        if manifest is None:
             raise Damaged(step)
-        return record
+        return manifest

@@ -19,29 +19,29 @@ from dirjax.errors import InputError
 
 
 def make(state: Any, best: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The record of a state.
+    """The manifest of a state.
 
     Args:
       state: tree of arrays on the host.
       best: stage, step and value of the best state so far.
     """
-    record = {"best": best, "arrays": _shapes(state), "checksum": checksum(state)}
-    return {**record, "self": _own_checksum(record)}
+    manifest = {"best": best, "arrays": _shapes(state), "checksum": checksum(state)}
+    return {**manifest, "self": _own_checksum(manifest)}
 
 
-def is_whole(record: Mapping[str, Any]) -> bool:
-    """Whether the record is as `make` made it."""
-    rest = {name: value for name, value in record.items() if name != "self"}
-    return record.get("self") == _own_checksum(rest)
+def is_whole(manifest: Mapping[str, Any]) -> bool:
+    """Whether the manifest is as `make` made it."""
+    rest = {name: value for name, value in manifest.items() if name != "self"}
+    return manifest.get("self") == _own_checksum(rest)
 
 
-def check_shapes(step: int, record: Mapping[str, Any], like: Any) -> None:
+def check_shapes(step: int, manifest: Mapping[str, Any], like: Any) -> None:
     """Compares the arrays that were saved with those that a run wants.
 
     Raises:
       InputError: naming what differs.
     """
-    saved, wanted = record["arrays"], _shapes(like)
+    saved, wanted = manifest["arrays"], _shapes(like)
     paths = sorted(p for p in {*saved, *wanted} if saved.get(p) != wanted.get(p))
     if paths:
         said = "; ".join(f"{p} {saved.get(p)} -> {wanted.get(p)}" for p in paths[:5])
@@ -76,5 +76,5 @@ def _shapes(tree: Any) -> dict[str, str]:
     return {path: f"{x.dtype}{list(x.shape)}" for path, x in _arrays(tree).items()}
 
 
-def _own_checksum(record: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
+def _own_checksum(manifest: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(manifest, sort_keys=True).encode())

@@ -1,4 +1,9 @@
-"""A run directory belongs to one living run at a time."""
+"""A run directory belongs to one living run at a time.
+
+`filelock` locks as well, but leaves its file behind, cannot say which process has the
+directory, and waits or fails where a file system has no locks; the lines below do none
+of this.
+"""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def smooth(objective, variables, features, bins, cotangent=None):
 
 @functools.partial(jax.jit, static_argnums=0)
 def refresh(objective, variables, features, bins, num_bins):
-    return objective.collect["epoch"](variables, table(features, bins, num_bins))
+    return objective.collect.epoch(variables, table(features, bins, num_bins))
 
 
 def table(features, bins, num_bins):

@@ -171,7 +171,7 @@ class TestTerm:
         objective = l1.make()
         variables = objective.init(jax.random.key(0), None)
         assert not jax.tree.leaves(variables)
-        assert not objective.collect
+        assert not any(objective.collect)
         out = loss_of(objective, [1.0], batch_of([2.0]))
         assert out.metrics == {}
         assert out.loss.dtype == jnp.float32
@@ -187,7 +187,7 @@ def constant(value, refresh=None, metrics=None):
     def init(key, spec):
         return base.Variables({"p": jax.random.normal(key)}, {"seen": jnp.zeros(())})
 
-    return base.Objective(init, loss, {"epoch": refresh} if refresh else {})
+    return base.Objective(init, loss, base.Collect(epoch=refresh))
 
 
 class TestWeightedSum:
@@ -238,12 +238,12 @@ class TestWeightedSum:
             {"a": constant(1.0), "b": constant(1.0, refresh)}, {"a": 1.0, "b": 1.0}
         )
         before = objective.init(jax.random.key(0), None)
-        after = objective.collect["epoch"](before, jnp.float32(7.0))
+        after = objective.collect.epoch(before, jnp.float32(7.0))
         assert float(after.state["b"]["seen"]) == 7.0
         chex.assert_trees_all_equal(after.state["a"], before.state["a"])
         chex.assert_trees_all_equal(after.params, before.params)
         plain = base.weighted_sum({"a": constant(1.0)}, {"a": 1.0})
-        assert not plain.collect
+        assert not any(plain.collect)
 
 
 METHOD = """

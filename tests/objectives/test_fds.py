@@ -178,7 +178,7 @@ def test_traces_once_and_keeps_its_structure():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def epoch_end(variables, moments):
-        return objective.collect["epoch"](variables, moments)
+        return objective.collect.epoch(variables, moments)
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -287,7 +287,7 @@ def test_inner_state_and_refresh_pass_through():
     inner = base.Objective(
         lambda key, spec: base.Variables({"a": jnp.ones(())}, jnp.int32(0)),
         lambda v, view, batch, key: base.Outcome(v.params["a"], v.state + 1, {}),
-        lambda v, moments: v._replace(state=v.state + 10),
+        base.Collect(epoch=lambda v, moments: v._replace(state=v.state + 10)),
     )
     objective = fds.make(inner)
     variables = objective.init(None, unit_spec(4, 2))
@@ -296,14 +296,14 @@ def test_inner_state_and_refresh_pass_through():
     def both(variables):
         batch = {"bin": jnp.zeros(3, int)}
         out = objective.loss(variables, view_of(jnp.ones((3, 2))), batch, None)
-        return out, objective.collect["epoch"](variables, moments_lib.zeros(4, 2))
+        return out, objective.collect.epoch(variables, moments_lib.zeros(4, 2))
 
     out, after = both(variables)
     assert out.state["inner"] == 1
     assert after.state["inner"] == 10
     assert after.params == variables.params
     nested = base.weighted_sum({"x": fds.make(inner)}, {"x": 1.0})
-    assert "epoch" in nested.collect
+    assert nested.collect.epoch is not None
 
 
 class Variants(chex.TestCase):

@@ -76,7 +76,7 @@ def begun(**options):
     # In two parts, so that means are rounded.
     half = moments.from_batch(z[:6], bins[:6], mask[:6], num_bins=6)
     rest = moments.from_batch(z[6:], bins[6:], mask[6:], num_bins=6)
-    new = toy.jit(objective.collect["start"])(variables, moments.merge(half, rest))
+    new = toy.jit(objective.collect.start)(variables, moments.merge(half, rest))
     np.testing.assert_allclose(total.count, half.count + rest.count)
     return objective, variables, new
 
@@ -113,9 +113,10 @@ def test_start_by_gradients():
     short = begun(epochs=2.0, **options)[2].state
     assert short["misfit"] > 0.8
     assert long["misfit"] < 0.05
-    (said,) = norm_target.make().reports.advise({"norm/misfit": float(short["misfit"])})
+    advise = norm_target.make().diagnostics.advise
+    (said,) = advise({"norm/misfit": float(short["misfit"])})
     assert "label_scaling" in said
-    assert not norm_target.make().reports.advise({"norm/misfit": 0.5})
+    assert not advise({"norm/misfit": 0.5})
 
 
 @pytest.mark.parametrize("reading", ["prototype", "mean_of_norms"])
@@ -142,12 +143,12 @@ def test_starts_pass_through_sums_and_wrappers():
     """Terms and wrappers without one stay as they are."""
     terms = {"l1": {}, "norm_target": {}, "norm_order": {"weight": 0.0}}
     objective = base.from_config(terms, ("reweight", "fds"))
-    assert "start" in objective.collect
-    assert "start" not in base.from_config({"l1": {}}, ("fds",)).collect
+    assert objective.collect.start is not None
+    assert base.from_config({"l1": {}}, ("fds",)).collect.start is None
     variables = objective.init(jax.random.key(0), toy.SPEC)
     z = jnp.ones((8, toy.WIDTH))
     total = moments.from_batch(z, toy.batch()["bin"], jnp.ones(8), num_bins=6)
-    new = toy.jit(objective.collect["start"])(variables, total)
+    new = toy.jit(objective.collect.start)(variables, total)
     inside, before = (v.state["inner"]["inner"] for v in (new, variables))
     assert inside["norm_target"]["measured"].sum() > 0
     for tree in (inside, before):
@@ -158,9 +159,9 @@ def test_starts_pass_through_sums_and_wrappers():
         reweight.make(norm_target.make()),
         init=lambda spec: {"starts": 0},
         loss=lambda own, inside, view, batch, key: inside(view, batch),
-        collect={"start": lambda own, moments: {"starts": own["starts"] + 1}},
+        collect=base.Collect(start=lambda own, moments: {"starts": own["starts"] + 1}),
     )
-    state = counted.collect["start"](
+    state = counted.collect.start(
         counted.init(jax.random.key(0), toy.SPEC), total
     ).state
     assert state["starts"] == 1
@@ -170,9 +171,9 @@ def test_starts_pass_through_sums_and_wrappers():
 def test_a_term_of_weight_zero_gives_no_advice():
     means = {"norm/span": 1.0, "norm/label_span": 60.0, "norm/misfit": 0.9}
     terms = {"norm_target": {}, "norm_order": {"weight": 0.0}}
-    assert len(base.from_config(terms).reports.advise(means)) == 1
+    assert len(base.from_config(terms).diagnostics.advise(means)) == 1
     terms["norm_order"]["weight"] = 0.1
-    assert len(base.from_config(terms).reports.advise(means)) == 2
+    assert len(base.from_config(terms).diagnostics.advise(means)) == 2
 
 
 @pytest.mark.parametrize(

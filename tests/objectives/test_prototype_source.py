@@ -132,7 +132,7 @@ def test_order_of_all_that_is_known(reading):
     objective = norm_order.make(
         alpha=0.0, source="running", momentum=0.7, reading=reading
     )
-    assert not objective.collect
+    assert not any(objective.collect)
     variables = objective.init(jax.random.key(0), SPEC)
     seen, batches = [], []
     for seed in (0, 3):
@@ -154,7 +154,7 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
     objective = term.make(source="data")
     variables = objective.init(jax.random.key(0), SPEC)
     assert float(variables.state["memory"].seen.sum()) == 0
-    for gather, seed in ((objective.collect[m], i) for i, m in enumerate(base.MOMENTS)):
+    for seed, gather in enumerate(objective.collect):
         z, y, mask = draw(seed)
         total = moments.from_batch(jnp.asarray(z), y, mask, num_bins=6)
         old, variables = variables, toy.jit(gather)(variables, total)
@@ -170,11 +170,11 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
 
 def test_targets_draw_running_prototypes():
     objective = norm_target.make(source="running", momentum=0.5)
-    assert "epoch" not in objective.collect
+    assert objective.collect.epoch is None
     variables = objective.init(jax.random.key(0), SPEC)
     batches = [draw(0), draw(3)]
     total = moments.from_batch(*map(jnp.asarray, batches[0]), num_bins=6)
-    variables = objective.collect["start"](variables, total)
+    variables = objective.collect.start(variables, total)
     for seed in (0, 3):
         out = step(objective, variables, seed)
         variables = variables._replace(state=out.state)

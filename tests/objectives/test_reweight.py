@@ -62,7 +62,7 @@ def test_worked_weights(make, kwargs, want):
     table = objective.init(jax.random.key(0), SPEC).state["table"]
     assert table.dtype == jnp.float32
     np.testing.assert_allclose(table[np.array([0, 1, 2, 4])], want, rtol=1e-6)
-    assert not objective.collect
+    assert not any(objective.collect)
     # Error 1 everywhere: the loss is the mean weight, 1 over the training set.
     np.testing.assert_allclose(loss(objective, batch_of(LABELS)), 1, rtol=1e-6)
     got = loss(objective, batch_of([0.0, 1, 2, 4]))
@@ -127,14 +127,18 @@ def test_params_state_refresh_and_metrics_of_the_inner_pass_through():
     inner = base.Objective(
         lambda key, spec: base.Variables({"a": jnp.float32(2)}, jnp.int32(0)),
         inner_loss,
-        lambda variables, moments: variables._replace(state=variables.state + moments),
+        base.Collect(
+            epoch=lambda variables, moments: variables._replace(
+                state=variables.state + moments
+            )
+        ),
     )
     objective = reweight.make(inner)
     variables = objective.init(None, SPEC)
     out = objective.loss(variables, view_of(jnp.zeros(1)), batch_of([2.0]), None)
     assert out.state["inner"] == 1
     assert out.metrics["n"][0] == out.loss
-    again = objective.collect["epoch"](variables, 5)
+    again = objective.collect.epoch(variables, 5)
     assert again.state["inner"] == 5
     assert again.params == variables.params
     np.testing.assert_array_equal(again.state["table"], variables.state["table"])

@@ -101,7 +101,7 @@ def moments_of(state, one):
 
 def later(case):
     """The state after two epochs of statistics."""
-    state, refresh = started(case), objective(case).collect.get("epoch")
+    state, refresh = started(case), objective(case).collect.epoch
     if refresh:
         for seed in range(2):
             variables = base.Variables(state.params["objective"], state.objective_state)

@@ -282,7 +282,7 @@ class TestDamage:
         assert noticed >= 7
 
     def test_a_changed_number_in_the_record_is_noticed(self, folder):
-        file = folder / "4" / "record" / "metadata"
+        file = folder / "4" / "manifest" / "metadata"
         record = json.loads(file.read_text())
         record["best"]["value"] -= 1
         file.write_text(json.dumps(record))
@@ -311,7 +311,7 @@ class TestDamage:
             assert checkpoints.set_aside(1) == 0
 
     def test_a_step_that_nobody_needs_does_not_matter(self, folder):
-        shutil.rmtree(folder / "3" / "record")
+        shutil.rmtree(folder / "3" / "manifest")
         with Checkpoints(folder) as checkpoints:
             assert checkpoints.best() == (1, 2.0)
             assert int(checkpoints.restore(4, like(noisy(0))).step) == 4

@@ -85,7 +85,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             except images.Unreadable as error:
                 raise InputError(
                     f"images must be readable, that of {rows.place(i)} is not: "
-                    f"{error}. Mend it, or leave its row out of the CSV."
+                    f"{error}. Fix it, or leave its row out of the CSV."
                 ) from error
             number = int(rows.number[i])
             yield number, {"image": content, "age": ages[i], faces.ROW: number}

@@ -1,6 +1,7 @@
 """What to look for in labels and columns: pure functions of arrays, with thresholds.
 
-`dirjax.data.advice` puts what they find into sentences.
+`advice` puts what they find into sentences. The statistics are a few lines of numpy,
+since `scipy.stats` takes longer to import than a table to describe.
 """
 
 from __future__ import annotations
@@ -149,17 +150,6 @@ def heap(distinct: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
         if times > HEAP_FACTOR:
             return step * unit, times
     return nothing
-
-
-def ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks from 0, float64; equal values share their mean rank.
-
-    Example:
-      >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
-      [1.5, 0.0, 1.5]
-    """
-    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts + 1) / 2)[inverse]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:

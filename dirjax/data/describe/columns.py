@@ -10,6 +10,7 @@ import numpy as np
 from dirjax.data import sources
 from dirjax.data.describe import checks
 from dirjax.data.describe.words import count, listed, wrap
+from dirjax.ops.ranks import ranks
 
 # Rank correlation, or share of the ranks' variance, that is too good to be true.
 LEAK = 0.999
@@ -61,10 +62,10 @@ def leaks(source: sources.Source) -> dict[str, float]:
             there = numeric[:, k] == 0
         if there.sum() >= LEAST_ROWS:
             column, label = numeric[there, j], value[there]
-            score = checks.correlation(checks.ranks(column), checks.ranks(label))
+            score = checks.correlation(ranks(column), ranks(label))
             found[name] = abs(score)
     for j, name in enumerate(table["categorical"]):
-        score = checks.explained(codes[:, j], checks.ranks(value))
+        score = checks.explained(codes[:, j], ranks(value))
         found[name] = max(score, found.get(name, 0.0))
     return {name: round(score, 6) for name, score in found.items() if score > LEAK}
 

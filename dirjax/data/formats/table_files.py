@@ -179,8 +179,8 @@ class _Rows:
             number = self._place(np.array([row.number - 2]))[0] + 2
             self.refused = self.refused or InputError(
                 f"each row must have the {row.expected_columns} cells of the header, "
-                f"row {number} of {self._file} has {row.actual_columns}. Mend it, "
-                f"or go on without such rows: {self._skip_with}."
+                f"row {number} of {self._file} has {row.actual_columns}. Fix it, "
+                f"or skip such rows: {self._skip_with}."
             )
             return "error"
         return "skip"

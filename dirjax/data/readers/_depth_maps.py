@@ -4,7 +4,7 @@ A depth map is stored as it is in its file, 8 or 16 bits a pixel, and becomes me
 where it is read (`Coded`). All splits see the centre crop. Labels of training have the
 size of the model's maps, half of the crop say (nearest pixels); those of val and test
 its full size, to which predictions are enlarged. Training starts from pictures
-before the crop, `Split.wide`, which `augment_dense` flips, turns and crops on the
+before the crop, `Split.wide`, which `augment.depth` flips, turns and crops on the
 device.
 
 Bins, shots and weights come from all training pixels of the crop, at its full size.
@@ -13,7 +13,7 @@ Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554, its depth benchmark.
 
 **Deviations**: a pixel of value 0 has no depth and does not count; the public code has
-none in its files, and makes some by rotation (`augment_dense`, border). Depth is made
+none in its files, and makes some by rotation (`augment.depth`, border). Depth is made
 smaller by the nearest pixel; the public code names no filter there, and gets Pillow's
 default: nearest before version 7, later bicubic, which mixes near and far.
 """

@@ -53,18 +53,18 @@ def load(
       input: the array of inputs; empty for "x".
       split: the array that says train, val or test; without it a split is made.
       weight: the array of weights in the training loss, or None.
-      numeric: columns (x0, x1, ...), see `tables.typed`, as the next two.
-      categorical: as there.
-      drop: as there.
-      both: see `tables.load`.
-      scaling: see `TablePreprocessor.fit`, as the next.
-      quantiles: as there.
+      numeric: columns (x0, x1, ...), see `table.typed`.
+      categorical: see `table.typed`.
+      drop: see `table.typed`.
+      both: see `table.load`.
+      scaling: see `TablePreprocessor.fit`.
+      quantiles: see `TablePreprocessor.fit`.
       image_size: of joined image files, see `images.load`.
-      channels: likewise.
+      channels: see `images.load`.
       memory: of joined image files, see `images.read_all`.
-      fit: of images, see `images.from_arrays`, as the others.
-      view_size: as there.
-      mean_and_std: as there.
+      fit: of images, see `images.from_arrays`.
+      view_size: see `images.from_arrays`.
+      mean_and_std: see `images.from_arrays`.
 
     Returns:
       The source.

@@ -44,9 +44,9 @@ def decode_all(
     Args:
       names: what `read` takes.
       read: gives the content of a file; may raise OSError.
-      size: see `decode`, as the next two.
-      channels: as there.
-      fit: as there.
+      size: see `decode`.
+      channels: see `decode`.
+      fit: see `decode`.
       progress: what to call a progress bar; none if empty.
 
     Yields:
@@ -127,8 +127,8 @@ def read_all(
       read: see `decode_all`.
       rows: the rows.
       place: what to call the image of a row.
-      size: see `stack`, as the next.
-      channels: as there.
+      size: see `stack`.
+      channels: see `stack`.
       fit: see `decode`.
       memory: most GiB of an array; more images are decoded when they are looked up.
       progress: see `decode_all`.
@@ -217,13 +217,13 @@ def load(
       split: column that says train, val or test; without it a split is made.
       weight: column of weights in the training loss, or None.
       input: column of paths; empty for "path".
-      missing: see `files.blocks`.
+      missing: see `table_files.blocks`.
       image_size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colours and 1 if none has.
       memory: see `read_all`.
-      fit: see `from_arrays`, as the others.
-      view_size: as there.
-      mean_and_std: as there.
+      fit: see `from_arrays`.
+      view_size: see `from_arrays`.
+      mean_and_std: see `from_arrays`.
 
     Returns:
       The source.

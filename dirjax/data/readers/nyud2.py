@@ -147,7 +147,7 @@ def source(
         for why, count in pairs.rows.skipped.items():
             skipped[why] = skipped.get(why, 0) + count
     if "train" not in read:
-        raise InputError(f"no training row is left of {path}. Mend the files.")
+        raise InputError(f"no training row is left of {path}. Fix the files.")
     if skipped:
         said = ", ".join(f"{n} {why}" for why, n in skipped.items())
         notes.append(f"rows left out: {said}")
@@ -176,8 +176,8 @@ def load(
 
     Args:
       name: name of the data set.
-      path: see `source`, as the next.
-      rules: as there.
+      path: see `source`.
+      rules: see `source`.
       input: name of an NPZ in the folder, or empty for the layout of the benchmark.
       image_size: shorter side that pictures are scaled to, in pixels.
       depth: `crop`, `maps`, `val_share`, `test_mask` and `statistics` of `source`.
@@ -222,7 +222,7 @@ def _decoded(pairs: Pairs, position: int, split: str) -> tuple[Maps, np.ndarray]
     )
     good = ~np.isin(wanted, list(broken))
     if pictures is None or codes is None:
-        raise InputError(f"no row of {pairs.rows.file} is left. Mend the files.")
+        raise InputError(f"no row of {pairs.rows.file} is left. Fix the files.")
     if broken:
         pictures, codes = pictures[good], codes[good]
     kept = wanted[good]

@@ -47,9 +47,9 @@ class Rows(labelling.Rows):
 
     Args:
       sizes: name -> number of its rows.
-      file: see `labelling.Rows`, as the next two.
-      on_bad: as there.
-      skip_with: as there.
+      file: see `labelling.Rows`.
+      on_bad: see `labelling.Rows`.
+      skip_with: see `labelling.Rows`.
 
     Attributes:
       part: `[rows]` str, the name of each row's array.

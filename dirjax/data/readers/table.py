@@ -1,6 +1,7 @@
 """Tables with a label: types of columns, what is left out, the source.
 
-Reading is in `files`; what numbers and categories become, in `preprocess`.
+Reading is in `formats.table_files`; `preprocess` says what numbers and categories
+become.
 """
 
 from __future__ import annotations
@@ -301,14 +302,14 @@ def load(
       split: name of the column that says train, val or test. If the file has no such
         column a balanced split is made from the labels.
       weight: name of a column of weights in the training loss, or None.
-      numeric: see `features`, as the next two.
-      categorical: as there.
-      drop: as there.
+      numeric: see `features`.
+      categorical: see `features`.
+      drop: see `features`.
       missing: see `blocks`.
       both: numeric columns with at most so many distinct whole values in training
         enter as categories, too.
-      scaling: see `TablePreprocessor.fit`, as the next.
-      quantiles: as there.
+      scaling: see `TablePreprocessor.fit`.
+      quantiles: see `TablePreprocessor.fit`.
 
     Returns:
       The source.
@@ -364,10 +365,10 @@ def from_features(
       found: the columns; those that are constant in training are taken out.
       labelled: the rows.
       named: columns to keep though they are constant.
-      both: see `load`, as the rest.
-      scaling: as there.
-      quantiles: as there.
-      missing: as there.
+      both: see `load`.
+      scaling: see `load`.
+      quantiles: see `load`.
+      missing: see `load`.
 
     Raises:
       InputError: if no column is left.

@@ -47,8 +47,8 @@ class Rows(labelling.Rows):
     Args:
       tables: of the files.
       folder: of all of them.
-      on_bad: see `labelling.Rows`, as the next.
-      skip_with: as there.
+      on_bad: see `labelling.Rows`.
+      skip_with: see `labelling.Rows`.
     """
 
     def __init__(

@@ -114,19 +114,19 @@ def load(
       input: the image feature; empty for the only one there is, or, without any, for
         a table of all scalar features.
       download: fetch and prepare it first.
-      image_size: of images, see `images.load`, as the next.
-      channels: as there.
+      image_size: of images, see `images.load`.
+      channels: see `images.load`.
       memory: see `images.read_all`.
       fit: see `images.decode`.
-      view_size: see `images.from_arrays`, as the next.
-      mean_and_std: as there.
+      view_size: see `images.from_arrays`.
+      mean_and_std: see `images.from_arrays`.
       weight: feature of weights in the training loss, or None.
-      numeric: see `tables.typed`, as the next two.
-      categorical: as there.
-      drop: as there.
-      both: see `tables.load`.
-      scaling: see `TablePreprocessor.fit`, as the next.
-      quantiles: as there.
+      numeric: see `table.typed`.
+      categorical: see `table.typed`.
+      drop: see `table.typed`.
+      both: see `table.load`.
+      scaling: see `TablePreprocessor.fit`.
+      quantiles: see `TablePreprocessor.fit`.
 
     Returns:
       The source.

@@ -163,7 +163,7 @@ def components(
       common: number of rows, the first ones, of the first component; may be traced.
       dim: number of coordinates.
       means: of each coordinate, in the first and the second component.
-      stds: likewise.
+      stds: of each coordinate, in the first and the second component.
 
     Returns:
       `[rows, dim]` float32.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.report.figures import style
-from dirjax.report.figures.style import DASHES, LIGHT, MARKERS, SERIES
+from dirjax.report.figures.style import LIGHT
 
 NAMES = {
     "supervised": "supervised T1 + T2",
@@ -125,30 +125,21 @@ def error_by_ratio(
     Returns:
       A figure with a row for each panel.
     """
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     height = 0.9 + 2.3 * len(panels)
     figure, axes = style.figure(len(panels), height=height, sharex=True)
     for ax, (title, curves) in zip(axes[:, 0], panels.items(), strict=True):
         for k, (name, values) in enumerate(curves.items()):
             mean, std = _mean_std(np.asarray(values, np.float64))
-            colour = SERIES[k]
-            ax.fill_between(
-                ratios, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0
-            )
-            ax.plot(
-                ratios,
-                mean,
-                color=colour,
-                linestyle=DASHES[k],
-                marker=MARKERS[k],
-                markersize=4,
-                label=style.plain(name),
-            )
+            look, shade = style.look(k, 4), {"alpha": 0.15, "linewidth": 0}
+            low, high = mean - std, mean + std
+            ax.fill_between(ratios, low, high, color=look["color"], **shade)
+            ax.plot(ratios, mean, label=style.plain(name), **look)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(list(ratios)))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        style.numbers(ax.xaxis, "g")
         ax.set_ylim(bottom=0)
         ax.set_title(style.plain(title), fontsize=10, color=LIGHT["ink"])
         ax.set_ylabel("test MSE")

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from dirjax.report.figures import style
-from dirjax.report.figures.style import LIGHT, MARKERS, SERIES
+from dirjax.report.figures.style import DASHED, LIGHT, MARKERS, SERIES
 
 # Kind of noise -> name in legends.
 _KINDS = {"controlled": "controlled noise", "random": "random noise of the same norm"}
-_BIN = {"color": LIGHT["ink"], "linewidth": 1.0, "linestyle": (0, (4, 2))}
 
 
 @style.styled
@@ -34,17 +33,18 @@ def gaps(arrays: Mapping[str, np.ndarray], label: str) -> Any:
     # A logarithmic axis has no place for gaps of 0.
     positive = np.concatenate([v[v > 0] for v in found.values()])
     least = positive.min() if len(positive) else width
+    sizes = arrays["epsilon"]
     for k, (kind, name) in enumerate(_KINDS.items()):
-        x = np.arange(len(arrays["epsilon"])) + 0.26 * k - 0.13
+        x = np.arange(len(sizes)) + 0.26 * k - 0.13
         low, first, middle, third, high = np.quantile(
             np.maximum(found[kind], least), (0.05, 0.25, 0.5, 0.75, 0.95), axis=1
         )
         ax.vlines(x, low, high, color=SERIES[k], linewidth=1.2)
         ax.vlines(x, first, third, color=SERIES[k], linewidth=7, alpha=0.45)
         ax.plot(x, middle, MARKERS[k], color=SERIES[k], markersize=4.5, label=name)
-    ax.axhline(width, label=f"one bin: {width:.4g}", **_BIN)
+    ax.axhline(width, label=f"one bin: {width:.4g}", **DASHED)
     ax.set_yscale("log")
-    ax.set_xticks(range(len(arrays["epsilon"])), [f"{e:g}" for e in arrays["epsilon"]])
+    ax.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
     ax.set_xlabel(f"size of the noise ({_size(arrays)})")
     ax.set_ylabel(style.plain(f"gap in {label}"))
     ax.set_title(f"Prediction gaps of {rows} {arrays['split']} rows under noise")
@@ -92,16 +92,16 @@ def samples(
     moves = {k: arrays[k][shown, :count] - clean for k in _KINDS}
     wide = 1.15 * max(width, *(np.abs(move).max() for move in moves.values()))
     columns, ratios = (1, (1,)) if images is None else (2, (1, 6))
-    figure, axes = style.figure(
-        count, columns, height=1.5 + 0.62 * count, width_ratios=ratios
-    )
+    height = 1.5 + 0.62 * count
+    figure, axes = style.figure(count, columns, height=height, width_ratios=ratios)
+    bin_look = {"color": LIGHT["back"], "linewidth": 0, "label": "within one bin"}
+    clean_look = {"color": LIGHT["muted"], "label": "clean prediction"}
+    small = {"fontsize": 9, "fontweight": "normal", "pad": 2}
     for i, (*left, ax) in enumerate(axes):
         if images is not None:
             _picture(left[0], images[i])
-        ax.axvspan(
-            -width, width, color=LIGHT["back"], linewidth=0, label="within one bin"
-        )
-        ax.axvline(0, color=LIGHT["muted"], linewidth=1.0, label="clean prediction")
+        ax.axvspan(-width, width, **bin_look)
+        ax.axvline(0, linewidth=1.0, **clean_look)
         for k, (kind, name) in enumerate(_KINDS.items()):
             at = moves[kind][i], 0.3 - 0.6 * k
             ax.plot(*at, MARKERS[k], color=SERIES[k], markersize=6, label=name)
@@ -109,17 +109,13 @@ def samples(
         ax.set_ylim(-1, 1)
         ax.set_yticks([])
         ax.tick_params(axis="x", labelbottom=i == count - 1, length=0)
+        change, true = moves["controlled"][i], float(arrays["label"][i])
         ax.set_title(
-            f"{clean[i]:.4g}, change {moves['controlled'][i]:+.2g} "
-            f"(label {float(arrays['label'][i]):.4g})",
-            fontsize=9,
-            fontweight="normal",
-            pad=2,
+            f"{clean[i]:.4g}, change {change:+.2g} (label {true:.4g})", **small
         )
     axes[-1, -1].set_xlabel(style.plain(f"change of the predicted {label}"))
-    style.headline(
-        figure, f"Predictions under noise of size {arrays['epsilon'][shown]:g}"
-    )
+    size = arrays["epsilon"][shown]
+    style.headline(figure, f"Predictions under noise of size {size:g}")
     style.legend(figure, axes[0, -1], 2)
     return figure
 

@@ -1,8 +1,8 @@
 """Figures that compare methods: error and gain by label, bars by shot, curves.
 
-Each function takes arrays by method and returns a matplotlib figure; see `plots` for
-the figures of one run. Bins are joined to at most thirty, since a single bin of a
-tail has a handful of test examples. Deviations: none, this module is dirjax's own.
+Each function takes arrays by method and returns a matplotlib figure. Bins are joined to
+at most thirty, since a single bin of a tail has a handful of test examples. Deviations:
+none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report import layout
+from dirjax.report import tables
 from dirjax.report.figures import style
-from dirjax.report.figures.style import DASHES, LIGHT, MARKERS, SERIES
-from dirjax.report.runs import COLUMNS, TrainBins
+from dirjax.report.figures.style import LIGHT, MARKERS, SERIES
+from dirjax.report.runs import COLUMNS, Log, TrainBins, of_split, ratio
+
+# Method -> `[seeds, num]` sums of absolute errors in each label bin.
+_Sums = Mapping[str, np.ndarray]
 
 
 def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any:
@@ -41,6 +44,20 @@ def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any
     return np.append(edges[starts], edges[-1]), joined
 
 
+def _bar(ax, y: int, seeds: np.ndarray, colour: str, decimals: int) -> float:
+    """One method's bar, with its mean written behind it; returns where it ends."""
+    mean, std = seeds.mean(), seeds.std(ddof=1) if len(seeds) > 1 else 0.0
+    end = max(mean + std, seeds.max())
+    ax.barh(y, mean, 0.62, color=colour, alpha=0.55)
+    if len(seeds) > 1:
+        style.whiskers(ax, mean, y, std, axis="x")
+        look = {"s": 7, "zorder": 3, "color": LIGHT["ink"], "linewidths": 0}
+        ax.scatter(seeds, np.full(len(seeds), y), **look)
+    look = {"va": "center", "textcoords": "offset points", "fontsize": 9}
+    ax.annotate(f"{mean:.{decimals}f}", (end, y), (5, 0), **look)
+    return end
+
+
 @style.styled
 def shot_bars(
     values: Mapping[str, Mapping[str, Sequence[float]]],
@@ -59,48 +76,16 @@ def shot_bars(
     height = 1.8 + 2 * (0.25 + 0.22 * lines)
     figure, axes = style.figure(2, 2, height=height, sharey=True)
     largest = max(max(v, default=0) for m in values.values() for v in m.values())
-    decimals = layout.decimals("mae", largest)
+    decimals = tables.decimals("mae", [tables.Spread(largest)])
     # The part of each axis that the written mean takes, at about 0.08 inches a letter.
     letters = max(len(line) for name in names for line in name.split("\n"))
     share = (0.08 * len(f"{largest:.{decimals}f}") + 0.1) / (2.3 - 0.04 * letters)
     for ax, shot in zip(axes.flat, COLUMNS, strict=True):
-        colour = LIGHT["muted"] if shot == "all" else LIGHT[shot]
-        right = 0.0
-        for k, columns in enumerate(values.values()):
-            seeds = np.asarray(columns.get(shot, ()), np.float64)
-            if not len(seeds):
-                continue
-            std = seeds.std(ddof=1) if len(seeds) > 1 else 0.0
-            end = max(seeds.mean() + std, seeds.max())
-            right = max(right, end)
-            ax.barh(k, seeds.mean(), 0.62, color=colour, alpha=0.55)
-            if len(seeds) > 1:
-                ax.errorbar(
-                    seeds.mean(),
-                    k,
-                    xerr=std,
-                    ecolor=LIGHT["ink"],
-                    elinewidth=1.1,
-                    capsize=2.5,
-                    fmt="none",
-                )
-                ax.scatter(
-                    seeds,
-                    np.full(len(seeds), k),
-                    s=7,
-                    zorder=3,
-                    color=LIGHT["ink"],
-                    linewidths=0,
-                )
-            ax.annotate(
-                f"{seeds.mean():.{decimals}f}",
-                (end, k),
-                (5, 0),
-                va="center",
-                textcoords="offset points",
-                fontsize=9,
-            )
-        ax.set_xlim(0, right / (1 - share) if right else 1.0)
+        colour = LIGHT["muted" if shot == "all" else shot]
+        seeds = [np.asarray(m.get(shot, ()), np.float64) for m in values.values()]
+        ends = [_bar(ax, k, s, colour, decimals) for k, s in enumerate(seeds) if len(s)]
+        right = max(ends, default=0.0)
+        ax.set_xlim(0, right / (1 - share) if right > 0 else 1.0)
         ax.set_title(shot, fontsize=10)
         ax.grid(False)
         ax.grid(True, axis="x")
@@ -114,37 +99,23 @@ def shot_bars(
 
 @style.styled
 def mae_by_method(
-    logs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
-    bins: TrainBins | None = None,
+    logs: Mapping[str, Sequence[Log]], bins: TrainBins | None = None
 ) -> Any:
     """Validation MAE against the step by method: mean and range over seeds."""
     figure, axes = style.figure(height=3.6)
     ax = axes[0, 0]
-    for k, (name, runs) in enumerate(logs.items()):
-        held = [[e for e in log if e.get("split") == "val"] for log in runs]
-        steps, mean, low, high = style.over_seeds(
-            [style.series(lines, "mae/all") for lines in held]
-        )
-        if len(steps):
-            ax.fill_between(steps, low, high, color=SERIES[k], alpha=0.18, linewidth=0)
-            ax.plot(
-                steps,
-                mean,
-                color=SERIES[k],
-                linestyle=DASHES[k],
-                label=style.plain(name),
-            )
+    for k, (name, seeds) in enumerate(logs.items()):
+        curves = [style.series(of_split(log, "val"), "mae/all") for log in seeds]
+        style.band(ax, curves, style.look(k), name, 0.18)
     ax.set_title("Validation MAE during training")
-    ax.set_ylabel(style.error_axis(bins, "MAE") if bins else "MAE (label units)")
+    ax.set_ylabel(style.error_axis(bins, "MAE"))
     style.step_axis(ax)
     style.legend(figure, ax)
     return figure
 
 
 @style.styled
-def error_by_method(
-    bins: TrainBins, count: np.ndarray, absolute: Mapping[str, np.ndarray]
-) -> Any:
+def error_by_method(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
     """Test MAE by label of several methods, mean over seeds.
 
     Args:
@@ -157,16 +128,9 @@ def error_by_method(
     style.behind(ax, bins)
     for k, (name, values) in enumerate(absolute.items()):
         edges, (size, sums) = merge(bins.edges, [count, values.mean(axis=0)])
-        error = np.divide(sums, size, out=np.full_like(sums, np.nan), where=size > 0)
-        ax.plot(
-            (edges[1:] + edges[:-1]) / 2,
-            error,
-            color=SERIES[k],
-            label=style.plain(name),
-            marker=MARKERS[k],
-            markersize=3.5,
-            linewidth=1.4,
-        )
+        x, error = (edges[1:] + edges[:-1]) / 2, ratio(sums, size)
+        look = {"color": SERIES[k], "marker": MARKERS[k], "markersize": 3.5}
+        ax.plot(x, error, linewidth=1.4, label=style.plain(name), **look)
     ax.set_ylim(bottom=0)
     ax.set_title("Test error by label")
     ax.set_xlabel(style.label_axis(bins))
@@ -176,9 +140,7 @@ def error_by_method(
 
 
 @style.styled
-def error_panels(
-    bins: TrainBins, count: np.ndarray, absolute: Mapping[str, np.ndarray]
-) -> Any:
+def error_panels(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
     """Test MAE of each label bin, a panel with its own axis for each method.
 
     Args:
@@ -186,24 +148,18 @@ def error_panels(
       count: `[num]` test examples.
       absolute: method -> `[seeds, num]` sums of absolute errors.
     """
-    height = 1.1 + 1.35 * len(absolute)
-    figure, axes = style.figure(len(absolute), height=height, sharex=True)
-    for ax, (name, values) in zip(axes[:, 0], absolute.items(), strict=True):
-        sums = values.mean(axis=0)
-        error = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
-        style.shot_stairs(ax, error, bins)
-        ax.set_title(style.plain(name), fontsize=10)
+    figure, axes = style.rows(absolute, 1.1, 1.35)
+    for ax, values in zip(axes, absolute.values(), strict=True):
+        style.shot_stairs(ax, ratio(values.mean(axis=0), count, empty=0.0), bins)
         ax.set_ylabel(style.error_axis(bins, "MAE"))
-    axes[-1, 0].set_xlabel(style.label_axis(bins))
+    axes[-1].set_xlabel(style.label_axis(bins))
     style.headline(figure, "Test error of each label")
-    style.legend(figure, axes[0, 0], 3)
+    style.legend(figure, axes[0], 3)
     return figure
 
 
 @style.styled
-def gain_by_label(
-    bins: TrainBins, count: np.ndarray, gains: Mapping[str, np.ndarray], base: str
-) -> Any:
+def gain_by_label(bins: TrainBins, count: np.ndarray, gains: _Sums, base: str) -> Any:
     """How much smaller the error is than the base's, by label.
 
     Args:
@@ -213,32 +169,22 @@ def gain_by_label(
         those of the method, a row for each common seed.
       base: name of the base.
     """
-    height = 1.0 + 1.45 * len(gains)
-    figure, axes = style.figure(len(gains), height=height, sharex=True, sharey=True)
-    for ax, (name, values) in zip(axes[:, 0], gains.items(), strict=True):
+    figure, axes = style.rows(gains, 1.0, 1.45, sharey=True)
+    for ax, values in zip(axes, gains.values(), strict=True):
         edges, (size, sums) = merge(bins.edges, [count, values])
-        gain = np.divide(sums, size, out=np.zeros_like(sums), where=size > 0)
-        mean, centers = gain.mean(axis=0), (edges[1:] + edges[:-1]) / 2
-        width = 0.86 * np.diff(edges)
+        gain, x = ratio(sums, size, empty=0.0), (edges[1:] + edges[:-1]) / 2
+        mean = gain.mean(axis=0)
         for sign, colour in ((1, "gain"), (-1, "loss")):
             shown = np.where(sign * mean > 0, mean, 0.0)
-            ax.bar(centers, shown, width, color=LIGHT[colour])
+            ax.bar(x, shown, 0.86 * np.diff(edges), color=LIGHT[colour])
         if len(values) > 1:
-            real = size > 0
-            ax.errorbar(
-                centers[real],
-                mean[real],
-                gain.std(axis=0, ddof=1)[real],
-                fmt="none",
-                ecolor=LIGHT["ink"],
-                elinewidth=0.9,
-                capsize=1.5,
-            )
+            real, std = size > 0, gain.std(axis=0, ddof=1)
+            at = x[real], mean[real], std[real]
+            style.whiskers(ax, *at, elinewidth=0.9, capsize=1.5)
         ax.axhline(0, color=LIGHT["ink"], linewidth=0.9)
-        ax.set_title(style.plain(name), fontsize=10)
         ax.set_xlim(bins.edges[0], bins.edges[-1])
         ax.set_ylabel(style.error_axis(bins, "gain"))
         ax.locator_params(axis="y", nbins=5)
     style.headline(figure, f"Gain in test MAE over {base}")
-    axes[-1, 0].set_xlabel(style.label_axis(bins))
+    axes[-1].set_xlabel(style.label_axis(bins))
     return figure

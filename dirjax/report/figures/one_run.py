@@ -1,20 +1,20 @@
 """Figures of one run: label histogram, error by label, predictions.
 
-Each function takes arrays and returns a matplotlib figure. `canvas.svg` and
-`canvas.png` write it. Deviations: none, this module is dirjax's own.
+Each function takes arrays and returns a matplotlib figure; `style.svg` and `style.png`
+write it. Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dirjax.labels import SHOTS
 from dirjax.report.figures import style
-from dirjax.report.figures.style import LIGHT, MARKERS
-from dirjax.report.runs import SHOTS, TrainBins
+from dirjax.report.figures.style import DASHED, LIGHT, MARKERS
+from dirjax.report.runs import TrainBins, ratio
 
 
 @style.styled
@@ -30,18 +30,16 @@ def _histogram(ax, bins: TrainBins) -> None:
     base = style.count_axis(ax, bins)
     for code, shot in enumerate(SHOTS):
         here = bins.shot == code
-        if not here.any():
-            continue
-        examples = int(bins.count[here].sum())
-        plural = "" if here.sum() == 1 else "s"
-        name = f"{shot}: {examples:,} in {here.sum()} bin{plural}"
-        values = np.where(here, bins.count, 0)
-        style.stairs(ax, values, bins.edges, base, color=LIGHT[shot], label=name)
+        if here.any():
+            plural = "" if here.sum() == 1 else "s"
+            examples = int(bins.count[here].sum())
+            name = f"{shot}: {examples:,} in {here.sum()} bin{plural}"
+            values = np.where(here, bins.count, 0)
+            style.stairs(ax, values, bins.edges, base, color=LIGHT[shot], label=name)
     limits = ((bins.many, "many\n> ", "bottom"), (bins.few, "few\n< ", "top"))
     for limit, text, va in limits if _by_threshold(bins) else ():
-        lowest, highest = bins.count.min(), ax.get_ylim()[1]
-        if max(base, lowest / 10) < limit < highest:
-            ax.axhline(limit, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
+        if max(base, bins.count.min() / 10) < limit < ax.get_ylim()[1]:
+            ax.axhline(limit, **DASHED)
             ax.annotate(
                 f"{text}{limit}",
                 (1.0, limit),
@@ -59,6 +57,14 @@ def _histogram(ax, bins: TrainBins) -> None:
     ax.set_ylabel("training examples per bin")
 
 
+def _by_threshold(bins: TrainBins) -> bool:
+    """Whether the groups follow the two thresholds and not a list of bins."""
+    few = np.where(bins.count < bins.few, 2, 1)
+    expected = np.where(bins.count > bins.many, 0, few)
+    edge = (bins.count == bins.many) | (bins.count == bins.few)
+    return bool(((bins.shot == expected) | edge).all())
+
+
 @style.styled
 def labels_and_splits(
     bins: TrainBins, splits: Mapping[str, Mapping[str, int]], log: bool = False
@@ -72,34 +78,24 @@ def labels_and_splits(
     """
     low = 0.55 + 0.28 * len(splits)
     figure, axes = style.figure(2, height=3.4 + low, height_ratios=(3.0, low))
-    _histogram(axes[0, 0], bins)
+    top, ax = axes[:, 0]
+    _histogram(top, bins)
     if log:
-        axes[0, 0].set_xscale("log")
-    ax = axes[1, 0]
+        top.set_xscale("log")
     places = np.arange(len(splits))[::-1]
     left = np.zeros(len(splits))
     for shot in SHOTS:
         part = [100 * s[shot] / max(s["rows"], 1) for s in splits.values()]
         ax.barh(places, part, left=left, height=0.7, color=LIGHT[shot], linewidth=0)
         left += part
-    names = [f"{name}: {s['rows']:,}" for name, s in splits.items()]
-    ax.set_yticks(places, names)
+    ax.set_yticks(places, [f"{name}: {s['rows']:,}" for name, s in splits.items()])
     ax.tick_params(axis="y", length=0)
     ax.grid(False)
     ax.set_xlim(0, 100)
     ax.set_title("Splits by shot")
     ax.set_xlabel("per cent of the examples")
-    style.legend(figure, axes[0, 0], 2)
+    style.legend(figure, top, 2)
     return figure
-
-
-def _by_threshold(bins: TrainBins) -> bool:
-    """Whether the groups follow the two thresholds and not a list of bins."""
-    expected = np.where(
-        bins.count > bins.many, 0, np.where(bins.count < bins.few, 2, 1)
-    )
-    edge = (bins.count == bins.many) | (bins.count == bins.few)
-    return bool(((bins.shot == expected) | edge).all())
 
 
 @style.styled
@@ -114,32 +110,18 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
     figure, axes = style.figure(height=3.7)
     ax = axes[0, 0]
     style.behind(ax, bins)
-    real = count > 0
-    error = np.divide(absolute, count, out=np.zeros_like(absolute), where=real)
-    centers = (bins.edges[1:] + bins.edges[:-1]) / 2
-    size = np.sqrt(count / max(count.max(), 1.0))
+    error, size = ratio(absolute, count), np.sqrt(count / max(count.max(), 1.0))
     for code, shot in enumerate(SHOTS):
-        here = real & (bins.shot == code)
+        here = (count > 0) & (bins.shot == code)
         if here.any():
-            ax.scatter(
-                centers[here],
-                error[here],
-                s=10 + 38 * size[here],
-                label=shot,
-                marker=MARKERS[code],
-                color=LIGHT[shot],
-                linewidths=0,
-            )
+            look = {"marker": MARKERS[code], "color": LIGHT[shot], "linewidths": 0}
+            area = 10 + 38 * size[here]
+            ax.scatter(bins.centers[here], error[here], s=area, label=shot, **look)
     overall = absolute.sum() / max(count.sum(), 1.0)
-    ax.axhline(overall, color=LIGHT["ink"], linewidth=1.0, linestyle=(0, (4, 2)))
-    ax.axhline(
-        np.nan,
-        color=LIGHT["ink"],
-        linewidth=1.0,
-        linestyle=(0, (4, 2)),
-        label=f"all: {overall:.4g}",
-    )
-    ax.set_ylim(0, 1.08 * max(error[real].max(initial=0.0), 1e-12))
+    ax.axhline(overall, **DASHED)
+    # A second line, of NaN, for the legend: it does not stretch the axis.
+    ax.axhline(np.nan, label=f"all: {overall:.4g}", **DASHED)
+    ax.set_ylim(0, 1.08 * max(error[count > 0].max(initial=0.0), 1e-12))
     ax.set_title("Test error by label")
     ax.set_xlabel(style.label_axis(bins))
     ax.set_ylabel(style.error_axis(bins))
@@ -157,47 +139,33 @@ def _limits(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, floa
     return low - pad, high + pad
 
 
+def _density(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
+    from matplotlib.colors import ListedColormap, to_rgb
+
+    shades = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.2, 1.0, 32)]
+    extent = (*limits, *limits)
+    look = {"bins": "log", "cmap": ListedColormap(shades), "linewidths": 0}
+    ax.hexbin(label, prediction, gridsize=42, extent=extent, mincnt=1, **look)
+
+
+def _medians(label: np.ndarray, prediction: np.ndarray) -> list[tuple[float, float]]:
+    """Mean label and median prediction in twelve equal ranges of the label."""
+    edges = np.linspace(label.min(), label.max(), 13)
+    part = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 11)
+    groups = [part == k for k in range(12) if (part == k).sum() >= 3]
+    return [(label[here].mean(), np.median(prediction[here])) for here in groups]
+
+
 def _predicted(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
     if len(label) > 1500:
-        from matplotlib.colors import ListedColormap, to_rgb
-
-        shade = [(*to_rgb(LIGHT["s0"]), a) for a in np.linspace(0.2, 1.0, 32)]
-        ax.hexbin(
-            label,
-            prediction,
-            gridsize=42,
-            extent=(*limits, *limits),
-            mincnt=1,
-            bins="log",
-            cmap=ListedColormap(shade),
-            linewidths=0,
-        )
+        _density(ax, label, prediction, limits)
     else:
         ax.scatter(label, prediction, s=9, color=LIGHT["s0"], alpha=0.4, linewidths=0)
-    ax.plot(
-        limits,
-        limits,
-        color=LIGHT["ink"],
-        linewidth=1.1,
-        linestyle=(0, (4, 2)),
-        label="identity",
-    )
-    edges = np.linspace(label.min(), label.max(), 13)
-    group = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 11)
-    middle = [
-        (label[group == k].mean(), np.median(prediction[group == k]))
-        for k in range(12)
-        if (group == k).sum() >= 3
-    ]
-    if middle:
-        ax.plot(
-            *zip(*middle, strict=True),
-            color=LIGHT["loss"],
-            marker="o",
-            markersize=3.5,
-            linewidth=1.5,
-            label="median prediction",
-        )
+    ax.plot(limits, limits, label="identity", **DASHED | {"linewidth": 1.1})
+    if middle := _medians(label, prediction):
+        look = {"color": LIGHT["loss"], "marker": "o", "markersize": 3.5}
+        x, y = zip(*middle, strict=True)
+        ax.plot(x, y, linewidth=1.5, label="median prediction", **look)
     ax.set_xlim(*limits)
     ax.set_ylim(*limits)
     ax.set_aspect("equal")
@@ -219,22 +187,14 @@ def predicted_true(
         kept = np.isfinite(label) & np.isfinite(prediction)
         if kept.any():
             real[name] = (label[kept], prediction[kept])
-    columns = 1 if len(real) < 2 else 2
-    rows = max(math.ceil(len(real) / columns), 1)
-    titles = [name if columns == 1 else style.wrapped(name) for name in real]
-    lines = max((title.count("\n") for title in titles), default=0)
-    height = 5.0 if columns == 1 else 0.9 + (2.35 + 0.15 * lines) * rows
-    figure, axes = style.figure(rows, columns, height=height)
-    what = style.label_axis(bins) if bins else "label"
+    figure, axes, used = style.panels(list(real), alone=5.0, tall=2.35)
+    columns, what = axes.shape[1], style.label_axis(bins)
     limits = _limits(list(real.values())) if real else (0.0, 1.0)
-    for k, ax in enumerate(axes.flat):
-        if k >= len(real):
-            ax.set_visible(False)
-            continue
-        name = list(real)[k]
+    for k, (name, ax) in enumerate(used.items()):
         label, prediction = real[name]
         _predicted(ax, label, prediction, limits)
-        ax.set_title(titles[k], fontsize=11 if columns == 1 else 9.5)
+        title = (name, 11) if columns == 1 else (style.wrapped(name), 9.5)
+        ax.set_title(title[0], fontsize=title[1])
         if k % columns == 0:
             ax.set_ylabel(f"predicted {what}")
         if k + columns >= len(real):

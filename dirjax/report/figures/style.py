@@ -1,6 +1,6 @@
-"""Drawing for the report: colours, style, shared axes, SVG and PNG.
+"""Drawing for the report: colours, style, shared axes and marks, SVG and PNG.
 
-Each function takes arrays and returns a matplotlib figure; matplotlib is imported
+A drawing function takes arrays and returns a matplotlib figure; matplotlib is imported
 on the first call. A figure is drawn once in the colours of the light page. `svg`
 replaces each colour by a CSS variable, so that the page recolours it in the dark;
 `png` keeps the light colours on white. Marks differ in shape or line style as well
@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.report.runs import SHOTS, TrainBins, TrainGroups
+from dirjax.labels import SHOTS
+from dirjax.report.runs import TrainBins, TrainGroups
 
-# name -> (light, dark). A light colour is also the key by which `svg` finds it.
 COLOURS = {
     "ink": ("#1f2933", "#e8eaed"),
     "muted": ("#5b6772", "#a9b3bd"),
@@ -41,6 +42,12 @@ LIGHT = {name: pair[0] for name, pair in COLOURS.items()}
 SERIES = tuple(LIGHT[f"s{k}"] for k in range(6))
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+# A line that other marks are compared to.
+DASHED: dict[str, Any] = {
+    "color": LIGHT["ink"],
+    "linewidth": 1.0,
+    "linestyle": (0, (4, 2)),
+}
 _STYLE: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -73,6 +80,22 @@ _STYLE: dict[Any, Any] = {
 _WIDTH = 5.0
 
 
+class Drawn(NamedTuple):
+    """A figure of the report.
+
+    Attributes:
+      figure: as a drawing function returns it.
+      name: its file is `<name>.png`.
+      caption: one or two sentences below it.
+      alt: what a screen reader says.
+    """
+
+    figure: Any
+    name: str
+    caption: str
+    alt: str
+
+
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
     """Runs a drawing function under the style of the report."""
 
@@ -92,6 +115,45 @@ def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def panels(names: Sequence[str], alone: float, tall: float, **kwargs):
+    """A figure with a panel for each name, two in a row unless there is one alone.
+
+    Args:
+      names: titles of the panels.
+      alone: height of the figure with one panel, in inches.
+      tall: height of a row of panels, without the further lines of long titles.
+      **kwargs: of `subplots`.
+
+    Returns:
+      The figure, its grid of axes, and the panels that are used, by name.
+    """
+    columns = 2 if len(names) > 1 else 1
+    rows = max(math.ceil(len(names) / columns), 1)
+    lines = max((wrapped(name).count("\n") for name in names), default=0)
+    height = alone if columns == 1 else 0.9 + (tall + 0.15 * lines) * rows
+    made, axes = figure(rows, columns, height=height, **kwargs)
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    return made, axes, dict(zip(names, axes.flat, strict=False))
+
+
+def rows(names: Iterable[str], head: float, tall: float, **kwargs):
+    """A figure with a panel below the other for each name; returns it and the axes.
+
+    Args:
+      names: titles of the panels.
+      head: height of what is not a panel, in inches.
+      tall: height of a panel.
+      **kwargs: of `subplots`.
+    """
+    names = list(names)
+    height = head + tall * len(names)
+    made, axes = figure(len(names), height=height, sharex=True, **kwargs)
+    for ax, name in zip(axes[:, 0], names, strict=True):
+        ax.set_title(plain(name), fontsize=10)
+    return made, axes[:, 0]
 
 
 def legend(figure, axes: Any, columns: int | None = None) -> None:
@@ -121,14 +183,27 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def label_axis(bins: TrainBins) -> str:
+def wrapped(name: str) -> str:
+    """A long name in lines of about 20 characters, broken after `_` or a comma."""
+    lines = [""]
+    for part in re.findall(r"[^_, ]*[_, ]*", name):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > 20:
+            lines.append("")
+        lines[-1] += part
+    return plain("\n".join(lines))
+
+
+def label_axis(bins: TrainBins | None) -> str:
     """Name of the label axis, with the unit."""
+    if bins is None:
+        return "label"
     return plain(f"{bins.label} ({bins.unit})" if bins.unit else bins.label)
 
 
-def error_axis(bins: TrainBins, what: str = "test MAE") -> str:
+def error_axis(bins: TrainBins | None, what: str = "test MAE") -> str:
     """Name of an error axis, in the unit of the label."""
-    return plain(f"{what} ({bins.unit})" if bins.unit else f"{what} ({bins.label})")
+    unit = "label units" if bins is None else bins.unit or bins.label
+    return plain(f"{what} ({unit})")
 
 
 def use_log(count: np.ndarray) -> bool:
@@ -137,17 +212,44 @@ def use_log(count: np.ndarray) -> bool:
     return bool(len(real)) and real.max() > 50 * real.min()
 
 
+def numbers(axis, form: str = ",.0f") -> None:
+    """Writes the ticks of an axis in a format."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:{form}}"))
+
+
 def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
     """Scales a count axis; returns where bars start."""
     if not use_log(bins.count):
         ax.set_ylim(0, 1.06 * max(bins.count.max(), 1))
         return 0.0
-    from matplotlib.ticker import FuncFormatter
-
     ax.set_yscale("log")
     ax.set_ylim(0.7, 1.6 * bins.count.max())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    numbers(ax.yaxis)
     return 0.7
+
+
+def log_axis(ax) -> None:
+    """A logarithmic y axis with 1, 2 and 5 of each decade written out.
+
+    Call it when the data are drawn; over more than two decades 2 and 5 are not written.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    ax.yaxis.set_major_locator(LogLocator(subs=subs))
+    numbers(ax.yaxis, "g")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def step_axis(ax) -> None:
+    """Writes steps as 10,000."""
+    ax.set_xlabel("step")
+    ax.locator_params(axis="x", nbins=6)
+    numbers(ax.xaxis)
 
 
 def stairs(ax, values: np.ndarray, edges: np.ndarray, base: float, **kwargs) -> None:
@@ -180,49 +282,27 @@ def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
     ax.set_xlim(bins.edges[0], bins.edges[-1])
 
 
-def log_axis(ax) -> None:
-    """A logarithmic y axis with 1, 2 and 5 of each decade written out.
-
-    To be called when the data are drawn; over more than two decades 2 and 5 are not.
-    """
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
-    ax.yaxis.set_major_locator(LogLocator(subs=subs))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+def look(k: int, markersize: float | None = None) -> dict[str, Any]:
+    """Colour and dash of the k-th method, and its mark if that has a size."""
+    line = {"color": SERIES[k], "linestyle": DASHES[k]}
+    return line | (
+        {"marker": MARKERS[k], "markersize": markersize} if markersize else {}
+    )
 
 
-def wrapped(name: str) -> str:
-    """A long name in lines of about 20 characters, broken after `_` or a comma."""
-    lines = [""]
-    for part in re.findall(r"[^_, ]*[_, ]*", name):
-        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > 20:
-            lines.append("")
-        lines[-1] += part
-    return plain("\n".join(lines))
+def whiskers(ax, x, y, std, *, axis: str = "y", **kwargs) -> None:
+    """One sample standard deviation to each side of means."""
+    look = {"fmt": "none", "ecolor": LIGHT["ink"], "elinewidth": 1.1, "capsize": 2.5}
+    ax.errorbar(x, y, **{f"{axis}err": std}, **look | kwargs)
 
 
-def step_axis(ax) -> None:
-    """Writes steps as 10,000."""
-    from matplotlib.ticker import FuncFormatter
-
-    ax.set_xlabel("step")
-    ax.locator_params(axis="x", nbins=6)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-
-
-def series(
-    log: Sequence[Mapping[str, Any]], name: str, points: int = 300, clock: str = "step"
-):
-    """Steps, or epochs, and values of one metric; long series become block means."""
+def series(log: Iterable[Mapping[str, Any]], name: str, clock: str = "step"):
+    """Steps, or epochs, and values of one metric; above 300 they become block means."""
     found = [(e[clock], e[name]) for e in log if name in e]
     numbers = [(s, np.nan if v is None else float(v)) for s, v in found]
     array = np.asarray(numbers, np.float64).reshape(-1, 2)
-    if len(array) > points:
-        blocks = np.array_split(array, points)
+    if len(array) > 300:
+        blocks = np.array_split(array, 300)
         array = np.asarray([block.mean(axis=0) for block in blocks])
     return array[:, 0], array[:, 1]
 
@@ -254,18 +334,28 @@ def over_seeds(
     return np.asarray(places), mean, low, high
 
 
+def band(ax, curves, look: Mapping[str, Any], name: str, alpha: float) -> None:
+    """The mean of several curves as a line, and their range as a band."""
+    x, mean, low, high = over_seeds(curves)
+    if len(x):
+        ax.fill_between(x, low, high, color=look["color"], alpha=alpha, linewidth=0)
+        ax.plot(x, mean, label=plain(name), **look)
+
+
 @styled
 def svg(figure: Any, name: str, alt: str) -> str:
     """The figure as SVG for a page that defines `--<colour>` variables.
 
     Args:
-      figure: as returned by a function of this module.
+      figure: as returned by a drawing function.
       name: put before all ids; unique on the page.
       alt: what a screen reader says.
 
     Returns:
       One `<svg>` element without width and height.
     """
+    from xml.sax.saxutils import quoteattr
+
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     figure.set_layout_engine("none")  # It is laid out now; drawing again is cheap.
@@ -277,8 +367,6 @@ def svg(figure: Any, name: str, alt: str) -> str:
         text = text.replace(light, f"var(--{colour})")
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None, "matplotlib writes a viewBox"
-    from xml.sax.saxutils import quoteattr
-
     head = f'<svg {box.group()} role="img" aria-label={quoteattr(alt)}>'
     return head + text[text.index(">") + 1 :]
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dirjax import describe as command
 from dirjax import errors
 from dirjax.cli import status
-from dirjax.data import __main__ as command
+from dirjax.data import __main__ as door
 from dirjax.data.describe import checks
 from dirjax.data.describe import facts as facts_lib
+from dirjax.data.describe import text as text_lib
 from tests import commands
 from tests.data.describe.looks import look, names, sentence, table
 
@@ -155,7 +157,7 @@ class TestText:
         return {"train_count": counts, "shots": shots, "edges": edges} | changes
 
     def test_bars(self):
-        assert command.histogram(self.bins([1, 0, 22, 44])) == [
+        assert text_lib.histogram(self.bins([1, 0, 22, 44])) == [
             "  from rows",
             "     0    1 -",
             "     1    0",
@@ -164,11 +166,11 @@ class TestText:
         ]
 
     def test_a_few_rows_among_thousands_are_seen(self):
-        lines = command.histogram(self.bins([1, 5000]))
+        lines = text_lib.histogram(self.bins([1, 5000]))
         assert lines[1] == "     0     1 -"
 
     def test_neighbours_are_joined(self):
-        lines = command.histogram(self.bins([9, 1] * 40))
+        lines = text_lib.histogram(self.bins([9, 1] * 40))
         assert len(lines) == 41
         assert lines[1] == "     0   10 " + "=" * 40 + "-" * 4  # 39.6 and 4.4
         assert lines[-1].startswith("    78   10 ")
@@ -176,7 +178,7 @@ class TestText:
     @pytest.mark.parametrize("number", [39, 41, 95, 1000, 20_017])
     def test_at_most_forty_lines_hold_all_rows(self, number):
         counts = np.random.default_rng(0).integers(0, 50, number).tolist()
-        lines = command.histogram(self.bins(counts))[1:]
+        lines = text_lib.histogram(self.bins(counts))[1:]
         assert len(lines) <= 40
         rows = [int(line.split()[1].replace(",", "")) for line in lines]
         assert sum(rows) == sum(counts)
@@ -225,7 +227,7 @@ class TestCommand:
         ],
     )
     def test_wrong_input(self, arguments, words, capsys):
-        assert status.run(command.main, ["describe", *arguments]) == 2
+        assert status.run(door.main, ["data", *arguments]) == 2
         assert words in capsys.readouterr().err
 
     def test_a_folder_that_cannot_be_written(self, tmp_path):
@@ -236,7 +238,7 @@ class TestCommand:
 
     @pytest.mark.parametrize("argument", ["--help", "-h"])
     def test_help(self, argument, capsys):
-        assert status.run(command.main, ["describe", argument]) == 0
+        assert status.run(door.main, ["data", argument]) == 0
         assert "--output DIR" in capsys.readouterr().out
 
 

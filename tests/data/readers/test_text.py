@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dirjax import data
-from dirjax.data import __main__ as command
+from dirjax import describe as command
 from dirjax.data.describe import facts
 from dirjax.data.formats import words
 from dirjax.data.readers import pairs

@@ -1,23 +1,16 @@
-"""Grids of one and two fields, and the loss curves, over made-up runs."""
+"""Grids of one and two fields over made-up runs."""
 
 import numpy as np
 import pytest
 
 from dirjax import report
-from dirjax.report import formats, layout
-from dirjax.report.figures import curves, grids, style
-from tests.fake_runs import write_run
+from dirjax.report import formats, grids
+from dirjax.report.figures.grids import draw
+from tests.report.made import run as small
 
 
 def ssir(epsilon, lam, **more):
     return {"objective": {"ssir": {"epsilon": epsilon, "lam": lam, **more}}}
-
-
-def small(folder, method, seed=0, shrink=0.25, **config):
-    folder = write_run(
-        folder, method=method, seed=seed, shrink=shrink, examples=400, **config
-    )
-    return report.read_run(folder)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def test_two_fields(runs):
 def test_figure_of_two_methods(runs):
     (table,) = report.table(runs, base="vanilla")
     (grid,) = grids.find(table)
-    figure = grids.draw(grid, table, "mae", runs[0].bins)
+    figure = draw(grid, table, "mae", runs[0].bins)
     axes = figure.get_axes()
     titles = [ax.get_title(loc="left") for ax in axes]
     expected = [
@@ -78,7 +71,7 @@ def test_figure_of_two_methods(runs):
 
 def test_table_of_the_grid(runs):
     (table,) = report.table(runs, base="vanilla")
-    block = next(b for b in layout.blocks(table) if "sqinv_ssir by" in b.title)
+    block = next(b for b in formats.blocks(table) if "sqinv_ssir by" in b.title)
     assert block.header[:5] == ("epsilon", "lam", "seeds", "MAE all", "MAE many")
     assert block.header[-1] == "GM few"
     row = grids.find(table)[0].points["sqinv_ssir"][0].row
@@ -91,8 +84,7 @@ def test_table_of_the_grid(runs):
         assert "sqinv" in write([table])
 
 
-def test_report_has_the_grid(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "png", lambda figure: b"")
+def test_report_has_the_grid(runs, tmp_path, quick):
     folders = [run.path for run in runs]
     page = report.write_report(folders, tmp_path / "out", base="vanilla").read_text()
     names = {path.stem for path in (tmp_path / "out").glob("*.png")}
@@ -113,7 +105,7 @@ def test_one_field_and_the_base_inside(tmp_path):
     (grid,) = grids.find(table)
     assert grid.fields == ("model.width",)
     assert grids.base_of(grid, table, "mae") is None
-    figure = grids.draw(grid, table, "mae")
+    figure = draw(grid, table, "mae")
     axes = figure.get_axes()
     titles = [ax.get_title(loc="left") for ax in axes]
     assert titles == ["all", "many", "median", "few"]
@@ -159,70 +151,5 @@ def test_depth_shows_rmse(tmp_path):
     (table,) = report.table(runs, ("mae", "rmse", "delta1"))
     (grid,) = grids.find(table)
     assert grids.metric_of(table) == "rmse"
-    figure = grids.draw(grid, table, grids.metric_of(table))
+    figure = draw(grid, table, grids.metric_of(table))
     assert "RMSE" in figure.get_axes()[0].get_ylabel()
-
-
-def test_loss_by_epoch_with_validation(tmp_path):
-    run = small(tmp_path / "run", "sqinv_ssir", small_term="ssir")
-    metric = curves.validation_metric(run.log)
-    assert metric == "mae"
-    figure = curves.loss_curves(run.log, run.best_step, metric)
-    top, low = figure.get_axes()
-    lines = {line.get_label(): line for line in top.get_lines()}
-    assert set(lines) == {
-        "training loss",
-        "l1 (unweighted)",
-        "validation MAE",
-        "best step: 1,800",
-    }
-    held = [e for e in run.log if e["split"] == "val"]
-    x, y = lines["validation MAE"].get_data()
-    np.testing.assert_allclose(x, [entry["epoch"] for entry in held])
-    np.testing.assert_allclose(y, [entry["mae/all"] for entry in held])
-    assert lines["best step: 1,800"].get_xdata()[0] == 45.0, "40 steps an epoch"
-    small_terms = {line.get_label() for line in low.get_lines()[:2]}
-    assert small_terms == {"ranksim (unweighted)", "ssir (unweighted)"}
-    assert low.get_yscale() == "log"
-    assert low.get_xlabel() == "epoch"
-
-
-def test_loss_without_epochs_or_small_terms(tmp_path):
-    """An old log has steps only; one term is the loss itself."""
-    run = small(tmp_path / "run", "vanilla")
-    log = [
-        {k: v for k, v in entry.items() if k not in ("epoch", "loss/ranksim")}
-        for entry in run.log
-    ]
-    for entry in log:
-        if entry["split"] == "train":
-            entry["loss"] = entry["loss/l1"]
-    (ax,) = curves.loss_curves(log, None, None).get_axes()
-    assert [line.get_label() for line in ax.get_lines()] == ["training loss"]
-    assert ax.get_xlabel() == "step"
-    assert ax.get_title(loc="left") == "Training loss"
-
-
-@pytest.mark.parametrize(
-    ("term", "metric", "has"),
-    [("mse", "mse", "mse"), ("focal_r", "mae", "mae"), ("huber", None, "mae")],
-)
-def test_which_validation_error(term, metric, has):
-    log = [
-        {"split": "train", "step": 1, f"loss/{term}": 1.0, "loss": 1.0},
-        {"split": "val", "step": 1, f"{has}/all": 1.0},
-    ]
-    assert curves.validation_metric(log) == metric
-
-
-def test_logarithmic_labels_have_no_common_axis(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(style, "png", lambda figure: b"")
-    draw = curves.loss_curves
-    monkeypatch.setattr(curves, "loss_curves", lambda *a: seen.append(a[2]) or draw(*a))
-    for scale in ("linear", "log"):
-        data = {"name": "bikeshare", "label": "bikers", "label_scale": scale}
-        run = small(tmp_path / scale, "lds", data=data)
-        report.write_report([run.path], tmp_path / f"out_{scale}")
-    assert seen == ["mae", None]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dirjax import report
-from dirjax.report import formats, layout
+from dirjax.report import formats, norm_order
 from dirjax.report.figures import norms, style
 from dirjax.workdir import run_files
 from tests.fake_runs import SHOTS, write_run
@@ -39,7 +39,7 @@ def made_up(folder, method="vanilla", seed=0, targets=False, **config):
             one["norm_measured"] = np.arange(NUM) * 0.9
             one["norm_line"] = np.arange(NUM) * 1.1
             one["norm_target"] = np.where(np.arange(NUM) < 30, 7.0, one["norm_line"])
-        run_files.write_features(folder, one)
+        run_files.write_features(folder, one, 1800)
         stored[split] = one
     return report.read_run(folder), stored
 
@@ -121,13 +121,13 @@ def test_norms_are_those_of_the_method(where, tmp_path):
     fields = {"objective": terms}
     fields = fields if where == "objective" else {"stage": {"tune": fields}}
     run, stored = made_up(tmp_path / "run", "frobenius", **fields)
-    np.testing.assert_array_equal(norms.norms(run)["test"], stored["test"]["norm"])
+    np.testing.assert_array_equal(norm_order.norms(run)["test"], stored["test"]["norm"])
 
 
 def test_order_by_hand(study):
     """Ranks from a sort, not from the module."""
     run, stored = study["vanilla"][1]
-    got = norms.order(run)
+    got = norm_order.order(run)
     assert list(got) == ["training", "test"]
     for split, said in (("train", "training"), ("test", "test")):
         norm = stored[split]["norm_prototype"]
@@ -142,7 +142,9 @@ def test_table_of_orders(study):
     (table,) = report._tables(
         [run for made in of(study).values() for run in made], None
     )
-    block = next(b for b in layout.blocks(table) if "order of feature norms" in b.title)
+    block = next(
+        b for b in formats.blocks(table) if "order of feature norms" in b.title
+    )
     assert block.header == ("Spearman", "seeds", "all", *SHOTS)
     names = [row[0].mean for row in block.rows]
     assert names == [f"{m}, {s}" for m in study for s in ("training", "test")]
@@ -150,7 +152,7 @@ def test_table_of_orders(study):
         method, split = row[0].mean.split(", ")
         assert row[1].mean == "2"
         for cell, shot in zip(row[2:], ("all", *SHOTS), strict=True):
-            seeds = [norms.order(run)[split][shot] for run, _ in study[method]]
+            seeds = [norm_order.order(run)[split][shot] for run, _ in study[method]]
             assert cell.mean == f"{np.mean(seeds):.3f}"
             assert cell.std == f"{np.std(seeds, ddof=1):.3f}"
     (one,) = report._tables([study["vanilla"][0][0]], None)
@@ -158,24 +160,31 @@ def test_table_of_orders(study):
 
 
 def test_files_without_norms_are_no_error(tmp_path):
-    """Those of earlier versions have the feature balance alone."""
+    """The feature balance needs none."""
     run, stored = made_up(tmp_path / "run")
     for one in stored.values():
         old = {k: v for k, v in one.items() if k not in ("norm_prototype", "error")}
-        run_files.write_features(tmp_path / "run", old)
+        run_files.write_features(tmp_path / "run", old, 1800)
     run = report.read_run(tmp_path / "run")
     assert run.features
     assert not run.notes
     assert not list(norms.figures({"vanilla": [run]}))
     (table,) = report._tables([run], None)
-    assert len(layout.blocks(table)) == 1
+    assert len(formats.blocks(table)) == 1
 
 
 @pytest.mark.parametrize("name", ["error", "norm_target"])
 def test_arrays_of_another_size_are_said(name, tmp_path):
     run, stored = made_up(tmp_path / "run", targets=True)
-    run_files.write_features(tmp_path / "run", stored["train"] | {name: np.ones(3)})
+    run_files.write_features(
+        tmp_path / "run", stored["train"] | {name: np.ones(3)}, 1800
+    )
     run = report.read_run(tmp_path / "run")
     assert not run.train_features
     assert any("features_train.npz is damaged" in note for note in run.notes)
-    assert list(norms.norms(run)) == ["test", "before fine-tuning", "line", "target"]
+    assert list(norm_order.norms(run)) == [
+        "test",
+        "before fine-tuning",
+        "line",
+        "target",
+    ]

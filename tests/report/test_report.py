@@ -1,4 +1,4 @@
-"""Reports over made-up run folders."""
+"""Diagnostics over made-up run folders."""
 
 import csv
 import html.parser
@@ -11,14 +11,13 @@ import sys
 import numpy as np
 import pytest
 
-from dirjax import errors as errors_lib
 from dirjax import report
-from dirjax.report import formats, tables
 from dirjax.report.figures import methods as methods_lib
 from dirjax.report.figures import style
 from tests.fake_runs import SHOTS, write_run
+from tests.report.made import change, small
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -35,25 +34,6 @@ def study(tmp_path_factory):
         for m, shrink in methods.items()
         for k in range(5)
     ]
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Draws figures but does not render them, for tests of words and numbers."""
-    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(style, "png", lambda figure: b"")
-
-
-def change(folder, name, edit):
-    """Applies `edit` to a JSON file of a run."""
-    content = json.loads((folder / name).read_text())
-    edit(content)
-    (folder / name).write_text(json.dumps(content))
-
-
-def small(folder, **kwargs):
-    """A run that is quick to draw."""
-    return write_run(folder, examples=400, **kwargs)
 
 
 def python(*args, **kwargs):
@@ -98,10 +78,11 @@ class _Page(html.parser.HTMLParser):
 
 
 def test_light_import_and_time(one, tmp_path):
-    """Neither JAX nor TensorFlow, and matplotlib only when there is a figure."""
+    """Neither JAX nor TensorFlow; drawing and pages are imported when needed."""
     code = (
         "import sys, time; from dirjax import report; "
-        "assert 'matplotlib' not in sys.modules; start = time.process_time(); "
+        "late = {'matplotlib', 'scipy', 'jinja2'} & set(sys.modules); "
+        "assert not late, late; start = time.process_time(); "
         f"report.write_report([{str(one)!r}], {str(tmp_path)!r}); "
         "print(time.process_time() - start); "
         "bad = {'jax', 'flax', 'tensorflow', 'pandas', 'matplotlib.pyplot'}; "
@@ -116,6 +97,7 @@ def test_page_is_complete_and_stands_alone(one, tmp_path):
     path = report.write_report([one], tmp_path / "report")
     assert path == tmp_path / "report" / "report.html"
     text = path.read_text()
+    assert text.startswith("<!doctype html>")
     page = _Page(text)
     assert len(page.ids) == len(set(page.ids)), "ids are unique over all figures"
     assert all(link.startswith("#") for link in page.links)
@@ -155,39 +137,7 @@ def test_one_run_as_text(one, tmp_path, quick):
     assert max(map(len, lines)) < 89
 
 
-def test_mean_spread_and_pairs_by_hand(tmp_path):
-    """Base has seeds 0, 1, 2 and the method 1, 2, 3: two pairs."""
-    errors = {"vanilla": {0: 9.0, 1: 4.0, 2: 6.0}, "lds": {1: 3.0, 2: 3.0, 3: 9.0}}
-    runs = []
-    for method, seeds in errors.items():
-        for seed, value in seeds.items():
-            folder = small(tmp_path / f"{method}{seed}", method=method, seed=seed)
-            test = {"mae": {"all": value, "few": None}, "count": {"all": 5}}
-            change(folder, "result.json", lambda r, test=test: r.update(test=test))
-            runs.append(report.read_run(folder))
-    (table,) = report.table(runs, base="vanilla")
-    base, row = table.rows
-    assert (base.method, row.method, row.pairs) == ("vanilla", "lds", 2)
-    assert base.difference is None
-    value = row.values["mae"]["all"]
-    assert value.size == 3
-    np.testing.assert_allclose(value[:2], (5.0, np.sqrt(12.0)))
-    gap = row.difference["mae"]["all"]  # 3 - 4 and 3 - 6
-    assert gap.size == 2
-    np.testing.assert_allclose(gap[:2], (-2.0, np.sqrt(2.0)))
-    assert row.values["mae"]["few"] == (None, None, 0)
-    text = formats.to_text([table])
-    assert "lds minus vanilla" in text
-    assert "-2.000 [-14.706, +10.706]" in text  # t of one degree of freedom: 12.706
-    # One pair has a difference and no interval.
-    (table,) = report.table(runs[:2] + runs[3:4], base="vanilla")
-    assert re.search(r"lds minus vanilla +1 +-1\.000 ", formats.to_text([table]))
-    # Without a base there are no differences.
-    (table,) = report.table(runs)
-    assert all(row.difference is None for row in table.rows)
-
-
-def test_study_formats(study, tmp_path):
+def test_study_formats(study, tmp_path, quick):
     report.write_report(study, tmp_path, base="vanilla")
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -228,7 +178,7 @@ def test_study_formats(study, tmp_path):
     assert f'<span class="std">[{minus}]</span>' in page
 
 
-def test_names_are_escaped(tmp_path):
+def test_names_are_escaped(tmp_path, no_png):
     name = "a_b&c<d>$x$|{%"
     folder = small(tmp_path / "run", method=name)
     change(folder, "bins.json", lambda b: b.update(label=name, unit="$"))
@@ -259,29 +209,7 @@ def test_missing_files_are_said(tmp_path, quick, missing, damage):
     )
 
 
-def test_unit_is_written_once(tmp_path):
-    folder = small(tmp_path / "run")
-    change(folder, "bins.json", lambda b: b.update(label="age (years)"))
-    change(folder, "config.json", lambda c: c["data"].update(unit="years"))
-    bins = report.read_run(folder).bins
-    assert style.label_axis(bins) == "age (years)"
-    assert style.error_axis(bins) == "test MAE (years)"
-
-
-def test_cut_log_and_resumed_steps(tmp_path, quick):
-    folder = small(tmp_path / "run")
-    log = folder / "metrics.jsonl"
-    text = log.read_text()
-    again = json.dumps({"step": 2000, "split": "train", "loss": None})
-    log.write_text(text + again + "\n" + text.splitlines()[0][:40])
-    run = report.read_run(folder)
-    assert any("cut off" in note for note in run.notes)
-    last = [e for e in run.log if e["step"] == 2000 and e["split"] == "train"]
-    assert [entry["loss"] for entry in last] == [None], "the last writing counts"
-    report.write_report([folder], tmp_path / "out")
-
-
-def test_empty_shots(tmp_path):
+def test_empty_shots(tmp_path, no_png):
     """All bins are few-shot, and no other group has a test example."""
     folder = small(tmp_path / "run")
 
@@ -301,38 +229,6 @@ def test_empty_shots(tmp_path):
     assert "Warning" not in text
     mae = next(line for line in text.splitlines() if line.startswith("MAE"))
     assert mae.split()[2:4] == ["-", "-"]
-
-
-def test_identity_fails_aloud(tmp_path, quick):
-    folder = small(tmp_path / "run")
-    change(folder, "result.json", lambda r: r["test"]["mae"].update(all=50.0))
-    text = report.write_report([folder], tmp_path / "out").read_text()
-    assert "MAE of all test examples and of the shot groups disagree" in text
-    assert tables.identity_gap(report.read_run(folder)) > 0.1
-    change(folder, "result.json", lambda r: r["test"]["mae"].update(all=None))
-    text = report.write_report([folder], tmp_path / "out").read_text()
-    assert "missing or not finite" in text
-
-
-def test_unlike_runs_of_one_method(tmp_path):
-    """Another config is another row; the same seed twice is said."""
-    folders = [
-        small(tmp_path / f"{radius}-{seed}", method="ssir", seed=seed, radius=radius)
-        for radius in (0.5, 1.0)
-        for seed in (0, 1)
-    ]
-    runs = [report.read_run(folder) for folder in folders]
-    (table,) = report.table(runs)
-    assert [r.method for r in table.rows] == ["ssir [radius=0.5]", "ssir [radius=1.0]"]
-    assert [len(r.runs) for r in table.rows] == [2, 2]
-    (table,) = report.table(runs, base="ssir [radius=1.0]")
-    assert table.rows[1].pairs == 2
-    with pytest.raises(errors_lib.InputError, match=r"several configs.*radius=0\.5"):
-        report.table(runs, base="ssir")
-    twin = report.read_run(small(tmp_path / "twin", method="ssir", radius=0.5))
-    (table,) = report.table([*runs, twin])
-    assert any("seed 0 twice" in warning for warning in table.warnings)
-    assert len(table.rows[0].runs) == 2
 
 
 def test_groups_beside_a_run_without_them(tmp_path, quick):
@@ -390,31 +286,6 @@ def test_several_data_sets_dense_and_unfinished(tmp_path, quick):
     assert "nyud2-predictions.png" not in names
 
 
-def test_wrong_input(tmp_path, quick, capsys):
-    waiting = small(tmp_path / "waiting", finished=False)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    done = small(tmp_path / "done")
-    cases = (
-        ([tmp_path / "none"], "there is no folder"),
-        ([empty], "is no run folder"),
-        ([tmp_path], "pass the runs inside it"),
-        ([waiting], "is finished"),
-        ([done, "--base", "lds"], "no finished run of the base 'lds'"),
-        ([done, "--output", done / "result.json"], "cannot write to"),
-    )
-    for args, message in cases:
-        assert report.main([str(arg) for arg in args]) == 2
-        err = capsys.readouterr().err
-        assert message in err
-        assert err.count("\n") == 1
-    with pytest.raises(errors_lib.InputError):
-        report.main([str(empty), "--debug"])
-    change(done, "result.json", lambda r: r.update(schema=2))
-    assert report.main([str(done)]) == 2
-    assert "schema 2" in capsys.readouterr().err
-
-
 def test_command_and_show(tmp_path, quick, capsys):
     folder = small(tmp_path / "run")
     assert report.main([str(folder)]) == 0
@@ -425,7 +296,7 @@ def test_command_and_show(tmp_path, quick, capsys):
     assert "MAE" in capsys.readouterr().out
 
 
-def test_many_methods_fit(tmp_path):
+def test_many_methods_fit(tmp_path, no_png):
     """More methods than colours, long names, and counts on a linear axis."""
     folders = [
         small(tmp_path / str(k), method=f"a_method_with_a_long_name_{k}")

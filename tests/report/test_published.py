@@ -8,7 +8,6 @@ import pytest
 from dirjax import report
 from dirjax.configs.studies import baselines
 from dirjax.report import formats, published
-from dirjax.report.figures import style
 from tests.fake_runs import write_run
 
 AGEDB = {
@@ -17,12 +16,6 @@ AGEDB = {
     "model": {"name": "resnet50"},
     "examples": 400,
 }
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(style, "png", lambda figure: b"")
 
 
 def ssir(epsilon, lam, **settings):

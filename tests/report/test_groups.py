@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 
 from dirjax import report
-from dirjax.report import formats, layout
-from dirjax.report.figures import grids, groups, index, methods, style
+from dirjax.report import formats, grids
+from dirjax.report.figures import groups, index, methods, style
+from dirjax.report.figures.grids import draw
 from dirjax.report.runs import Run, TrainBins, TrainGroups
-from tests.fake_runs import SHOTS, write_run
+from tests.fake_runs import SHOTS
+from tests.report.made import change
+from tests.report.made import run as small
 
 CRITERIA = {"group_ce": 0.35, "group_dir": 0.25}
 NUMBERS = (5, 20)
-
-
-def small(folder, method, seed=0, shrink=0.25, **config):
-    folder = write_run(
-        folder, method=method, seed=seed, shrink=shrink, examples=400, **config
-    )
-    return report.read_run(folder)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +160,6 @@ def test_squared_errors_count_from_their_stage():
     }
     other = [{k.replace("mse", "l1"): v for k, v in e.items()} for e in plain]
     assert groups.squared_errors(other) == {}
-    timeless = [{k: v for k, v in e.items() if k != "epoch"} for e in plain]
-    assert groups.squared_errors(timeless) == {}
 
 
 def test_sizes_drawn_are_means_over_seeds(study):
@@ -264,7 +258,7 @@ def test_logarithmic_labels_have_no_common_squared_error(tmp_path):
 def test_table_of_accuracies(by_number):
     """S000's table: per cent, a row for each criterion, a column for each number."""
     table = table_of(by_number)
-    block = next(b for b in layout.blocks(table) if "accuracy in %" in b.title)
+    block = next(b for b in formats.blocks(table) if "accuracy in %" in b.title)
     assert block.header == ("number of groups", "5", "20")
     assert [row[0].mean for row in block.rows] == list(CRITERIA)
     for row in block.rows:
@@ -286,7 +280,7 @@ def test_metric_over_the_number_of_groups(by_number, metric):
     table = table_of(by_number)
     (grid,) = grids.find(table)
     assert grid.fields == ("groups.num",)
-    axes = grids.draw(grid, table, metric, by_number[0].bins).get_axes()
+    axes = draw(grid, table, metric, by_number[0].bins).get_axes()
     assert [ax.get_title(loc="left") for ax in axes] == ["all", *SHOTS]
     for ax, shot in zip(axes, ("all", *SHOTS), strict=True):
         assert len(ax.containers) == len(CRITERIA)
@@ -333,9 +327,7 @@ def test_bmae_bars_and_errors_of_each_label(study):
     assert not axes[0].get_shared_y_axes().joined(axes[0], axes[1])
 
 
-def test_report_has_the_figures_where_the_data_are(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")
-    monkeypatch.setattr(style, "png", lambda figure: b"")
+def test_report_has_the_figures_where_the_data_are(study, tmp_path, quick):
     made = {"groups", "group_gaps", "group_mse", "shots_bmae", "error_panels"}
 
     def names(runs, folder, **kwargs):
@@ -367,9 +359,7 @@ def test_report_has_the_figures_where_the_data_are(study, tmp_path, monkeypatch)
 )
 def test_damaged_groups_are_said(tmp_path, edit, said):
     run = small(tmp_path / "run", "group_dir", groups={"num": 7})
-    bins = json.loads((run.path / "bins.json").read_text())
-    edit(bins["groups"])
-    (run.path / "bins.json").write_text(json.dumps(bins))
+    change(run.path, "bins.json", lambda b: edit(b["groups"]))
     run = report.read_run(run.path)
     assert run.bins is None
     assert any("bins.json is damaged" in n and said in n for n in run.notes)
