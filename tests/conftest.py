@@ -35,6 +35,8 @@ import jax  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
+# Programs need not say which lines they come from.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 # Traces are millions of objects that live long: by default they are looked through
 # again and again.

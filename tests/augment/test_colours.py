@@ -169,8 +169,8 @@ def test_hues(turn):
 def test_nothing_is_nothing():
     same = {"zoom": 1.0, "jitter": 0.0, "hue": 0.0}
     square = PIXELS[:7]
-    got = [image_augment.augment(key, square, **same) for key in KEYS[:3]]
-    np.testing.assert_array_equal(np.stack(got), np.stack([square] * 3))
+    augment = toy.jit(jax.vmap(lambda k: image_augment.augment(k, square, **same)))
+    np.testing.assert_array_equal(augment(KEYS[:3]), np.stack([square] * 3))
     still = colours.jitter(KEYS[0], IMAGE, strength=0.0, hue=0.0)
     np.testing.assert_allclose(still, IMAGE, atol=1e-3)
     assert not options_lib.augments(jitter=0.4, jitter_share=0.0)

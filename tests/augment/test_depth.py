@@ -147,8 +147,7 @@ OFF = {"flip": False, "rotate": 0.0, "lighting": 0.0, "jitter": 0.0}
 
 def program(source, **changes):
     found, fields = source
-    options = fields | {"augment_dense": fields["augment_dense"] | changes}
-    return toy.jit(dense.from_config(options, found))
+    return toy.jit(dense.from_config(fields["augment_dense"] | changes, found))
 
 
 class TestBatch:

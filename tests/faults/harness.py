@@ -149,9 +149,14 @@ class Process:
         """Sends a signal."""
         self._popen.send_signal(number)
 
-    def end(self, timeout: float = 120) -> tuple[int, str, str]:
+    def end(self, timeout: float = 240) -> tuple[int, str, str]:
         """Waits for the end: status (negative if killed), output, errors."""
-        out, errors = self._popen.communicate(timeout=timeout)
+        try:
+            out, errors = self._popen.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.communicate()
+            raise
         return self._popen.returncode, out, errors
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from dirjax import report, train
 from dirjax.errors import Failed
-from dirjax.workdir import writers
+from dirjax.workdir import files, writers
 from dirjax.workdir.checkpoints import Checkpoints
 from tests import runs
 from tests.faults import disks, harness
@@ -60,8 +60,8 @@ def is_named(name):
 
 PLACES = {
     "metrics.jsonl": (writers.Jsonl, "write", lambda self, record: record["step"] == 4),
-    "predictions.npz": (writers, "write_npz", is_named("predictions.npz")),
-    "result.json": (writers, "write_json", is_named("result.json")),
+    "predictions.npz": (files, "write_npz", is_named("predictions.npz")),
+    "result.json": (files, "write_json", is_named("result.json")),
     "report": (report, "show", lambda workdir: True),
 }
 
@@ -89,8 +89,8 @@ def test_every_file_of_a_run(name, tiny_run, tmp_path, monkeypatch):
         # The end of a run is enough.
         made = runs.tiny("vanilla,smoke")
         shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
-        for file in ("predictions.npz", "result.json"):
-            (tmp_path / file).unlink()
+        for written in ("predictions.npz", "result.json"):
+            (tmp_path / written).unlink()
     verbose = name == "report"
     with monkeypatch.context() as patch:
         patch.setattr(owner, function, wrapped)

@@ -66,22 +66,25 @@ def case(num, similarity):
 
 class Variants(chex.TestCase):
     @chex.all_variants
-    @parameterized.product(num=(1, 5), similarity=group_contrast.SIMILARITIES)
-    def test_against_loops(self, num, similarity):
-        z, g, mask, want = case(num, similarity)
-        fn = functools.partial(
-            group_contrast_loss, num_groups=num, similarity=similarity
-        )
+    @parameterized.parameters("l2_normalised", "l2")
+    def test_against_loops(self, similarity):
+        z, g, mask, want = case(5, similarity)
+        fn = functools.partial(group_contrast_loss, num_groups=5, similarity=similarity)
         got = self.variant(lambda z, g, m: fn(z, g, mask=m))(z, g, mask)
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+OPTIONS = ("num_groups", "temperature", "similarity")
+with_slope = toy.jit(jax.value_and_grad(group_contrast_loss), static_argnames=OPTIONS)
 
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
 @pytest.mark.parametrize("num", COUNTS)
 def test_any_number_of_groups(num, similarity):
+    """Of groups that are there: up to 40, one, or all."""
     z, g, mask, want = case(num, similarity)
-    options = {"num_groups": num, "similarity": similarity}
-    got, slope = jax.value_and_grad(group_contrast_loss)(z, g, mask=mask, **options)
+    options = {"num_groups": 1 if num == 1 else 40, "similarity": similarity}
+    got, slope = with_slope(z, g, mask=mask, **options)
     np.testing.assert_allclose(got, want, rtol=1e-6)
     assert np.isfinite(slope).all()
     np.testing.assert_array_equal(slope[mask == 0], 0)
@@ -92,9 +95,7 @@ def test_any_number_of_groups(num, similarity):
 def test_far_groups_do_not_vanish(similarity, t):
     """Distances that differ by hundreds of temperatures, all of them in the sum."""
     z, g = 3 * rows(), np.random.default_rng(1).integers(0, 5, 40)
-    got, slope = jax.value_and_grad(group_contrast_loss)(
-        z, g, num_groups=5, temperature=t, similarity=similarity
-    )
+    got, slope = with_slope(z, g, num_groups=5, temperature=t, similarity=similarity)
     np.testing.assert_allclose(got, by_loops(z, g, t, similarity), rtol=3e-6)
     assert np.isfinite(slope).all()
 
@@ -103,15 +104,11 @@ def test_far_groups_do_not_vanish(similarity, t):
 def test_numerical_gradients(similarity):
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)))
-        for g in ([0, 0, 1, 2, 2, 4, 4], [0] * 7, range(7)):
-            loss = functools.partial(
-                group_contrast_loss,
-                groups=jnp.array(g),
-                num_groups=7,
-                temperature=0.8,
-                similarity=similarity,
-            )
-            chex.assert_numerical_grads(loss, (z,), order=1, rtol=1e-5, atol=1e-6)
+        options = {"num_groups": 7, "temperature": 0.8, "similarity": similarity}
+        loss = jax.jit(functools.partial(group_contrast_loss, **options))
+        for groups in ([0, 0, 1, 2, 2, 4, 4], [0] * 7, range(7)):
+            of_groups = functools.partial(loss, groups=jnp.array(groups))
+            chex.assert_numerical_grads(of_groups, (z,), order=1, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
@@ -146,11 +143,14 @@ def test_degenerate_batches(similarity):
     np.testing.assert_allclose(value, want, rtol=1e-6)
 
 
-@hypothesis.given(st.permutations(range(40)), st.integers(1, 30))
+whole = toy.jit(group_contrast_loss, static_argnames=OPTIONS)
+
+
+@hypothesis.given(st.permutations(range(40)), st.sampled_from((1, 3, 30)))
 @hypothesis.settings(deadline=None, max_examples=10)
 def test_properties(order, pad):
     z, g, _, _ = case(5, "l2_normalised")
-    loss = functools.partial(group_contrast_loss, num_groups=5)
+    loss = functools.partial(whole, num_groups=5)
     want, order = loss(z, g), np.array(order)
     np.testing.assert_allclose(loss(z[order], g[order]), want, rtol=1e-6)
     # The order of groups turned around, and rows turned and scaled.
@@ -208,12 +208,6 @@ def farther(g):
     return gaps[:, None, :] >= gaps[:, :, None]
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def with_slope(z, g, num_groups, temperature):
-    options = {"num_groups": num_groups, "temperature": temperature}
-    return jax.value_and_grad(group_contrast_loss)(z, g, **options)
-
-
 def test_golden():
     """The author's code on groups, and on labels of two views, but for its cosine."""
     seen = []
@@ -234,7 +228,8 @@ def test_golden():
         g = np.round((y - y.min()) * (100 if which == 3 else 1)).astype(int)
         np.testing.assert_array_equal(farther(g), farther(y))
         with jax.enable_x64(True):
-            loss, slope = with_slope(jnp.asarray(z), g, int(g.max()) + 1, t)
+            options = {"num_groups": int(g.max()) + 1, "temperature": t}
+            loss, slope = with_slope(jnp.asarray(z), g, **options)
         np.testing.assert_allclose(loss, c["out.loss"], rtol=1e-9)
         want = c["grad.features"].reshape(slope.shape)
         np.testing.assert_allclose(slope, want, rtol=1e-7, atol=1e-10)

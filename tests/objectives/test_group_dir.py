@@ -53,8 +53,15 @@ def golden(name):
 
 class Variants(chex.TestCase):
     @chex.all_variants
+    def test_soft_labels(self):
+        self.check_soft_labels("first_gap", 2.0, True)
+
+    @chex.variants(with_jit=True)
     @parameterized.product(slope=group_dir.SLOPES, beta=(0.5, 2.0), some=(False, True))
-    def test_soft_labels(self, slope, beta, some):
+    def test_options_of_soft_labels(self, slope, beta, some):
+        self.check_soft_labels(slope, beta, some)
+
+    def check_soft_labels(self, slope, beta, some):
         counts = np.float32([5, 0, 3, 1]) if some else None
         fn = jax.vmap(
             lambda g: group_dir.group_soft_labels(
