@@ -189,7 +189,7 @@ class Pixels(nn.Module):
 @pytest.fixture(scope="module")
 def network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.ENCODERS, "pixels", Pixels)
+        patch.setitem(models.ENCODERS, "pixels", models.Encoder(Pixels))
         return models.build("pixels", shift=2.0, input_mean=0.4, input_std=0.3)
 
 

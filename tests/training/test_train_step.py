@@ -193,7 +193,7 @@ class TinyNorm(nn.Module):
 @pytest.fixture(scope="module")
 def norm():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.ENCODERS, "tiny_norm", TinyNorm)
+        patch.setitem(models.ENCODERS, "tiny_norm", models.Encoder(TinyNorm, "images"))
         return models.build("tiny_norm")
 
 
