@@ -85,7 +85,7 @@ def random_crop(
     height, width, _ = image.shape
     if not 0 <= pixels < min(height, width):
         raise ValueError(
-            f"data.augment.crop must be at least 0 and below the {height} x {width} "
+            f"crop must be at least 0 and below the {height} x {width} "
             f"pixels of the image, got {pixels}. Take a sixteenth of the image or so."
         )
     around = ((pixels, pixels), (pixels, pixels), (0, 0))
@@ -132,7 +132,7 @@ def augment(
     """
     if (jitter or hue or grey) and image.shape[-1] != 3:
         raise ValueError(
-            "data.augment.jitter, hue and grey must be 0 for images without colours, "
+            "jitter, hue and grey must be 0 for images without colours, "
             f"these have {image.shape[-1]} channels. Leave them out."
         )
     kind = image.dtype
@@ -242,8 +242,11 @@ def from_config(
         )
     options = {**options, "view": record.get("view", 0)}
     # Finds a crop that does not fit.
-    jax.eval_shape(
-        lambda image: augment(jax.random.key(0), image, **options),
-        jax.ShapeDtypeStruct(tuple(record["shape"]), jnp.uint8),
-    )
+    try:
+        jax.eval_shape(
+            lambda image: augment(jax.random.key(0), image, **options),
+            jax.ShapeDtypeStruct(tuple(record["shape"]), jnp.uint8),
+        )
+    except ValueError as error:  # It begins with the name of the option.
+        raise ValueError(f"data.augment.{error}") from error
     return lambda key, batch: augment_batch(key, batch, views=views, **options)

@@ -21,7 +21,7 @@ def _views(views: int | None, data: Mapping[str, Any]) -> int:
 
     if views is None:
         return data["views"]
-    return views or max(data["views"], 1 + options.augments(**data.get("augment", {})))
+    return views or max(data["views"], 1 + options.augments(**data["augment"]))
 
 
 def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
@@ -79,7 +79,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             reinit=tuple(record["reinit"] or ()),
             init_from=record["init_from"],
             encoder_mode=record["encoder_mode"],
-            views=_views(record.get("views"), config["data"]),
+            views=_views(record["views"], config["data"]),
             evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)

@@ -137,7 +137,7 @@ def validate(config: Mapping[str, Any]) -> None:
     from dirjax import optimizers
 
     validate_data(config["data"])
-    ok = config.get("init_from") != ""
+    ok = config["init_from"] != ""
     require_field(ok, "init_from", "the directory of a finished run", "")
     for field, value in (
         ("train.chunk", config["train"]["chunk"]),
@@ -161,7 +161,7 @@ def validate(config: Mapping[str, Any]) -> None:
         config["model"]["label_scaling"],
     )
     require_field(
-        not (config["model"]["pretrained"] and config.get("init_from")),
+        not (config["model"]["pretrained"] and config["init_from"]),
         "model.pretrained",
         "empty where config.init_from gives a run to begin with",
         config["model"]["pretrained"],

@@ -93,7 +93,7 @@ def make(
       >>> make(bins, [9, 5, 2, 1, 1], num=2, width_mode="equal_count").counts.tolist()
       [9, 9]
     """
-    checks.one_of("groups.width_mode", width_mode, WIDTH_MODES)
+    checks.one_of("width_mode", width_mode, WIDTH_MODES)
     counts = np.asarray(counts)
     if counts.shape != (bins.num,):
         raise ValueError(
@@ -102,13 +102,13 @@ def make(
         )
     if isinstance(num, bool) or num != int(num) or not 1 <= num <= bins.num:
         raise ValueError(
-            f"groups.num must be a whole number from 1 to the {bins.num} label bins, "
-            f"got {num!r}. Ask for fewer groups, or set a smaller data.bin_width."
+            f"num must be a whole number from 1 to the {bins.num} label bins, "
+            f"got {num!r}. Ask for fewer groups, or narrower bins."
         )
     if width_mode == "equal_count":
         if label_range is not None:
             raise ValueError(
-                "groups.label_range must be empty for width_mode='equal_count', got "
+                "label_range must be empty for width_mode='equal_count', got "
                 f"{label_range}."
             )
         of_bin = _equal_count(counts, num)
@@ -143,7 +143,7 @@ def _starts(
         low, high = (Fraction(str(end)) for end in label_range)
         if not (low < high and low < lower[-1] and high > lower[0]):
             raise ValueError(
-                "groups.label_range must be (low, high) around bins, got "
+                "label_range must be (low, high) around bins, got "
                 f"{label_range} and bins from {bins.edges[0]} to {bins.edges[-1]}."
             )
     inner = range(1, num)
@@ -154,7 +154,7 @@ def _starts(
     width = (min(stop, bins.num) - first) // num
     if not width:
         raise ValueError(
-            f"groups.num must be at most the {min(stop, bins.num) - first} bins of the "
+            f"num must be at most the {min(stop, bins.num) - first} bins of the "
             f"range for width_mode='int_floor', got {num}. Use width_mode='exact'."
         )
     return np.array([first + g * width for g in inner], int)

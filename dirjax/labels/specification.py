@@ -94,7 +94,12 @@ def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:
     Raises:
       ValueError: as `make`.
     """
-    return groups_lib.make(spec.bins, spec.counts, **fields) if fields else None
+    if not fields:
+        return None
+    try:
+        return groups_lib.make(spec.bins, spec.counts, **fields)
+    except ValueError as error:  # It begins with the name of the option.
+        raise ValueError(f"config.groups.{error}") from error
 
 
 def of_spec(spec: Any, method: str) -> Groups:

@@ -208,8 +208,8 @@ def make(
             raise ValueError(
                 "norm_target needs label bins with many training examples, and there "
                 f"is none: the largest of {spec.bins.num} bins has "
-                f"{int(np.max(spec.counts))}. Set a lower data.many, or a wider "
-                "data.bin_width."
+                f"{int(np.max(spec.counts))}. Lower the threshold of many-shot "
+                "bins, or widen the bins."
             )
         empty = jnp.zeros(len(many))
         state = {
