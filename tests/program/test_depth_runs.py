@@ -14,6 +14,8 @@ from dirjax.configs import nyud2_dir
 from dirjax.evals import predictor
 from dirjax.ops import resize
 from dirjax.training.build import build
+from dirjax.training.overview import overview
+from dirjax.training.stage_program import stage_program
 from tests import depth_folder as made
 from tests import runs
 
@@ -86,10 +88,10 @@ class TestRun:
         assert result["select"]["split"] == "test"
         assert result["val"] == {}
         assert runs.log(out, "test")[-1]["rmse/all"] > 0
-        from dirjax.training.overview import overview
-
-        run, _ = evaluate.restore(out)
-        assert "WARNING: the test split selects the result" in overview(run)
+        pieces, _ = evaluate.restore(out)
+        programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
+        said = overview(pieces, programs)
+        assert "WARNING: the test split selects the result" in said
         assert (
             json.loads((out / "config.json").read_text())["select"]["split"] == "test"
         )
@@ -130,7 +132,7 @@ def test_no_test_split(folder, monkeypatch):
         ("data__augment_dense__rotate", 90.0, "rotate must be from 0 to 45"),
         ("data__augment_dense__jitter", 1.0, "jitter must be from 0 to 0.99"),
         ("data__augment_dense__border", "edge", "border must be 'hidden' or 'zero'"),
-        ("data__augment__flip", True, "data.augment must be off for labels of pixels"),
+        ("data__augment__flip", True, "augment must be off for inputs of kind 'dense'"),
     ],
 )
 def test_fields(folder, tmp_path, field, value, said):

@@ -109,13 +109,15 @@ TABLES = {
     ),
     "a table that is augmented": csv(
         table(),
-        r"data\.augment must be off for a table",
+        r"data\.augment must be off for inputs of kind 'table'",
         "crop=2",
         "Leave it out",
         data__augment__crop=2,
     ),
     "two views of a table": csv(
-        table(), r"data\.views\) must be 1 for a table, got 2", data__views=2
+        table(),
+        r"data\.views\) must be 1 for inputs of kind 'table', got 2",
+        data__views=2,
     ),
     # The default name may be missing; one that was given may not.
     "a split that is not there": csv(
