@@ -89,7 +89,7 @@ class TestRun:
         from dirjax.training.overview import overview
 
         run, _ = evaluate.restore(out)
-        assert "WARNING: the test split selects the result" in overview(run)
+        assert "WARNING: the test split selects the checkpoint" in overview(run)
         assert (
             json.loads((out / "config.json").read_text())["select"]["split"] == "test"
         )
@@ -116,7 +116,7 @@ def test_no_test_split(folder, monkeypatch):
     cut = dataclasses.replace(whole, splits={"train": whole.splits["train"]})
     monkeypatch.setattr(data, "from_config", lambda fields: cut)
     with pytest.raises(
-        errors.InputError, match=r"select.split is test, and .* no test"
+        errors.InputError, match=r"select.split is test, but .* no test"
     ):
         build(made)
 
