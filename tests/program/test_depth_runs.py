@@ -88,10 +88,10 @@ class TestRun:
         assert result["select"]["split"] == "test"
         assert result["val"] == {}
         assert runs.log(out, "test")[-1]["rmse/all"] > 0
-        pieces, _ = evaluate.restore(out)
+        pieces, _, _ = evaluate.restore(out)
         programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
         said = overview(pieces, programs)
-        assert "WARNING: the test split selects the result" in said
+        assert "WARNING: the test split selects the checkpoint" in said
         assert (
             json.loads((out / "config.json").read_text())["select"]["split"] == "test"
         )
@@ -118,7 +118,7 @@ def test_no_test_split(folder, monkeypatch):
     cut = dataclasses.replace(whole, splits={"train": whole.splits["train"]})
     monkeypatch.setattr(data, "from_config", lambda fields: cut)
     with pytest.raises(
-        errors.InputError, match=r"select.split is test, and .* no test"
+        errors.InputError, match=r"select.split is test, but .* no test"
     ):
         build(made)
 

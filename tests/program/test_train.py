@@ -266,5 +266,5 @@ def test_ssir_goes_on_top_of_any_method():
     # Where there is a preset of the same name, it is that preset.
     for argument, name in (("sqinv,ssir", "sqinv_ssir"), ("vanilla,ssir", "ssir")):
         assert runs.config("bikeshare", argument) == runs.config("bikeshare", name)
-    with pytest.raises(errors_lib.InputError, match="has ssir already"):
+    with pytest.raises(errors_lib.InputError, match="already has ssir"):
         runs.config("bikeshare", "sqinv_ssir,ssir")
