@@ -15,7 +15,8 @@ from dirjax.evals import predictor
 from dirjax.ops import resize
 from dirjax.training.build import build
 from dirjax.training.overview import overview
-from dirjax.training.stage_program import stage_program
+from dirjax.training.stage_program import abstract_state, stage_program
+from dirjax.workdir.checkpoints import Checkpoints
 from tests import depth_folder as made
 from tests import runs
 
@@ -74,7 +75,11 @@ class TestRun:
 
     def test_statistics_are_of_the_subset(self, finished, folder):
         out, _, _ = finished
-        run, state = evaluate.restore(out)
+        run, step, _ = evaluate.restore(out)
+        program = stage_program(run, run.plan.stage_at(step - 1))
+        checkpoints = Checkpoints.of_run(out)
+        state = checkpoints.restore(step, abstract_state(run, program))
+        checkpoints.close()
         few = run.source.rows("statistics")
         assert len(few.label) == 4 < len(run.source.splits["train"].label)
         tracked = np.asarray(state.objective_state["inner"]["inner"]["fds"].tracked)
