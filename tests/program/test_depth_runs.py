@@ -18,6 +18,7 @@ from dirjax.training.overview import overview
 from dirjax.training.stage_program import stage_program
 from tests import depth_folder as made
 from tests import runs
+from tests.program import test_resume
 
 # What the data is read for does not depend on the model, and this one compiles fast.
 TINY = {"width": 2, "levels": 1}
@@ -74,10 +75,14 @@ class TestRun:
 
     def test_statistics_are_of_the_subset(self, finished, folder):
         out, _, _ = finished
-        run, state = evaluate.restore(out)
+        run, _, _ = evaluate.restore(out)
         few = run.source.rows("statistics")
         assert len(few.label) == 4 < len(run.source.splits["train"].label)
-        tracked = np.asarray(state.objective_state["inner"]["inner"]["fds"].tracked)
+        (tracked,) = [
+            leaf
+            for path, leaf in test_resume.last_state(out)
+            if "tracked" in jax.tree_util.keystr(path)
+        ]
         pixels = np.bincount(few.real(few.bin).clip(7) - 7, minlength=93)
         assert tracked.sum() > 0
         np.testing.assert_array_equal(tracked % pixels.clip(1), 0)
@@ -88,7 +93,7 @@ class TestRun:
         assert result["select"]["split"] == "test"
         assert result["val"] == {}
         assert runs.log(out, "test")[-1]["rmse/all"] > 0
-        pieces, _ = evaluate.restore(out)
+        pieces, _, _ = evaluate.restore(out)
         programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
         said = overview(pieces, programs)
         assert "WARNING: the test split selects the result" in said
