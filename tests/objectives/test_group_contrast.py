@@ -92,7 +92,7 @@ def test_any_number_of_groups(num, similarity):
 
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
-@pytest.mark.parametrize("t", [0.02, 0.3])
+@pytest.mark.parametrize("t", [0.02, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_far_groups_do_not_vanish(similarity, t):
     """Distances that differ by hundreds of temperatures, all of them in the sum."""
     z, g = 3 * rows(), np.random.default_rng(1).integers(0, 5, 40)
