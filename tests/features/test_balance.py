@@ -132,13 +132,13 @@ def stored(workdir):
 class TestFile:
     def test_a_run_ends_with_features_of_what_is_evaluated(self, finished):
         got = stored(finished)
-        run, state = evaluate.restore(finished)
-        assert got["step"] == state.step
+        run, step, (average, model_state) = evaluate.restore(finished)
+        assert got["step"] == step
         assert got["split"] == "test"
         rows = run.source.splits["test"]
         features, _ = run.network.encode(
-            state.average,
-            state.model_state,
+            average,
+            model_state,
             run.network.prepare(rows.inputs),
             train=False,
         )

@@ -267,9 +267,9 @@ class TestRun:
 
     def test_the_rows_are_those_of_one_device_without_padding(self, finished):
         workdir, _, result = finished
-        run, state = evaluate.restore(workdir)
+        run, _, (params, _) = evaluate.restore(workdir)
         split, kept = run.source.splits["test"], stored(workdir)
-        params = jax.device_get(state.eval_params)
+        params = jax.device_get(params)
         z, _ = run.network.encode(params, {}, split.inputs, train=False)
         out = jax.device_get(run.network.head(params, z))
         np.testing.assert_array_equal(kept["group_prediction"], out.logits.argmax(1))

@@ -151,7 +151,10 @@ class TestWrongInput:
         [
             ({"norm": "l2"}, "--norm must be one of sample, pixel, linf, got 'l2'"),
             ({"units": "raw"}, "--units must be one of normalised, .*, got 'raw'"),
-            ({"units": "raw255"}, "--units must be normalised for a run on tables"),
+            (
+                {"units": "raw255"},
+                "must be 'normalised' for inputs without pixels",
+            ),
             ({"epsilon": (0.1, 0.0)}, "--epsilon must be positive and finite, got 0.0"),
             ({"epsilon": (np.inf,)}, "--epsilon must be positive and finite, got inf"),
             ({"n_steps": 0}, "--n_steps must be at least 1, got 0"),
