@@ -179,7 +179,7 @@ def test_another_structure_is_not_damage(made, copy, monkeypatch):
     changed = {**made, "train": {**made["train"], "average_decay": 0.9}}
     monkeypatch.setattr("dirjax.config.frozen.check_same", lambda *args: None)
     with pytest.raises(
-        errors_lib.InputError, match=r"step \d+ has other arrays .*average/"
+        errors_lib.InputError, match=r"step \d+ has different arrays .*average/"
     ):
         runs.run(changed, workdir)
     assert sorted(f.name for f in (workdir / "checkpoints").iterdir()) == before

@@ -177,7 +177,7 @@ class TestRestore:
         checkpoints.save(1, state_of(1), stage=0)
         checkpoints.wait()
         with pytest.raises(
-            InputError, match=r"step 1 has other arrays .*(params|aver)"
+            InputError, match=r"step 1 has different arrays .*(params|aver)"
         ):
             checkpoints.restore(1, like(state_of(1)._replace(**wrong)))
 
