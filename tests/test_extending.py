@@ -12,9 +12,11 @@ import pytest
 from dirjax import dotted, evaluate, predict, train
 from dirjax.cli import config_files
 from dirjax.config import frozen
-from dirjax.data import readers
+from dirjax.data import labelling, new_rows, readers, sources
 from dirjax.errors import InputError
-from tests import commands
+from dirjax.objectives import base
+from dirjax.training.overview import overview
+from tests import commands, runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -44,6 +46,7 @@ def folder(tmp_path_factory):
     for name, content in FILES.items():
         (made / name).parent.mkdir(exist_ok=True)
         (made / name).write_text(content)
+    (made / "mine" / "l1.py").write_text("def make():\n    return None\n")
     lines = [",".join(map(str, r.values())) for r in rows(400, 0)]
     (made / "rows.csv").write_text("\n".join(["speed,load,wear", *lines]))
     (made / "rows.jsonl").write_text("\n".join(map(json.dumps, rows(400, 0))))
@@ -106,6 +109,18 @@ def test_a_term(inside):
         assert line["loss/pair_gap"] > 0
 
 
+def test_a_term_with_a_parameter(inside, capsys):
+    made, _, workdir = run(command_of(":mine.gauss_nll"))
+    lines = log(workdir)
+    for line in lines:
+        assert line["loss"] == pytest.approx(line["loss/gauss_nll"], rel=1e-5)
+    assert lines[0]["nll/sigma"] != lines[-1]["nll/sigma"]
+    pieces, programs = runs.built(made)
+    said = overview(pieces, programs)
+    assert "loss of main: gauss_nll + 0 l1\n" in said
+    assert re.search(r"objective/gauss_nll/log_sigma +1\n", said)
+
+
 def test_a_wrapper(inside):
     made, result, workdir = run(command_of(":mine.label_noise"))
     assert made["objective"]["wrappers"] == ("label_noise",)
@@ -134,7 +149,8 @@ def test_a_model(inside):
 
 
 def test_a_kind_of_data(inside):
-    _, result, workdir = run(command_of("kind=mine.json_lines"))
+    made, result, workdir = run(command_of("kind=mine.json_lines"))
+    assert made["data"]["kind"] == "mine.json_lines"
     assert result["dataset"] == "rows"
     again = evaluate.evaluate(workdir)
     assert again["test"]["mae"] == pytest.approx(result["test"]["mae"])
@@ -156,14 +172,58 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("argument", "said"),
         [
-            ("mine.nothing", r"the method 'mine.nothing' must be a module"),
+            ("mine.nothing", r"the method 'mine.nothing' must be"),
             ("mine.json_lines", r"with make, it lacks make"),
             ("vanilla,model=mine.nothing", r"the model 'mine.nothing' must be"),
+            ("vanilla,kind=mine.nothing", r"the reader 'mine.nothing' must be"),
+            ("lds,mine.pair_gap", r"'mine.pair_gap' looks like a module"),
+            ("mine.l1", r"has the name of a base loss"),
         ],
     )
     def test_by_the_door(self, argument, said, inside):
         with pytest.raises(InputError, match=said):
             config_files.load("configs/csv.py", argument)
+
+    def test_a_kind_of_data_at_the_door(self, inside):
+        config = config_files.load("configs/csv.py", "vanilla")
+        for kind in ("mine.nothing", "mine.pair_gap"):
+            config.data.kind = kind
+            with pytest.raises(InputError, match=r"data.kind 'mine\."):
+                frozen.plain(config)
+
+    def test_inputs_unlike_those_of_training(self):
+        record = {"shapes": {"inputs": [3, 2]}}
+        good = np.ones((4, 3, 2), np.float32)
+        new_rows._check_like_training(good, record, "new")
+        bad = np.where(np.arange(4)[:, None, None] == 1, np.nan, good)
+        with pytest.raises(InputError, match="must be finite, row 1 of new"):
+            new_rows._check_like_training(bad, record, "new")
+        with pytest.raises(InputError, match="shapes of training"):
+            new_rows._check_like_training(good[:, :2], record, "new")
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"record": {"kind": "x"}}, "it lacks encoder"),
+            ({"inputs": np.ones((7, 2))}, "'inputs' has 7"),
+            ({"inputs": np.full((8, 2), np.inf)}, "inputs must be finite, row 0"),
+            ({"record": {"kind": "x", "encoder": np.ones(2)}}, "must be plain JSON"),
+        ],
+    )
+    def test_a_source_that_a_reader_makes(self, changes, said):
+        rows = labelling.Rows(np.arange(8), "mine.bin")
+        rules = labelling.Rules("y", bin_width=1.0)
+        part = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int8)
+        labelled = labelling.label_rows(np.arange(8.0), rows, rules, part=part)
+        made = {"inputs": np.ones((8, 2)), "record": {"kind": "x", "encoder": {}}}
+        assert sources.assemble("a", labelled=labelled, **made).record["shapes"]
+        with pytest.raises(InputError, match=said):
+            sources.assemble("a", labelled=labelled, **(made | changes))
+
+    def test_what_make_returns(self, inside):
+        (inside / "mine" / "plain.py").write_text("def make():\n    return len\n")
+        with pytest.raises(ValueError, match="must return an Objective"):
+            base.from_config({"a": {"module": "mine.plain"}})
 
     def test_a_reader_without_a_function(self, inside):
         with pytest.raises(ValueError, match="lacks load and read_new"):

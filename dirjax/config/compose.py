@@ -4,7 +4,8 @@ METHOD is a preset of `configs/methods.py`, or the dotted path of a module of yo
 with `make`: a term beside the base loss, or a wrapper around it if the first parameter
 of its `make` is `inner`. Options: `l1`, `mse` or `huber` choose the base loss; `ssir`
 adds SSIR; `joint` trains group contrast in the same stage; `smoke` runs end to end in
-at most 100 steps; `model=PATH` takes a model of your own by its dotted path.
+at most 100 steps; `model=PATH` and `kind=PATH` take a model and a
+reader of data of your own by their dotted paths.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def _own_method(path: str, book: Any) -> dict[str, Any]:
     if next(iter(inspect.signature(make).parameters), "") == "inner":
         made = {"terms": terms, "wrappers": (name,), name: fields}
     else:
+        if name in LOSSES:
+            raise ValueError(
+                f"the method {path!r} has the name of a base loss, {name!r}, which it "
+                "would replace. Rename the file, or name the term in a preset."
+            )
         terms[name] = {"weight": 1.0, **fields}
         made = {"terms": terms, "wrappers": ()}
     return {"objective": made}
@@ -87,6 +93,15 @@ def _own_model(config: Any, path: str) -> None:
     config.model.name = path
     fields = {k: v for k, v in _options_of(make).items() if k != "dtype"}
     config.model.encoder = ConfigDict(fields)
+
+
+def _own_kind(config: Any, path: str) -> None:
+    """Takes a reader of your own, with its options as fields of the data."""
+    load = dotted.find("the reader", path, "load", "read_new").load
+    config.data.kind = path
+    for field, value in _options_of(load).items():
+        if field not in config.data:
+            config.data[field] = value
 
 
 def finish(
@@ -114,9 +129,16 @@ def finish(
         choose("method", name, known)
         preset = known[name]
     for option in options:
-        if option.startswith("model="):
-            _own_model(config, option.removeprefix("model="))
+        kind, equals, path = option.partition("=")
+        if equals and kind in ("model", "kind"):
+            (_own_model if kind == "model" else _own_kind)(config, path)
             continue
+        if "." in option:
+            raise ValueError(
+                f"the option {option!r} looks like a module. A method of your own "
+                "comes first, after the colon; a model is model=PATH, a reader "
+                "kind=PATH; several methods make a preset, see docs/extending.md."
+            )
         choose("option", option, OPTIONS)
         if option in LOSSES:
             config.base.term = option

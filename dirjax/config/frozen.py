@@ -34,7 +34,11 @@ def plain(config: Any) -> dict[str, Any]:
             "-m dirjax.sweep."
         )
     data = made["data"]
-    if not data["name"] and data["path"] and readers.names_by_path(data["kind"]):
+    try:
+        by_path = readers.names_by_path(data["kind"])
+    except ValueError as error:
+        raise InputError(f"config.{error}") from error
+    if not data["name"] and data["path"] and by_path:
         data["name"] = catalog.stem(data["path"])
     return made
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dirjax.data import readers
+from dirjax.data import readers, sources
 from dirjax.errors import InputError
 
 
@@ -36,7 +36,26 @@ def pieces(
     """
     if not path.exists():
         raise InputError(f"--input must exist, {path} does not. Check the path.")
-    read_new = readers.find(data["kind"]).read_new
+    try:
+        read_new = readers.find(data["kind"]).read_new
+    except ValueError as error:
+        raise InputError(str(error)) from error
     fields = readers.fields(read_new, data)
     fields |= {"on_bad": on_bad, "keep": keep}
-    return read_new(path, record, **fields)
+    for piece in read_new(path, record, **fields):
+        _check_like_training(piece.inputs, record, path)
+        yield piece
+
+
+def _check_like_training(
+    inputs: Any, record: Mapping[str, Any], path: pathlib.Path
+) -> None:
+    """Inputs must be finite, and of the shapes that the model was trained with."""
+    sources.refuse_infinite(inputs, path)
+    shapes = sources.row_shapes(inputs)
+    wanted = record.get("shapes", shapes)
+    if {k: tuple(v) for k, v in wanted.items()} != shapes:
+        raise InputError(
+            f"rows of {path} must have the shapes of training, {dict(wanted)}, they "
+            f"have {shapes}. Prepare them as in training."
+        )

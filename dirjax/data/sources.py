@@ -7,6 +7,7 @@ labels, and this module assembles both into splits.
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -105,6 +106,62 @@ class Source:
         return np.exp(edges) if self.log else edges
 
 
+def row_shapes(inputs: Any) -> dict[str, tuple[int, ...]]:
+    """Shape of one row of each array; a single array has the name "inputs"."""
+    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    return {name: tuple(x.shape[1:]) for name, x in arrays.items()}
+
+
+def refuse_infinite(inputs: Any, file: Any) -> None:
+    """Refuses inputs that are not finite, which models may turn into any number.
+
+    Args:
+      inputs: array, or dict of arrays, with leading axis rows.
+      file: where they come from, for the sentence.
+
+    Raises:
+      InputError: naming the first row.
+    """
+    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    for name, x in arrays.items():
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f":
+            # A sum is finite where all are, and takes no memory.
+            bad = ~np.isfinite(x.reshape(len(x), -1).sum(axis=1, dtype=np.float64))
+            if bad.any():
+                raise InputError(
+                    f"inputs must be finite, row {int(np.argmax(bad))} of {file} is "
+                    f"not (in {name!r}). Fill the values, or have the reader refuse "
+                    "such rows."
+                )
+
+
+def _check_reader(
+    inputs: Any, labelled: labelling.Labelled, record: Mapping[str, Any]
+) -> None:
+    """What a reader may get wrong."""
+    missing = [name for name in ("kind", "encoder") if name not in record]
+    if missing:
+        raise InputError(
+            f"the record of a source must have kind and encoder, it lacks "
+            f"{' and '.join(missing)}. See docs/extending.md."
+        )
+    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    rows = len(labelled.label)
+    for name, x in arrays.items():
+        if len(x) != rows:
+            raise InputError(
+                f"there must be one row of inputs for each of {rows} labels, {name!r} "
+                f"has {len(x)}."
+            )
+    try:
+        json.dumps(record)
+    except TypeError as error:
+        raise InputError(
+            f"the record of a source must be plain JSON: {error}. Convert arrays with "
+            "tolist() and numbers with float()."
+        ) from error
+
+
 def assemble(
     name: str, inputs: Any, labelled: labelling.Labelled, *, record: Mapping[str, Any]
 ) -> Source:
@@ -116,6 +173,7 @@ def assemble(
       labelled: the rows.
       record: record of the inputs; this function adds the entries of the label.
     """
+    _check_reader(inputs, labelled, record)
     bins = labelled.spec.bins.index(labelled.label)
     cut = {}
     for position, split in enumerate(labelling.SPLITS):
@@ -128,6 +186,7 @@ def assemble(
             here = inputs.subset(chosen)
         else:
             here = inputs[chosen]
+        refuse_infinite(here, f"{split} of {labelled.rows.file}")
         cut[split] = Split(
             inputs=here,
             label=labelled.label[chosen].astype(np.float32),
@@ -152,6 +211,7 @@ def assemble(
             "log": rules.log,
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
+            "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},
             **record,
         },
         notes=tuple(labelled.rows.notes),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
+
+from dirjax import models
+from dirjax.errors import InputError
+from dirjax.evals import eval_step
+from dirjax.runtime import sharding
+from dirjax.workdir import run_files
+from dirjax.workdir.checkpoints import Checkpoints
 
 
 class Predictor:
@@ -24,22 +32,17 @@ class Predictor:
     """
 
     def __init__(self, workdir: pathlib.Path, step: str = "best"):
-        import jax
-
-        from dirjax import models
-        from dirjax.evals import eval_step
-        from dirjax.runtime import sharding
-        from dirjax.workdir import run_files
-        from dirjax.workdir.checkpoints import Checkpoints
-
         self.config = run_files.read_config(workdir)
         self.record = run_files.read_record(workdir)
         groups = self.config.get("groups")
-        network = models.from_config(
-            self.config["model"],
-            self.record,
-            groups={"num_groups": groups["num"]} if groups else None,
-        )
+        try:
+            network = models.from_config(
+                self.config["model"],
+                self.record,
+                groups={"num_groups": groups["num"]} if groups else None,
+            )
+        except (ValueError, TypeError) as error:
+            raise InputError(str(error)) from error
         checkpoints = Checkpoints.of_run(workdir)
         try:
             self.step = checkpoints.choose(step)
@@ -64,7 +67,6 @@ class Predictor:
         Returns:
           `[rows]` float32; for a dense model `[rows, height, width]`.
         """
-        import jax
 
         rows = len(jax.tree.leaves(inputs)[0])
         size, found = self.batch_size, []

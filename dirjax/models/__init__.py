@@ -151,8 +151,16 @@ def build(
     """
     found = find(name)
     checks.one_of("model.head", head, heads.HEADS)
+    try:
+        made = found.make(dtype=jnp.dtype(dtype), **(encoder or {}))
+    except TypeError as error:
+        raise TypeError(
+            f"model {name!r}: {error}. Its options are the fields of "
+            "config.model.encoder; for a model of your own the option model=PATH sets "
+            "them."
+        ) from error
     model = _Model(
-        encoder=found.make(dtype=jnp.dtype(dtype), **(encoder or {})),
+        encoder=made,
         head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
     )
     in_float32 = model.clone(encoder=found.make(dtype=jnp.float32, **(encoder or {})))

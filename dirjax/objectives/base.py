@@ -184,6 +184,12 @@ def weighted_sum(
             out = terms[name].loss(
                 part(variables, name), view, batch, stream_key(key, name)
             )
+            if jnp.ndim(out.loss):
+                raise ValueError(
+                    f"a loss must be a scalar, that of {name!r} has shape "
+                    f"{jnp.shape(out.loss)}. Average it over real rows, for example "
+                    "with base.masked_mean(loss * batch['weight'], batch['mask'])."
+                )
             total = total + weights[name] * out.loss
             state[name] = out.state
             metrics |= {f"loss/{name}": (out.loss, jnp.ones(()))} | out.metrics
@@ -271,7 +277,8 @@ def wrap(
         def inside(view, batch):
             return inner.loss(part(variables), view, batch, key)
 
-        out = loss(own, inside, view, batch, key)
+        # A copy: what the loss writes into its own state is not carried.
+        out = loss(dict(own), inside, view, batch, key)
         return out._replace(state={**own, "inner": out.state})
 
     def collected(moment):
@@ -349,4 +356,10 @@ def from_config(
 def _made(name: str, fields: Mapping[str, Any], *inner: Objective) -> Objective:
     """A term, or a wrapper around an objective."""
     options = {k: v for k, v in fields.items() if k not in ("weight", "module")}
-    return module(fields.get("module", name)).make(*inner, **options)
+    made = module(fields.get("module", name)).make(*inner, **options)
+    if not isinstance(made, Objective):
+        raise ValueError(
+            f"make of {name!r} must return an Objective, as base.term and base.wrap "
+            f"do, got {type(made).__name__}."
+        )
+    return made

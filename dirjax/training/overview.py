@@ -35,15 +35,31 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(pieces.shapes[0]):
         name = "/".join(parameters.path_name(path).split("/")[:2])
         sizes[name] = sizes.get(name, 0) + leaf.size
+    for program in programs:
+        trained = jax.eval_shape(
+            lambda key, p=program: p.objective.init(key, spec).params, jax.random.key(0)
+        )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
+            sizes[f"objective/{parameters.path_name(path)}"] = leaf.size
     table = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
     notes = "".join(f"{line}\n" for line in _notes(pieces, programs))
+    losses = "".join(f"loss of {p.stage.name}: {_loss(p)}\n" for p in programs)
     return (
         f"{source.name}: {source.label}; {rows}\n{found}"
         f"bins: {spec.bins.num} ({shots})\n"
         f"method: {pieces.config['method']}; {stages}; batch {plan.batch_size}; "
-        f"{jax.device_count()} x {jax.devices()[0].platform}\n{notes}"
+        f"{jax.device_count()} x {jax.devices()[0].platform}\n{losses}{notes}"
         f"parameters:\n{table}\n  {'total':<40}{sum(sizes.values()):>12,}"
     )
+
+
+def _loss(program: StageProgram) -> str:
+    """Terms with their weights, and the wrappers around them: `l1 + 0.1 x; in lds`."""
+    objective = program.stage.objective
+    weights = {n: kwargs.get("weight", 1.0) for n, kwargs in objective["terms"].items()}
+    terms = [n if w == 1 else f"{w:g} {n}" for n, w in weights.items()]
+    around = f"; in {', '.join(objective['wrappers'])}" if objective["wrappers"] else ""
+    return f"{' + '.join(terms)}{around}"
 
 
 def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:

@@ -219,7 +219,7 @@ WRONG = {
     "a label of two numbers": (
         ("scalars", "pair"),
         {},
-        (r"labels .*must be numbers, one each", "'pair'"),
+        (r"labels .*must be one number per example", "'pair'"),
     ),
     "a label that is an image": (
         ("pictures", "photo"),

@@ -319,13 +319,15 @@ class TestRun:
 
 class TestRefused:
     def test_rows_of_predictions(self, finished, tmp_path):
-        with pytest.raises(errors.InputError, match="one for each pixel"):
+        with pytest.raises(errors.InputError, match="one per pixel"):
             predict.predict(finished[0], tmp_path, tmp_path / "out.csv")
         assert not (tmp_path / "out.csv").exists()
 
     def test_describe(self, few_scenes):
         fields = config()["data"]
-        with pytest.raises(errors.InputError, match="synthetic_depth has one for each"):
+        with pytest.raises(
+            errors.InputError, match="synthetic_depth has one per pixel"
+        ):
             facts.describe(data.from_config(fields), fields)
 
     @pytest.mark.parametrize(

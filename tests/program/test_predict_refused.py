@@ -119,7 +119,7 @@ class TestWrongInput:
 
     def test_a_folder_for_a_table(self, run, tmp_path, capsys):
         line = self.said(capsys, run, tmp_path, tmp_path / "out.csv")
-        assert re.search("model is one of tables, --input .* is a folder", line)
+        assert re.search("model takes tables, --input .* is a folder", line)
         assert not own_data.snapshot(tmp_path)
 
     def test_arrays_without_names(self, run, new, capsys):
@@ -130,9 +130,7 @@ class TestWrongInput:
     def test_images_for_a_table(self, run, new, capsys):
         file = new(own_data.to_npz(x=np.zeros((3, 4, 4), np.uint8)), "new.npz")
         line = self.said(capsys, run, file, file.parent / "out.csv")
-        assert re.search(
-            r"model is one of tables, 'x' of .*new\.npz holds images", line
-        )
+        assert re.search(r"model takes tables, 'x' of .*new\.npz holds images", line)
 
     def test_an_output_that_cannot_be(self, run, new, capsys):
         file = new(HEADER + "0.5,r,True\n")

@@ -122,7 +122,7 @@ class TestCommand:
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         # What was found is printed: gaps that are filled, rows that are left out.
-        assert re.search(r"filled, with an indicator each: 'x'", done.stdout)
+        assert re.search(r"filled and marked by indicators: 'x'", done.stdout)
         assert re.search(r"rows left out: 1 text in a numeric column", done.stdout)
 
 

@@ -33,13 +33,13 @@ ARRAYS = {
         {"x": np.zeros((60, 4, 4, 4), np.uint8), "y": Y}, r"1 or 3", r"\[60, 4, 4, 4\]"
     ),
     "unequal lengths": npz(
-        {"x": X, "y": Y[:-1]}, "one entry for each row", r"x \[60, 3\], y \[59\]"
+        {"x": X, "y": Y[:-1]}, "one entry per row", r"x \[60, 3\], y \[59\]"
     ),
     "a split of another length": npz(
         {"x": X, "y": Y, "split": np.zeros(59, int)}, "one entry", r"split \[59\]"
     ),
     "two labels a row": npz(
-        {"x": X, "y": np.ones((60, 2))}, "one entry for each row", r"y \[60, 2\]"
+        {"x": X, "y": np.ones((60, 2))}, "one entry per row", r"y \[60, 2\]"
     ),
     "no rows": npz({"x": np.zeros((0, 3)), "y": np.zeros(0)}, r"mine\.npz", "rows?"),
     "no columns": npz({"x": np.zeros((60, 0)), "y": Y}, r"mine\.npz", "no feature"),
@@ -66,7 +66,7 @@ ARRAYS = {
     ),
     "two weights a row": npz(
         {"x": X, "y": Y, "w": np.ones((60, 2))},
-        "one entry for each row",
+        "one entry per row",
         r"w \[60, 2\]",
         data__weight="w",
     ),

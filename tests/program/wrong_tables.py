@@ -289,13 +289,13 @@ TABLES = {
     ),
     "dates": csv(
         table([f"2024-02-{1 + i % 28:02d},{i}" for i in range(60)], "when,y"),
-        "dates are no features",
-        r"'when' holds them \(2024-02-01 in row 2 of .*mine\.csv\)",
+        "dates cannot be features",
+        r"'when' holds dates \(2024-02-01 in row 2 of .*mine\.csv\)",
         r"--config\.data\.drop=",
     ),
     "dates and times, some missing": csv(
         table([f"{i % 3 * '1/2/2024 8:30'},{i},{i}" for i in range(60)], "when,x,y"),
-        "dates are no features",
+        "dates cannot be features",
         "'when'",
         "row 3 of",
     ),
@@ -414,8 +414,8 @@ TABLES = {
         (r"mine\.parquet must be a Parquet file", ANOTHER),
     ),
     "Parquet with dates": parquet(
-        "dates are no features",
-        r"'when' holds them \(2024-02-01 .*row 2 of .*mine\.parquet",
+        "dates cannot be features",
+        r"'when' holds dates \(2024-02-01 .*row 2 of .*mine\.parquet",
         "drop",
         when=[datetime.datetime(2024, 2, 1 + i % 28) for i in range(60)],
     ),

@@ -1,4 +1,4 @@
-"""Readers: one module for each kind of data, found by its name.
+"""Readers: one module for each kind of data, looked up by name.
 
 `config.data.kind` is the name of a module in this folder, or the dotted path of a
 module of your own. A reader has
@@ -6,9 +6,9 @@ module of your own. A reader has
     load(name, path, rules, **fields) -> sources.Source
     read_new(path, record, *, on_bad, keep, **fields) -> Iterator[Piece]
 
-`load` reads labelled data for training, `read_new` rows to predict, prepared as the
-`record` of the source says. Both get those fields of `config.data` by keyword that
-their signature names, and no others. What else a reader may have:
+`load` reads labelled data for training; `read_new` reads rows to predict and prepares
+them according to the source's `record`. Both get as keywords those fields of
+`config.data` that their signature names, and no others. Optional members of a reader:
 
     PATH             "required" (also where it is missing), "optional" or "none", of
                      `data.path`
@@ -30,15 +30,15 @@ import numpy as np
 
 from dirjax import dotted
 
-# What to give to go on without bad rows of new data.
+# The argument that skips bad rows of new data.
 SKIP = "--on_bad skip"
 
 
 class Piece(NamedTuple):
-    """Some rows to predict.
+    """A chunk of rows to predict.
 
     Attributes:
-      names: column -> `[rows]`, what identifies each row in the output.
+      names: column -> `[rows]`, the columns that identify each row in the output.
       inputs: prepared inputs of the good rows.
       good: `[rows]` bool.
     """
@@ -60,13 +60,13 @@ def kinds() -> tuple[str, ...]:
 
 
 def find(kind: str) -> Any:
-    """The reader of a kind of data.
+    """Finds the reader for a kind of data.
 
     Args:
       kind: one of `kinds()`, or the dotted path of a module.
 
     Raises:
-      ValueError: if there is none, or it lacks `load` or `read_new`.
+      ValueError: if it does not exist, or lacks `load` or `read_new`.
     """
     if "." not in kind and kind not in kinds():
         raise ValueError(
@@ -78,7 +78,7 @@ def find(kind: str) -> Any:
 
 
 def of_inputs(kind: str) -> Any:
-    """The reader that is named like the inputs of a source; None if there is none.
+    """The reader named like the inputs of a source, or None.
 
     Args:
       kind: `record["kind"]` of a source.
@@ -98,7 +98,7 @@ def takes(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def fields(function: Callable[..., Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Those fields of `config.data` that a reader's function takes."""
+    """The fields of `config.data` that a reader's function takes."""
     wanted = takes(function)
     return {name: value for name, value in data.items() if name in wanted}
 
@@ -109,6 +109,6 @@ def path_rule(reader: Any) -> str:
 
 
 def names_by_path(kind: str) -> bool:
-    """Whether a data set without a name gets that of its file."""
+    """Whether a data set without a name is named after its file."""
     reader = of_inputs(kind)
     return reader is not None and path_rule(reader) != "optional"

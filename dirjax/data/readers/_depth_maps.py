@@ -1,20 +1,20 @@
-"""Pictures with a depth map each: codes in host memory, bins, crops, masks.
+"""Images with depth maps: codes in host memory, bins, crops, masks.
 
-A depth map is stored as it is in its file, 8 or 16 bits a pixel, and becomes metres
-where it is read (`Coded`). All splits see the centre crop. Labels of training have the
-size of the model's maps, half of the crop say (nearest pixels); those of val and test
-its full size, to which predictions are enlarged. Training starts from pictures
-before the crop, `Split.wide`, which `augment.depth` flips, turns and crops on the
+A depth map is stored as in its file, with 8 or 16 bits per pixel, and converted to
+metres on access (`Coded`). All splits use the centre crop. Training labels have the
+size of the model's maps, for example half of the crop (nearest pixels); labels of val
+and test have the full crop size, and predictions are upsampled to it. Training reads
+uncropped images, `Split.wide`, which `augment.depth` flips, rotates and crops on the
 device.
 
-Bins, shots and weights come from all training pixels of the crop, at its full size.
+Bins, shots and weights come from all training pixels of the full-size crop.
 
 Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554, its depth benchmark.
 
-**Deviations**: a pixel of value 0 has no depth and does not count; the public code has
-none in its files, and makes some by rotation (`augment.depth`, border). Depth is made
-smaller by the nearest pixel; the public code names no filter there, and gets Pillow's
+**Deviations**: a pixel of value 0 has no depth and is masked; the public code has none
+in its files, but creates some by rotation (`augment.depth`, border). Depth is
+downsampled to the nearest pixel; the public code names no filter and so gets Pillow's
 default: nearest before version 7, later bicubic, which mixes near and far.
 """
 
@@ -33,10 +33,10 @@ from dirjax.data.formats.coded import Coded
 from dirjax.errors import InputError
 from dirjax.ops.pixels import center, nearest
 
-# Of the pictures that pretrained encoders have seen, by channel.
+# ImageNet statistics of pretrained encoders, by channel.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Metres of 8-bit and 16-bit codes, in single precision as published.
+# Metres per 8-bit and 16-bit code, in single precision as published.
 METRES = {
     np.dtype(np.uint8): np.arange(256, dtype=np.float32) / np.float32(255) * 10,
     np.dtype(np.uint16): np.arange(65536, dtype=np.float32) / np.float32(1000),
@@ -45,13 +45,13 @@ METRES = {
 
 @dataclasses.dataclass(frozen=True)
 class Maps:
-    """Pictures and depth of one split.
+    """Images and depth of one split.
 
     Attributes:
       images: `[n, height, width, 3]` uint8.
       codes: `[n, height, width]` uint8 or uint16.
-      number: `[n]` int, rows of their file.
-      mask: `[n, *crop]` bool, the pixels that are tested; None for all with a depth.
+      number: `[n]` int, row numbers in the file.
+      mask: `[n, *crop]` bool, pixels to test; None for all pixels with depth.
     """
 
     images: np.ndarray
@@ -70,14 +70,14 @@ def thinned(codes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = codes.shape[1:]
     if height % size[0] == width % size[1] == 0:
         down, right = height // size[0], width // size[1]
-        # A view: training maps are many.
+        # A view, since there are many training maps.
         return codes[:, down // 2 :: down, right // 2 :: right]
     rows, columns = nearest(height, size[0]), nearest(width, size[1])
     return codes[:, rows][:, :, columns]
 
 
 def count_codes(codes: np.ndarray) -> np.ndarray:
-    """Pixels of each code, `[256]` or `[65536]` int64, without a copy of the maps."""
+    """Pixels per code, `[256]` or `[65536]` int64, without copying the maps."""
     size = np.iinfo(codes.dtype).max + 1
     count = np.zeros(size, np.int64)
     for one in codes:
@@ -89,11 +89,11 @@ def make_spec(codes: np.ndarray, rules: labelling.Rules) -> labels.Spec:
     """Bins, counts and shots of training maps.
 
     Args:
-      codes: `[n, height, width]` of the crop; code 0 has no depth.
-      rules: of the bins; range and width are stated.
+      codes: `[n, height, width]` of the crop; code 0 means no depth.
+      rules: rules of the bins, with range and width.
 
     Raises:
-      InputError: if there is no such bin, or no depth.
+      InputError: if the bins are invalid, or there is no depth.
     """
     assert rules.label_range
     assert rules.bin_width
@@ -101,7 +101,7 @@ def make_spec(codes: np.ndarray, rules: labelling.Rules) -> labels.Spec:
     count = count_codes(codes)
     count[0] = 0
     if np.count_nonzero(count) < 2:
-        raise InputError("training maps must have two depths or more, these have not.")
+        raise InputError("training maps must have at least two distinct depths.")
     try:
         bins = labels.Bins.covering(
             metres[count > 0],
@@ -125,7 +125,7 @@ def _split(
     bins: labels.Bins,
     size: tuple[int, int] | None = None,
 ) -> sources.Split:
-    """One split without its mask of tested pixels; with a size that of training."""
+    """One split without its test mask; with `size` the training split."""
     rows, columns = center(maps.codes.shape[1:], crop)
     codes, metres = maps.codes[:, rows, columns], METRES[maps.codes.dtype]
     codes = thinned(codes, size) if size else codes
@@ -143,7 +143,7 @@ def _split(
 
 
 def _tested(split: sources.Split, given: np.ndarray | None, seed: int) -> sources.Split:
-    """A split with its mask: the given one, or one that is balanced over bins."""
+    """A split with its mask: the given one, or one balanced over bins."""
     seen = np.asarray(split.mask)
     if given is None:
         bins = np.asarray(split.bin)
@@ -152,14 +152,14 @@ def _tested(split: sources.Split, given: np.ndarray | None, seed: int) -> source
 
 
 def _said(name: str, split: sources.Split, spec: labels.Spec) -> str:
-    """A sentence on the pixels that are tested."""
+    """A note on the tested pixels."""
     count = np.bincount(split.real(split.bin), minlength=spec.bins.num)
     least, most = count[count > 0].min(), count.max()
     if least == most:
         return f"{name}: {most:,} pixels of each of {np.sum(count > 0)} bins"
     return (
         f"{name}: {least:,} to {most:,} pixels of each of {np.sum(count > 0)} bins, "
-        "which is not balanced as the benchmark is"
+        "not balanced like the benchmark"
     )
 
 
@@ -174,19 +174,19 @@ def source(
     skipped: Mapping[str, int] | None = None,
     notes: tuple[str, ...] = (),
 ) -> sources.Source:
-    """A source of pictures with depth maps.
+    """Makes a source of images with depth maps.
 
     Args:
       name: name of the data set.
-      maps: of "train", and of "val" and "test" where they exist. Without a mask val
-        and test get a balanced one: of each bin as many pixels as the rarest has,
+      maps: maps of "train", and of "val" and "test" if they exist. Without a mask, val
+        and test get a balanced one: from each bin as many pixels as the rarest bin has,
         drawn with `rules.seed`.
-      rules: of the label and its bins.
+      rules: rules of the label and its bins.
       crop: height and width of the centre crop.
-      size: height and width of maps of labels in training.
-      statistics: rows of train for statistics of features; None for all.
-      skipped: rows that were left out, by reason.
-      notes: sentences for the beginning of the run.
+      size: height and width of label maps in training.
+      statistics: training rows for feature statistics; None for all.
+      skipped: number of rows left out, by reason.
+      notes: notes to print at the start of a run.
 
     Returns:
       The source.
@@ -197,13 +197,13 @@ def source(
     height, width = maps["train"].codes.shape[1:]
     if crop[0] > height or crop[1] > width:
         raise InputError(
-            f"data.depth.crop must fit into the pictures, which are {height} x {width} "
+            f"data.depth.crop must fit into the images, which are {height} x {width} "
             f"(height x width) after data.image_size, got {crop}. Use a smaller crop."
         )
     if size[0] > crop[0] or size[1] > crop[1]:
         raise InputError(
-            f"data.depth.maps must be at most the crop {crop}, got {size}. It is the "
-            "size of the model's maps."
+            f"data.depth.maps must be at most the crop {crop}, got {size}. Set it to "
+            "the size of the model's maps."
         )
     rows, columns = center((height, width), crop)
     spec = make_spec(maps["train"].codes[:, rows, columns], rules)
@@ -244,14 +244,13 @@ def source(
 def read_new(
     path: pathlib.Path, record: Mapping[str, Any], **options: Any
 ) -> Iterator[readers.Piece]:
-    """Refuses new rows: predictions are maps, and files of predictions hold numbers.
+    """Refuses new rows: predictions are maps, but prediction files hold numbers.
 
     Raises:
       InputError: always.
     """
     del path, record, options
     raise InputError(
-        "predict writes one value a row, and the model of --workdir gives one for "
-        "each pixel. In Python, dirjax.evals.predictor.Predictor(workdir)(images) "
-        "does."
+        "predict writes one value per row, but the model of --workdir predicts one "
+        "per pixel. In Python, dirjax.evals.predictor.Predictor(workdir)(images) does."
     )

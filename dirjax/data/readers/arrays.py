@@ -1,10 +1,10 @@
-"""Arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
+"""Reads arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
 
 `x` is `[rows]` or `[rows, columns]` numbers (a table; NaN is a missing value), or
 `[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). Image files
-(JPEG, PNG and more) joined into one `[bytes]` uint8 are images, too, if `offsets`
-`[rows + 1]` says where each begins and the last ends. `split` holds train, val and
-test, or 0, 1 and 2. Pickled objects are never loaded.
+(JPEG, PNG and more) concatenated into one `[bytes]` uint8 are images, too, if `offsets`
+`[rows + 1]` holds the start of each and the end of the last. `split` holds train, val
+and test, or 0, 1 and 2. Pickled objects are never loaded.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ def load(
     Args:
       name: name of the data set.
       file: the file.
-      rules: of the label, its bins and the split; `rules.label` is the array of labels.
-      input: the array of inputs; empty for "x".
-      split: the array that says train, val or test; without it a split is made.
-      weight: the array of weights in the training loss, or None.
+      rules: rules of the label, its bins and the split; `rules.label` names the array.
+      input: name of the array of inputs; empty for "x".
+      split: name of the array of splits; without it, a split is made.
+      weight: name of the array of training weights, or None.
       numeric: columns (x0, x1, ...), see `table.typed`.
       categorical: see `table.typed`.
       drop: see `table.typed`.
       both: see `table.load`.
       scaling: see `TablePreprocessor.fit`.
       quantiles: see `TablePreprocessor.fit`.
-      image_size: of joined image files, see `images.load`.
+      image_size: for concatenated image files, see `images.load`.
       channels: see `images.load`.
-      memory: of joined image files, see `images.read_all`.
-      fit: of images, see `images.from_arrays`.
+      memory: for concatenated image files, see `images.read_all`.
+      fit: for images, see `images.from_arrays`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
 
@@ -85,8 +85,8 @@ def load(
         ):
             if got != none:
                 raise InputError(
-                    f"data.{field} is for image files, and must be {none!r} where "
-                    f"there are none, as in {file}, got {got!r}. Leave it out."
+                    f"data.{field} is for image files; without any, as in {file}, it "
+                    f"must be {none!r}, got {got!r}. Leave it out."
                 )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     y = require(arrays, rules.label, "data.label", file)
@@ -99,8 +99,8 @@ def load(
         first = inputs if image_file is None else "offsets"
         said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (first, *facts))
         raise InputError(
-            f"arrays must have one entry for each row, {file} has {said}. Make them "
-            "equally long."
+            f"arrays must have one entry per row, {file} has {said}. Make them equally "
+            "long."
         )
     for fact in (rules.label, *([weight] if weight else [])):
         if arrays[fact].dtype.kind not in "biuf":
@@ -159,17 +159,17 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Rows to predict, of an NPZ file like that of training, or as other files.
+    """Reads rows to predict from an NPZ file like that of training, or other files.
 
     Args:
       path: an NPZ file; or what `table.read_new` or `images.read_new` takes.
-      record: of the data of the run.
-      input: the array of inputs; empty for "x".
-      on_bad: rows that cannot be used are an "error", or "skip".
+      record: data record of the run.
+      input: name of the array of inputs; empty for "x".
+      on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
 
     Raises:
-      InputError: if the input does not fit the model, or a row is wrong.
+      InputError: if the input does not fit the model, or a row is invalid.
     """
     reader = images if record["kind"] == "images" else table
     if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):

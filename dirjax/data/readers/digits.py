@@ -1,9 +1,9 @@
-"""The embedded digits: stroke thickness, slant, or a rotation drawn with a skew.
+"""The embedded digits: stroke thickness, slant, or a rotation with skewed density.
 
 MNIST, LeCun et al. 1998; see embedded/NOTICE.md. Thickness and slant are measured on
-each image and follow real handwriting. For `rotation_deg` every digit is turned by an
-angle of 0 to 90 degrees: the training angles follow the density `exp(-skew * a / 90)`,
-those of val and test are uniform, so the imbalance can be set.
+each image and follow real handwriting. For `rotation_deg`, every digit is rotated by an
+angle of 0 to 90 degrees: training angles have the density `exp(-skew * a / 90)`, angles
+of val and test are uniform, so the imbalance is adjustable.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def skewed_angles(
       limit: largest angle, degrees.
 
     Returns:
-      `[n]` degrees in 0..limit, by inverting the distribution function.
+      `[n]` degrees in 0..limit, by inverting the cumulative distribution.
 
     Example:
       >>> skewed_angles(np.array([0.5]), 0.0).tolist()
@@ -52,7 +52,7 @@ def skewed_angles(
 
 
 def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Turns each image counter-clockwise about its centre, bilinear, zeros outside.
+    """Rotates each image counter-clockwise about its centre, bilinear, zeros outside.
 
     Args:
       images: `[n, h, w]` uint8.
@@ -86,9 +86,9 @@ def read(
     Args:
       file: the embedded npz file.
       label: "thickness_px", "slant_deg" or "rotation_deg".
-      skew: of the training angles, for rotation_deg.
-      seed: of the split and the angles.
-      bin_width: of the balanced split, for slant_deg.
+      skew: skew of the training angles, for rotation_deg.
+      seed: seed of the split and the angles.
+      bin_width: bin width of the balanced split, for slant_deg.
 
     Returns:
       images `[n, h, w, 1]` uint8, labels `[n]` float64, split `[n]` int8
@@ -128,16 +128,16 @@ def read(
 def load(
     name: str, file: pathlib.Path, rules: labelling.Rules, *, skew: float
 ) -> sources.Source:
-    """The digits, with one of their labels.
+    """Loads the digits with one of their labels.
 
     Args:
       name: name of the data set.
       file: see `read`.
-      rules: of the label and its bins.
-      skew: of the training angles, for rotation_deg.
+      rules: rules of the label and its bins.
+      skew: skew of the training angles, for rotation_deg.
 
     Raises:
-      InputError: as `read`.
+      InputError: see `read`.
     """
     sources.require_file(file)
     width = rules.bin_width or 1.0
@@ -146,7 +146,7 @@ def load(
     )
     rows = labelling.Rows(np.arange(len(y)), file, first=0)
     labelled = labelling.label_rows(y, rows, rules, part=part)
-    # In float32, as the published results were measured.
+    # In float32, as for the published results.
     train = pixels[labelled.train] / np.float32(255)
     scale = float(train.mean()), float(train.std())
     made = images.from_arrays(name, pixels, labelled, scale)
@@ -157,13 +157,13 @@ read_new = images.read_new
 
 
 def check(data: Mapping[str, Any]) -> None:
-    """Refuses mirror images of digits where they have another label.
+    """Refuses flips for labels that a flip would change.
 
     Args:
       data: the fields of `config.data`.
 
     Raises:
-      InputError: if images are mirrored.
+      InputError: if images would be flipped.
     """
     flip = data["augment"]["flip"]
     if flip and data["label"] != "thickness_px":

@@ -1,13 +1,13 @@
-"""Images: a folder and a table of paths and labels.
+"""Reads images: a folder and a table of paths and labels.
 
 Any size and mode that Pillow reads (PNG, JPEG and more): 16-bit grey is scaled to 8
-bits, transparency is put on black, camera orientation is applied, and all are resized
-to one square size, bilinear with antialiasing, by Pillow itself: the pixels are those
+bits, transparency is composited on black, camera orientation is applied, and Pillow
+resizes all images to one square size, bilinear with antialiasing: the pixels are those
 of the public benchmarks. See `decoding`.
 
-Each image is decoded once before a run begins, so one that cannot be read is told
-then. Sets of up to `memory` GiB stay in memory as they come out; a larger one is
-decoded again whenever a row is looked up (`pictures.Pictures`), to the same pixels.
+Each image is decoded once before a run starts, so unreadable ones are reported early.
+Data sets of up to `memory` GiB stay decoded in memory; larger ones are decoded again on
+each access (`pictures.Pictures`), to the same pixels.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def decode_all(
     fit: str = "stretch",
     progress: str = "",
 ) -> Iterable[np.ndarray | Unreadable]:
-    """Decodes in threads, in order.
+    """Decodes images in threads, in order.
 
     Args:
-      names: what `read` takes.
-      read: gives the content of a file; may raise OSError.
+      names: arguments of `read`.
+      read: returns the content of a file; may raise OSError.
       size: see `decode`.
       channels: see `decode`.
       fit: see `decode`.
-      progress: what to call a progress bar; none if empty.
+      progress: title of a progress bar; empty for none.
 
     Yields:
-      An array for each, or why there is none.
+      An array for each, or the reason why there is none.
     """
     yield from in_threads(
         names, lambda name: decode(read(name), size, channels, fit), progress=progress
@@ -63,16 +63,17 @@ def stack(
     size: tuple[int, int],
     channels: int,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Images as one array.
+    """Stacks images into one array.
 
     Args:
       found: from `decode_all`.
-      count: how many there are.
+      count: number of images.
       size: `(height, width)`.
-      channels: 1, 3, or 0 for 3 if any image has colours and 1 if none has.
+      channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
 
     Returns:
-      `[count, height, width, channels]` uint8, and position -> why there is no image.
+      `[count, height, width, channels]` uint8, and position -> reason why there is no
+      image.
 
     Raises:
       InputError: if they do not fit into memory.
@@ -84,7 +85,7 @@ def stack(
             if isinstance(image, Unreadable):
                 broken[i] = str(image)
                 continue
-            if image.shape[-1] > out.shape[-1]:  # The first one with colours.
+            if image.shape[-1] > out.shape[-1]:  # The first colour image.
                 out = np.repeat(out, 3, axis=-1)
             out[i] = image
     except MemoryError as error:
@@ -98,7 +99,7 @@ def stack(
 def _check_all(
     found: Iterable[np.ndarray | Unreadable], channels: int
 ) -> tuple[int, dict[int, str]]:
-    """Looks at images and keeps none: channels that fit all, and who is unreadable."""
+    """Decodes images without keeping them: common channels, and unreadable ones."""
     broken = {}
     for i, image in enumerate(found):
         if isinstance(image, Unreadable):
@@ -120,22 +121,22 @@ def read_all(
     memory: float = math.inf,
     progress: str = "",
 ) -> np.ndarray | Pictures:
-    """Images as one array; rows whose image cannot be read are refused.
+    """Reads images into one array and refuses rows with unreadable images.
 
     Args:
-      names: what `read` takes, one for each row.
+      names: arguments of `read`, one for each row.
       read: see `decode_all`.
       rows: the rows.
-      place: what to call the image of a row.
+      place: name of a row's image, for messages.
       size: see `stack`.
       channels: see `stack`.
       fit: see `decode`.
-      memory: most GiB of an array; more images are decoded when they are looked up.
+      memory: largest size of an array in GiB; beyond it, images are decoded on access.
       progress: see `decode_all`.
 
     Returns:
-      `[rows, height, width, channels]` uint8, zeros where there is no image; or what
-      decodes them.
+      `[rows, height, width, channels]` uint8, zeros for missing images; or `Pictures`
+      that decode on access.
 
     Raises:
       InputError: naming the image, unless bad rows are skipped.
@@ -154,9 +155,9 @@ def read_all(
                 return decode(read(names[i]), size, known, fit)
             except (Unreadable, OSError) as error:
                 raise InputError(
-                    f"images must stay as they are during a run, {place(i)} was read "
-                    f"before and cannot be now: {error}. Bring it back, and give the "
-                    "same command again."
+                    f"images must not change during a run, {place(i)} was readable "
+                    f"before and is not now: {error}. Restore it and run the same "
+                    "command again."
                 ) from error
 
         pixels = Pictures(again, np.arange(len(names)), (*size, known))
@@ -169,10 +170,10 @@ def read_all(
 
 
 def find_table(path: pathlib.Path) -> pathlib.Path:
-    """The table of an image data set: the file itself, or the one in a folder.
+    """Finds the table of an image data set: the file itself, or the one in a folder.
 
     Raises:
-      InputError: if there is none, or more than one.
+      InputError: if there is no table, or more than one.
     """
     if path.is_file():
         return path
@@ -184,8 +185,8 @@ def find_table(path: pathlib.Path) -> pathlib.Path:
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
         raise InputError(
-            f"{path} must hold one table of paths and labels, it has {names}. Give the "
-            "table itself as data.path."
+            f"{path} must hold one table of paths and labels, it has {names}. Set "
+            "data.path to the table itself."
         )
     return found[0]
 
@@ -206,20 +207,20 @@ def load(
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
-    """Reads images that a table names.
+    """Reads the images listed in a table.
 
     Args:
-      name: name of the data set; those of `faces.KNOWN` have a table and a tree of
-        their own.
-      file: table with a column of paths, relative to its folder, and a label; or a
-        folder that holds such a table.
-      rules: of the label, its bins and the split.
-      split: column that says train, val or test; without it a split is made.
-      weight: column of weights in the training loss, or None.
+      name: name of the data set; those of `faces.KNOWN` have their own table and folder
+        layout.
+      file: table with a label and a column of paths relative to its folder; or a folder
+        that holds such a table.
+      rules: rules of the label, its bins and the split.
+      split: column of the split (train, val, test); without it, a split is made.
+      weight: column of training weights, or None.
       input: column of paths; empty for "path".
       missing: see `table_files.blocks`.
       image_size: height and width to resize to.
-      channels: 1, 3, or 0 for 3 if any image has colours and 1 if none has.
+      channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
       memory: see `read_all`.
       fit: see `from_arrays`.
       view_size: see `from_arrays`.
@@ -229,7 +230,7 @@ def load(
       The source.
 
     Raises:
-      InputError: naming row and file, if an image, a path or a label is wrong.
+      InputError: naming row and file, if an image, path or label is invalid.
     """
     paths = input or "path"
     benchmark = faces.KNOWN.get(name)
@@ -247,7 +248,7 @@ def load(
     rows.refuse(
         "no path",
         np.array([not n for n in names]),
-        lambda i: f"{rows.place(i)} has no {paths!r} in it",
+        lambda i: f"{rows.place(i)} has no {paths!r}",
     )
 
     if benchmark:
@@ -277,7 +278,7 @@ def load(
 
 
 def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[float, float]:
-    """Of all pixels of some rows, in 0..1, without a copy of them."""
+    """Mean and deviation of all pixels of some rows, in 0..1, without copying them."""
     count = np.zeros(256, np.int64)
     for start in range(0, len(rows), 256):
         block = pixels[rows[start : start + 256]]
@@ -296,15 +297,16 @@ def from_arrays(
     fit: str = "stretch",
     view: int = 0,
 ) -> sources.Source:
-    """A source of images.
+    """Makes a source of images.
 
     Args:
       name: name of the data set.
       pixels: `[rows, height, width, channels]` uint8.
       labelled: the rows.
-      mean_and_std: of training pixels in 0..1. Default: exact ones.
-      fit: how images became squares, for those of predictions.
-      view: the model sees the middle of so many pixels of each side; 0 sees all.
+      mean_and_std: of training pixels in 0..1. Default: computed exactly.
+      fit: how images were made square, for `read_new`.
+      view: side of the centre crop that the model sees, in pixels; 0 for the whole
+        image.
     """
     train = np.flatnonzero(labelled.train)
     mean, std = mean_and_std or _mean_and_std(pixels, train)
@@ -315,7 +317,7 @@ def from_arrays(
         "input_std": std,
         "encoder": {},
     }
-    # Only where they change something: older runs have no such entries.
+    # Only if they change something, since older runs lack these entries.
     record |= {"fit": fit} if fit != "stretch" else {}
     record |= {"view": view} if view else {}
     return sources.assemble(name, pixels, labelled, record=record)
@@ -329,17 +331,17 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Images to predict: a folder, a table of their paths, or an NPZ file.
+    """Reads images to predict: a folder, a table of paths, or an NPZ file.
 
     Args:
       path: the folder or file.
-      record: of the data of the run.
+      record: data record of the run.
       input: column of paths; empty for "path".
-      on_bad: images that cannot be read are an "error", or "skip".
+      on_bad: "error" or "skip" for unreadable images.
       keep: columns of a table to repeat in the output.
 
     Raises:
-      InputError: if there is no image, or one cannot be used.
+      InputError: if there is no image, or an unusable one.
     """
     if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep)
@@ -393,7 +395,7 @@ def _new_of_files(
 def _name_image(
     root: pathlib.Path, paths: Sequence[str], rows: labelling.Rows, i: int
 ) -> str:
-    """An image by its path, and by its row if a table names it."""
+    """Names an image by its path, and by its row in a table."""
     row = "" if root == rows.file else f" ({rows.place(i)})"
     return f"{root / paths[i]}{row}"
 
@@ -405,12 +407,12 @@ def new_of_npz(
     on_bad: str,
     keep: Sequence[str],
 ) -> Iterator[readers.Piece]:
-    """Images to predict, of an array or of joined image files.
+    """Reads images to predict from an array or concatenated image files.
 
     Args:
       file: an NPZ file.
       record: see `read_new`.
-      name: the array.
+      name: name of the array.
       on_bad: see `read_new`.
       keep: must be empty.
     """
@@ -455,7 +457,7 @@ def describe_inputs(
 
 
 def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """The same in a line."""
+    """The same as one line of text."""
     del rows
     height, width, channels = inputs["shape"]
     colour = "grey" if channels == 1 else "RGB"

@@ -1,6 +1,6 @@
-"""NYUD2-DIR: depth of indoor pictures, in the layout of the benchmark or as one NPZ.
+"""NYUD2-DIR: depth of indoor images, in the benchmark's layout or as one NPZ.
 
-A folder of the benchmark holds
+The benchmark's folder holds
 
     nyu2_train.csv               image,depth without a header, 50,688 rows
     nyu2_test.csv                654 rows
@@ -10,17 +10,18 @@ A folder of the benchmark holds
     test_balanced_mask.npy       [654, 228, 304], the pixels that are tested
     nyu2_train_FDS_subset.csv    rows of nyu2_train.csv for statistics of features
 
-and paths in the tables begin with a component that is dropped. The NPZ holds the 1,449
-labelled pairs of NYU Depth V2: `jpeg`, the files joined; `offsets`, where each begins;
-`depth` `[n, h, w]` uint8, value / 255 * 10 metres; `split`, 0 train or 2 test.
+and the first component of paths in the tables is dropped. The NPZ holds the 1,449
+labelled pairs of NYU Depth V2: `jpeg`, the files concatenated; `offsets`, where each
+starts; `depth` `[n, h, w]` uint8, value / 255 * 10 metres; `split`, 0 train or 2 test.
 
 Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554; data of Silberman et al., ECCV 2012.
 
-**Deviations**: rooms of the training rows are held out for validation (`val_share`); in
-public code the test selects the epoch (val_share 0 and `select.split="test"`). A room
-is a scene without its last letter, or, in the NPZ, a stretch of training rows between
-test rows: scenes stand together there, and none is on both sides of the split.
+**Deviations**: some rooms of the training rows are held out for validation
+(`val_share`); in public code the test split selects the epoch (val_share 0 and
+`select.split="test"`). A room is a scene name without its last letter, or, in the NPZ,
+a run of training rows between test rows: there, rows of a scene are contiguous and on
+one side of the split.
 """
 
 from __future__ import annotations
@@ -50,25 +51,24 @@ _WHERE = (
     "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression fetches "
     "it, and the last two are in that repository"
 )
-# Values of `test_mask` that are no file.
+# Values of `test_mask` that are not files.
 DRAWN, ALL = "drawn", "all"
-# Bits of depth images -> modes that Pillow gives them.
+# Bits of depth images -> their Pillow modes.
 _MODES = {8: ("L",), 16: ("I;16", "I;16B", "I")}
-_FIRST = 10  # of missing files that are named
+_FIRST = 10  # missing files to name
 
 
 class Pairs(NamedTuple):
-    """Pictures and depth maps of one list.
+    """Images and depth maps of one list.
 
     Attributes:
-      rows: of the list.
-      part: `[rows]` int8, position in `labelling.SPLITS`, -1 for rows that are
-        not used.
-      read: row -> picture `[h, w, 3]` uint8 and codes `[h, w]`, scaled; may raise
+      rows: rows of the list.
+      part: `[rows]` int8, position in `labelling.SPLITS`, -1 for unused rows.
+      read: row -> image `[h, w, 3]` uint8 and codes `[h, w]`, scaled; may raise
         `decoding.Unreadable` and OSError.
-      place: row -> what to call it.
-      tested: `[n]` rows that are listed as test, used or not.
-      names: path of each picture, where there is one.
+      place: row -> its name in messages.
+      tested: `[n]` rows listed as test, used or not.
+      names: path of each image, if there are paths.
     """
 
     rows: labelling.Rows
@@ -92,21 +92,21 @@ def source(
     test_mask: str = "test_balanced_mask.npy",
     statistics: str = "nyu2_train_FDS_subset.csv",
 ) -> sources.Source:
-    """Reads either form.
+    """Reads the folder or the NPZ.
 
     Args:
       name: name of the data set.
       path: the folder; or the NPZ itself.
-      rules: of the label "depth" and its bins.
-      inputs: name of an NPZ in the folder, or empty for the layout of the benchmark.
-      size: shorter side that pictures are scaled to, in pixels.
+      rules: rules of the label "depth" and its bins.
+      inputs: name of an NPZ in the folder, or empty for the benchmark's layout.
+      size: shorter side of images after scaling, in pixels.
       crop: height and width of the centre crop.
-      maps: height and width of maps of labels in training.
-      val_share: share of the training rows that is held out, by rooms; 0 for none.
-      test_mask: file in the folder with the pixels that are tested; or "drawn" for a
-        balanced mask of this data, drawn with `rules.seed`; or "all".
-      statistics: file in the folder with rows for statistics of features; empty for
-        all training rows.
+      maps: height and width of label maps in training.
+      val_share: share of the training rows to hold out, by room; 0 for none.
+      test_mask: file in the folder with the tested pixels; or "drawn" for a balanced
+        mask drawn with `rules.seed`; or "all".
+      statistics: file in the folder with the rows for feature statistics; empty for all
+        training rows.
 
     Returns:
       The source.
@@ -116,8 +116,8 @@ def source(
     """
     if rules.label != "depth" or rules.log:
         raise InputError(
-            f"{name} has the label 'depth' on a linear scale, got {rules.label!r} and "
-            f"data.label_scale={rules.label_scale}. Leave both out."
+            f"{name} needs the label 'depth' on a linear scale, got {rules.label!r} "
+            f"and data.label_scale={rules.label_scale}. Leave both out."
         )
     file = path / inputs if inputs and path.is_dir() else path
     packed = file.suffix == ".npz"
@@ -172,14 +172,14 @@ def load(
     image_size: int = 240,
     depth: Mapping[str, Any] | None = None,
 ) -> sources.Source:
-    """Reads either form.
+    """Reads the folder or the NPZ.
 
     Args:
       name: name of the data set.
       path: see `source`.
       rules: see `source`.
-      input: name of an NPZ in the folder, or empty for the layout of the benchmark.
-      image_size: shorter side that pictures are scaled to, in pixels.
+      input: name of an NPZ in the folder, or empty for the benchmark's layout.
+      image_size: shorter side of images after scaling, in pixels.
       depth: `crop`, `maps`, `val_share`, `test_mask` and `statistics` of `source`.
 
     Returns:
@@ -192,7 +192,7 @@ def load(
 
 
 def _decoded(pairs: Pairs, position: int, split: str) -> tuple[Maps, np.ndarray]:
-    """Pictures and depth of one split, and which rows of the list they are."""
+    """Images and depth of one split, and their rows in the list."""
     wanted = np.flatnonzero(pairs.part == position)
     found = decoding.in_threads(
         wanted.tolist(), pairs.read, progress=f"reading {split} pairs"
@@ -208,7 +208,7 @@ def _decoded(pairs: Pairs, position: int, split: str) -> tuple[Maps, np.ndarray]
             pictures, codes = (_many(x, len(wanted)) for x in pair)
         if pair[1].shape != codes.shape[1:]:
             broken[row] = (
-                f"it is {_size(pair[1])} after scaling, and those before it are "
+                f"it is {_size(pair[1])} after scaling, but those before it are "
                 f"{_size(codes[0])}"
             )
             continue
@@ -217,7 +217,7 @@ def _decoded(pairs: Pairs, position: int, split: str) -> tuple[Maps, np.ndarray]
         "unreadable image",
         np.isin(np.arange(len(pairs.part)), list(broken)),
         lambda i: (
-            f"pictures and depth maps must fit, {pairs.place(i)} does not: {broken[i]}"
+            f"images and depth maps must match, {pairs.place(i)} does not: {broken[i]}"
         ),
     )
     good = ~np.isin(wanted, list(broken))
@@ -234,7 +234,7 @@ def _many(like: np.ndarray, count: int) -> np.ndarray:
         return np.zeros((count, *like.shape), like.dtype)
     except MemoryError as error:
         raise InputError(
-            f"{count:,} pictures of {_size(like)} do not fit into memory. Set "
+            f"{count:,} images of {_size(like)} do not fit into memory. Set "
             "data.limit, or a smaller data.image_size and data.depth.crop."
         ) from error
 
@@ -244,7 +244,7 @@ def _size(array: np.ndarray) -> str:
 
 
 def _scaled(image: Any, size: int, filter_: Any) -> Any:
-    """With a shorter side of `size`; as it is, if it is so already."""
+    """Scales the shorter side to `size`, unless it has that size already."""
     width, height = image.size
     if min(width, height) == size:
         return image
@@ -256,29 +256,29 @@ def _scaled(image: Any, size: int, filter_: Any) -> Any:
 def _pair(
     picture: bytes, depth: Any, size: int, bits: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture and its codes, scaled: bilinear, and the nearest pixel.
+    """One image and its codes, scaled: bilinear and nearest pixel, respectively.
 
     Raises:
-      decoding.Unreadable: if one of them is none, or they do not fit.
+      decoding.Unreadable: if one is unreadable, or they do not match.
     """
     from PIL import Image
 
     opened = decoding.opened(picture).convert("RGB")
     if depth.size != opened.size:
         raise decoding.Unreadable(
-            f"the depth map is {depth.width} x {depth.height} and the picture "
+            f"the depth map is {depth.width} x {depth.height} but the image "
             f"{opened.width} x {opened.height}"
         )
     if depth.mode not in _MODES[bits]:
         raise decoding.Unreadable(
-            f"the depth map must be grey with {bits} bits a pixel, Pillow calls it "
-            f"{depth.mode!r}"
+            f"the depth map must be grey with {bits} bits per pixel, its Pillow mode "
+            f"is {depth.mode!r}"
         )
     made = np.asarray(_scaled(opened, size, Image.Resampling.BILINEAR))
     codes = np.asarray(_scaled(depth, size, Image.Resampling.NEAREST))
     if bits == 16:
         if codes.min() < 0 or codes.max() > np.iinfo(np.uint16).max:
-            raise decoding.Unreadable("the depth map has more than 16 bits a pixel")
+            raise decoding.Unreadable("the depth map has more than 16 bits per pixel")
         codes = codes.astype(np.uint16)
     return made, codes
 
@@ -286,7 +286,7 @@ def _pair(
 def _of_npz(
     file: pathlib.Path, rules: labelling.Rules, size: int, val_share: float
 ) -> Pairs:
-    """The NPZ of labelled pairs."""
+    """Opens the NPZ of labelled pairs."""
     from PIL import Image
 
     if not file.is_file():
@@ -310,7 +310,7 @@ def _of_npz(
     part = labelling.parts_of(rows, found["split"], "split")
     train, tested = part == 0, np.flatnonzero(part == 2)
     if not (part == 1).any():
-        # A stretch of training rows ends where a test row stands.
+        # A run of training rows ends at a test row.
         stretch = np.cumsum(np.diff(part != 0, prepend=False) & train)
         part[train] = splits.hold_out(stretch[train], val_share, seed=rules.seed)
     labelling.thin(part, rules)
@@ -322,11 +322,11 @@ def _of_npz(
 
 
 def _table(file: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, str]]:
-    """Paths of pictures and depth maps, without their first component."""
+    """Paths of images and depth maps, without their first component."""
     if not file.is_file():
         raise InputError(
             f"{folder} has no {file.name}; it must hold {TREE}. {_WHERE}. For the "
-            "1,449 labelled pairs in one NPZ take the option small."
+            "1,449 labelled pairs in one NPZ use the option small."
         )
     try:
         lines = list(csv.reader(file.read_text(encoding="utf-8").splitlines()))
@@ -336,18 +336,18 @@ def _table(file: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, str]]:
     for number, cells in enumerate(lines, 1):
         if len(cells) != 2 or not all("/" in cell for cell in cells):
             raise InputError(
-                f"{file} must have two columns without a header, picture and depth "
-                f"map, as data/nyu2_train/a_0001_out/1.jpg; row {number} is "
-                f"{','.join(cells)!r}. Take the file of the benchmark."
+                f"{file} must have two columns without a header, image and depth map, "
+                f"like data/nyu2_train/a_0001_out/1.jpg; row {number} is "
+                f"{','.join(cells)!r}. Use the benchmark's file."
             )
         pairs.append(tuple(cell.strip().split("/", 1)[1] for cell in cells))
     if not pairs:
-        raise InputError(f"{file} is empty. Take the file of the benchmark.")
+        raise InputError(f"{file} is empty. Use the benchmark's file.")
     return pairs
 
 
 def room(path: str) -> str:
-    """The room of a training picture: its scene without the letter of a part.
+    """The room of a training image: its scene without the letter of the part.
 
     Example:
       >>> room("nyu2_train/living_room_0004b_out/64.jpg")
@@ -360,7 +360,7 @@ def room(path: str) -> str:
 def _of_folder(
     folder: pathlib.Path, rules: labelling.Rules, size: int, val_share: float
 ) -> tuple[Pairs, Pairs]:
-    """The lists of the benchmark."""
+    """Opens the lists of the benchmark."""
     listed = [
         _listed(folder, name, rules, size, bits)
         for name, bits in (("nyu2_train.csv", 8), ("nyu2_test.csv", 16))
@@ -381,7 +381,7 @@ def _of_folder(
 def _listed(
     folder: pathlib.Path, name: str, rules: labelling.Rules, size: int, bits: int
 ) -> Pairs:
-    """One list; rows with missing files are refused."""
+    """Opens one list; refuses rows with missing files."""
     file = folder / name
     paths = _table(file, folder)
     rows = labelling.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
@@ -391,9 +391,9 @@ def _listed(
         "missing file",
         np.array([bool(m) for m in missing]),
         lambda i: (
-            f"files that {file} lists are missing in {folder}, {len(lost)} of them, "
-            f"from {rows.place(i)} on: {', '.join(lost[:_FIRST])}"
-            f"{', ...' if len(lost) > _FIRST else ''}"
+            f"{len(lost)} files that {file} lists are missing in {folder}, from "
+            f"{rows.place(i)} on: "
+            f"{', '.join(lost[:_FIRST])}{', ...' if len(lost) > _FIRST else ''}"
         ),
     )
 
@@ -412,10 +412,10 @@ def _listed(
 
 
 def read_mask(file: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels are tested, bool of the given shape.
+    """Reads which pixels are tested, bool of the given shape.
 
     Raises:
-      InputError: if the file is none, or of another shape.
+      InputError: if the file is invalid or has another shape.
     """
     try:
         with file.open("rb") as stream:
@@ -428,14 +428,14 @@ def read_mask(file: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
             f"the mask of tested pixels cannot be read ({why}). It is "
             "test_balanced_mask.npy of github.com/YyzHarry/imbalanced-regression "
             f"(nyud2-dir/data), and belongs to {file}; data.depth.test_mask={DRAWN} "
-            "draws one, which is not that of published numbers."
+            "draws another one, which does not reproduce published numbers."
         ) from error
     binary = mask.dtype.kind in "bui" and mask.size and set(np.unique(mask)) <= {0, 1}
     if mask.shape != shape or not binary:
         raise InputError(
             f"the mask of tested pixels must be {list(shape)} (test rows, height, "
-            f"width) of 0 and 1, {file} has {mask.dtype} {list(mask.shape)}. Take the "
-            "file of the benchmark, and data.depth.crop as it is."
+            f"width) of 0 and 1, {file} has {mask.dtype} {list(mask.shape)}. Use the "
+            "benchmark's file and the default data.depth.crop."
         )
     return mask.astype(bool)
 
@@ -443,20 +443,20 @@ def read_mask(file: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
 def _chosen(
     file: pathlib.Path, names: Sequence[str], notes: list[str]
 ) -> np.ndarray | None:
-    """Rows of train that a table lists, for statistics of features."""
+    """Training rows that a table lists, for feature statistics."""
     if not file.is_file():
         raise InputError(
-            f"{file} does not exist. It is in nyud2-dir/data of github.com/YyzHarry/"
-            "imbalanced-regression; with an empty data.depth.statistics all training "
-            "rows are used, which takes longer."
+            f"{file} does not exist. It is in nyud2-dir/data of "
+            "github.com/YyzHarry/imbalanced-regression; an empty "
+            "data.depth.statistics uses all training rows, which takes longer."
         )
     listed = [picture for picture, _ in _table(file, file.parent)]
     at = {name: row for row, name in enumerate(names)}
     found = np.array([at[name] for name in listed if name in at], int)
     if len(found) < len(listed):
         notes.append(
-            f"statistics of features are of {len(found)} rows: {len(listed)} are in "
-            f"{file.name}, and the others are no training rows of this run"
+            f"feature statistics use {len(found)} of the {len(listed)} rows in "
+            f"{file.name}; the others are not training rows of this run"
         )
     return found if len(found) else None
 
@@ -465,13 +465,13 @@ read_new = _depth_maps.read_new
 
 
 def check(data: Mapping[str, Any]) -> None:
-    """Checks the fields that only depth maps have.
+    """Checks the fields for depth maps.
 
     Args:
       data: the fields of `config.data`.
 
     Raises:
-      InputError: for the first that is wrong.
+      InputError: naming the first invalid field.
     """
     fields, changes = data["depth"], data["augment_dense"]
     share = fields["val_share"]
@@ -479,9 +479,9 @@ def check(data: Mapping[str, Any]) -> None:
         pair = fields[field]
         ok = len(pair) == 2 and all(isinstance(n, int) and n > 1 for n in pair)
         require_field(ok, f"data.depth.{field}", "(height, width) in pixels", pair)
-    require_field(0 <= share < 1, "data.depth.val_share", "from 0 and below 1", share)
+    require_field(0 <= share < 1, "data.depth.val_share", "in [0, 1)", share)
     stated = data["label_range"] is not None and data["bin_width"] is not None
-    require_field(stated, "data.label_range", "given, as data.bin_width", None)
+    require_field(stated, "data.label_range", "set together with data.bin_width", None)
     flip = changes["flip"]
     require_field(
         isinstance(flip, bool), "data.augment_dense.flip", "True or False", flip

@@ -1,4 +1,4 @@
-"""Pairs of embeddings: two vectors a row, and how alike what they stand for is.
+"""Reads pairs of embeddings: two vectors per row, with a similarity score.
 
 The form of STS-B-DIR with frozen sentence embeddings: Yang et al., "Delving into Deep
 Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554, and the split of
@@ -6,11 +6,11 @@ their repository, YyzHarry/imbalanced-regression. An NPZ file has, for each NAME
 `PARTS`, NAME_1 and NAME_2 `[rows, values]` and NAME_score `[rows]`, in the order of the
 TSV files of the split. New pairs, without scores, may have any names.
 
-The split is the official one. Bins, compared in float32, and fixed lists of shots come
-from the config.
+The split is the official one. The config sets bins, compared in float32, and fixed shot
+lists.
 
-**Deviations** from the benchmark: inputs are embeddings by a model that is not trained
-here, and each value is standardised by the training rows.
+**Deviations** from the benchmark: inputs are embeddings of a frozen model, and each
+value is standardised on the training rows.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from dirjax.data.formats import npz_files
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
 
-# Split -> name of its arrays, which is that of the TSV file.
+# Split -> name of its arrays, as of the TSV file.
 PARTS = {"train": "train_new", "val": "dev_new", "test": "test_new"}
-# SHA-256 of all scores as float32 -> whose split it is. RankSim and SRL have another
-# one under the same names and of the same size.
+# SHA-256 of all scores as float32 -> origin of the split. RankSim and SRL use another
+# split with the same file names and sizes.
 _KNOWN = {
     "85357e95cb009cededda2e44c649944338dffa84787962b342a5d8c8b0dfc698": (
         "the split is that of Yang et al. 2021"
     ),
     "8afc04263e42692208f697cb5bb9e35a275b834000b85aa91a79dc3505197b6c": (
-        "the split is that of RankSim and SRL; fixed lists of shots and most published "
-        "numbers belong to that of Yang et al. 2021"
+        "the split is that of RankSim and SRL; fixed shot lists and most published "
+        "numbers refer to that of Yang et al. 2021"
     ),
 }
 
 
 class Rows(labelling.Rows):
-    """Rows of several arrays, which sentences name.
+    """Rows of several arrays; messages name the array.
 
     Args:
       sizes: name -> number of its rows.
@@ -73,25 +73,25 @@ class Rows(labelling.Rows):
 
 def _missing(stored: Mapping[str, Any], key: str, file: Any) -> InputError:
     return InputError(
-        f"{file} has no array {key!r}; it has {', '.join(stored) or 'none'}. Pairs of "
-        "embeddings are two arrays NAME_1 and NAME_2 [rows, values], for training "
-        f"with NAME_score [rows] and NAME one of {', '.join(PARTS.values())}."
+        f"{file} has no array {key!r}; it has {', '.join(stored) or 'none'}. Save "
+        "pairs of embeddings as two arrays NAME_1 and NAME_2 [rows, values], for "
+        f"training with NAME_score [rows] and NAME one of {', '.join(PARTS.values())}."
     )
 
 
 def side_by_side(stored: Mapping[str, np.ndarray], part: str, file: Any) -> np.ndarray:
-    """The two arrays of a name as one.
+    """Stacks the two arrays of a name.
 
     Args:
       stored: name -> array.
       part: the name.
-      file: where they come from, for sentences.
+      file: the file, for messages.
 
     Returns:
       `[rows, 2, values]` float32.
 
     Raises:
-      InputError: if one is missing, or they are no embeddings of as many values.
+      InputError: if one is missing, or they are not embeddings of equal shape.
 
     Example:
       >>> both = {"new_1": np.zeros((5, 3)), "new_2": np.ones((5, 3))}
@@ -110,22 +110,22 @@ def side_by_side(stored: Mapping[str, np.ndarray], part: str, file: Any) -> np.n
             "embeddings of pairs must be numbers in two arrays [rows, values] of one "
             f"shape, {file} has {said}. Save one vector for each text."
         )
-    with np.errstate(over="ignore"):  # What is too large is not finite, then.
+    with np.errstate(over="ignore"):  # Too large values become infinite.
         return np.stack([one, two], axis=1).astype(np.float32)
 
 
 def read_arrays(file: pathlib.Path, values: int) -> dict[str, np.ndarray]:
-    """Pairs to predict.
+    """Reads pairs to predict.
 
     Args:
       file: NPZ with NAME_1 and NAME_2 for one NAME or more; other arrays are ignored.
-      values: of an embedding, as in training.
+      values: size of an embedding, as in training.
 
     Returns:
       NAME -> `[rows, 2, values]` float32.
 
     Raises:
-      InputError: if there is none, or it has another number of values.
+      InputError: if there are none, or embeddings have another size.
     """
     stored = npz_files.read(file)
     names = [key[:-2] for key in stored if key.endswith("_1")]
@@ -146,7 +146,7 @@ def refuse_odd(x: np.ndarray, rows: labelling.Rows) -> None:
 
     Args:
       x: `[rows, 2, values]`.
-      rows: whose they are.
+      rows: their rows.
     """
     wrong = ~np.isfinite(x)
     rows.refuse(
@@ -166,7 +166,7 @@ def standardise(x: np.ndarray, fitted: TablePreprocessor) -> np.ndarray:
 
 
 def unordered(x: np.ndarray) -> np.ndarray:
-    """A number for each pair that does not depend on its order.
+    """A number for each pair, independent of the order within the pair.
 
     Args:
       x: `[rows, 2, values]`.
@@ -188,16 +188,16 @@ def unordered(x: np.ndarray) -> np.ndarray:
 def leave_leaks_out(
     pair: np.ndarray, part: np.ndarray, rows: labelling.Rows, drop: bool
 ) -> np.ndarray:
-    """Reports training pairs that stand elsewhere, too, and leaves them out on demand.
+    """Reports training pairs that are also in val or test, and optionally drops them.
 
     Args:
       pair: `[rows]` int, equal where pairs are.
       part: `[rows]` int8, position in `labelling.SPLITS`.
-      rows: whose they are; the report is one of their notes.
-      drop: whether those of training are to go.
+      rows: their rows; the report becomes a note.
+      drop: whether to drop these training pairs.
 
     Returns:
-      `[rows]` int8, `part` with -1 for those that go.
+      `[rows]` int8, `part` with -1 for dropped pairs.
     """
     known = {
         name: int(np.isin(pair[part == position], pair[part == 0]).sum())
@@ -207,7 +207,7 @@ def leave_leaks_out(
     if not any(known.values()):
         return part
     said = " and ".join(f"{n} {name}" for name, n in known.items())
-    said = f"{said} pairs also stand in train, in one order or the other"
+    said = f"{said} pairs are also in train, in either order"
     again = (part == 0) & np.isin(pair, pair[part > 0])
     if drop:
         said += f": {again.sum()} training pairs are left out"
@@ -218,10 +218,10 @@ def leave_leaks_out(
 
 
 def whose_split(scores: np.ndarray) -> str:
-    """Which of the two published splits this is, in a sentence.
+    """A note on which of the two published splits this is.
 
     Args:
-      scores: `[rows]` of train, val and test, in this order.
+      scores: `[rows]` scores of train, val and test, in this order.
     """
     digest = hashlib.sha256(scores.astype("<f4").tobytes()).hexdigest()
     return _KNOWN.get(digest, "the split is neither of the two published ones")
@@ -256,10 +256,10 @@ def load(
     Args:
       name: name of the data set.
       path: the NPZ file, or a folder that holds `input`.
-      rules: of the label, its bins and shots; scores are NAME_`rules.label`.
+      rules: rules of the label, its bins and shots; scores are NAME_`rules.label`.
       input: name of the file in the folder.
-      scaling: of each value of the embeddings, see `TablePreprocessor.fit`.
-      drop_leaks: whether training pairs that are in val or test, too, are left out.
+      scaling: scaling of each value, see `TablePreprocessor.fit`.
+      drop_leaks: whether to drop training pairs that are also in val or test.
 
     Returns:
       The source; inputs are `[rows, 2, values]` float32, and `index` counts the rows
@@ -280,7 +280,7 @@ def load(
     if len(set(widths.values())) > 1:
         said = ", ".join(f"{p} {n}" for p, n in widths.items())
         raise InputError(
-            f"all embeddings must have as many values, {file} has {said}. Embed all "
+            f"all embeddings must have the same size, {file} has {said}. Embed all "
             "texts with one model."
         )
     y = np.concatenate(
@@ -317,20 +317,20 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Pairs to predict, a piece for each name; see `read_arrays`.
+    """Reads pairs to predict, one chunk per name; see `read_arrays`.
 
     Args:
       path: an NPZ file.
-      record: of the data of the run.
-      on_bad: pairs that cannot be used are an "error", or "skip".
+      record: data record of the run.
+      on_bad: "error" or "skip" for unusable pairs.
       keep: must be empty.
 
     Raises:
-      InputError: if the file does not fit the model, or a pair is wrong.
+      InputError: if the file does not fit the model, or a pair is invalid.
     """
     sources.require_file(
         path,
-        "the model is one of pairs of embeddings, --input must be an NPZ file with "
+        "the model takes pairs of embeddings, --input must be an NPZ file with "
         "NAME_1 and NAME_2,",
         "Give a file.",
     )
@@ -352,6 +352,6 @@ def describe_inputs(
 
 
 def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """The same in a line."""
+    """The same as one line of text."""
     del rows
     return [f"Inputs: pairs of embeddings, {inputs['values']} values each"]

@@ -1,19 +1,19 @@
-"""Scenes: small pictures of rooms with boxes, and the depth of each pixel.
+"""Generates scenes: small images of rooms with boxes, and the depth of each pixel.
 
-A dense task that needs no file. The camera looks along a corridor that ends at a wall;
-boxes stand on the floor. Distance shows in what a picture shows of it: things far away
-are small, stand high on the floor, and fade into the haze. Surfaces have colours of
-their own, so one pixel alone does not say how far it is.
+A dense task without files. The camera looks along a corridor that ends at a wall; boxes
+stand on the floor. The image shows distance by several cues: distant things are small,
+stand higher in the image, and fade into haze. Surfaces have random colours, so a single
+pixel does not reveal its depth.
 
-In training the wall is at a skewed distance, so near pixels are common and far ones
-rare; in val and test at a uniform one, so that there are enough pixels of each bin.
-Some pixels have no depth, as those of a sensor: patches, edges of boxes, and what is
-beyond 10 m. As in NYUD2-DIR (Yang et al., "Delving into Deep Imbalanced Regression",
-ICML 2021, https://arxiv.org/abs/2102.09554), depth is in metres at half the picture's
-resolution, 0.7 to 10, and as many pixels of each bin are tested.
+In training the distance of the wall is skewed, so near pixels are common and far ones
+rare; in val and test it is uniform, so that each bin has enough pixels. Some pixels
+have no depth, as with a sensor: patches, edges of boxes, and everything beyond 10 m. As
+in NYUD2-DIR (Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
+https://arxiv.org/abs/2102.09554), depth is in metres, 0.7 to 10, at half the image
+resolution, and equally many pixels of each bin are tested.
 
-**Deviations** from NYUD2-DIR: there is a validation split, balanced as the test split;
-depth maps of test and training are of one size; the images are drawn.
+**Deviations** from NYUD2-DIR: there is a validation split, balanced like the test
+split; depth maps of test and training have the same size; the images are generated.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from dirjax.errors import InputError
 # Of config.data.path; see `readers`.
 PATH = "none"
 
-ROWS = (400, 100, 200)  # of train, val, test
-SIZE = (32, 48)  # height and width of a picture
+ROWS = (400, 100, 200)  # rows of train, val, test
+SIZE = (32, 48)  # height and width of an image
 NEAR, FAR = 0.7, 10.0
 _EYE = 1.4  # height of the camera above the floor
-_HAZE = 5.0  # metres in which two thirds of a colour are lost
+_HAZE = 5.0  # metres over which two thirds of a colour fade
 
 
 def draw(
     rng: np.random.Generator, size: tuple[int, int], skew: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One scene.
+    """Draws one scene.
 
     Args:
-      rng: where all of it comes from.
+      rng: source of all randomness.
       size: height and width in pixels.
-      skew: of the distance of the wall, see `digits.skewed_angles`.
+      skew: skew of the wall's distance, see `digits.skewed_angles`.
 
     Returns:
-      picture `[h, w, 3]` uint8, depth `[h, w]` in metres, seen `[h, w]` bool: where the
-      sensor has one.
+      Image `[h, w, 3]` uint8, depth `[h, w]` in metres, seen `[h, w]` bool: where the
+      sensor measures depth.
     """
     height, width = size
     focal = 0.8 * width
@@ -57,7 +57,7 @@ def draw(
     column = np.arange(width)[None] + 0.5 - width * rng.uniform(0.35, 0.65)
 
     def ray(length: float, pixels: np.ndarray) -> np.ndarray:
-        """Depth at which a plane beside the camera is met."""
+        """Depth at which a ray meets a plane beside the camera."""
         with np.errstate(divide="ignore"):
             met = length * focal / pixels
         return np.broadcast_to(np.where(pixels > 0, met, np.inf), size)
@@ -80,7 +80,7 @@ def draw(
     seen = np.ones(size, bool)
     far_first = np.sort(rng.uniform(NEAR, wall, 3))[::-1]
     for away in far_first:
-        pixel = focal / away  # of a metre
+        pixel = focal / away  # size of a metre in pixels
         left = rng.uniform(column.min(), column.max())
         right = left + rng.uniform(0.2, 0.7) * pixel
         top, floor = (_EYE - rng.uniform(0.5, 1.8)) * pixel, _EYE * pixel
@@ -101,13 +101,13 @@ def draw(
 def load(
     name: str, path: pathlib.Path | None, rules: labelling.Rules, *, skew: float
 ) -> sources.Source:
-    """Scenes with their depth, the same for the same `rules.seed`.
+    """Generates scenes with depth; `rules.seed` determines them.
 
     Args:
       name: name of the data set.
-      path: None, they are drawn.
-      rules: of the label "depth" and its bins.
-      skew: of the training distances, see `digits.skewed_angles`.
+      path: None, since scenes are generated.
+      rules: rules of the label "depth" and its bins.
+      skew: skew of the training distances, see `digits.skewed_angles`.
 
     Returns:
       The source; labels are `[rows, 16, 24]`.
@@ -128,7 +128,8 @@ def load(
     for i in range(count):
         rng = np.random.Generator(np.random.Philox(key=[rules.seed, i]))
         pixels[i], there, seen = draw(rng, SIZE, 0.0 if part[i] else skew)
-        # One pixel of four, since a mean over an edge is the depth of nothing.
+        # One pixel of four, since a mean across an edge is not the depth of any
+        # surface.
         depth[i], mask[i] = there[::2, ::2], seen[::2, ::2]
     bins = labels.Bins.covering(
         depth[mask], width=rules.bin_width or 0.1, label_range=rules.label_range

@@ -1,7 +1,6 @@
-"""Tables with a label: types of columns, what is left out, the source.
+"""Reads tables with a label: column types, dropped columns, the source.
 
-Reading is in `formats.table_files`; `preprocess` says what numbers and categories
-become.
+`formats.table_files` reads the files; `preprocess` prepares numbers and categories.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Features:
       numeric: names of numeric columns.
       categorical: names of categorical columns.
       values: column -> `[rows]` float64 (NaN missing) or str (empty missing).
-      dropped: column -> why it is left out.
+      dropped: column -> reason for leaving it out.
     """
 
     numeric: list[str]
@@ -52,7 +51,7 @@ class Features:
 
 
 def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Names of columns, where one text may hold several with commas between.
+    """Names of columns, where one string may hold several, separated by commas.
 
     Example:
       >>> listed(("a,b",), ["a", "b", "c"]), listed(("a,b",), ["a,b", "c"])
@@ -71,17 +70,17 @@ def typed(
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Features:
-    """Columns that have a type already.
+    """Features from columns that already have a type.
 
     Args:
       values: column -> `[rows]` float64 (NaN missing) or str.
-      rows: those with an infinite number are refused.
-      numeric: columns that have to be numeric.
-      categorical: columns to take as categories.
+      rows: their rows; those with an infinite number are refused.
+      numeric: columns that must be numeric.
+      categorical: columns to treat as categories.
       drop: columns to leave out.
 
     Raises:
-      InputError: for unknown names, and text where numbers are wanted.
+      InputError: for unknown names, and for text in numeric columns.
     """
     found = Features([], [], {}, {})
     every = list(values)
@@ -125,17 +124,17 @@ def features(
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Features:
-    """Finds the type of each feature column.
+    """Infers the type of each feature column.
 
-    A column is numeric if all of its values are numbers, else categorical. Columns
-    that are empty are left out, as is text of which most values occur once.
+    A column is numeric if all its values are numbers, otherwise categorical. Empty
+    columns are left out, and so are text columns where most values occur once.
 
     Args:
       table: the table.
-      rows: its rows; those that cannot be used are refused here.
-      others: columns that are no features (label, split, weight).
-      numeric: columns that have to be numeric.
-      categorical: columns that have to be categorical; may be numeric, too.
+      rows: its rows; unusable ones are refused.
+      others: columns that are not features (label, split, weight).
+      numeric: columns that must be numeric.
+      categorical: columns that must be categorical; may be numeric, too.
       drop: columns to leave out.
 
     Raises:
@@ -174,8 +173,8 @@ def features(
             if _is_date(text):
                 i = _first(text != "")
                 raise InputError(
-                    f"dates are no features, {name!r} holds them ({text[i]} in "
-                    f"{rows.place(i)}). Turn it into numbers (year, month, day of the "
+                    f"dates cannot be features, {name!r} holds dates ({text[i]} in "
+                    f"{rows.place(i)}). Convert it to numbers (year, month, day of the "
                     f"year), or leave it out with --config.data.drop={name}."
                 )
             distinct = len(np.unique(text[text != ""]))
@@ -190,7 +189,7 @@ def features(
 
 
 def checked_numbers(table: Table, name: str, rows: labelling.Rows) -> np.ndarray:
-    """A column that has to be numeric, `[rows]` float64, NaN for a missing value.
+    """A column that must be numeric, `[rows]` float64, NaN for missing values.
 
     Args:
       table: the table.
@@ -216,12 +215,12 @@ def _refuse_infinite(name: str, values: np.ndarray, rows: labelling.Rows) -> Non
 def _refuse_text(
     name: str, column: Any, wrong: np.ndarray, rows: labelling.Rows, *, forced: bool
 ) -> None:
-    """Text in a column of numbers."""
+    """Refuses rows with text in a numeric column."""
     if wrong.any():
         cells = column.to_pylist()
         way = "" if forced else f", or name {name!r} in data.categorical"
         if _COMMA.fullmatch(cells[_first(wrong)]):
-            way += "; decimals have a point, thousands have nothing"
+            way += "; use a decimal point and no thousands separator"
         rows.refuse(
             "text in a numeric column",
             wrong,
@@ -240,14 +239,14 @@ def row_facts(
     split: str,
     weight: str | None,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """What a table says of its rows, besides features.
+    """Reads labels, splits and weights of a table.
 
     Returns:
-      Labels `[rows]` float64, the split `[rows]` int8 or None, weights `[rows]`
-      float64 or None.
+      Labels `[rows]` float64; the split `[rows]` int8 or None; weights `[rows]` float64
+      or None.
 
     Raises:
-      InputError: if a column is missing or holds something else.
+      InputError: if a column is missing or has the wrong type.
     """
     table.require(rules.label, "data.label")
     column = table.cells[rules.label]
@@ -298,16 +297,16 @@ def load(
     Args:
       name: name of the data set.
       file: see `blocks`.
-      rules: of the label, its bins and the split.
-      split: name of the column that says train, val or test. If the file has no such
-        column a balanced split is made from the labels.
-      weight: name of a column of weights in the training loss, or None.
+      rules: rules of the label, its bins and the split.
+      split: name of the split column (train, val, test). If the file lacks it, a
+        balanced split is made from the labels.
+      weight: name of the column of training weights, or None.
       numeric: see `features`.
       categorical: see `features`.
       drop: see `features`.
       missing: see `blocks`.
-      both: numeric columns with at most so many distinct whole values in training
-        enter as categories, too.
+      both: numeric columns with at most this many distinct integers in training also
+        enter as categories.
       scaling: see `TablePreprocessor.fit`.
       quantiles: see `TablePreprocessor.fit`.
 
@@ -315,7 +314,7 @@ def load(
       The source.
 
     Raises:
-      InputError: if something is wrong with the file; naming row and column.
+      InputError: if the file is invalid, naming row and column.
     """
     sources.require_file(file)
     table = table_files.read(file, on_bad=rules.on_bad, missing=missing)
@@ -358,13 +357,13 @@ def from_features(
     quantiles: int = 0,
     missing: Sequence[str] = (),
 ) -> sources.Source:
-    """A source of typed columns.
+    """Makes a source of typed columns.
 
     Args:
       name: name of the data set.
-      found: the columns; those that are constant in training are taken out.
+      found: the columns; those that are constant in training are left out.
       labelled: the rows.
-      named: columns to keep though they are constant.
+      named: columns to keep even if constant.
       both: see `load`.
       scaling: see `load`.
       quantiles: see `load`.
@@ -380,7 +379,7 @@ def from_features(
         rows.notes.append(f"column {column!r} is left out: {why}")
     if not found.values:
         raise InputError(
-            f"{rows.file} has no feature left beside {labelled.rules.label!r}"
+            f"{rows.file} has no feature left besides {labelled.rules.label!r}"
             + "".join(f"; {c!r} is left out: {why}" for c, why in found.dropped.items())
             + ". Add columns, or name them in data.numeric or data.categorical."
         )
@@ -398,7 +397,7 @@ def from_features(
     )
     gaps = ", ".join(repr(n) for n in fitted.indicators)
     if gaps:
-        rows.notes.append(f"missing values are filled, with an indicator each: {gaps}")
+        rows.notes.append(f"missing values are filled and marked by indicators: {gaps}")
     return sources.assemble(
         name,
         fitted.transform(found.values),
@@ -419,7 +418,7 @@ def from_features(
 def _drop_constant(
     found: Features, train: Mapping[str, np.ndarray], named: Sequence[str]
 ) -> None:
-    """Leaves out columns with one value in training, unless they were named."""
+    """Leaves out columns that are constant in training, unless they were named."""
     for name, values in train.items():
         if name in named:
             continue
@@ -440,18 +439,18 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Rows to predict, of a CSV or Parquet file, or of an NPZ file.
+    """Reads rows to predict from a CSV, Parquet or NPZ file.
 
     Args:
       path: the file; an NPZ has the array `x` `[rows, columns]`.
-      record: of the data of the run.
-      on_bad: rows that cannot be used are an "error", or "skip".
+      record: data record of the run.
+      on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
 
     Raises:
-      InputError: if a column is missing, or a row cannot be used.
+      InputError: if a column is missing, or a row is unusable.
     """
-    sources.require_file(path, "the model is one of tables, --input", "Give a file.")
+    sources.require_file(path, "the model takes tables, --input", "Give a file.")
     if table_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep)
     return _new_of_table(path, record, on_bad, keep)
@@ -490,12 +489,12 @@ def new_of_npz(
     on_bad: str,
     keep: Sequence[str],
 ) -> Iterator[readers.Piece]:
-    """Rows to predict, of an array of columns.
+    """Reads rows to predict from an array of columns.
 
     Args:
       file: an NPZ file.
       record: see `read_new`.
-      name: the array, `[rows, columns]`.
+      name: name of the array, `[rows, columns]`.
       on_bad: see `read_new`.
       keep: must be empty.
     """
@@ -506,15 +505,15 @@ def new_of_npz(
         x = npz_files.check_inputs(x, name, file)
     if x.ndim != 2:
         raise InputError(
-            f"the model is one of tables, {name!r} of {file} holds images. Give "
-            "rows of columns."
+            f"the model takes tables, {name!r} of {file} holds images. Give an array "
+            "[rows, columns]."
         )
     fitted = TablePreprocessor.from_json(record["table"])
     found = npz_files.columns(x)
     for column in (*fitted.numeric, *fitted.categorical):
         if column not in found:
             raise InputError(
-                f"{file} has no column {column!r}, which the model was trained "
+                f"{file} must have the column {column!r} that the model was trained "
                 f"with; {name!r} has {', '.join(found)}. Add the column."
             )
     rows = labelling.Rows(

@@ -1,15 +1,15 @@
-"""Pairs of sentences: two texts a row, and how alike they are, as word codes.
+"""Reads pairs of sentences: two texts per row as word codes, with a similarity score.
 
-The form of STS-B-DIR that its benchmark has: Yang et al., "Delving into Deep Imbalanced
+The form of STS-B-DIR in its benchmark: Yang et al., "Delving into Deep Imbalanced
 Regression", ICML 2021, https://arxiv.org/abs/2102.09554; splits and preparation are
 those of their repository, YyzHarry/imbalanced-regression, folder `sts-b-dir`. Each
-split is a tab-separated file without quoting, columns are taken by name; sentences
-become words (`tokens`), words become codes (`words`), and a table of GloVe vectors that
-is not trained goes with the codes to the device, where the model looks them up.
+split is a tab-separated file without quoting, with columns by name. Sentences become
+words (`tokens`), words become codes (`words`), and the model looks codes up on the
+device in a frozen table of GloVe vectors.
 
 **Deviations** from the benchmark: those of `tokens` and `words`; sentences without a
-word are refused and not left out in silence, and so are lines that cannot be read. With
-`lower` words are looked up in lower case, as files of GloVe 6B have no other.
+word and unreadable lines are refused instead of silently dropped. With `lower`, words
+are looked up in lower case, since GloVe 6B is all lower case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dirjax.data.formats import npz_files, table_files, tokens, words
 from dirjax.data.readers import pairs
 from dirjax.errors import InputError
 
-# Where files of the split may lie below data.path; the second is the repository's.
+# Folders of the split below data.path; the second is the repository's.
 _BELOW = ("", "glue_data/STS-B", "sts-b-dir/glue_data/STS-B")
 _WHERE = (
     "The split is in the folder sts-b-dir/glue_data/STS-B of "
@@ -42,11 +42,11 @@ _VECTORS = (
 
 
 class Rows(labelling.Rows):
-    """Rows of several files, which sentences name.
+    """Rows of several files; messages name the file.
 
     Args:
-      tables: of the files.
-      folder: of all of them.
+      tables: tables of the files.
+      folder: their common folder.
       on_bad: see `labelling.Rows`.
       skip_with: see `labelling.Rows`.
     """
@@ -76,7 +76,7 @@ class Rows(labelling.Rows):
 
 
 def _folder(path: pathlib.Path) -> pathlib.Path:
-    """The folder with the files of the split."""
+    """Finds the folder with the files of the split."""
     wanted = [f"{part}.tsv" for part in pairs.PARTS.values()]
     for below in _BELOW:
         if (path / below / wanted[0]).is_file():
@@ -96,7 +96,7 @@ def _folder(path: pathlib.Path) -> pathlib.Path:
 
 
 def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
-    """The file of word vectors, named from the folder of the data."""
+    """The file of word vectors, relative to the data folder."""
     file = path / pathlib.Path(name).expanduser()
     if not file.is_file():
         raise InputError(
@@ -108,15 +108,15 @@ def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
 def split_words(
     tables: Sequence[table_files.Table], columns: Sequence[str], rows: labelling.Rows
 ) -> list[list[list[str]]]:
-    """The words of both sentences of each row; those without any are refused.
+    """The words of both sentences of each row; refuses rows without words.
 
     Args:
-      tables: with the columns, row after row.
-      columns: names of the two.
-      rows: whose they are.
+      tables: tables with the columns, in row order.
+      columns: names of the two columns.
+      rows: their rows.
 
     Returns:
-      For each column the words of each row.
+      For each column, the words of each row.
     """
     both = []
     for column in columns:
@@ -136,7 +136,7 @@ def split_words(
 def _scores(
     tables: Sequence[table_files.Table], label: str, rows: labelling.Rows
 ) -> np.ndarray:
-    """`[rows]` float64, NaN where there is none."""
+    """`[rows]` float64, NaN if missing."""
     columns = [table.cells[label] for table in tables]
     values, wrong = zip(*map(table_files.numbers, columns), strict=True)
     texts = [text for column in columns for text in column.to_pylist()]
@@ -153,7 +153,7 @@ def _scores(
 def _unordered(
     tables: Sequence[table_files.Table], columns: Sequence[str]
 ) -> np.ndarray:
-    """`[rows]` int, equal where pairs are, whatever their order and case."""
+    """`[rows]` int, equal for equal pairs, regardless of order and case."""
     sides = [
         [(t or "").lower() for table in tables for t in table.cells[c].to_pylist()]
         for c in columns
@@ -163,7 +163,7 @@ def _unordered(
 
 
 def _check(text: Mapping[str, Any]) -> None:
-    """Refuses fields of `data.text` that cannot be."""
+    """Checks the fields of `data.text`."""
     for field in ("dim", "max_tokens", "max_words"):
         if text[field] < 1:
             raise InputError(
@@ -190,23 +190,23 @@ def load(
     text: Mapping[str, Any],
     drop_leaks: bool = False,
 ) -> sources.Source:
-    """Reads the files of a split, and the vectors of their words.
+    """Reads the files of a split and the vectors of their words.
 
     Args:
       name: name of the data set.
-      path: the folder that has them, or the benchmark's own tree.
-      rules: of the label, its bins and shots; scores are the column `rules.label`.
-      text: the fields of `config.data.text`: `columns`, the two of sentences;
-        `max_tokens`, words of a sentence that are used; `vectors`, the file, from
-        `path`; `dim`, its numbers for each word; `max_words`, most in the vocabulary;
-        `words_of`, "all" splits or those of "train"; `lower`, whether words are looked
-        up in lower case.
-      drop_leaks: whether training pairs that are in val or test, too, are left out.
+      path: the folder with the files, or the benchmark's own layout.
+      rules: rules of the label, its bins and shots; scores are the column
+        `rules.label`.
+      text: the fields of `config.data.text`: `columns`, the two sentence columns;
+        `max_tokens`, words to use per sentence; `vectors`, the vector file, relative to
+        `path`; `dim`, size of its vectors; `max_words`, largest vocabulary; `words_of`,
+        "all" splits or "train"; `lower`, whether to look words up in lower case.
+      drop_leaks: whether to drop training pairs that are also in val or test.
 
     Returns:
-      The source; inputs are `[rows, 2, max_tokens]` int32, codes of words with 0 behind
-      the last, `constants` has `words` `[codes, dim]` float32, and `index` counts the
-      rows of each split.
+      The source; inputs are `[rows, 2, max_tokens]` int32, word codes padded with 0,
+      `constants` has `words` `[codes, dim]` float32, and `index` counts the rows of
+      each split.
 
     Raises:
       InputError: naming file and row.
@@ -233,7 +233,7 @@ def load(
     part = pairs.leave_leaks_out(_unordered(tables, columns), part, rows, drop_leaks)
     labelled = labelling.label_rows(y, rows, rules, part=part)
 
-    # As the benchmark counts: the first sentences of a split before the second.
+    # In the benchmark's order: all first sentences of a split before the second ones.
     counted = (
         side[i][:length]
         for position in range(1 if text["words_of"] == "train" else 3)
@@ -274,20 +274,20 @@ def _notes(
     there: np.ndarray,
     file: pathlib.Path,
 ) -> list[str]:
-    """Sentences on what became of words."""
+    """Notes on the vocabulary."""
     real = codes[codes != words.PADDING]
     share = 100 * there[real].mean()
     known = len(there) - 2
     found = [
-        f"{known:,} different words, {int(there.sum()):,} with a vector in {file.name} "
-        f"({share:.1f} % of the text); the others have a random one"
+        f"{known:,} distinct words, {int(there.sum()):,} with a vector in {file.name} "
+        f"({share:.1f} % of the text); the others have random vectors"
     ]
     longer = sum(len(s) > length for side in both for s in side)
     if longer:
-        found.append(f"{longer:,} sentences are cut to {length} words")
+        found.append(f"{longer:,} sentences are truncated to {length} words")
     unknown = int(np.sum(real == words.UNKNOWN))
     if unknown:
-        found.append(f"{unknown:,} words are none of these and share one vector")
+        found.append(f"{unknown:,} words are outside the vocabulary and share a vector")
     return found
 
 
@@ -298,23 +298,23 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Pairs to predict, piece by piece.
+    """Reads pairs to predict, in chunks.
 
     Args:
       path: a table, CSV, tab-separated (without quoting) or Parquet, with the two
         columns of training.
-      record: of the data of the run.
-      on_bad: rows that cannot be used are an "error", or "skip".
+      record: data record of the run.
+      on_bad: "error" or "skip" for unusable rows.
       keep: columns to repeat in the output.
 
     Raises:
-      InputError: if a column is missing or a row cannot be used.
+      InputError: if a column is missing or a row is unusable.
     """
     if path.is_dir() or table_files.starts_with(path, npz_files.MAGIC):
         raise InputError(
-            "the model is one of pairs of sentences, --input must be a table with "
-            f"the columns {' and '.join(record['columns'])}, got {path}. "
-            "Give CSV, tab-separated text or Parquet."
+            "the model takes pairs of sentences, --input must be a table with the "
+            f"columns {' and '.join(record['columns'])}, got {path}. Give CSV, "
+            "tab-separated text or Parquet."
         )
     return _new_pairs(path, record, on_bad, keep)
 
@@ -345,7 +345,7 @@ def _new_pairs(
 def describe_inputs(
     source: sources.Source, dropped: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Numbers of words, see `data.describe.facts`."""
+    """Vocabulary sizes, see `data.describe.facts`."""
     del dropped
     record = source.record
     named = ("with_vector", "values", "max_tokens")
@@ -357,10 +357,10 @@ def describe_inputs(
 
 
 def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """The same in lines."""
+    """The same as lines of text."""
     del rows
     return [
-        f"Inputs: pairs of sentences, {inputs['max_tokens']} words of each at most",
-        f"  {inputs['words']:,} different words, {inputs['with_vector']:,} with a "
+        f"Inputs: pairs of sentences, at most {inputs['max_tokens']} words each",
+        f" {inputs['words']:,} distinct words, {inputs['with_vector']:,} with a "
         f"vector of {inputs['values']} values",
     ]

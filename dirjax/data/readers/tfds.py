@@ -1,8 +1,8 @@
-"""TensorFlow Datasets by name: images with a label, or tables of scalar features.
+"""Reads TensorFlow Datasets by name: images with a label, or tables of scalars.
 
-The only other module that imports TensorFlow, on demand. Examples are read once, still
-encoded, into host memory: training looks rows up by number. Data sets of dirjax's own
-builders (`dirjax.data.builders`) come back in the order of their table.
+Besides `pipeline`, the only module that imports TensorFlow, on demand. Examples are
+read once, still encoded, into host memory, since training accesses rows by number. Data
+sets of dirjax's own builders (`dirjax.data.builders`) keep the order of their table.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
     try:
         if benchmark:
             name = benchmark.builder
-            # Which makes its builder known.
+            # This registers its builder.
             importlib.import_module(
                 f"dirjax.data.builders.{name}.{name}_dataset_builder"
             )
@@ -42,7 +42,7 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
             builder.download_and_prepare()
     except InputError:
         raise
-    except Exception as error:  # of many packages
+    except Exception as error:  # from many packages
         why = [w.rstrip(". ") for w in str(error).strip().splitlines()]
         raise InputError(
             f"TensorFlow Datasets has no {name!r} in {folder or 'its folder'}: "
@@ -54,7 +54,7 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
             raise InputError(
                 f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds "
                 f"build in dirjax/data/builders/{name} --manual_dir FOLDER, or read "
-                f"the folder as it is: --config.data.kind=images. {benchmark.get}."
+                f"the folder directly: --config.data.kind=images. {benchmark.get}."
             )
         raise InputError(
             f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds build, "
@@ -66,7 +66,7 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
 def _read(
     builder: Any, keep: Sequence[str], encoded: Sequence[str]
 ) -> tuple[dict[str, list[Any]], np.ndarray]:
-    """All examples of all splits: feature -> values, and the part of each."""
+    """All examples of all splits: feature -> values, and the split of each."""
     import tensorflow_datasets as tfds
 
     skip: Any = {name: tfds.decode.SkipDecoding() for name in encoded}
@@ -109,18 +109,18 @@ def load(
     Args:
       name: as in `tfds.load`, with configuration and version if wanted.
       folder: the `data_dir` of TensorFlow Datasets, or None for its default.
-      rules: of the label, its bins and the split. Splits other than train,
-        validation and test are not read; with train alone a split is made.
-      input: the image feature; empty for the only one there is, or, without any, for
+      rules: rules of the label, its bins and the split. Splits other than train,
+        validation and test are not read; with train alone, a split is made.
+      input: the image feature; empty for the only one, or, without image features, for
         a table of all scalar features.
-      download: fetch and prepare it first.
-      image_size: of images, see `images.load`.
+      download: download and prepare the data set first.
+      image_size: for images, see `images.load`.
       channels: see `images.load`.
       memory: see `images.read_all`.
       fit: see `images.decode`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
-      weight: feature of weights in the training loss, or None.
+      weight: feature of training weights, or None.
       numeric: see `table.typed`.
       categorical: see `table.typed`.
       drop: see `table.typed`.
@@ -153,8 +153,9 @@ def load(
     pictures = [k for k, f in known.items() if isinstance(f, tfds.features.Image)]
     if input and input not in pictures:
         raise InputError(
-            f"data.input must name an image feature, {input!r} of {name!r} is none. "
-            f"Those are: {', '.join(pictures) or 'none; leave it out for a table'}."
+            f"data.input must name an image feature, {input!r} of {name!r} is not one. "
+            "Image features: "
+            f"{', '.join(pictures) or 'none; leave it out for a table'}."
         )
     if not input and len(pictures) > 1:
         raise InputError(
@@ -181,8 +182,8 @@ def load(
         except (ValueError, TypeError) as error:
             kind, shape = type(known[feature]).__name__, list(known[feature].shape)
             raise InputError(
-                f"{what} must be numbers, one each; {feature!r} of {name!r} is {kind} "
-                f"{shape}. Name another feature."
+                f"{what} must be one number per example; {feature!r} of {name!r} is "
+                f"{kind} {shape}. Name another feature."
             ) from error
 
     rows = labelling.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
@@ -245,6 +246,6 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Rows to predict, of files; see `images.read_new` and `table.read_new`."""
+    """Reads rows to predict from files; see `images.read_new` and `table.read_new`."""
     reader = images if record["kind"] == "images" else table
     return reader.read_new(path, record, on_bad=on_bad, keep=keep)

@@ -139,10 +139,10 @@ class TestLeaks:
 
     def test_they_are_counted(self, load, leaking):
         source = load(leaking)
-        said = "1 val and 1 test pairs also stand in train, in one order or the other"
+        said = "1 val and 1 test pairs are also in train, in either order"
         assert f"{said}; data.drop_leaks=true leaves" in own_data.notes(source)
         assert len(source.splits["train"].label) == 72
-        assert "stand in train" not in own_data.notes(load())
+        assert "also in train" not in own_data.notes(load())
 
     def test_and_left_out_on_demand(self, load, leaking):
         source = load(leaking, drop_leaks=True)
@@ -195,7 +195,7 @@ class TestWrongFiles:
             (own_data.pairs(dev_new_1=np.full((24, 6), "a")), r"dev_new_1 <U1"),
             (
                 own_data.pairs(dev_new_1=np.ones((24, 4)), dev_new_2=np.ones((24, 4))),
-                r"as many values, .* has train_new 6, dev_new 4, test_new 6",
+                r"the same size, .* has train_new 6, dev_new 4, test_new 6",
             ),
             (
                 own_data.pairs(dev_new_score=np.ones(23)),
@@ -284,6 +284,6 @@ def test_real_file(data_dir):
         assert set(np.bincount(quarter)) == {50}
     notes = own_data.notes(source)
     assert "the split is that of Yang et al. 2021" in notes
-    assert "11 val and 19 test pairs also stand in train" in notes
+    assert "11 val and 19 test pairs are also in train" in notes
     twins = facts_lib.duplicates(source)
     assert [sum(twins[s].values()) for s in ("val", "test")] == [8, 15]

@@ -246,7 +246,7 @@ class TestDates:
     )
     def test_they_are_refused(self, load, form):
         cells = [f'"{form.format(1 + i % 28)}"' for i in range(60)]
-        with pytest.raises(InputError, match=r"dates are no features, 'when'"):
+        with pytest.raises(InputError, match=r"dates cannot be features, 'when'"):
             load(columns(when=cells, z=range(60)))
 
     @pytest.mark.parametrize("cell", ["1.2.3", "555-1234", "2024", "3-4", "10/12"])

@@ -64,9 +64,7 @@ class TestInputs:
             np.testing.assert_array_equal(vector, want)
         assert source.record["with_vector"] == 9
         assert set(names) - set(glove) == {"Mr.", ".", "``", "so"}
-        assert f"{len(names)} different words, 9 with a vector" in own_data.notes(
-            source
-        )
+        assert f"{len(names)} distinct words, 9 with a vector" in own_data.notes(source)
 
     def test_words_of_train_alone(self, load):
         rows = own_data.sentences()
@@ -77,7 +75,9 @@ class TestInputs:
         fields = {k.removeprefix("data__"): v for k, v in text.items()}
         source = load(rows, **fields)
         assert spelt(source, "test", 4, 0) == "a ? eats"
-        assert "1 words are none of these and share one" in own_data.notes(source)
+        assert "1 words are outside the vocabulary and share a" in own_data.notes(
+            source
+        )
         source = load(rows, text__max_words=3)
         assert len(source.record["words"]) == 3
 
@@ -126,7 +126,7 @@ class TestSplit:
         kept = load(drop_leaks=True).splits["train"].index
         chance = set(before) - set(kept)
         source = load(rows)
-        assert "pairs also stand in train, in one order" in own_data.notes(source)
+        assert "pairs are also in train, in either order" in own_data.notes(source)
         assert len(source.splits["train"].label) == 72
         source = load(rows, drop_leaks=True)
         assert set(before) - set(source.splits["train"].index) == {7, 9} | chance
@@ -229,8 +229,8 @@ def test_describe(load):
     source = load()
     fields = runs.config("stsb_dir", "vanilla", **own_data.TEXT)["data"]
     shown = command.text(facts.describe(source, fields))
-    assert "pairs of sentences, 6 words of each at most" in shown
-    assert "13 different words, 9 with a vector of 3 values" in shown
+    assert "pairs of sentences, at most 6 words each" in shown
+    assert "13 distinct words, 9 with a vector of 3 values" in shown
 
 
 @pytest.mark.data
@@ -247,7 +247,7 @@ def test_real_files(data_dir):
     assert shares["val"]["rows"] == 1000
     notes = own_data.notes(source)
     assert "the split is that of Yang et al. 2021" in notes
-    assert "11 val and 19 test pairs also stand in train" in notes
+    assert "11 val and 19 test pairs are also in train" in notes
     assert source.record["split"] == "the split is that of Yang et al. 2021"
     # Weights of training pairs, from counts in float32.
     train = source.splits["train"]
