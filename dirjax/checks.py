@@ -1,4 +1,4 @@
-"""Checks of arguments, with numpy only: what was expected, and what came."""
+"""Argument checks, with numpy only; messages say what was expected and what came."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 
 
 def one_of(name: str, value: Any, known: Iterable[Any]) -> None:
-    """Refuses a value that is none of those known.
+    """Raises an error unless a value is one of the known ones.
 
     Args:
-      name: what it is, for the sentence.
-      value: what came.
-      known: what may come.
+      name: the name of the value, for the message.
+      value: the value given.
+      known: the valid values.
 
     Raises:
-      ValueError: if it is none of them.
+      ValueError: naming the valid values.
 
     Example:
       >>> one_of("norm", "l2", ("l1", "l2"))
@@ -29,7 +29,7 @@ def one_of(name: str, value: Any, known: Iterable[Any]) -> None:
 
 
 def positive(name: str, value: float, *, zero: bool = False) -> None:
-    """Refuses what is no finite number above 0; with `zero` 0 is one, too.
+    """Raises an error unless a value is finite and above 0; `zero` allows 0.
 
     Raises:
       ValueError: naming the value.
@@ -43,7 +43,7 @@ def positive(name: str, value: float, *, zero: bool = False) -> None:
 
 
 def whole(name: str, value: Any, *, least: int = 1) -> None:
-    """Refuses what is no whole number from `least`.
+    """Raises an error unless a value is a whole number of at least `least`.
 
     Raises:
       ValueError: naming the value.
@@ -63,7 +63,7 @@ def check_shapes(**arrays: tuple[Any, str] | None) -> None:
       **arrays: name -> `(array, "b d")`; None is skipped.
 
     Raises:
-      ValueError: naming both shapes, if a rank or a shared size differs.
+      ValueError: naming the shapes, if a rank or a shared size differs.
 
     Example:
       >>> check_shapes(features=(np.ones((2, 3)), "b d"), labels=(np.ones(2), "b"))
@@ -96,7 +96,7 @@ def check_elementwise(predictions: Any, labels: Any) -> None:
       labels: same shape.
 
     Raises:
-      ValueError: naming both shapes, if they differ or have another rank.
+      ValueError: naming both shapes, if they differ or have an unsupported rank.
 
     Example:
       >>> check_elementwise(np.ones((4, 2)), np.zeros((4, 2)))

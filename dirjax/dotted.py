@@ -1,4 +1,4 @@
-"""Modules of one's own, by their dotted path."""
+"""Imports user modules by dotted path."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ def find(what: str, path: str, *needs: str) -> ModuleType:
     """Imports a module that a config names.
 
     Args:
-      what: it is, for the sentence: "the method".
-      path: its dotted path.
-      *needs: names that it must have.
+      what: what the module is, for the message: "the method".
+      path: the dotted path.
+      *needs: names that the module must define.
 
     Raises:
-      ValueError: if there is no such module, or it lacks a name. An error inside of
-        the module comes as it is.
+      ValueError: if there is no such module, or it lacks a name. An error inside the
+        module propagates unchanged.
 
     Example:
       >>> find("a module", "os.path", "join").__name__
@@ -28,9 +28,8 @@ def find(what: str, path: str, *needs: str) -> ModuleType:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
-            f"{what} {path!r} must be a module that can be imported, {error.name} "
-            "cannot be found. Check the name, install it, or run from the folder that "
-            "holds it."
+            f"{what} {path!r} must be an importable module, {error.name} cannot be "
+            "found. Check the name, install it, or run from the folder that holds it."
         ) from error
     lacks = [name for name in needs if not hasattr(module, name)]
     if lacks:

@@ -1,4 +1,4 @@
-"""What dirjax raises, and what turns an error of the file system into a sentence."""
+"""Exceptions of dirjax, and readable messages for file system errors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class InputError(ValueError):
 
 
 def require_field(ok: bool, field: str, expected: str, value: Any) -> None:
-    """Refuses the value of a field of the config.
+    """Raises an error if a config field has an invalid value.
 
     Args:
-      ok: whether it may be so.
+      ok: whether the value is valid.
       field: its path below `config`.
-      expected: what it must be.
-      value: what it is.
+      expected: the valid values, in words.
+      value: the value given.
 
     Raises:
-      InputError: if it may not.
+      InputError: if not `ok`.
     """
     if not ok:
         raise InputError(
@@ -47,10 +47,10 @@ class Stopped(Exception):
 
 
 class Failed(RuntimeError):
-    """The run cannot go on; the message is for the user. Exit status 1."""
+    """The run cannot continue; the message is for the user. Exit status 1."""
 
 
-# What a file system answers when it is full, and when it does not work.
+# Errors of a full file system, and of a failing one.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -60,8 +60,8 @@ STORAGE = (*FULL, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES, errno.EPER
 def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
     """The number of the operating system's error behind an exception, or 0.
 
-    TensorStore passes such an error on as the text of a ValueError, and with several
-    processes Orbax raises another one while it waits for the others.
+    TensorStore reports it only in the text of a ValueError, and with several processes
+    Orbax raises another error while it waits for the others.
 
     Args:
       error: the exception.
@@ -84,17 +84,17 @@ def cause(error: BaseException, numbers: Sequence[int] = STORAGE) -> int:
 
 
 def unsaved(what: object, number: int, more: str = "") -> Failed:
-    """The error that says what could not be written, why, and what to do."""
+    """The error for what could not be written: what, why, and what to do."""
     remedy = "Free some space" if number in FULL else "See to the file system"
     return Failed(
-        f"{what} could not be written: {os.strerror(number)}.{more} {remedy} and give "
+        f"{what} could not be written: {os.strerror(number)}.{more} {remedy} and run "
         "the same command again."
     )
 
 
 @contextlib.contextmanager
 def writing(what: pathlib.Path) -> Iterator[None]:
-    """Makes a sentence of an error of the file system.
+    """Turns a file system error into a readable message.
 
     Raises:
       Failed: if the disk is full, cannot be written, or is broken.

@@ -1,4 +1,4 @@
-"""Optimisers and schedules by name, built from optax."""
+"""Optimisers and schedules by name, built with optax."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def make(
       decay: which parameters decay: "kernels" (two or more dimensions) or "all".
       momentum: of sgd (heavy ball), or the first moment of adam.
       b2: second moment of adam.
-      clip: largest global gradient norm; 0 is none.
+      clip: largest global gradient norm; 0 means no clipping.
       accumulate: steps whose gradients are averaged into one update. This is not a
         larger batch for losses over pairs, which see one step's rows only.
 

@@ -1,9 +1,9 @@
-"""The program: train, evaluate, keep the best, write the result. Read this first.
+"""The training program: train, evaluate, keep the best, write the result. Start here.
 
 The loop, always in this order: step, log, collect statistics at the end of an epoch,
-evaluate the state as it is, save. The step number is the clock: batches, randomness
-and schedules are functions of (seed, step), so a run resumes from its last state and
-nothing else.
+evaluate the current state, save. The step number is the clock: batches, randomness and
+schedules are functions of (seed, step), so a run resumes from its last saved state
+alone.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from dirjax.workdir.lock import Lock
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What the functions of this module share."""
+    """What the functions of this module share about one run."""
 
     pieces: Pieces
     programs: Sequence[StageProgram]
-    start: tuple[Any, Any] | None  # parameters to begin with
+    start: tuple[Any, Any] | None  # initial parameters
     checkpoints: Checkpoints
     workdir: pathlib.Path
     verbose: bool
@@ -57,13 +57,13 @@ def train_and_evaluate(
     verbose: bool = True,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a model as the config says, or goes on where an earlier call stopped.
+    """Trains the model of a config, or resumes where an earlier call stopped.
 
     Args:
       config: plain values; the fields are those of `configs/common.py`.
-      workdir: directory of the run, made if missing.
+      workdir: the run directory, created if missing.
       verbose: show progress, the table, and write the report.
-      command: what was typed, for the report.
+      command: the command line, for the report.
 
     Returns:
       The content of `result.json`.
@@ -92,7 +92,7 @@ def train_and_evaluate(
             programs_lib.preflight(pieces, program)
         check_select(pieces)
         frozen.check_data(pieces.source.record, workdir, config["data"])
-        # Fail before writing anything. A run that goes on needs it at step 0 only.
+        # Fail before writing anything. Only a run at step 0 needs its warm start.
         begins = not (workdir / run_files.CHECKPOINTS).exists()
         start = warm_start(pieces) if begins else None
         if first:
@@ -113,9 +113,9 @@ def train_and_evaluate(
                 except Damaged as damage:
                     step = checkpoints.set_aside(damage.step)
                     if first:
-                        where = f"goes on after step {step}" if step else "begins anew"
+                        where = f"resumes after step {step}" if step else "starts over"
                         print(
-                            f"dirjax: the checkpoint of step {damage.step} cannot be "
+                            f"dirjax: the checkpoint at step {damage.step} cannot be "
                             f"read; the run {where}.",
                             file=sys.stderr,
                         )
@@ -146,7 +146,7 @@ def _resume(run: _Run) -> dict[str, Any]:
         verbose=run.verbose,
     )
     with writer, Interrupts() as interrupts:
-        state: Any = None  # a TrainState, from here or from the first stage
+        state: Any = None  # a TrainState: restored, or from the first stage
         if step:
             program = run.programs[plan.stage_at(step - 1).number]
             like = programs_lib.abstract_state(run.pieces, program)
@@ -165,11 +165,11 @@ def _resume(run: _Run) -> dict[str, Any]:
 
 
 def _begin(run: _Run, program: StageProgram, state: TrainState | None) -> TrainState:
-    """The first state of a stage, from the last or the best one of the stage before."""
+    """The first state of a stage, from the last or best state of the previous stage."""
     number = program.stage.number
     before = run.start
     if number == 0 and before is None:
-        before = warm_start(run.pieces)  # of a run that was killed before it saved
+        before = warm_start(run.pieces)  # the run was killed before its first save
     elif number:
         if program.stage.init_from == "best":
             run.checkpoints.wait()
@@ -191,10 +191,10 @@ def _train_stage(
     clock: Clock,
     interrupts: Interrupts,
 ) -> tuple[int, TrainState]:
-    """The loop, from `step` to the end of a stage. Ends with everything given to save.
+    """The loop from `step` to the end of a stage, which always saves.
 
-    The best state is kept in memory until the next save: a run that is killed before
-    goes on from the last save, and finds it again.
+    The best state stays in memory until the next save. A run killed before that save
+    resumes from the previous one and reaches the same best state again.
     """
     pieces, stage = run.pieces, program.stage
     plan, evaluator, checkpoints = pieces.plan, pieces.evaluator, run.checkpoints

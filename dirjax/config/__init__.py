@@ -1,1 +1,1 @@
-"""From a config to a plan: composition, checks, stages."""
+"""From config to plan: composition, validation, stages."""

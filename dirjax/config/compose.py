@@ -1,10 +1,10 @@
-"""A config from a data set's fields, a preset and options: METHOD[,OPTION...].
+"""Composes a config from a data set's fields, a preset and options: METHOD[,OPTION...].
 
 METHOD is a preset of `configs/methods.py`, or the dotted path of a module of your own
 with `make`: a term beside the base loss, or a wrapper around it if the first parameter
-of its `make` is `inner`. Options: `l1`, `mse` or `huber`, the base loss; `ssir`, SSIR
-on top; `joint`, the contrast of groups in one stage; `smoke`, the whole path in at most
-100 steps; `model=PATH`, a model of your own by its dotted path.
+of its `make` is `inner`. Options: `l1`, `mse` or `huber` choose the base loss; `ssir`
+adds SSIR; `joint` trains group contrast in the same stage; `smoke` runs end to end in
+at most 100 steps; `model=PATH` takes a model of your own by its dotted path.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OPTIONS = ("smoke", "ssir", "joint", *LOSSES)
 
 
 def choose(kind: str, name: str, known: Collection[str]) -> None:
-    """Refuses an unknown name, with what is near to it (ValueError)."""
+    """Raises a ValueError for an unknown name and suggests the closest known one."""
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -59,7 +59,7 @@ def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
 
 
 def _options_of(make: Any) -> dict[str, Any]:
-    """Keyword parameters of a function that have a default, which is not None."""
+    """Keyword parameters of a function whose default is not None."""
     parameters = inspect.signature(make).parameters.values()
     return {
         p.name: p.default
@@ -69,7 +69,7 @@ def _options_of(make: Any) -> dict[str, Any]:
 
 
 def _own_method(path: str, book: Any) -> dict[str, Any]:
-    """A preset of a method in a module of your own, with its options as fields."""
+    """A preset for a method in your own module, with its options as config fields."""
     make, name = dotted.find("the method", path, "make").make, path.rpartition(".")[2]
     fields = {"module": path, **_options_of(make)}
     terms: dict[str, Any] = {book.BASE: {"weight": 1.0}}
@@ -82,7 +82,7 @@ def _own_method(path: str, book: Any) -> dict[str, Any]:
 
 
 def _own_model(config: Any, path: str) -> None:
-    """Takes a model of your own, with its options as fields."""
+    """Sets a model of your own, with its options as config fields."""
     make = dotted.find("the model", path, "make").make
     config.model.name = path
     fields = {k: v for k, v in _options_of(make).items() if k != "dtype"}
@@ -92,13 +92,13 @@ def _own_model(config: Any, path: str) -> None:
 def finish(
     config: Any, arg: str, book: Any, presets: Mapping[str, Mapping[str, Any]]
 ) -> Any:
-    """Applies a preset and options.
+    """Applies a preset and options to a config.
 
     Args:
-      config: a ConfigDict, see `finish` of `configs/common.py`.
+      config: a ConfigDict, see `finish` in `configs/common.py`.
       arg: `METHOD[,OPTION...]`.
       book: the module `configs/methods.py`.
-      presets: further ones.
+      presets: more presets, by name.
 
     Returns:
       The config.
@@ -137,33 +137,33 @@ def finish(
     _stages(config, preset, book)
     if "smoke" in options:
         _smoke(config)
-    # It has done its work, and would do nothing when set now.
+    # Already applied; setting it later would have no effect.
     del config.base
     return config
 
 
 def _joint(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str, Any]:
-    """A preset with a contrast of groups, in one stage."""
+    """A preset with group contrast, merged into one stage."""
     if "contrast" not in preset.get("stages", ()):
         raise ValueError(
-            f"{config.method} has no stage of contrast to join. The option is for "
-            "group_dir and its kin."
+            f"{config.method} has no contrast stage to join. Use this option with "
+            "group_dir and its variants."
         )
     config.method = f"{config.method}_joint"
     return book.joint(preset)
 
 
 def _with_ssir(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str, Any]:
-    """A preset with SSIR on top, which may have a name of its own."""
+    """A preset with SSIR on top, which may have its own name."""
     if "ssir" in preset["objective"]["wrappers"]:
-        raise ValueError(f"{config.method} has ssir already. Leave the option out.")
+        raise ValueError(f"{config.method} already has ssir. Leave the option out.")
     known = "ssir" if config.method == "vanilla" else f"{config.method}_ssir"
     config.method = known
     return book.PRESETS.get(known) or book.with_ssir(preset)
 
 
 def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
-    """The stages of a preset: copies of the main one with changes of their own."""
+    """Adds the stages of a preset: copies of the main stage with their own changes."""
     config.stages = preset.get("stages", ("main",))
     main = config.stage.main
     for key in config.stages:
@@ -184,15 +184,15 @@ def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
 
 
 def _divide(config: Any, shares: Mapping[str, float]) -> None:
-    """Lets the parts of a preset share the length of `config.stage.main`.
+    """Splits the length of `config.stage.main` among the parts of a preset.
 
     Args:
-      config: with the stages of the preset. Lengths of parts but the first become
-        empty, and `dirjax.config.plain` sets all of them.
-      shares: path of each part -> its share.
+      config: with the stages of the preset. Clears the lengths of all parts but the
+        first; `frozen.plain` sets all of them.
+      shares: path of a part -> its share.
     """
-    # Shares of the parts, of sum 1, in the length that other methods have: that of
-    # stage.main is divided among all. A part with a length of its own keeps it.
+    # The shares sum to 1, so all parts together take as long as other methods' single
+    # stage.main. A part with a length of its own keeps it.
     config.phases = ConfigDict(
         {"parts": tuple(shares), "shares": tuple(shares.values())}
     )
@@ -205,7 +205,7 @@ def _divide(config: Any, shares: Mapping[str, float]) -> None:
 
 
 def _smoke(config: Any) -> None:
-    """The whole path in at most 100 steps, for tests."""
+    """Runs end to end in at most 100 steps, for tests."""
     config.data.batch_size = min(config.data.batch_size or 64, 64)
     config.data.limit = 1024
     config.train.chunk = min(config.train.chunk, 10)

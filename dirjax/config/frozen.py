@@ -1,4 +1,4 @@
-"""The door: a config is checked, frozen to plain values, and compared with a run's."""
+"""Freezes a config to plain values and compares it with that of an existing run."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:  # it needs JAX, which reading data does not
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A ConfigDict as plain dicts, with tuples where they were.
+    """A ConfigDict as plain dicts; tuples stay tuples.
 
-    A data set without a name gets that of its file, and the parts of a divided length
-    get theirs.
+    A data set without a name is named after its file, and the parts of a divided run
+    get their lengths.
 
     Raises:
-      InputError: if there is no data, or the shares of a divided run do not fit.
+      InputError: if the config has no data, or the shares of a divided run do not fit.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
     phases.divide(made)
     if "data" not in made:
         raise InputError(
-            "the config has no data, as those of configs/studies have none. Give it to "
-            "python -m dirjax.sweep."
+            "the config has no data, like those in configs/studies. Pass it to python "
+            "-m dirjax.sweep."
         )
     data = made["data"]
     if not data["name"] and data["path"] and readers.names_by_path(data["kind"]):
@@ -52,16 +52,16 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As it looks after a round trip through JSON, for files and comparison."""
+    """The config after a round trip through JSON, for files and comparison."""
     return json.loads(json.dumps(config))
 
 
 def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any] | None:
-    """The result of a finished run; None if it is not finished, or new.
+    """The result of a finished run; None for a new or unfinished one.
 
     Args:
       config: from `plain`.
-      workdir: directory of the run, which belongs to one config.
+      workdir: the run directory, which belongs to one config.
 
     Raises:
       InputError: if the directory holds another run, or cannot be read.
@@ -73,8 +73,8 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
             check_same(config, workdir / run_files.CONFIG)
         elif (workdir / run_files.CHECKPOINTS).exists():
             raise InputError(
-                f"{workdir} holds checkpoints but no {run_files.CONFIG}, so it cannot "
-                "be known which run they belong to. Use another --workdir."
+                f"{workdir} holds checkpoints but no {run_files.CONFIG}, so their run "
+                "is unknown. Use another --workdir."
             )
         file = workdir / run_files.RESULT
         return json.loads(file.read_text()) if file.exists() else None
@@ -83,11 +83,11 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
 
 
 def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
-    """A directory belongs to one config.
+    """Checks that a run directory belongs to this config.
 
     Args:
       config: from `plain`.
-      file: `config.json` of the directory.
+      file: its `config.json`.
 
     Raises:
       InputError: naming the fields that differ.
@@ -103,21 +103,21 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
     if differ:
         said = "; ".join(f"{k} {before.get(k)!r} -> {now.get(k)!r}" for k in differ[:5])
         raise InputError(
-            f"{file.parent} holds a run of another config ({said}"
-            f"{', ...' if len(differ) > 5 else ''}). Use another --workdir, or the "
-            "same config to resume."
+            f"{file.parent} holds a run with a different config "
+            f"({said}{', ...' if len(differ) > 5 else ''}). Use another --workdir, or "
+            "resume with the same config."
         )
 
 
 def check_data(
     record: Mapping[str, Any], workdir: pathlib.Path, data: Mapping[str, Any]
 ) -> None:
-    """A run goes on with the data it began with, as far as its preparation tells.
+    """Checks that a run resumes on the data it started with, by the data record.
 
     Args:
-      record: of the data, see `sources.Source`.
-      workdir: the run's directory; one without `data.json` has not begun.
-      data: the fields of `config.data`, for the sentence.
+      record: the data record, see `sources.Source`.
+      workdir: the run directory; without `data.json` the run has not started.
+      data: the fields of `config.data`, for the message.
 
     Raises:
       InputError: naming what differs.
@@ -130,7 +130,7 @@ def check_data(
     differ = [k for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
     if differ:
         raise InputError(
-            f"{data['path'] or data['name']} has changed since the run of {workdir} "
-            f"began (its {', '.join(differ[:5])}). Bring the old file back, or use "
-            "another --workdir."
+            f"{data['path'] or data['name']} has changed since the run in {workdir} "
+            f"started ({', '.join(differ[:5])}). Restore the old file, or use another "
+            "--workdir."
         )

@@ -1,8 +1,8 @@
-"""The length of a run, divided among phases; no JAX.
+"""Divides the length of a run among phases; no JAX.
 
-A preset of several phases whose lengths add up to that of other methods' one stage sets
-`config.phases`. The length of the first part is then that of all of them together, and
-each gets its share. A later part that has a length of its own keeps it.
+A preset sets `config.phases` if its phases together take as long as the single stage of
+other methods. The length given for the first part is then the total, and each part gets
+its share. A later part with a length of its own keeps it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ def divide(config: dict[str, Any]) -> None:
 
     Args:
       config: plain values, changed in place. `phases` has `parts`, paths of tables with
-        the fields `epochs` and `steps` (what counts where it is not 0), and `shares`,
-        one for each part, not negative, of sum 1. The first part has the whole; in
-        the others both fields are None where they are to be set. Without `phases`
-        nothing happens.
+        the fields `epochs` and `steps` (which takes precedence if not 0), and `shares`,
+        one for each part, non-negative, summing to 1. The first part holds the total;
+        in the others both fields are None if they are to be set. Without `phases`
+        nothing changes.
 
     Raises:
-      InputError: if shares do not fit.
+      InputError: if the shares are invalid.
 
     Example:
       >>> config = {"phases": {"parts": ("a", "b"), "shares": (0.7, 0.3)}}
@@ -58,9 +58,9 @@ def _check(parts: Any, shares: Any) -> None:
     good = good and all(isinstance(s, (int, float)) and s >= 0 for s in shares)
     if not (good and math.isclose(sum(shares), 1.0, abs_tol=1e-6)):
         raise InputError(
-            f"config.phases.shares must be {len(parts)} numbers from 0 with the sum 1, "
-            f"of {', '.join(parts)}, got {shares!r}. Make what one of them gains the "
-            "loss of another."
+            f"config.phases.shares must be {len(parts)} non-negative numbers of sum 1, "
+            f"for {', '.join(parts)}, got {shares!r}. When you raise one share, lower "
+            "another."
         )
 
 

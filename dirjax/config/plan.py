@@ -1,4 +1,4 @@
-"""The plan of a run: stages and what is due when, from its config."""
+"""Plans a run from its config: stages, and when to log, evaluate and save."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dirjax.errors import InputError
 
 
 def _batch_size(size: int) -> int:
-    """The power of two from 16 to 256 that is at most an eighth of the rows."""
+    """The largest power of two up to an eighth of the rows, within 16 to 256."""
     return 1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8)
 
 
 def _views(views: int | None, data: Mapping[str, Any]) -> int:
-    """Views of a stage: its own, or those of the data; 0 is two where they differ."""
+    """Views of a stage, else of the data; 0 means two if images are augmented."""
     from dirjax.augment import options
 
     if views is None:
@@ -42,7 +42,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     batch_size = config["data"]["batch_size"] or _batch_size(size)
     if batch_size > size:
         raise InputError(
-            f"data.batch_size must be at most the {size} training rows, got "
+            f"data.batch_size must be at most the number of training rows, {size}, got "
             f"{batch_size}. Choose a smaller batch."
         )
     rows, start = [], 0
@@ -68,7 +68,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             schedule={
                 "name": record["schedule"],
                 "learning_rate": record["learning_rate"],
-                # Accumulated steps make one update, and updates are what it counts.
+                # The schedule counts updates, and accumulated steps make one update.
                 "steps": max(1, steps // record["accumulate"]),
                 "warmup": record["warmup"],
                 "final": record["final"],

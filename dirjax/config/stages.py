@@ -1,7 +1,7 @@
-"""Stages: a run as a table of pieces, and which piece a step belongs to.
+"""Stages: a run as a sequence of stages, and what is due at each step.
 
-Everything here is a pure function of the step number, so a run resumes inside any
-stage with nothing else to restore.
+Everything here is a pure function of the step number, so a run can resume inside any
+stage without further state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One piece of a run.
+    """One stage of a run.
 
     Attributes:
       name: name in the config.
@@ -25,12 +25,12 @@ class Stage:
       optimizer: keyword arguments of `optimizers.make`.
       schedule: keyword arguments of `optimizers.schedule`.
       trainable: patterns of parameter paths that are trained; empty means all.
-      reinit: patterns of parameter paths drawn anew at the start.
-      init_from: "last" or "best" parameters of the stage before.
+      reinit: patterns of parameter paths to reinitialise at the start.
+      init_from: start from the "last" or "best" parameters of the previous stage.
       encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
-      views: rows of each image in a batch of the model.
-      evaluate: whether its states are evaluated. Not where heads are untrained; the
-        last stage always is.
+      views: augmented rows of each image in a batch.
+      evaluate: whether its states are evaluated: not if the head is untrained; the last
+        stage always is.
     """
 
     name: str
@@ -49,22 +49,22 @@ class Stage:
 
     @property
     def stop(self) -> int:
-        """First step that is no longer in the stage."""
+        """First step after the stage."""
         return self.start + self.steps
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All stages of a run and the steps at which something is due.
+    """All stages of a run, and the steps at which to log, evaluate and save.
 
     Attributes:
       stages: in order.
       size: number of training examples.
-      batch_size: global rows a step, of which views are made.
-      eval_epochs: evaluate after so many epochs.
-      save_epochs: save after so many epochs.
-      log_steps: log after so many steps.
-      chunk_steps: steps in one call of the compiled loop, at most.
+      batch_size: global rows per step, before views.
+      eval_epochs: epochs between evaluations.
+      save_epochs: epochs between saves.
+      log_steps: steps between log lines.
+      chunk_steps: largest number of steps in one call of the compiled loop.
     """
 
     stages: tuple[Stage, ...]
@@ -81,7 +81,7 @@ class Plan:
         return self.stages[-1].stop
 
     def stage_at(self, step: int) -> Stage:
-        """The stage of a step; the last stage for the end of the run."""
+        """The stage that a step belongs to; the last one at the end of the run."""
         for stage in self.stages:
             if step < stage.stop:
                 return stage
@@ -110,11 +110,11 @@ class Plan:
         return self._due(step, self.eval_epochs) or self.ends_stage(step)
 
     def saves(self, step: int) -> bool:
-        """Whether the state after `step` steps is saved in any case."""
+        """Whether the state after `step` steps is saved even if it is not the best."""
         return self._due(step, self.save_epochs) or self.ends_stage(step)
 
     def ends_epoch(self, step: int) -> bool:
-        """Whether an epoch ends with step `step`."""
+        """Whether an epoch ends after `step` steps."""
         return self._due(step, 1.0)
 
     def logs(self, step: int) -> bool:
@@ -124,13 +124,13 @@ class Plan:
     def log_head(
         self, stage: Stage, step: int, split: str, seconds: float
     ) -> dict[str, Any]:
-        """The head of a line in metrics.jsonl.
+        """The leading fields of a line in metrics.jsonl.
 
         Args:
-          stage: that the step belongs to.
-          step: steps done.
-          split: whose metrics follow.
-          seconds: since the run began.
+          stage: the stage of the step.
+          step: number of completed steps.
+          split: the split that the metrics belong to.
+          seconds: seconds since the run began.
         """
         return {
             "step": step,
@@ -153,7 +153,7 @@ class Plan:
         return min(step + self.chunk_steps, self.stop)
 
     def chunks(self, step: int) -> Iterator[tuple[int, int]]:
-        """`(start, steps)` of each call of the compiled loop from `step` on."""
+        """`(start, steps)` of each call of the compiled loop, starting at `step`."""
         while step < self.stop:
             stop = self.next_stop(step)
             yield step, stop - step

@@ -1,4 +1,4 @@
-"""What the fields of a config may be; the first that is wrong is named."""
+"""Validates the fields of a config and names the first invalid one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dirjax.data import readers
 from dirjax.errors import InputError, require_field
 from dirjax.labels.groups import WIDTH_MODES
 
-# Pixels of a side; a coloured image takes 3 GB then.
+# Pixels per side; a colour image of that size takes 3 GB.
 _LARGEST = 2**15
 
 
@@ -18,7 +18,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
     """Checks the fields of `config.data`; the part of `validate` without JAX.
 
     Raises:
-      InputError: for the first field that is wrong, by name.
+      InputError: naming the first invalid field.
     """
     if not data["name"]:
         field = "path" if readers.names_by_path(data["kind"]) else "name"
@@ -78,7 +78,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
 
 
 def _scales(pair: Any, channels: int) -> bool:
-    """Whether it can be mean and deviation of pixels."""
+    """Whether a pair is a valid mean and deviation of pixels."""
 
     def numbers(value: Any) -> list[Any]:
         many = isinstance(value, (tuple, list)) and len(value) == channels
@@ -97,11 +97,11 @@ def _validate_images(data: Mapping[str, Any], taken: Collection[str]) -> None:
     require_field(ok, "data.view_size", "at most image_size", data["view_size"])
     pair = data["mean_and_std"]
     ok = pair is None or (len(pair) == 2 and _scales(pair, data["channels"]))
-    said = "(mean, deviation above 0), numbers or one for each of data.channels"
+    said = "(mean, deviation above 0), each a number or one per channel"
     require_field(ok, "data.mean_and_std", said, pair)
     for field, none in (("fit", "stretch"), ("view_size", 0)):
         ok = field in taken or data[field] == none
-        said = f"{none!r} where images are no files (data.kind={data['kind']})"
+        said = f"{none!r} unless images are files (data.kind={data['kind']})"
         require_field(ok, f"data.{field}", said, data[field])
 
 
@@ -126,13 +126,13 @@ def _validate_augment(data: Mapping[str, Any]) -> None:
 
 
 def validate(config: Mapping[str, Any]) -> None:
-    """Checks what can be checked before any data is read.
+    """Checks what can be checked before reading any data.
 
     Args:
       config: from `plain`.
 
     Raises:
-      InputError: for the first field that is wrong, by name.
+      InputError: naming the first invalid field.
     """
     from dirjax import optimizers
 
@@ -163,7 +163,7 @@ def validate(config: Mapping[str, Any]) -> None:
     require_field(
         not (config["model"]["pretrained"] and config["init_from"]),
         "model.pretrained",
-        "empty where config.init_from gives a run to begin with",
+        "empty if config.init_from gives a warm start",
         config["model"]["pretrained"],
     )
     if config.get("groups"):
@@ -196,7 +196,7 @@ def validate(config: Mapping[str, Any]) -> None:
         require_field(ok, f"{field}.every", "at least 0", value)
     names = config["stages"]
     once = len(names) == len(set(names)) > 0
-    require_field(once, "stages", "names, each of them once", names)
+    require_field(once, "stages", "distinct names, at least one", names)
     for name in config["stages"]:
         require_field(name in config["stage"], f"stage.{name}", "defined", None)
         stage = config["stage"][name]

@@ -1,13 +1,13 @@
 """Label bins, their width, histograms and shot groups.
 
-Host numpy in float64 and no JAX: all of it is computed once, before training.
+Host numpy in float64 and no JAX: everything is computed once, before training.
 
 Sources: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554 (shot groups); Freedman and Diaconis, "On the
 histogram as a density estimator: L2 theory", 1981 (the width of bins).
 
-**Deviations** from the public benchmark code: bins have any origin and width, labels
-any sign and fraction.
+**Deviations** from the public benchmark code: bins may have any origin and width, and
+labels any sign and fraction.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ def numbers(labels: ArrayLike) -> np.ndarray:
 
 
 def _decimal(name: str, value: Any) -> Fraction:
-    """The number that a person reads: 0.1 is one tenth, also as a float32."""
+    """The decimal number as printed: 0.1 is one tenth, also as a float32."""
     try:
         return Fraction(str(value))
     except ValueError:
@@ -100,7 +100,7 @@ class Bins:
         num: int,
         dtype: DTypeLike = np.float64,
     ) -> "Bins":
-        """Bins of equal width whose edges are the literals a person would write.
+        """Bins of equal width whose edges are exact decimal literals.
 
         Args:
           width: in label units, above 0.
@@ -142,22 +142,22 @@ class Bins:
         label_range: tuple[float, float] | None = None,
         dtype: DTypeLike = np.float64,
     ) -> "Bins":
-        """Bins of equal width over all labels, or over a stated range.
+        """Bins of equal width over all labels, or over a given range.
 
         Args:
           labels: finite numbers of any shape.
           width: in label units, above 0.
           origin: the first edge. Default: the low end of `label_range`, else the
             largest multiple of the width that is not above the smallest label.
-          label_range: `(low, high)`; the last bin ends at or just above high and holds
-            it, and labels outside go to the end bins. Default: all labels.
+          label_range: `(low, high)`; the last bin contains `high` and ends at or just
+            above it; labels outside go to the end bins. Default: all labels.
           dtype: as in `uniform`.
 
         Returns:
           The bins.
 
         Raises:
-          ValueError: if the range is empty or holds no label, or as `uniform`.
+          ValueError: if the range is empty or holds no label, and as in `uniform`.
 
         Example:
           >>> Bins.covering([-0.25, 0.1], width=0.1).edges.tolist()
@@ -172,8 +172,9 @@ class Bins:
         inside = (array >= low) & (array <= high)
         if label_range and not (low < high and inside.any()):
             raise ValueError(
-                f"label_range must be (low, high) around labels, got {label_range} and "
-                f"labels from {array.min()} to {array.max()}; check the units."
+                "label_range must be (low, high) and contain labels, got "
+                f"{label_range} and labels from {array.min()} to {array.max()}; check "
+                "the units."
             )
         start, end = _decimal("low", low), _decimal("high", high)
         if origin is not None:
@@ -196,7 +197,7 @@ class Bins:
         return (edges[:-1] + edges[1:]) / 2
 
     def index(self, labels: ArrayLike) -> np.ndarray:
-        """Bin of each label: that of the last edge not above it.
+        """Bin of each label: the one whose left edge is the last edge not above it.
 
         Labels and edges are compared in the lower precision of the two, so a float32
         label 0.7 reaches the edge 0.7 (widened to float64 it is 0.699999988).
@@ -205,7 +206,7 @@ class Bins:
           labels: finite numbers of any shape.
 
         Returns:
-          int32 of the same shape, 0 to num - 1; outside labels go to the end bins.
+          int32 of the same shape, 0 to num - 1; labels outside go to the end bins.
 
         Raises:
           ValueError: if a label is not finite, with its row.
@@ -226,13 +227,13 @@ class Bins:
         unit = low.is_integer() and np.array_equal(edges, low + steps)
         unit = unit and array.dtype.kind in "biu" and array.dtype != np.uint64
         out = np.empty(flat.size, np.int32)
-        for at in range(0, flat.size, _CHUNK):  # Chunks stay in the cache.
+        for at in range(0, flat.size, _CHUNK):  # Chunks fit into the cache.
             part = flat[at : at + _CHUNK]
             with np.errstate(over="ignore"):
                 part = part.astype(np.int64 if unit else edges.dtype)
             if unit:
                 found = np.clip(part, int(low), int(low) + num - 1) - int(low)
-            elif regular:  # The guess is off by one at most; the edges decide.
+            elif regular:  # The guess is off by at most one; compare with the edges.
                 guess = np.clip((part.astype(np.float64) - low) / width, 0, num - 1)
                 found = guess.astype(np.int32)
                 found -= part < edges[found]
@@ -244,12 +245,12 @@ class Bins:
 
 
 def auto_width(labels: ArrayLike) -> float:
-    """A width of bins for labels of which nothing else is known.
+    """A default bin width, computed from the labels alone.
 
-    Freedman and Diaconis' `2 IQR n^(-1/3)`, kept between a 100th and a 20th of the
+    Freedman and Diaconis' `2 IQR n^(-1/3)`, clipped to between 1/100 and 1/20 of the
     range of the middle 99 % of labels, then rounded to the nearest of 1, 2, 5 times a
-    power of ten. Whole-number labels get a whole number, and 1 wherever that makes
-    at most 100 bins of that range.
+    power of ten. For integer labels the width is an integer, and 1 if that gives at
+    most 100 bins over that range.
 
     Args:
       labels: finite numbers of any shape, at least two of them distinct.
@@ -266,7 +267,7 @@ def auto_width(labels: ArrayLike) -> float:
     """
     array = numbers(labels).astype(np.float64).ravel()
     if array.min() == array.max():
-        raise ValueError(f"labels must differ to be binned, all are {array[0]}.")
+        raise ValueError(f"labels must differ to get a bin width, all are {array[0]}.")
     first, low, high, last = np.quantile(array, [0.25, 0.005, 0.995, 0.75])
     span = (high - low) or (array.max() - array.min())
     whole = bool(np.all(array == np.round(array)))
@@ -284,7 +285,7 @@ def auto_width(labels: ArrayLike) -> float:
 
 
 def histogram(labels: ArrayLike, bins: Bins) -> np.ndarray:
-    """Number of labels in each bin, `[num]` int64; outside labels count at the ends.
+    """Number of labels in each bin, `[num]` int64; end bins include labels outside.
 
     Example:
       >>> histogram([0, 0, 9], Bins.uniform(width=1, origin=0, num=3)).tolist()
@@ -305,14 +306,15 @@ def shot_groups(
       counts: `[num]` training counts.
       many: a bin with more examples is many-shot.
       few: a bin with fewer examples is few-shot.
-      explicit: bins of each group by name, instead of thresholds, for benchmarks with
-        fixed lists (STS-B-DIR); every bin in exactly one list.
+      explicit: group name -> list of bins, instead of thresholds, for benchmarks with
+        fixed lists (STS-B-DIR); every bin is in exactly one list.
 
     Returns:
       `[num]` int8, position in `SHOTS`.
 
     Raises:
-      ValueError: if thresholds cross, or the lists miss, repeat or invent a bin.
+      ValueError: if `few` exceeds `many`, or the lists miss or repeat a bin or name one
+        that does not exist.
 
     Example:
       >>> shot_groups([101, 100, 20, 19, 0]).tolist()
@@ -334,8 +336,8 @@ def shot_groups(
             if listed.count(b) != 1 or not 0 <= b < counts.size
         }
         raise ValueError(
-            f"the shot lists must name each of the {counts.size} bins once; it "
-            f"fails for bins {sorted(odd)[:10]}."
+            f"the shot lists must name each of the {counts.size} bins exactly once; "
+            f"check bins {sorted(odd)[:10]}."
         )
     for name in explicit:
         groups[list(explicit[name])] = SHOTS.index(name)

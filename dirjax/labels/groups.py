@@ -1,4 +1,4 @@
-"""Ordered groups of label bins, for methods that first say in which part a label lies.
+"""Ordered groups of label bins, for methods that first classify the part of the range.
 
 Host numpy and no JAX: computed once, before training. Borders are compared in exact
 arithmetic on the decimal numbers of the bin edges, so no bin falls on the wrong side
@@ -11,11 +11,11 @@ Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327
 
 - The paper gives one example, `g = floor(y / G)`, which makes `G` groups only if the
   range is `G^2`. Here a group is `1/G` of the range, `g = floor((y - low) G / range)`.
-- The public code cuts widths to whole label units, which makes the last group large
-  (40 groups of 100 ages are 2 years each, and the last begins at 78) and fails where a
-  group is narrower than a unit. `width_mode="int_floor"` does the same in whole bins,
-  which for bins of one unit is the same.
-- A bin belongs to the group of its lower edge, also where a border lies inside of it.
+- The public code truncates widths to whole label units. So the last group is large (40
+  groups of 100 ages are 2 years each, and the last starts at 78), and groups narrower
+  than a unit fail. `width_mode="int_floor"` truncates to whole bins, which is the same
+  for bins of one unit.
+- A bin belongs to the group of its lower edge, even if a border lies inside the bin.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Groups:
       num: number of groups; some may be empty.
       of_bin: `[num_bins]` int32, the group of each label bin, not descending.
       counts: `[num]` int64, training labels in each group.
-      centers: `[num]` float64, the middle of each group's bins, in label units; of a
-        group without bins the border where it would lie.
+      centers: `[num]` float64, the middle of each group's bins, in label units; for a
+        group without bins, the border where it would lie.
     """
 
     num: int
@@ -52,7 +52,7 @@ class Groups:
     centers: np.ndarray
 
     def for_head(self) -> dict[str, Any]:
-        """What `models.from_config` takes, hashable."""
+        """The hashable form that `models.from_config` takes."""
         return {
             "num_groups": self.num,
             "counts": tuple(self.counts.tolist()),
@@ -74,11 +74,11 @@ def make(
       bins: the label bins.
       counts: `[num_bins]` training labels in each.
       num: number of groups, 1 to the number of bins.
-      width_mode: "exact": groups of equal width; "int_floor": of equally many whole
-        bins, the last takes the rest; "equal_count": of about equally many training
-        labels, where a bin with many may leave a group empty.
-      label_range: `(low, high)` that equal widths divide; bins outside go to the end
-        groups. Default: from the first edge to the last. Not for "equal_count".
+      width_mode: "exact": groups of equal width; "int_floor": equally many whole bins,
+        and the last group takes the rest; "equal_count": about equally many training
+        labels, where one large bin may leave a group empty.
+      label_range: the range `(low, high)` to divide; bins outside go to the end groups.
+        Default: from the first edge to the last. Not allowed with "equal_count".
 
     Returns:
       The groups.
@@ -97,7 +97,7 @@ def make(
     counts = np.asarray(counts)
     if counts.shape != (bins.num,):
         raise ValueError(
-            f"counts must be one number for each of {bins.num} bins, got shape "
+            f"counts must have one number for each of {bins.num} bins, got shape "
             f"{counts.shape}."
         )
     if isinstance(num, bool) or num != int(num) or not 1 <= num <= bins.num:
@@ -135,15 +135,15 @@ def make(
 def _starts(
     bins: Bins, num: int, mode: str, label_range: tuple[float, float] | None
 ) -> np.ndarray:
-    """The first bin of each group but group 0."""
-    # str, since a person reads 0.1 in the float32 nearest to it.
+    """The first bin of each group except group 0."""
+    # str, since the float32 nearest to 0.1 prints as 0.1.
     lower = [Fraction(str(e)) for e in bins.edges]
     low, high = lower[0], lower[-1]
     if label_range is not None:
         low, high = (Fraction(str(end)) for end in label_range)
         if not (low < high and low < lower[-1] and high > lower[0]):
             raise ValueError(
-                "label_range must be (low, high) around bins, got "
+                "label_range must be (low, high) and contain bins, got "
                 f"{label_range} and bins from {bins.edges[0]} to {bins.edges[-1]}."
             )
     inner = range(1, num)

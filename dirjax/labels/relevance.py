@@ -5,9 +5,9 @@ Learning 2020, https://doi.org/10.1007/s10994-020-05900-9; its monotone cubic is
 Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980.
 
 **Deviations**: relevance beyond the smallest label of a side without outliers is 0
-(SMOGN package: 1); no outliers at all give zeros (SMOGN package: an error). Outside of
-stated control points relevance stays that of the nearest one (UBL package: a straight
-line; SMOGN package: 1 on the left, a straight line on the right).
+(SMOGN package: 1); without any outliers relevance is 0 everywhere (SMOGN package: an
+error). Outside the given control points relevance is that of the nearest one (UBL
+package: a straight line; SMOGN package: 1 on the left, a straight line on the right).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def relevance(
 
     A whisker is the outermost label within `coef` box lengths of the box. A side
     without labels beyond its whisker has relevance 0. Between median and whisker the
-    monotone cubic through both with slopes 0 is `t^2 (3 - 2 t)`. With control points
-    relevance is the monotone cubic through them, and labels say nothing.
+    monotone cubic through both with slopes 0 is `t^2 (3 - 2 t)`. With control points,
+    relevance is the monotone cubic through them, and labels do not matter.
 
     Args:
       labels: training labels that define the box plot.
-      query: labels to rate, any shape.
+      query: labels to evaluate, any shape.
       coef: whisker length in box lengths.
       side: `"both"`, `"high"` or `"low"`.
       control_points: `(label, relevance)` or `(label, relevance, slope)` of two or more
@@ -49,7 +49,7 @@ def relevance(
 
     Raises:
       ValueError: if a label is not finite, for an unknown side, or for control points
-        that do not rise, or whose relevance is out of range.
+        that do not ascend or whose relevance is out of range.
 
     Example:
       >>> relevance([1, 2, 3, 4, 5, 30], [1, 3.5, 4.25, 5, 30]).tolist()
@@ -65,7 +65,7 @@ def relevance(
     median, reach = np.median(array), coef * (third - first)
     inside = array[(array >= first - reach) & (array <= third + reach)]
     phi = np.zeros_like(asked)
-    if not inside.size:  # Two labels, say: the box lies between them.
+    if not inside.size:  # For example, two labels: the box lies between them.
         return phi
     for name, sign, whisker in (("low", -1, inside.min()), ("high", 1, inside.max())):
         if side in ("both", name) and (sign * (array - whisker) > 0).any():
@@ -88,7 +88,7 @@ def _through(points: np.ndarray, asked: np.ndarray) -> np.ndarray:
     ordered = bool(np.isfinite(points).all() and (np.diff(x) > 0).all())
     if not ordered or y.min() < 0 or y.max() > 1:
         raise ValueError(
-            "control_points must rise in the label, with relevance from 0 to 1, got "
+            "control_points must ascend in the label, with relevance from 0 to 1, got "
             f"{points.tolist()}."
         )
     slope = points[:, 2].copy() if points.shape[1] == 3 else np.zeros(len(x))

@@ -1,4 +1,4 @@
-"""What is known of the training labels before a run: bins, counts, shots, groups.
+"""The label specification, fixed before a run: bins, counts, shots, groups.
 
 Host numpy and no JAX.
 """
@@ -28,8 +28,8 @@ class Spec:
       label_mean: mean of the training labels.
       label_std: their standard deviation (divided by n); 0 if all are equal.
       examples: number of training labels.
-      feature_dim: width of the encoder's output, 0 while unknown.
-      groups: of bins, where the config asks for some.
+      feature_dim: width of the encoder's output, 0 if not known yet.
+      groups: groups of label bins, if the config asks for them.
     """
 
     bins: Bins
@@ -59,19 +59,20 @@ def spec(
     Args:
       labels: training labels of any shape.
       bin_width: in label units; see `Bins.covering`.
-      label_range: `(low, high)` that bins reach over; see `Bins.covering`.
+      label_range: `(low, high)` that the bins cover; see `Bins.covering`.
       origin: the first edge; see `Bins.covering`.
       many: a bin with more examples is many-shot.
       few: a bin with fewer examples is few-shot.
       shot_lists: bins of each shot by name, instead of thresholds; see `shot_groups`.
-      dtype: of the edges.
-      cover: labels that the bins reach to, of all splits say. Default: `labels`.
+      dtype: dtype of the edges.
+      cover: labels that the bins must cover, for example of all splits. Default:
+        `labels`.
 
     Returns:
       The specification, with `feature_dim` 0.
 
     Raises:
-      ValueError: as `Bins.covering` and `shot_groups`.
+      ValueError: see `Bins.covering` and `shot_groups`.
 
     Example:
       >>> spec([1, 1, 3], bin_width=1, label_range=(0, 5)).counts.tolist()
@@ -89,10 +90,10 @@ def spec(
 
 
 def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:
-    """The groups that `config.groups` asks for; None where a config has none.
+    """The groups that `config.groups` asks for; None without that entry.
 
     Raises:
-      ValueError: as `make`.
+      ValueError: see `groups.make`.
     """
     if not fields:
         return None
@@ -110,7 +111,7 @@ def of_spec(spec: Any, method: str) -> Groups:
     """
     if spec.groups is None:
         raise ValueError(
-            f"{method} needs groups of labels, and the config has none. Take a preset "
-            "that sets config.groups, such as group_dir."
+            f"{method} needs label groups, and the config has none. Use a preset that "
+            "sets config.groups, such as group_dir."
         )
     return spec.groups

@@ -1,13 +1,13 @@
 """Weights from label frequency: INV, SQINV, and LDS kernels that smooth it.
 
-Host numpy in float64 and no JAX: all of it is computed once, before training.
+Host numpy in float64 and no JAX: everything is computed once, before training.
 
 Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554.
 
-**Deviations** from the public benchmark code: smoothed integer counts are cut to
+**Deviations** from the public benchmark code: smoothed integer counts are truncated to
 integers only with `truncate=True`; the public code always does so under `"inverse"`. A
-bin without density gets the largest weight in use, not infinity.
+bin of density 0 gets the largest weight of the other bins, not infinity.
 """
 
 import math
@@ -122,9 +122,10 @@ def bin_density(
       size: taps of the kernel.
       sigma: spread of the kernel in bins.
       padding: see `smooth`. NYUD2-DIR uses `"edge"`, the others `"zero"`.
-      truncate: under `"inverse"`, cut smoothed counts to integers as the public code.
-      first_bin: bins before it are outside of the kernel's reach and have the density
-        of this one (NYUD2-DIR: 7, below which there is no depth).
+      truncate: under `"inverse"`, truncate smoothed counts to integers, as the public
+        code does.
+      first_bin: the kernel does not reach bins before this one; they get its density
+        (NYUD2-DIR: 7, below which there is no depth).
 
     Returns:
       `[num]` float64; may be 0 in empty bins.
@@ -143,8 +144,7 @@ def bin_density(
         raise ValueError(f"counts must be [num] from 0, one above 0, got {density}.")
     if not 0 <= first_bin < density.size:
         raise ValueError(
-            f"first_bin must be 0 to {density.size - 1}, one of the bins, got "
-            f"{first_bin}."
+            f"first_bin must be a bin from 0 to {density.size - 1}, got {first_bin}."
         )
     density = density[first_bin:]
     if scheme == "none":
@@ -171,10 +171,10 @@ def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:
 
     Returns:
       `[num]` float64 with `sum(counts * weights) == sum(counts)`. A bin of density 0,
-      which no training example is in, weighs as much as the heaviest other bin.
+      which has no training example, gets the largest weight of the other bins.
 
     Raises:
-      ValueError: as `bin_density`.
+      ValueError: see `bin_density`.
 
     Example:
       >>> bin_weights([1, 4, 9, 0, 1], "sqrt_inverse").round(6).tolist()
@@ -193,20 +193,20 @@ def sample_weights(
     counts: ArrayLike | None = None,
     **options: Any,
 ) -> np.ndarray:
-    """Weight of each example, that of its bin.
+    """Weight of each example: the weight of its bin.
 
     Args:
-      labels: of any shape.
+      labels: any shape.
       bins: the label bins.
       scheme: see `bin_density`.
       counts: `[num]` training counts. Default: those of `labels`.
       **options: keywords of `bin_density`.
 
     Returns:
-      float32 of the labels' shape; mean 1 over the examples that were counted.
+      float32 of the labels' shape; mean 1 over the counted examples.
 
     Raises:
-      ValueError: as `bin_density` and `Bins.index`.
+      ValueError: see `bin_density` and `Bins.index`.
 
     Example:
       >>> pair = Bins.uniform(width=1, origin=0, num=2)

@@ -1,1 +1,1 @@
-"""Objectives: one file per method, `base` holds the types and the composition."""
+"""Objectives: one file per method; `base` holds the types and composition."""

@@ -1,19 +1,19 @@
-"""Where prototypes come from: the batch, running means, or the training set.
+"""Sources of prototypes: the batch, running means, or the training set.
 
-A batch has few labels and few rows of each (`features/prototypes.py`). What is known
-of label b besides is, by source,
+A batch holds few labels, with few rows of each (`features/prototypes.py`). By source,
+the memory for label b is
 
-    "batch"     nothing
-    "running"   c_b <- m c_b + (1 - m) (mean of the batch's rows of b), in each step
-    "data"      c_b of the whole training set, in evaluation mode: at the start of a
+    "batch" nothing "running" c_b <- m c_b + (1 - m) (mean of the batch's rows of b), in
+    each step "data" c_b over the whole training set, in evaluation mode: at the start
+    of a
                 stage and after each of its epochs
 
-The gradient is that of the batch's prototype, taken at what is known: a row of b moves
-along `c_b / (n_b ||c_b||)`. Labels outside of the batch are constants.
+The gradient is that of the batch's prototype, evaluated at the memory: a row of b moves
+along `c_b / (n_b ||c_b||)`. Labels outside the batch are constants.
 
-**Deviations**: none known. That prototypes of a batch, running ones and those of the
-data set be compared is a reviewer's wish for the Frobenius-norm method
-(https://openreview.net/forum?id=6XpSwo3ZCe); the form of both memories is our own.
+**Deviations**: none known. A reviewer of the Frobenius-norm method
+(https://openreview.net/forum?id=6XpSwo3ZCe) asks to compare prototypes of the batch,
+running ones and those of the data set; the form of both memories is our own.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ SOURCES = ("batch", "running", "data")
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a term has its prototypes from.
+    """Where a term takes its prototypes from.
 
     Attributes:
       name: "batch", "running" or "data".
-      momentum: of running prototypes, the share that stays in a step, from 0, below 1.
+      momentum: share of the old running prototype kept in a step, in [0, 1).
       reading: see `prototypes`.
 
     Raises:
@@ -65,15 +65,13 @@ class Source:
         checks.one_of("reading", self.reading, READINGS)
         checks.one_of("source", self.name, SOURCES)
         if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"momentum must be a number from 0, below 1, got {self.momentum!r}."
-            )
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum!r}.")
 
     def init(self, spec: labels.Spec) -> dict[str, Any]:
-        """What a term's state holds for it: `memory`, or nothing.
+        """Its entries in a term's state: `memory`, or none.
 
         Raises:
-          ValueError: if the width of features is not known.
+          ValueError: if the feature width is unknown.
         """
         if self.name == "batch":
             return {}
@@ -88,7 +86,7 @@ class Source:
 
     @property
     def collect(self) -> base.Collect:
-        """What the term's objective collects, see `base.Objective`."""
+        """The `collect` of the term's objective, see `base.Objective`."""
         return (
             base.Collect(_collect, _collect) if self.name == "data" else base.Collect()
         )
@@ -104,15 +102,15 @@ class Source:
         """Prototypes for a step.
 
         Args:
-          state: of the term.
+          state: state of the term.
           features: `[batch, dim]` float.
           bins: `[batch]` int.
           mask: `[batch]`, 1 for real rows and 0 for padding.
-          num_bins: how many bins there are, static.
+          num_bins: number of bins, static.
 
         Returns:
-          Prototypes, whose `count` is of the batch; `[slots]` bool, which of them are
-          known; and the state after the step.
+          The prototypes, with the batch's counts in `count`; `[slots]` bool, which of
+          them are known; and the state after the step.
         """
         find = functools.partial(prototypes, reading=self.reading)
         found = find(features, bins, mask=mask, num_labels=num_bins)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax import dotted, objectives
-from dirjax.checks import check_shapes as check_shapes  # for methods of others
+from dirjax.checks import check_shapes as check_shapes  # for user methods
 from dirjax.ops.input_domain import FREE, Domain
 from dirjax.ops.numerics import masked_mean
 from dirjax.ops.random import stream_key
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     Attributes:
       loss: scalar float32, to be minimised.
       state: the carried state after this batch, same structure as before.
-      metrics: name -> `(sum, count)`; divided once, when the log is written.
+      metrics: name -> `(sum, count)`; divided once, when logged.
     """
 
     loss: jax.Array
@@ -58,12 +58,12 @@ class View:
         tasks `[batch, height, width, dim]`.
       outputs: the head's output for `features`; always has `.prediction` in label
         units, float32, of the shape of the batch's labels.
-      encode: `(inputs, *, train=None, frozen=False) -> features`, for another pass:
-        same dropout key as the first, statistics updates dropped. `train` is the mode
-        of batch norm and dropout, by default that of the first pass. With `frozen`
-        the parameters are constants.
+      encode: `(inputs, *, train=None, frozen=False) -> features`, runs another pass
+        with the same dropout key and discards updates of running statistics. `train` is
+        the mode of batch norm and dropout, by default that of the first pass. `frozen`
+        makes the parameters constants.
       head: `(features, *, frozen=False) -> outputs`.
-      domain: which coordinates of the inputs may be moved, and how far.
+      domain: which coordinates of the inputs may move, and how far.
     """
 
     features: jax.Array
@@ -84,13 +84,13 @@ def _no_arrays(variables: Variables) -> dict[str, Any]:
 
 
 class Diagnostics(NamedTuple):
-    """What an objective has to say of itself; nothing of it enters training.
+    """What an objective reports about itself; it does not affect training.
 
     Attributes:
-      advise: `means -> sentences`. Gets the means of the metrics whenever they are
-        logged, on the host; the sentences warn the user.
-      by_bin: `variables -> arrays` of `[num_bins]` each by name: what of the state
-        belongs to label bins and is stored with the features of a run.
+      advise: `means -> sentences`. Called on the host with the metric means whenever
+        they are logged; the sentences warn the user.
+      by_bin: `variables -> {name: [num_bins] array}`: per-bin entries of the state,
+        stored with the features of a run.
     """
 
     advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice
@@ -98,10 +98,10 @@ class Diagnostics(NamedTuple):
 
 
 class Collect(NamedTuple):
-    """What an objective makes of a pass over the training set, and when.
+    """How an objective uses a pass over the training set, and when.
 
-    Each is `(variables, moments) -> variables`, with the per-bin moments of features,
-    or None where nothing is collected.
+    Each is `(variables, moments) -> variables`, given the per-bin feature moments, or
+    None if nothing is collected then.
 
     Attributes:
       start: at the start of a stage, before its first step.
@@ -116,15 +116,15 @@ NOTHING = Collect()
 
 
 class Objective(NamedTuple):
-    """A pair of pure functions, and what some methods need besides.
+    """A pair of pure functions, and extras that some methods need.
 
     Attributes:
       init: `(key, spec) -> Variables`; `spec` is a `labels.Spec` (host numpy).
       loss: `(variables, view, batch, key) -> Outcome`.
-      collect: what is made of the per-bin feature moments of the training set.
-      precise: whether all passes of a step must be computed in float32 at the highest
-        precision of products, whatever the model computes in otherwise.
-      diagnostics: what is only reported.
+      collect: updates from the per-bin feature moments of the training set.
+      precise: whether all passes of a step run in float32 with products at the highest
+        precision, whatever the model's dtype.
+      diagnostics: advice and arrays that are only reported.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -137,8 +137,8 @@ class Objective(NamedTuple):
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
     """A stateless objective from `(view, batch) -> loss`.
 
-    A loss of the labels' shape is elementwise: it is multiplied with
-    `batch["weight"]` and averaged over real entries. A scalar is taken as it is.
+    A loss of the labels' shape is elementwise: it is multiplied by `batch["weight"]`
+    and averaged over real entries. A scalar is used unchanged.
     """
 
     def loss(variables, view, batch, key):
@@ -190,7 +190,7 @@ def weighted_sum(
         return Outcome(total, state, metrics)
 
     def collected(moment):
-        """The update of all terms that collect at a moment, or None."""
+        """The update by all terms that collect at this moment, or None."""
         updates = {n: f for n in names if (f := getattr(terms[n].collect, moment))}
 
         def update(variables, moments):
@@ -231,20 +231,20 @@ def wrap(
     precise: bool = False,
     advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice,
 ) -> Objective:
-    """A wrapper: an objective with a state of its own around another one.
+    """Makes a wrapper: an objective with its own state around another objective.
 
     Args:
       inner: the objective inside.
-      init: `spec -> own`, a dict, empty for no state.
-      loss: `(own, inside, view, batch, key) -> Outcome`, where `inside(view, batch)` is
-        the outcome of `inner`. The state it returns must be that of `inner`; `own`
-        does not change in a step.
-      collect: `(own, moments) -> own` each.
+      init: `spec -> own`, a dict; empty without state.
+      loss: `(own, inside, view, batch, key) -> Outcome`, where `inside(view, batch)`
+        gives the outcome of `inner`. The returned state must be the state of `inner`;
+        `own` does not change within a step.
+      collect: functions `(own, moments) -> own`.
       precise: see `Objective`.
-      advise: see `Diagnostics`; its sentences follow those of `inner`.
+      advise: see `Diagnostics`; these sentences follow those of `inner`.
 
     Returns:
-      An objective whose state holds the entries of `own`, and `inner`.
+      An objective whose state holds the entries of `own` and the state of `inner`.
 
     Example:
       >>> def halved(own, inside, view, batch, key):
@@ -275,7 +275,7 @@ def wrap(
         return out._replace(state={**own, "inner": out.state})
 
     def collected(moment):
-        """The update of wrapper and inner objective, or None."""
+        """The update of the wrapper and the inner objective, or None."""
         outer, below = getattr(collect, moment), getattr(inner.collect, moment)
 
         def update(variables, moments):
@@ -323,10 +323,10 @@ def from_config(
     """Builds the objective of a config: wrappers nested around weighted terms.
 
     Args:
-      terms: method name -> keyword arguments of its `make`, and `weight`. With
-        `module`, the dotted path of a module of your own, the name is free.
+      terms: method name -> keyword arguments of its `make`, and `weight`. `module`, the
+        dotted path of a module of your own, allows any name.
       wrappers: names, outermost first.
-      settings: wrapper name -> keyword arguments of its `make`, or `module` likewise.
+      settings: wrapper name -> keyword arguments of its `make`, and `module` likewise.
 
     Returns:
       One objective.

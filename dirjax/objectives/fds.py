@@ -1,20 +1,20 @@
 """FDS: feature distribution smoothing.
 
 In training, features are moved from the statistics of their label bin to statistics
-that are smoothed over neighbouring bins before they enter the head:
+smoothed over neighbouring bins before they enter the head:
 
     z' = (z - m1_b) * sqrt(clip(v2_b / v1_b)) + m2_b
 
 with running mean and variance `m1, v1` of bin b and `m2, v2 = kernel * (m1, v1)`.
 Statistics are constants in the gradient. They are updated at the end of each epoch from
-a pass over the training set. Evaluation does not calibrate: labels are
-unknown there.
+a pass over the training set. Evaluation does not calibrate, since labels are unknown
+there.
 
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021, section 3.2.
 https://arxiv.org/abs/2102.09554
 
-**Deviations.** `mode="clean"` follows the paper: after each epoch first the running
-statistics are updated from raw features, then they are smoothed, and both sides of the
+**Deviations.** `mode="clean"` follows the paper: after each epoch the running
+statistics are first updated from raw features, then smoothed, so both sides of the
 calibration come from the same epoch. `mode="official"` follows the published code:
 
 - *lag*: the statistics are smoothed before they are updated, so an epoch sees smoothed
@@ -29,18 +29,18 @@ calibration come from the same epoch. `mode="official"` follows the published co
 In both modes:
 
 - Labels outside the bins belong to the end bins. The published age code does so only if
-  the batch holds a label of the end bin, and else leaves such rows as they are.
+  the batch holds a label of the end bin, and otherwise does not move such rows.
 - The pass over the training set computes moments of the whole set at once. It does not
   move batch-norm statistics, which the published pass does.
 - Columns of variance 0 are not moved, and neither are bins whose variances sum to less
   than 1e-10 (a single example), as in the age code. In the text and depth code one
-  column of variance 0 keeps the whole bin where it is (`whole_rows`).
-- A resumed run goes on as if it had not stopped; there the alias is lost.
+  column of variance 0 fixes the whole bin (`whole_rows`).
+- A resumed run continues as if it had not stopped; the published code loses the alias.
 
 In clean mode, which has no published counterpart for these cases, empty bins are left
 out of the smoothing (the weights of the others are scaled to sum 1) and examples in
 them are not moved; a bin without variance enters the smoothed means but not the
-smoothed variances; a bin that is seen late takes its first statistics as they are.
+smoothed variances; a bin first seen late takes its first statistics without momentum.
 
 The `"gaussian"` window is the published one, folded at the ends and nearly flat for 5
 taps; see `weights.kernel_window`.
@@ -62,17 +62,17 @@ from dirjax.objectives import base
 
 
 class Statistics(NamedTuple):
-    """What FDS carries. Rows are label bins, from `first_bin` to `last_bin`.
+    """The state of FDS. Rows are label bins, from `first_bin` to `last_bin`.
 
     Attributes:
-      running_mean: `[rows, dim]` mean feature with momentum over epochs.
-      running_var: `[rows, dim]` variance likewise.
-      mean: `[rows, dim]` what the calibration moves from, m1.
-      var: `[rows, dim]` v1.
-      smoothed_mean: `[rows, dim]` what it moves to, m2.
-      smoothed_var: `[rows, dim]` v2.
+      running_mean: `[rows, dim]` running mean of features, with momentum over epochs.
+      running_var: `[rows, dim]` running variance.
+      mean: `[rows, dim]` means the calibration moves from, m1.
+      var: `[rows, dim]` their variances, v1.
+      smoothed_mean: `[rows, dim]` means it moves to, m2.
+      smoothed_var: `[rows, dim]` their variances, v2.
       tracked: `[rows]` examples counted over all epochs.
-      epoch: int32 scalar, the epoch under way.
+      epoch: int32 scalar, the current epoch.
     """
 
     running_mean: jax.Array
@@ -107,7 +107,7 @@ def identity(num_rows: int, dim: int) -> Statistics:
 def _scale(
     statistics: Statistics, clip: tuple[float, float], whole_rows: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """Which entries move, and their scale; both `[rows, dim]`."""
+    """Which entries move, and by what scale; both `[rows, dim]`."""
     var, smoothed_var = statistics.var, statistics.smoothed_var
     some = jnp.sum(var, axis=-1, keepdims=True) >= 1e-10
     moves = some & (var > 0) & (smoothed_var >= 0)
@@ -166,12 +166,12 @@ def smooth_rows(
 
     Args:
       values: `[rows, dim]` float.
-      valid: `[rows]` bool; other rows are left out and the window is scaled to sum 1
-        over the rest. Default: all rows, and the window is taken as it is.
+      valid: `[rows]` bool; other rows are left out and the window is rescaled to sum 1
+        over the rest. Default: all rows, with the window unchanged.
       window: `[size]` odd and symmetric, host numpy, sum 1.
 
     Returns:
-      `[rows, dim]`; 0 where no valid row is in reach.
+      `[rows, dim]`; 0 where the window holds no valid row.
 
     Raises:
       ValueError: if `values` and `valid` do not fit.
@@ -201,7 +201,7 @@ def smooth_rows(
 
 
 def _fill(values: jax.Array, empty: jax.Array) -> jax.Array:
-    """Gives empty rows the mean of their neighbours, in order and in place."""
+    """Fills empty rows with the mean of their neighbours, sequentially and in place."""
     last = values.shape[0] - 1
     if last == 0:
         return values
@@ -216,7 +216,7 @@ def _fill(values: jax.Array, empty: jax.Array) -> jax.Array:
 
 
 def to_rows(bins: jax.Array, num_rows: int, first_bin: int = 0) -> jax.Array:
-    """The row of each bin; bins outside of the rows share the end rows.
+    """The row of each bin; bins outside the rows share the end rows.
 
     Example:
       >>> to_rows(jnp.array([0, 3, 9]), 4, first_bin=2).tolist()
@@ -327,11 +327,11 @@ def update(
     whole_rows: bool = False,
     first_bin: int = 0,
 ) -> Statistics:
-    """Statistics after an epoch.
+    """Updates the statistics after an epoch.
 
     Args:
-      statistics: those of the epoch that ends, at first from `identity`.
-      moments: of raw features over the training set, by label bin.
+      statistics: statistics of the ending epoch, initially from `identity`.
+      moments: moments of raw features over the training set, by label bin.
       window: `[size]` taps over rows, from `labels.weights.kernel_window` with
         `normalize="sum"`.
       mode: "clean" or "official", see the module.
@@ -346,7 +346,7 @@ def update(
       first_bin: the bin of row 0.
 
     Returns:
-      Statistics of the next epoch, same shapes.
+      Statistics for the next epoch, same shapes.
 
     Example:
       >>> x, bins = jnp.array([[1.0], [3.0]]), jnp.array([0, 0])
@@ -384,7 +384,7 @@ def update(
             smooth_rows(run_mean, seen, window=window),
             smooth_rows(run_var, varies, window=window),
         ]
-        # Variance 0 keeps the features of an unseen bin as they are.
+        # Features of an unseen bin do not move if its variance is 0.
         mean, var = run_mean, jnp.where(seen[:, None], run_var, 0)
     return Statistics(
         running_mean=run_mean,
@@ -433,8 +433,8 @@ def make(
 ) -> base.Objective:
     """Puts the calibration between the encoder and the head that `inner` sees.
 
-    What it collects at the end of every epoch, from epoch 0 on, is made of moments of
-    raw features over the training set.
+    At the end of every epoch, from epoch 0 on, it updates its statistics from moments
+    of raw features over the training set.
 
     Args:
       inner: the objective that sees calibrated outputs.
@@ -451,8 +451,8 @@ def make(
       fill_empty: official mode: fill bins without examples from their neighbours.
       feedback: collect statistics of calibrated features. Default: in official mode.
       alias: official mode: move from the current running statistics.
-      whole_rows: leave a bin as it is if one of its columns has no variance
-        (published code for text similarity and depth).
+      whole_rows: do not move a bin if one of its columns has no variance (published
+        code for text similarity and depth).
       features: what other terms see as `view.features`, `"raw"` or `"calibrated"`.
       first_bin: bins before it are pooled with it (published for AgeDB: 3).
       last_bin: bins after it are pooled with it (AgeDB: 99). Default: the last one.
@@ -485,8 +485,8 @@ def make(
         last = num - 1 if last_bin is None else last_bin
         if not first_bin <= last < num:
             raise ValueError(
-                f"fds needs first_bin and last_bin from 0 to {num - 1}, as there are "
-                f"{num} bins, got {first_bin} and {last}."
+                f"fds needs first_bin and last_bin from 0 to {num - 1} for {num} bins, "
+                f"got {first_bin} and {last}."
             )
         if dim <= 0:
             raise ValueError(f"fds needs spec.feature_dim above 0, got {dim}: set it.")

@@ -1,4 +1,4 @@
-"""Focal-R: errors are scaled down where they are small.
+"""Focal-R: scales small errors down.
 
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021, section 4.
 https://arxiv.org/abs/2102.09554
@@ -9,14 +9,14 @@ https://arxiv.org/abs/2102.09554
   here, rescales it to `(2 sigmoid(beta |e|) - 1)^gamma`, which is 0 at `e = 0`. The
   rescaled sigmoid is `tanh(beta |e| / 2)`: the two activations differ by a factor 2
   in `beta`.
-- `beta` counts per bin by default (`unit="bin"`): the error in the factor, and only
-  there, is divided by the bin width. Published values are per label unit, 0.2 for
-  ages, where a bin is one year and the two agree. For text similarity the published 20
-  is for labels divided by 5: give `beta=4, unit="label"` for labels in 0..5.
+- `beta` is per bin by default (`unit="bin"`): the error in the factor, and only there,
+  is divided by the bin width. Published values are per label unit, 0.2 for ages, where
+  a bin is one year and the two agree. For text similarity the published 20 assumes
+  labels divided by 5: use `beta=4, unit="label"` for labels in 0..5.
 - Below `gamma = 1` the gradient of the published code is NaN at zero error; here it
   is 0.
-- In several repositories derived from the published code weights land in another
-  argument and are ignored by this loss. Here all options are keywords and
+- In several repositories derived from the published code, weights are passed to the
+  wrong argument and this loss ignores them. Here all options are keywords and
   `batch["weight"]` applies.
 
 As published, the gradient flows through the factor.
@@ -52,7 +52,8 @@ def _focal(
     error = predictions - labels
     error = jnp.maximum(error, -error)  # Slope 0 at 0, where jnp.abs has slope 1.
     factor = jnp.tanh(_SCALE[activation] * beta * error)
-    # The slope of x^gamma at 0 is infinite for gamma < 1: take the power elsewhere.
+    # The slope of x^gamma at 0 is infinite for gamma < 1, so keep the power away from
+    # 0.
     zero = factor <= 0
     safe = jnp.where(zero, 1.0, factor) ** gamma
     return jnp.where(zero, float(gamma == 0), safe) * error**power
@@ -71,8 +72,8 @@ def focal_l1_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; of several labels a row
-        `[batch, labels]`, of dense tasks `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; `[batch, labels]` for several labels
+        per row, `[batch, height, width]` for dense tasks.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.
@@ -82,7 +83,7 @@ def focal_l1_loss(
       One value per label, same shape.
 
     Raises:
-      ValueError: if the shapes differ or are of another rank, for an unknown
+      ValueError: if the shapes differ or have an unsupported rank, for an unknown
         activation or a negative gamma.
 
     Example:
@@ -105,8 +106,8 @@ def focal_mse_loss(
     `g(e) = (2 sigmoid(beta e) - 1)^gamma` or `tanh(beta e)^gamma`.
 
     Args:
-      predictions: `[batch]` float, in label units; of several labels a row
-        `[batch, labels]`, of dense tasks `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; `[batch, labels]` for several labels
+        per row, `[batch, height, width]` for dense tasks.
       labels: same shape.
       beta: slope of the factor, per label unit; scalar, may be traced.
       gamma: power of the factor, not negative; 0 gives the plain loss.
@@ -116,7 +117,7 @@ def focal_mse_loss(
       One value per label, same shape, in squared label units.
 
     Raises:
-      ValueError: if the shapes differ or are of another rank, for an unknown
+      ValueError: if the shapes differ or have an unsupported rank, for an unknown
         activation or a negative gamma.
 
     Example:
@@ -144,11 +145,11 @@ def make(
       beta: slope of the factor, per `unit`.
       gamma: power of the factor.
       activation: `"sigmoid"` or `"tanh"`.
-      unit: `"bin"`: errors in the factor are counted in (mean) bin widths, so that one
-        `beta` serves labels of any scale; `"label"`: in label units, as published.
+      unit: `"bin"` measures errors in the factor in (mean) bin widths, so that one
+        `beta` serves labels of any scale; `"label"` in label units, as published.
 
     Returns:
-      An objective whose state holds the width of the unit, a scalar.
+      An objective whose state holds `width`, the unit in label units, a scalar.
 
     Raises:
       ValueError: for an unknown form, activation or unit.

@@ -29,16 +29,16 @@ def huber_loss(
     `e - beta / 2`.
 
     Args:
-      predictions: `[batch]` float, in label units; of several labels a row
-        `[batch, labels]`, of dense tasks `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; `[batch, labels]` for several labels
+        per row, `[batch, height, width]` for dense tasks.
       labels: same shape.
-      beta: where the two parts meet, in label units, above 0.
+      beta: error at which the two parts meet, in label units, above 0.
 
     Returns:
       One value per label, same shape.
 
     Raises:
-      ValueError: if the shapes differ or are of another rank, or `beta <= 0`.
+      ValueError: if the shapes differ or have an unsupported rank, or `beta <= 0`.
 
     Example:
       >>> huber_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.5]), beta=1.0).tolist()
@@ -59,7 +59,7 @@ def make(*, beta: float = 1.0) -> base.Objective:
     """The Huber loss as a term.
 
     Args:
-      beta: where squared turns to absolute error, in label units.
+      beta: where squared error turns into absolute error, in label units.
     """
     return base.term(
         lambda view, batch: huber_loss(

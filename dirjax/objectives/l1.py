@@ -3,8 +3,8 @@
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
 https://arxiv.org/abs/2102.09554
 
-**Deviations**: none known. As there, the mean over a batch is over examples and is
-not divided by the sum of weights (`base.term`).
+**Deviations**: none known. As in the published code, the mean over a batch divides by
+the number of examples, not by the sum of weights (`base.term`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ def l1_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
     """Absolute error `|prediction - label|`, elementwise.
 
     Args:
-      predictions: `[batch]` float, in label units; of several labels a row
-        `[batch, labels]`, of dense tasks `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; `[batch, labels]` for several labels
+        per row, `[batch, height, width]` for dense tasks.
       labels: same shape.
 
     Returns:
       One value per label, same shape. The gradient at zero error is 0.
 
     Raises:
-      ValueError: if the shapes differ or are of another rank.
+      ValueError: if the shapes differ or have an unsupported rank.
 
     Example:
       >>> l1_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0])).tolist()

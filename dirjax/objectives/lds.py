@@ -1,7 +1,7 @@
 """LDS: re-weighting by the smoothed label distribution.
 
 The (clipped, or square-rooted) counts per bin are convolved with a symmetric kernel
-before they are inverted, so that a bin's weight answers to its neighbours too.
+before they are inverted, so that a bin's weight also depends on its neighbours.
 
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021, section 3.1.
 https://arxiv.org/abs/2102.09554
@@ -10,8 +10,8 @@ https://arxiv.org/abs/2102.09554
 
 - With `scheme="inverse"` the published code smooths integer counts and loses the
   fractions. Here they are kept; `truncate=True` gives the published weights.
-- The order is that of the published code: square root or clip first, then smooth. The
-  paper's text smooths the density itself.
+- As in the published code, square root or clip come first, then smoothing. The paper's
+  text smooths the density itself.
 - The defaults are the published setting for ages, Gaussian with 5 taps and sigma 2 on
   square-rooted counts. Its window is folded at the ends, as published, and nearly
   flat (0.86, 0.95, 1, 0.95, 0.86); see `weights.kernel_window`.
@@ -46,8 +46,8 @@ def make(
       kernel: `"gaussian"`, or another name known to `weights.kernel_window`.
       size: taps of the kernel, odd, in bins.
       sigma: width of the kernel, in bins.
-      padding: what the kernel sees beyond the end bins, see `weights.smooth`.
-      truncate: round smoothed counts down, as the published code with `"inverse"`.
+      padding: values beyond the end bins, see `weights.smooth`.
+      truncate: round smoothed counts down, as the published code does with `"inverse"`.
       first_bin: see `weights.bin_density`; published for depth: 7.
 
     Returns:

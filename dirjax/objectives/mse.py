@@ -3,10 +3,10 @@
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
 https://arxiv.org/abs/2102.09554
 
-**Deviations**: none known. There is no factor 1/2, and the mean over a batch is over
-examples and is not divided by the sum of weights (`base.term`), both as there. The
-published text similarity runs divide labels by 5 first; here the data set does so
-or not.
+**Deviations**: none known. As in the published code, there is no factor 1/2, and the
+mean over a batch divides by the number of examples, not by the sum of weights
+(`base.term`). The published text similarity runs divide labels by 5 first; here that is
+up to the data set.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def mse_loss(predictions: jax.Array, labels: jax.Array) -> jax.Array:
     """Squared error `(prediction - label)^2`, elementwise.
 
     Args:
-      predictions: `[batch]` float, in label units; of several labels a row
-        `[batch, labels]`, of dense tasks `[batch, height, width]`.
+      predictions: `[batch]` float, in label units; `[batch, labels]` for several labels
+        per row, `[batch, height, width]` for dense tasks.
       labels: same shape.
 
     Returns:
       One value per label, same shape, in squared label units.
 
     Raises:
-      ValueError: if the shapes differ or are of another rank.
+      ValueError: if the shapes differ or have an unsupported rank.
 
     Example:
       >>> mse_loss(jnp.array([1.0, 5.0]), jnp.array([3.0, 4.0])).tolist()

@@ -1,14 +1,14 @@
 """Re-weighting by label frequency: INV and SQINV.
 
-Every example is weighted with the inverse of the (square root of the) number of
-training examples in its bin, scaled to mean 1 over the training set.
+Each example is weighted by the inverse of the number of training examples in its bin
+(INV), or of its square root (SQINV), scaled to mean 1 over the training set.
 
 The baselines of "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
 https://arxiv.org/abs/2102.09554
 
 **Deviations**: none in the weights of training examples. The published code clips
-counts to 5..1000 for ages and not for text similarity and depth; here `clip` says so.
-Labels outside the bins take the weight of the end bins (`labels.Bins.index`).
+counts to 5..1000 for ages, and not for text similarity and depth; here `clip` controls
+this. Labels outside the bins get the weight of the end bins (`labels.Bins.index`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make(
       kernel: None, or the kernel that smooths the counts. See `lds`.
       size: taps of the kernel, odd, in bins.
       sigma: width of the kernel, in bins.
-      padding: what the kernel sees beyond the end bins, see `weights.smooth`.
+      padding: values beyond the end bins, see `weights.smooth`.
       truncate: round smoothed counts of `"inverse"` down to integers, as the
         published code does.
       first_bin: see `weights.bin_density`.

@@ -1,1 +1,1 @@
-"""What training is made of: build, step, parameters, progress."""
+"""The parts of training: build, warm start, stage programs, step, progress."""

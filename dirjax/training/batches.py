@@ -1,4 +1,4 @@
-"""Training batches on the devices, a stretch of steps at a time."""
+"""Training batches on the devices, one chunk of steps at a time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dirjax.training.build import Pieces
 def batches(
     pieces: Pieces, step: int, stop: int
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """The stretches of steps from `step` to `stop`.
+    """Yields the chunks of steps from `step` to `stop`.
 
     Args:
-      pieces: of the run.
+      pieces: the run's data and model.
       step: the first step.
       stop: the step after the last.
 
     Yields:
-      `(start, count, batches)`; arrays are `[chunk, batch, ...]`, global, of which the
-      first `count` batches are to be used.
+      `(start, count, batches)`; arrays are global, `[chunk, batch, ...]`, and only the
+      first `count` batches are valid.
     """
     plan, config = pieces.plan, pieces.config
     stream = data.Stream(
@@ -40,8 +40,8 @@ def batches(
     def chunks() -> Iterator[tuple[int, int]]:
         return itertools.takewhile(lambda c: c[0] < stop, plan.chunks(step))
 
-    # A stretch always has the full number of rows; those past its end are not looked
-    # at, which spares a program for each length.
+    # Every chunk has the full number of batches; the step ignores those past `count`.
+    # So one compiled program serves every length.
     full = ((start, plan.chunk_steps) for start, _ in chunks())
     for (start, count), batch in zip(chunks(), stream.read(full), strict=True):
         yield start, count, sharding.to_global(pieces.mesh, batch, axis=1)

@@ -1,4 +1,4 @@
-"""The pieces of a run that its data and model make: what every command needs first."""
+"""Data, model and plan of a run: what every command builds first."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from dirjax.runtime import sharding
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """Data and model of a config, on all devices; no objective, nothing compiled.
+    """Data, model and plan of a config, without objectives; nothing is compiled yet.
 
     Attributes:
       config: plain values, validated.
       source: the data.
-      spec: of its labels, with the width of features, and groups where there are some.
+      spec: label statistics, with the feature width, and label groups if configured.
       network: the model.
-      shapes: of its parameters and running statistics.
-      plan: stages, and what is due when.
-      mesh: of the devices.
-      select_split: the split that selects checkpoints, None where there is none.
-      evaluator: the model on a split.
+      shapes: shapes of the parameters and running statistics.
+      plan: the stages, and when to log, evaluate and save.
+      mesh: the device mesh.
+      select_split: the split that selects checkpoints, or None.
+      evaluator: evaluates the model on a split.
     """
 
     config: Mapping[str, Any]
@@ -49,7 +49,7 @@ class Pieces:
 
 
 def build(config: Mapping[str, Any]) -> Pieces:
-    """Reads the data of a config and builds its model.
+    """Reads the data of a config and builds its model and plan.
 
     Args:
       config: plain values, validated.
@@ -94,7 +94,7 @@ def build(config: Mapping[str, Any]) -> Pieces:
 def init_model(
     network: models.Network, source: data.Source, key: jax.Array
 ) -> tuple[Any, Any]:
-    """Parameters and running statistics at random, with constants of the data; pure."""
+    """Random parameters and running statistics, with the data's constants; pure."""
     constants = _constants(source)
     params, state = network.init(key, _example(network, source))
     return params, {**state, **constants}
@@ -105,20 +105,20 @@ def _select_split(wanted: str, source: data.Source) -> str | None:
         return wanted
     if wanted == "test":
         raise InputError(
-            f"select.split is test, and {source.name} has no test split. Leave it out."
+            f"select.split is test, but {source.name} has no test split. Leave it out."
         )
     return None
 
 
 def _example(network: models.Network, source: data.Source) -> Any:
-    """Prepared inputs of one row, zeros."""
+    """Prepared inputs of one row of zeros."""
     inputs = source.splits["train"].inputs
     row = jax.tree.map(lambda x: jnp.zeros((1, *x.shape[1:]), x.dtype), inputs)
     return network.prepare(row, _constants(source))
 
 
 def _constants(source: data.Source) -> dict[str, Any]:
-    """What the data adds to the state of the model."""
+    """Constants that the data adds to the model state."""
     found = source.constants
     return {"constants": jax.tree.map(jnp.asarray, dict(found))} if found else {}
 
@@ -136,21 +136,21 @@ def _feature_shapes(
 
 
 def _check_maps(name: str, source: data.Source, size: tuple[int, ...]) -> None:
-    """A dense model must give maps of the size that labels have in training."""
+    """Checks that a dense model's maps have the size of the training labels."""
     wanted = source.splits["train"].label.shape[1:]
     if size != wanted:
         raise InputError(
-            f"model {name!r} gives maps of {size} pixels for images of "
-            f"{source.record['shape'][:2]}, and labels have {wanted}. Change the size "
-            "of the images or of the labels."
+            f"model {name!r} predicts maps of {size} pixels for images of "
+            f"{source.record['shape'][:2]}, but labels are {wanted}. Change the image "
+            "size or the label size."
         )
 
 
 def check_select(pieces: Pieces) -> None:
-    """The shot that selects must have examples.
+    """Checks that the shot that selects checkpoints has examples.
 
     Raises:
-      InputError: if it has none.
+      InputError: if it is empty.
     """
     shot = pieces.config["select"]["shot"]
     if not pieces.select_split or shot == "all":
@@ -160,5 +160,5 @@ def check_select(pieces: Pieces) -> None:
     if not np.any(shots == labels.SHOTS.index(shot)):
         raise InputError(
             f"select.shot must have examples in the validation split, {shot!r} has "
-            "none. Choose another group."
+            "none. Choose another shot."
         )

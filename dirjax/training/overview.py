@@ -1,4 +1,4 @@
-"""The lines that a run begins with: data, bins, method, parameters."""
+"""The overview printed at the start of a run: data, bins, method, parameters."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dirjax.training.stage_program import StageProgram
 
 
 def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
-    """What is about to run, in a few lines.
+    """A few lines on what is about to run.
 
     Args:
-      pieces: data and model.
-      programs: of all stages.
+      pieces: the run's data and model.
+      programs: one for each stage.
     """
     source, spec, plan = pieces.source, pieces.spec, pieces.plan
     rows = ", ".join(f"{len(s.label):,} {n}" for n, s in source.splits.items())
@@ -47,13 +47,13 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
 
 
 def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
-    """What a user may not expect of this run."""
+    """Notes on what a user may not expect."""
     config, source = pieces.config, pieces.source
     slow = [s.name for s in pieces.plan.stages if s.optimizer["accumulate"] > 1]
     if slow:
         yield (
-            f"note: {', '.join(slow)} accumulates gradients; a loss over pairs still "
-            "sees the pairs of one step only"
+            f"note: {', '.join(slow)} accumulates gradients; a pairwise loss still "
+            "sees only the pairs within one step"
         )
     changes = config["data"]["augment"]
     if options.augments(**changes):
@@ -61,11 +61,11 @@ def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
     if source.splits["train"].wide is not None:
         changes = config["data"]["augment_dense"]
         said = ", ".join(f"{k} {v}" for k, v in changes.items())
-        yield f"note: pictures and depth in training: {said}"
+        yield f"note: images and depth maps in training: {said}"
     if pieces.select_split == "test":
         yield (
-            "WARNING: the test split selects the result (select.split=test), so test "
-            "metrics are better than on new data"
+            "WARNING: the test split selects the checkpoint (select.split=test), so "
+            "test metrics are optimistic"
         )
     dtype = config["model"]["dtype"]
     if dtype != "float32" and any(p.objective.precise for p in programs):

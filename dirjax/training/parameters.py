@@ -1,4 +1,4 @@
-"""Parameters by their paths: patterns, and what an optimiser leaves alone."""
+"""Parameters by path: patterns, and freezing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a path matches one of the patterns, or lies below what does.
+    """Whether a path, or a parent of it, matches one of the patterns.
 
     Example:
       >>> matches("head/bias", ("head",)), matches("header", ("head",))
@@ -28,7 +28,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def select(params: Any, patterns: Sequence[str]) -> Any:
-    """A tree of bools: which parameters match a pattern or lie below one.
+    """A tree of bools: which parameters match a pattern or lie below a match.
 
     Args:
       params: parameter tree.
@@ -60,13 +60,13 @@ def select(params: Any, patterns: Sequence[str]) -> Any:
 def freeze(
     tx: optax.GradientTransformation, params: Any, patterns: tuple[str, ...]
 ) -> tuple[optax.GradientTransformation, Any]:
-    """Restricts an optimiser to the model parameters that match.
+    """Restricts an optimiser to the model parameters that match; freezes the rest.
 
     Args:
       tx: the optimiser.
       params: `{"model", "objective"}`; the objective's own parameters are always
         trained.
-      patterns: see `stages.select`; empty means everything.
+      patterns: see `select`; empty means all parameters.
 
     Returns:
       The optimiser, and a tree of bools over `params["model"]` or None.

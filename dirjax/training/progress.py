@@ -1,4 +1,4 @@
-"""What the loop keeps to report: means of metrics, seconds, rates."""
+"""What the loop accumulates for the log: metric means, seconds, rates."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from dirjax.training.train_step import NEVER, StepMetrics
 
 
 class Means:
-    """Means of training metrics over the steps since the last line of the log."""
+    """Means of training metrics over the steps since the last log line."""
 
     def __init__(self):
         self._waiting: list[StepMetrics] = []
         self._sums: dict[str, np.ndarray] = {}
 
     def add(self, metrics: StepMetrics) -> None:
-        """Takes a stretch of steps in; does not wait for the device."""
+        """Adds a chunk of steps; does not wait for the device."""
         self._waiting.append(metrics)
 
     def collect(self) -> None:
-        """Waits for the device and checks that all is finite.
+        """Waits for the device and checks that every value is finite.
 
         Raises:
-          Failed: naming step and term, if anything is not.
+          Failed: naming step and term, if one is not.
         """
         host = jax.device_get(self._waiting)
         self._waiting = []
@@ -41,21 +41,21 @@ class Means:
             names = [n for n, (s, _) in self._sums.items() if not np.isfinite(s)]
             raise Failed(
                 f"step {bad + 1} gave a value that is not finite, in "
-                f"{', '.join(names) or 'the update'}. What was saved is from before. "
-                "Try a smaller learning rate or stage.NAME.clip=1.0."
+                f"{', '.join(names) or 'the update'}. All checkpoints are from earlier "
+                "steps. Try a smaller learning rate or stage.NAME.clip=1.0."
             )
 
     def take(self) -> dict[str, float]:
-        """The means, and begins anew."""
+        """Returns the means and resets them."""
         sums, self._sums = self._sums, {}
         return {name: float(total / max(n, 1.0)) for name, (total, n) in sums.items()}
 
 
 class Clock:
-    """Seconds of the run, over all its calls, and steps a second without pauses.
+    """Seconds of the run over all its calls, and steps per second without pauses.
 
     Args:
-      before: seconds that earlier calls took.
+      before: seconds spent in earlier calls.
     """
 
     def __init__(self, before: float):
@@ -66,11 +66,11 @@ class Clock:
         self._warm = False
 
     def compiles(self) -> None:
-        """The next stretch compiles and is left out of `rate`."""
+        """The next chunk compiles, so `rate` leaves it out."""
         self._warm = False
 
     def start(self, step: int) -> None:
-        """Training goes on after `step`."""
+        """Training continues after `step`."""
         self._from = (step, time.monotonic())
 
     def stop(self, step: int) -> None:
@@ -85,24 +85,24 @@ class Clock:
         self._from = (step, now)
 
     def seconds(self) -> float:
-        """Since the run began, evaluations and compilation included."""
+        """Seconds since the run began, with evaluations and compilation."""
         return time.monotonic() - self._began
 
     def take(self) -> float:
-        """Steps a second since the last line of the log, and begins a new line."""
+        """Returns steps per second since the last log line and resets the count."""
         (steps, busy), self._line = self._line, (0, 0.0)
         return steps / max(busy, 1e-9)
 
     def rate(self) -> float | None:
-        """Steps a second over this call, or None if none was timed."""
+        """Steps per second over this call, or None if no step was timed."""
         return self._steps / self._busy if self._busy else None
 
 
 def warn_once() -> Callable[[str], None]:
     """Makes a function that prints each kind of sentence once, to stderr.
 
-    Only the first process prints. Two sentences are of one kind if they differ in the
-    number that they begin with.
+    Only the first process prints. Two sentences are of one kind if they differ only in
+    the number they begin with.
     """
     known = set()
 

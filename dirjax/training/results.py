@@ -17,7 +17,7 @@ from dirjax.training.progress import Clock
 
 
 def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
-    """The content of `bins.json`: what reports know of the labels, in their units."""
+    """The content of `bins.json`: what reports need about labels, in their units."""
     groups = spec.groups
     found: dict[str, Any] = {
         "label": source.label,
@@ -39,14 +39,14 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
 def selected(
     scores: Mapping[str, Any], step: int, *, metric: str, shot: str, split: str
 ) -> float:
-    """The number that selects checkpoints, smaller is better.
+    """The score that selects checkpoints; smaller is better.
 
     Args:
-      scores: of the split.
-      step: of the state.
-      metric: which of them.
-      shot: of which shot.
-      split: that was evaluated.
+      scores: metrics of the split.
+      step: step of the state, for the message.
+      metric: which metric.
+      shot: on which shot.
+      split: the split that was evaluated.
 
     Raises:
       Failed: if it is not finite.
@@ -55,8 +55,8 @@ def selected(
     if value is None:
         which = "validation" if split == "val" else split
         raise Failed(
-            f"the {which} {metric} after step {step} is not finite. Look for features "
-            f"of the {which} rows that are not, or try a smaller learning rate."
+            f"the {which} {metric} after step {step} is not finite. Look for "
+            f"non-finite features in the {which} rows, or try a smaller learning rate."
         )
     return value
 
@@ -67,10 +67,10 @@ def result(
     """The content of `result.json`, without the command.
 
     Args:
-      pieces: of the run.
-      scores: metrics of "val" and "test", `{}` where there is no such split.
-      best_step: of the state that was evaluated.
-      clock: of the run.
+      pieces: the run's data and model.
+      scores: metrics of "val" and "test", `{}` for a split that does not exist.
+      best_step: step of the evaluated state.
+      clock: the run's clock.
     """
     config, rate = pieces.config, clock.rate()
     return {

@@ -1,4 +1,4 @@
-"""The programs of a stage: its objective, its first state, its step."""
+"""The programs of a stage: objective, initial state, compiled steps."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from dirjax.training.train_step import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class StageProgram:
-    """What a stage does, as functions; nothing is compiled.
+    """A stage as functions; nothing is compiled yet.
 
     Attributes:
       stage: the stage.
       objective: what it minimises.
-      tx: its optimiser, which leaves frozen parameters alone.
+      tx: its optimiser, which skips frozen parameters.
       trainable: tree of bools over the model's parameters; None for all.
       augment: `(key, batch) -> batch`, or None.
     """
@@ -44,7 +44,7 @@ class StageProgram:
 
 
 def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
-    """Makes the objective, the optimiser and the augmentation of a stage.
+    """Builds the objective, optimiser and augmentation of a stage.
 
     Raises:
       InputError: naming the field that is wrong.
@@ -91,7 +91,7 @@ def make_objective(stage: Stage) -> base.Objective:
 
 
 def preflight(pieces: Pieces, program: StageProgram) -> None:
-    """Traces the loss of a stage, which finds options that do not fit the data.
+    """Traces the loss of a stage, to catch options that do not fit the data.
 
     Raises:
       InputError: naming the stage.
@@ -121,7 +121,7 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
 
 
 def random_model(pieces: Pieces, stage: Stage) -> tuple[Any, Any]:
-    """Parameters and running statistics that a stage draws; pure."""
+    """Randomly initialised parameters and running statistics for a stage; pure."""
     key = stream_key(_stage_key(pieces, stage), "model")
     return init_model(pieces.network, pieces.source, key)
 
@@ -136,12 +136,12 @@ def init_state(
     """The state at the start of a stage; pure.
 
     Args:
-      pieces: of the run.
-      program: of the stage.
-      before: parameters and running statistics to begin with; None for random ones.
+      pieces: the run's data and model.
+      program: the stage's program.
+      before: initial parameters and running statistics; None for random ones.
 
     Raises:
-      ValueError: if those of before do not fit.
+      ValueError: if those in `before` do not fit.
     """
     stage = program.stage
     params, model_state = random_model(pieces, stage)
@@ -153,7 +153,7 @@ def init_state(
         model_state = before[1]
     key = stream_key(_stage_key(pieces, stage), "objective")
     variables = program.objective.init(key, pieces.spec)
-    # What objectives make on the host becomes part of the state on the device.
+    # Arrays that objectives create on the host become device arrays of the state.
     variables = jax.tree.map(jnp.asarray, variables)
     tree = {"model": params, "objective": variables.params}
     averages = pieces.config["train"]["average_decay"] > 0
@@ -168,7 +168,7 @@ def init_state(
 
 
 def abstract_state(pieces: Pieces, program: StageProgram) -> TrainState:
-    """Shapes and shardings of the states of a stage, to restore into."""
+    """Shapes and shardings of a stage's state, as a target for restoring."""
     shapes = jax.eval_shape(lambda: init_state(pieces, program, None))
     placement = sharding.replicated(pieces.mesh)
     return jax.tree.map(
@@ -182,12 +182,12 @@ def begin(
     """The state at the start of a stage, on all devices, with collected statistics.
 
     Args:
-      pieces: of the run.
-      program: of the stage.
+      pieces: the run's data and model.
+      program: the stage's program.
       before: see `init_state`.
 
     Raises:
-      InputError: if those of before do not fit.
+      InputError: if those in `before` do not fit.
     """
     placement = sharding.replicated(pieces.mesh)
     make = jax.jit(
@@ -197,7 +197,7 @@ def begin(
         state = make(before)
     except ValueError as error:
         name = program.stage.name
-        raise InputError(f"stage {name!r} cannot begin: {error}") from error
+        raise InputError(f"stage {name!r} cannot start: {error}") from error
     collect = collecting(pieces, program, "start")
     return collect(state) if collect else state
 
@@ -205,9 +205,9 @@ def begin(
 def compiled_steps(
     pieces: Pieces, program: StageProgram
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.StepMetrics]]:
-    """`(state, batches, n) -> (state, report)`, a stretch of steps; see `train_step`.
+    """`(state, batches, n) -> (state, metrics)` for a chunk of steps; see `train_step`.
 
-    The state is taken over.
+    Donates the state.
     """
     stage, config = program.stage, pieces.config
     step = train_step.make_train_step(
@@ -231,15 +231,15 @@ def compiled_steps(
 def collecting(
     pieces: Pieces, program: StageProgram, moment: str
 ) -> Callable[[TrainState], TrainState] | None:
-    """What an objective collects from a pass over the training set.
+    """Makes the pass over the training set in which an objective collects statistics.
 
     Args:
-      pieces: of the run.
-      program: of the stage.
-      moment: "start" of the stage, or end of an "epoch".
+      pieces: the run's data and model.
+      program: the stage's program.
+      moment: "start" (of the stage) or "epoch" (its end).
 
     Returns:
-      `state -> state`, which takes the state over; None where nothing is collected.
+      `state -> state`, which donates its argument; None if nothing is collected.
     """
     update_variables = getattr(program.objective.collect, moment)
     if update_variables is None:
@@ -267,17 +267,17 @@ def collecting(
 
 
 def by_bin(program: StageProgram, state: TrainState) -> dict[str, Any]:
-    """What a stage's objective knows of label bins, on the host."""
+    """Per-bin arrays of a stage's objective, on the host."""
     held = base.Variables(state.params["objective"], state.objective_state)
     return sharding.to_host(program.objective.diagnostics.by_bin(held))
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """The learning rate that the step before `step` used."""
+    """The learning rate used by the step that ended at `step`."""
     rate: Any = optimizers.schedule(**stage.schedule)
     return float(rate((step - 1 - stage.start) // stage.optimizer["accumulate"]))
 
 
 def advice(program: StageProgram, means: Any) -> Sequence[str]:
-    """What the objective of a stage has to say on logged means."""
+    """Advice of a stage's objective on the logged means."""
     return program.objective.diagnostics.advise(means)

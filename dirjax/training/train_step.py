@@ -1,4 +1,4 @@
-"""The step: pure functions from state and batch to state and metrics."""
+"""The training step: pure functions from state and batch to state and metrics."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TrainState(NamedTuple):
     """Everything that changes in training.
 
     Attributes:
-      step: steps done, int32 scalar.
-      params: `{"model": ..., "objective": ...}`, trained.
+      step: number of completed steps, int32 scalar.
+      params: trained parameters, `{"model": ..., "objective": ...}`.
       model_state: running statistics of the model.
       objective_state: carried state of the objective.
       opt_state: state of the optimiser.
@@ -39,12 +39,12 @@ class TrainState(NamedTuple):
 
     @property
     def eval_params(self) -> Any:
-        """The model parameters to evaluate: the average, where there is one."""
+        """The model parameters to evaluate: the moving average, if any."""
         return self.average or self.params["model"]
 
 
 class StepMetrics(NamedTuple):
-    """Training metrics of a stretch of steps.
+    """Training metrics of a chunk of steps.
 
     Attributes:
       sums: name -> `(sum, count)`.
@@ -57,7 +57,7 @@ class StepMetrics(NamedTuple):
 
 
 def _precision(highest: bool) -> contextlib.AbstractContextManager[None]:
-    """Products of what is traced inside in float32 proper, or as usual."""
+    """Traces matrix products at full float32 precision, or at the default."""
     if highest:
         return jax.default_matmul_precision("highest")
     return contextlib.nullcontext()
@@ -74,14 +74,14 @@ def make_loss_fn(
 
     Args:
       network: the model.
-      objective: what is minimised.
-      train_mode: of batch norm and dropout of the encoder.
+      objective: the objective to minimise.
+      train_mode: whether batch norm and dropout of the encoder are in training mode.
       trainable: tree of bools over the model's parameters, None for all; others
         get no gradient.
 
     Returns:
-      `(params, state, batch, key) -> (loss, (outcome, model_state))`; `params` stand
-      in for those of the state, and inputs of the batch are prepared.
+      `(params, state, batch, key) -> (loss, (outcome, model_state))`; `params` replace
+      those of the state, and the batch's inputs are already prepared.
     """
 
     def loss_fn(params: Any, state: TrainState, batch: Batch, key: jax.Array):
@@ -126,16 +126,16 @@ def make_train_step(
 
     Args:
       network: the model.
-      objective: what is minimised.
-      tx: the optimiser, which already leaves frozen parameters alone.
-      seed: of the run; the key of step `s` is a function of `(seed, s)`.
+      objective: the objective to minimise.
+      tx: the optimiser, which already skips frozen parameters.
+      seed: seed of the run; the key of step `s` is a function of `(seed, s)`.
       trainable: tree of bools over the model's parameters, None for all; others
         get no gradient.
-      train_mode: batch norm and dropout of the encoder.
-      average_decay: of the moving average of the parameters; 0 keeps none.
-      start: first step of the stage; the average warms up from there.
-      augment: `(key, batch) -> batch`, what is done to a batch as it comes, see
-        `augment.from_config`; None for nothing.
+      train_mode: see `make_loss_fn`.
+      average_decay: decay of the parameters' moving average; 0 keeps none.
+      start: first step of the stage, where the average starts to warm up.
+      augment: `(key, batch) -> batch`, applied to the raw batch, see
+        `augment.from_config`; None for no augmentation.
 
     Returns:
       `(state, batch) -> (state, metrics)`.
@@ -159,14 +159,15 @@ def make_train_step(
         params: Any = optax.apply_updates(state.params, updates)
         average = state.average
         if average_decay:
-            # A short warm-up, so that the start of training is forgotten.
+            # A short warm-up, so that the average forgets the start of training.
             done = (state.step - start).astype(jnp.float32)
             decay = jnp.minimum(average_decay, (1 + done) / (10 + done))
             average = optax.incremental_update(params["model"], average, 1 - decay)
         norm = optax.tree.norm(grads)
         one = jnp.ones(())
         sums = {"loss": (out.loss, one), "grad_norm": (norm, one)} | out.metrics
-        # An update that overflows would show one step later, when it is saved.
+        # An update that overflows would show in the loss only one step later, after a
+        # save.
         good = jnp.isfinite(out.loss) & jnp.isfinite(norm)
         good &= jnp.isfinite(optax.tree.norm(updates))
         new = TrainState(
@@ -180,16 +181,16 @@ def make_train_step(
 def make_train_steps(
     step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]], chunk: int
 ) -> Callable[[TrainState, Batch, Any], tuple[TrainState, StepMetrics]]:
-    """Wraps a step into a loop on the device, which saves a dispatch a step.
+    """Wraps a step into a loop on the device, which saves one dispatch per step.
 
     Args:
       step: from `make_train_step`.
-      chunk: rows of the leading axis of the batches. With 1 there is no loop.
+      chunk: size of the leading axis of `batches`. With 1 there is no loop.
 
     Returns:
-      `(state, batches, n) -> (state, metrics)` that does the first `n <= chunk` of
-      the `chunk` batches. `n` is traced, so a stretch of any length runs the same
-      program and gives the same bits.
+      `(state, batches, n) -> (state, metrics)` that trains on the first `n <= chunk`
+      batches. `n` is traced, so a chunk of any length runs the same program and gives
+      the same bits.
     """
 
     def at(batches, i):

@@ -1,6 +1,6 @@
-"""Where a run begins that does not begin at random: another run, or weights of others.
+"""Warm start: initial parameters from another run, or from published weights.
 
-The best state of a run stands for everything; a file of weights stands for the encoder.
+A run gives all parameters of its best state; a weights file gives the encoder only.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from dirjax.training.stage_program import random_model
 from dirjax.workdir import run_files
 from dirjax.workdir.checkpoints import Checkpoints, Damaged
 
-# What the encoder's parameters mean depends on these entries of the data's record, and
-# what the head's do on those; images may have other means and deviations.
+# Entries of the data record that must agree: these for the encoder's parameters, the
+# second list for the head's. Means and deviations of images may differ.
 _INPUTS = ("kind", "encoder", "table", "pairs", "words", "lower", "vectors")
 _LABELS = ("log", "label_mean", "label_std", "label_range", "label_scaling")
 
 
 def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:
-    """What the first stage begins with: a run, or weights of others.
+    """Initial parameters of the first stage, from a run or a weights file.
 
     Args:
-      pieces: of the run that begins.
+      pieces: data and model of the new run.
 
     Returns:
-      Parameters and running statistics; None to begin at random.
+      Parameters and running statistics; None for random initialisation.
 
     Raises:
-      InputError, Failed: as `read` and `pretrained`.
+      InputError, Failed: see `read` and `pretrained`.
     """
     model, folder = pieces.config["model"], pieces.config["init_from"]
     first = pieces.plan.stages[0]
@@ -71,20 +71,20 @@ def read(
     anew: Sequence[str],
     placement: Any,
 ) -> tuple[Any, Any]:
-    """Parameters and running statistics of a finished run, best state.
+    """Parameters and running statistics of the best state of a finished run.
 
     Args:
-      folder: its directory.
-      record: of the data of the run that begins, see `Source.record`.
-      label_scaling: of its model.
-      params: its parameters, or their shapes.
-      model_state: its running statistics, likewise.
-      anew: patterns of parameters that are drawn anew and need not fit.
-      placement: sharding of arrays.
+      folder: the run directory.
+      record: data record of the new run, see `Source.record`.
+      label_scaling: label scaling of the new run's model.
+      params: parameters of the new run, or their shapes.
+      model_state: running statistics of the new run, likewise.
+      anew: patterns of parameters to reinitialise, which need not fit.
+      placement: sharding of the restored arrays.
 
     Returns:
-      Trees like `params` and `model_state`, on the host; zeros where parameters are
-      to be drawn anew.
+      Trees like `params` and `model_state`, on the host; zeros for parameters to
+      reinitialise.
 
     Raises:
       InputError: if there is no such run, or it does not fit.
@@ -94,7 +94,7 @@ def read(
     if not (workdir / "result.json").exists():
         raise InputError(
             f"config.init_from must be the directory of a finished run, {workdir} has "
-            "no result.json. Give another --workdir of dirjax.main, or let it finish."
+            "no result.json. Give another run directory, or let this run finish."
         )
     head = all(
         parameters.matches(n, anew) for n in _named(params) if n.startswith("head/")
@@ -104,7 +104,7 @@ def read(
         checkpoints = Checkpoints.of_run(workdir)
     except InputError as error:
         raise InputError(
-            f"config.init_from must be the directory of a run with its checkpoints, "
+            "config.init_from must be the directory of a run with checkpoints, "
             f"{workdir} has none. Give another, or train it again."
         ) from error
     try:
@@ -112,9 +112,9 @@ def read(
         found, state = checkpoints.restore_model(step, placement)
     except Damaged as error:
         raise Failed(
-            f"the checkpoint of step {error.step} of {workdir} cannot be read, its "
-            "files are damaged or gone. Give config.init_from another run, or train it "
-            "again."
+            f"the checkpoint at step {error.step} of {workdir} cannot be read: its "
+            "files are damaged or missing. Set config.init_from to another run, or "
+            "train this one again."
         ) from error
     finally:
         checkpoints.close()
@@ -124,18 +124,19 @@ def read(
 
 
 def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
-    """Fresh parameters and running statistics, with those of a file in the encoder.
+    """Random parameters and running statistics, with those of a file in the encoder.
 
     Args:
       file: weights of a residual network, see `models.convert`.
-      params: fresh ones.
-      model_state: fresh running statistics.
+      params: randomly initialised parameters.
+      model_state: initial running statistics.
 
     Returns:
-      Trees like both.
+      Trees like `params` and `model_state`.
 
     Raises:
-      InputError: if the model has no residual network, or the file another one.
+      InputError: if the model has no residual network, or the file holds a different
+        one.
     """
     collection = "batch_stats/"
     named = _named(params) | {
@@ -145,7 +146,7 @@ def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
     stems = [n for n in named if n.endswith("stem_conv/kernel")]
     if not stems:
         raise InputError(
-            "config.model.pretrained is for models with a ResNet, this one has none. "
+            "config.model.pretrained needs a model with a ResNet, this one has none. "
             "Use model.name=resnet18, resnet34 or resnet50, or leave it out."
         )
     place = stems[0].removesuffix("stem_conv/kernel")
@@ -181,8 +182,8 @@ def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) ->
         before = json.loads((workdir / "data.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"config.init_from: {workdir} has no data.json that can be read, so nobody "
-            "knows what its model takes. Give another run."
+            f"config.init_from: {workdir} has no readable data.json, so the inputs of "
+            "its model are unknown. Give another run."
         ) from error
     before["label_scaling"] = run_files.read_config(workdir)["model"]["label_scaling"]
     now = frozen.to_json(record)
@@ -192,14 +193,14 @@ def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) ->
 
     if differ(_INPUTS):
         raise InputError(
-            f"config.init_from: the inputs of {workdir} were prepared otherwise than "
-            f"those of this run (its {differ(_INPUTS)}). Give a run on the same data."
+            f"config.init_from: {workdir} prepared its inputs differently from this "
+            f"run ({differ(_INPUTS)}). Give a run on the same data."
         )
     if differ(_LABELS) and not head:
         raise InputError(
-            f"config.init_from: the labels of {workdir} are scaled otherwise than "
-            f"those of this run (its {differ(_LABELS)}). Give a run on the same data, "
-            "set model.label_scaling as there, or begin with a fresh head: "
+            f"config.init_from: {workdir} scales its labels differently from this run "
+            f"({differ(_LABELS)}). Give a run on the same data, use its "
+            "model.label_scaling, or reinitialise the head: "
             "--config.stage.NAME.reinit=\"('head',)\"."
         )
 
@@ -212,7 +213,7 @@ def _named(tree: Any) -> dict[str, Any]:
 def _fit(
     what: str, workdir: pathlib.Path, wanted: Any, found: Any, anew: Sequence[str]
 ) -> Any:
-    """The tree that is wanted, with the arrays that were found."""
+    """A tree with the structure of `wanted` and the arrays of `found`."""
     want, have = _named(wanted), _named(found)
 
     def text(table: Mapping[str, Any], name: str) -> str:
@@ -224,9 +225,9 @@ def _fit(
     if other:
         said = "; ".join(f"{n} {text(have, n)} -> {text(want, n)}" for n in other[:5])
         raise InputError(
-            f"config.init_from: {workdir} has other {what} than this run ({said}"
-            f"{', ...' if len(other) > 5 else ''}). Set model and method alike, or "
-            "name what begins anew in config.stage.NAME.reinit."
+            f"config.init_from: {workdir} has different {what} from this run "
+            f"({said}{', ...' if len(other) > 5 else ''}). Use the same model and "
+            "method, or list what to reinitialise in config.stage.NAME.reinit."
         )
     for name, leaf in want.items():
         if parameters.matches(name, anew):

@@ -90,7 +90,7 @@ def test_broken_images(content, why, tmp_path, capsys):
         ({"data__view_size": 9}, r"data\.view_size must be at most image_size, got 9"),
         ({"data__fit": "cut"}, r"data\.fit must be 'stretch' or 'cover'"),
         ({"data__mean_and_std": (0.5, 0.0)}, r"data\.mean_and_std must be .*above 0"),
-        ({"data__mean_and_std": ((0.5, 0.4), (1.0, 1.0))}, "one for each of data.chan"),
+        ({"data__mean_and_std": ((0.5, 0.4), (1.0, 1.0))}, "one per channel"),
         ({"data__augment__grey": 1.5}, r"augment\.grey must be from 0 to 1, got 1\.5"),
         (
             {"data__kind": "table", "data__fit": "cover"},

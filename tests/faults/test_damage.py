@@ -99,8 +99,8 @@ def test_the_newest(kind, made, whole, copy, capsys):
     out, errors = capsys.readouterr()
     assert out == ""
     assert errors == (
-        f"dirjax: the checkpoint of step {newest} cannot be read; "
-        f"the run goes on after step {before}.\n"
+        f"dirjax: the checkpoint at step {newest} cannot be read; "
+        f"the run resumes after step {before}.\n"
     )
     assert (workdir / "checkpoints" / f"damaged-{newest}").is_dir()
 
@@ -113,7 +113,7 @@ def test_all_of_them(made, whole, copy, capsys):
     assert outcome(again) == whole
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) >= 2
-    assert lines[-1].endswith("cannot be read; the run begins anew.")
+    assert lines[-1].endswith("cannot be read; the run starts over.")
 
 
 def test_the_best_at_the_end(made, whole, copy, capsys):
@@ -161,7 +161,7 @@ def test_one_step_back_over_the_start_of_a_stage(
     flip(largest(workdir / "checkpoints" / "13"))
     again = runs.run(made, workdir)
     assert outcome(again) == whole
-    assert capsys.readouterr().err.endswith("the run goes on after step 12.\n")
+    assert capsys.readouterr().err.endswith("the run resumes after step 12.\n")
     assert not (workdir / "checkpoints" / "damaged-12").exists()
 
 

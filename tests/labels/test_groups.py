@@ -101,11 +101,11 @@ def test_of_a_spec():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num": 0}, "groups.num must be .* 1 to the 101"),
+        ({"num": 0}, "num must be .* 1 to the 101"),
         ({"num": 102}, "101 label bins, got 102"),
         ({"num": 2.5}, "whole number"),
         ({"num": True}, "whole number"),
-        ({"num": 2, "width_mode": "equal"}, "groups.width_mode .* int_floor"),
+        ({"num": 2, "width_mode": "equal"}, "width_mode .* int_floor"),
         ({"num": 2, "label_range": (5, 5)}, r"label_range .*\(5, 5\)"),
         ({"num": 2, "label_range": (200, 300)}, "label_range"),
         (

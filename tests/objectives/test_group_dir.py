@@ -352,7 +352,7 @@ class TestPresets:
         assert made["stages"] == ("main",)
         assert set(made["objective"]["terms"]) == {"group_contrast", "group_dir"}
         assert made["method"] == "group_la_joint"
-        with pytest.raises(InputError, match=r"no stage of contrast .* group_dir"):
+        with pytest.raises(InputError, match=r"no contrast stage .* group_dir"):
             runs.config(argument="rrt,joint")
 
     @pytest.mark.parametrize("argument", ["group_dir,smoke", "group_etf,joint,smoke"])

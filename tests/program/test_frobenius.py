@@ -234,8 +234,8 @@ class TestInitFrom:
         (broken / "data.json").write_text("{")
         for folder, words in (
             (tmp_path / "none", "has no result.json"),
-            (empty, "with its checkpoints"),
-            (broken, "no data.json that can be read"),
+            (empty, "with checkpoints"),
+            (broken, "no readable data.json"),
         ):
             with pytest.raises(InputError, match=words) as told:
                 runs.run(posthoc(folder), tmp_path / "new")
@@ -249,7 +249,7 @@ class TestInitFrom:
         for file in (broken / "checkpoints").glob("*/state/**/*"):
             if file.is_file():
                 file.write_bytes(b"")
-        with pytest.raises(errors.Failed, match=r"Give config\.init_from another run"):
+        with pytest.raises(errors.Failed, match=r"Set config\.init_from to"):
             runs.run(posthoc(broken), tmp_path / "new")
 
     @pytest.mark.parametrize(
@@ -257,12 +257,12 @@ class TestInitFrom:
         [
             (
                 {"model__encoder": {"width": 4, "depth": 1}},
-                r"other parameters .*hidden",
+                r"different parameters .*hidden",
             ),
             ({"model__encoder": {"width": 8, "depth": 2}}, r"hidden_1/bias nothing ->"),
-            ({"data__scaling": "robust"}, r"prepared otherwise .*\(its .*table"),
-            ({"data__both": 0}, r"prepared otherwise .*encoder"),
-            ({"model__label_scaling": "standard"}, r"\(its label_scaling\).*'head'"),
+            ({"data__scaling": "robust"}, r"prepared its inputs .*\(.*table"),
+            ({"data__both": 0}, r"prepared its inputs .*encoder"),
+            ({"model__label_scaling": "standard"}, r"\(label_scaling\).*'head'"),
         ],
     )
     def test_what_does_not_fit(self, fields, words, whole, tmp_path):

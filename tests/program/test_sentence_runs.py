@@ -68,7 +68,7 @@ class TestRuns:
     ):
         made = config(folder, "vanilla", data__seed=1, init_from=str(vanilla[1]))
         line = own_data.sentence(capsys, lambda: runs.run(made, folder / "other"))
-        assert "(its vectors)" in line
+        assert "(vectors)" in line
 
 
 def answers(workdir, path, **options):

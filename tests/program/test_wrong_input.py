@@ -50,7 +50,7 @@ class TestDirectory:
             capsys, lambda: own_data.trained(now, tmp_path / "run")
         )
         for word in (
-            "holds a run of another config",
+            "holds a run with a different config",
             "seed 3 -> 4",
             "data.label 'y' -> 'x'",
             "stage.main.learning_rate 0.5 -> 0.002",

@@ -193,7 +193,7 @@ class TinyNorm(nn.Module):
 @pytest.fixture(scope="module")
 def norm():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.ENCODERS, "tiny_norm", TinyNorm)
+        patch.setitem(models.ENCODERS, "tiny_norm", models.Encoder(TinyNorm, "images"))
         return models.build("tiny_norm")
 
 
@@ -270,7 +270,7 @@ def evaluation():
 class TestEvalStep:
     def test_sums_by_hand(self, evaluation):
         state, run = evaluation
-        batch = toy.batch() | {"mask": np.float32([1, 1, 1, 0, 1, 1, 0, 1])}
+        batch = toy.eval_batch() | {"mask": np.float32([1, 1, 1, 0, 1, 1, 0, 1])}
         sums, rows = run(state.params["model"], state.model_state, batch)
         assert set(rows) == {"prediction"}
         prediction = rows["prediction"]
@@ -278,7 +278,7 @@ class TestEvalStep:
         real = batch["mask"] > 0
         for b in range(toy.SPEC.bins.num):
             here = real & (batch["bin"] == b)
-            error = np.asarray(prediction, np.float64)[here] - batch["label"][here]
+            error = np.asarray(prediction, np.float64)[here] - batch["value"][here]
             assert sums.count[b] == here.sum()
             np.testing.assert_allclose(sums.abs[b], np.abs(error).sum(), rtol=1e-5)
             np.testing.assert_allclose(sums.sq[b], (error**2).sum(), rtol=1e-5)
@@ -286,12 +286,12 @@ class TestEvalStep:
     def test_padding_never_counts(self, evaluation):
         state, run = evaluation
         params, model_state = state.params["model"], state.model_state
-        batch = toy.batch()
+        batch = toy.eval_batch()
         batch["mask"][5:] = 0
         want, rows = run(params, model_state, batch)
         other = jax.tree.map(np.copy, batch)
         other["inputs"]["numeric"][5:] = np.nan
-        other["label"][5:] = [np.nan, 1e6, -1e6]
+        other["value"][5:] = [np.nan, 1e6, -1e6]
         other["bin"][5:] = [0, 5, 4]
         got, again = run(params, model_state, other)
         assert_same(got, want)
@@ -299,13 +299,13 @@ class TestEvalStep:
 
     def test_all_padding_is_nothing(self, evaluation):
         state, run = evaluation
-        batch = toy.batch() | {"mask": np.zeros(toy.ROWS, np.float32)}
+        batch = toy.eval_batch() | {"mask": np.zeros(toy.ROWS, np.float32)}
         sums, _ = run(state.params["model"], state.model_state, batch)
         assert_same(sums, metrics.zeros(toy.SPEC.bins.num))
 
     def test_evaluation_is_without_dropout(self, evaluation):
         state, run = evaluation
-        args = state.params["model"], state.model_state, toy.batch()
+        args = state.params["model"], state.model_state, toy.eval_batch()
         want = eval_step.make_eval_step(
             toy.network(),
             num_bins=toy.SPEC.bins.num,
@@ -327,7 +327,7 @@ class TestEvalStep:
             gm_epsilon=0.0,
             log=True,
         )
-        batch = toy.batch()
+        batch = toy.eval_batch()
         sums, rows = toy.jit(run)(params, model_state, batch)
         features, _ = net.encode(params, model_state, batch["inputs"], train=False)
         want = net.head(params, features)
@@ -336,7 +336,7 @@ class TestEvalStep:
         for name, values in want._asdict().items():
             values = np.exp(values) if name == "prediction" else values
             np.testing.assert_allclose(rows[name], values, rtol=1e-5, atol=1e-6)
-        error = np.abs(rows["prediction"] - batch["label"])
+        error = np.abs(rows["prediction"] - batch["value"])
         np.testing.assert_allclose(sums.abs.sum(), error.sum(), rtol=1e-5)
 
 
