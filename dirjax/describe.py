@@ -3,12 +3,12 @@
 usage: python -m dirjax.describe --config FILE.py [--config.FIELD=VALUE ...]
                                  [--output DIR]
 
-Shows a data set without training: labels, bins, shots, splits, duplicates, and what to
-do about them. Takes the --config and fields of python -m dirjax.main; its --workdir is
-allowed and not used.
+Describes a data set without training: labels, bins, shots, splits, duplicates, and what
+to do about them. Takes --config and its fields like python -m dirjax.main; --workdir is
+accepted and ignored.
 
-  --output DIR  folder for describe.json and describe.png (default: runs/describe/NAME)
-  --debug       show the traceback of a wrong input
+  --output DIR folder for describe.json and describe.png (default: runs/describe/NAME)
+  --debug show the traceback of an input error
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def picture(facts: Mapping[str, Any]) -> bytes:
 
 
 def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
-    """Writes `describe.json` and `describe.png`, each whole or not at all.
+    """Writes `describe.json` and `describe.png` atomically.
 
     Raises:
-      InputError: if the folder cannot be written to.
+      InputError: if the folder is not writable.
     """
     image, table = folder / "describe.png", folder / "describe.json"
     content = picture(facts)

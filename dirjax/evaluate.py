@@ -1,11 +1,10 @@
 """`python -m dirjax.evaluate --workdir DIR [--split val|test] [--step best|last|N]`.
 
-Evaluates a checkpoint of a run again, without training; the data is that of the run.
+Evaluates a checkpoint of a run on the run's data, without training.
 
-With `--features` it writes `features.npz` into the run's directory as well, or, with
-`--split train`, `features_train.npz`. From the first the report draws the balance of
-features (see `balance.py`), from both their norms and the errors. By label bin each
-holds
+With `--features` it also writes `features.npz` into the run directory, or, with
+`--split train`, `features_train.npz`. The report draws the balance of features from
+the first (see `balance.py`), and norms and errors from both. Each holds, by label bin,
 
     edges                 [bins + 1], in units of the label
     count                 [bins] examples of the split
@@ -19,8 +18,8 @@ holds
 (NaN in empty bins; deviation and variances in bins with fewer than two examples, too),
 and as single values `total_mean` and `total_log_product` (of the whole split), `dim`,
 `split` and `step`. Runs of the Frobenius method add `norm_measured`, `norm_line` and
-`norm_target`, `[bins]` each: training norms, line and targets as they were when the
-fine-tuning began. A run with `eval.features=True` ends with both files.
+`norm_target`, `[bins]` each: training norms, line and targets at the start of
+fine-tuning. A run with `eval.features=True` ends with both files.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ if TYPE_CHECKING:  # it needs JAX, which a command imports late
 def restore(
     workdir: pathlib.Path, *, split: str = "test", step: str = "best"
 ) -> tuple[Pieces, int, tuple[Any, Any]]:
-    """Data and model of a run, and one of its states.
+    """Loads data and model of a run, and one of its states.
 
     Args:
       workdir: directory of a run.
-      split: a split that is needed.
-      step: "best", "last", or the number of a step that was saved.
+      split: a split that must exist.
+      step: "best", "last", or the number of a saved step.
 
     Returns:
-      Data and model, the step, and parameters and running statistics.
+      Data and model; the step; parameters and running statistics.
 
     Raises:
       InputError: if there is no such run, split or step.
@@ -86,12 +85,12 @@ def evaluate(
     Args:
       workdir: directory of a run.
       split: "train", "val" or "test".
-      step: "best", "last", or the number of a step that was saved.
+      step: "best", "last", or the number of a saved step.
       features: write `features.npz`, for "train" `features_train.npz`, into `workdir`.
 
     Returns:
-      The head of `result.json`, with `split`, `best_step` (the step that was
-      evaluated) and the metrics under the name of the split.
+      The leading fields of `result.json`, with `split`, `best_step` (the evaluated
+      step) and the metrics under the split's name.
 
     Raises:
       InputError: if there is no such run, split or step.
@@ -116,7 +115,7 @@ def evaluate(
 
 
 def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
-    """What the objective of a state knows of label bins."""
+    """Per-bin arrays of the objective of a state."""
     from dirjax.training import stage_program as programs_lib
     from dirjax.workdir.checkpoints import Checkpoints
 
@@ -136,7 +135,7 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--features",
         action="store_true",
-        help="write norms, variances and errors by label bin into the run, too",
+        help="also write norms, variances and errors by label bin into the run",
     )
     options = parser.parse_args(argv)
     if options.output:

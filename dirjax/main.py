@@ -15,9 +15,9 @@ from dirjax.runtime import startup
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     "JAX_COORDINATOR_ADDRESS" in os.environ,
-    "One of several processes. On Cloud TPU, Slurm and Open MPI nothing else is "
-    "needed; elsewhere set JAX_COORDINATOR_ADDRESS (host:port), JAX_NUM_PROCESSES and "
-    "JAX_PROCESS_ID.",
+    "Run as one of several processes. On Cloud TPU, Slurm and Open MPI nothing else "
+    "is needed; elsewhere set JAX_COORDINATOR_ADDRESS (host:port), JAX_NUM_PROCESSES "
+    "and JAX_PROCESS_ID.",
 )
 
 

@@ -1,13 +1,13 @@
 """`python -m dirjax.noise --workdir DIR [--epsilon 0.1,0.3] [--norm pixel|linf]`.
 
-How far the predictions of a trained run move under input noise: noise made from output
-offsets, as SSIR makes it (`objectives/ssir.py`), and random noise of the same norm.
+Measures how far predictions of a trained run move under input noise: noise derived from
+output offsets as in SSIR (`objectives/ssir.py`), and random noise of the same norm.
 Figs. 2b, 3b and 4 of "Lifting Imbalanced Regression with Self-Supervised Learning",
 ICLR 2022 submission.
 
 The output folder gets `noise_gap.png` (gaps of both kinds against one label bin),
-`noise_samples.png` (predictions of a few rows, with their pictures),
-`noise_epsilon.png` (for images: noisy pictures, and the noise) and `noise.npz`:
+`noise_samples.png` (predictions of a few rows, with their images), `noise_epsilon.png`
+(for images: noisy images and the noise) and `noise.npz`:
 
     index, label, clean   [rows] position in the file, label, prediction
     epsilon               [sizes]
@@ -20,10 +20,10 @@ The output folder gets `noise_gap.png` (gaps of both kinds against one label bin
     norm, units, distance, n_steps, seed, split, step, samples
                           settings; the first `samples` rows are those of the figures
 
-It holds no pictures.
+`noise.npz` holds no images.
 
-**Deviations**: evaluation mode, and float32 at the highest precision; the source does
-not say. All sizes share the offset and the random direction of a row.
+**Deviations**: evaluation mode and float32 at the highest precision, which the source
+leaves open. All noise sizes share a row's offset and random direction.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # it needs JAX, which a command imports late
 PICTURES = 3
 _SAMPLES = 24
 _MOST = 2**31 - 1
-# What the objective of a run says of its noise.
+# Noise settings in the objective of a run.
 _SAID = ("norm", "units", "distance", "n_steps", "seed", "split", "samples")
 
 
@@ -63,12 +63,12 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise errors.InputError(
-            f"--epsilon must be numbers with commas between them, got {text!r}."
+            f"--epsilon must be numbers separated by commas, got {text!r}."
         ) from None
 
 
 def _check(given: Mapping[str, Any]) -> None:
-    """Refuses options out of range, before any data is read."""
+    """Checks options before reading any data."""
     from dirjax.objectives import ssir
 
     for name, known in (("norm", ssir.NORMS), ("units", ssir.UNITS)):
@@ -95,25 +95,25 @@ def probe(
     n_steps: int | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, np.ndarray], list[pathlib.Path]]:
-    """Predictions of a run under noise, with figures.
+    """Predicts under noise with the model of a run, and draws figures.
 
     Args:
       workdir: directory of a run.
-      output: folder for what is written, made if missing. Default: `workdir/report`.
-      step: "best", "last", or the number of a step that was saved.
+      output: output folder, created if missing. Default: `workdir/report`.
+      step: "best", "last", or the number of a saved step.
       split: "train", "val" or "test".
       samples: rows in the figure of samples, drawn with `seed`.
-      rows: rows over which gaps are taken, the samples among them.
-      epsilon: sizes of the noise. Default: that of the run's objective, or of SSIR
-        where it has none, and those of Fig. 4.
-      norm: "sample", "pixel" or "linf". Default: of the objective, as for the next
+      rows: number of rows to measure gaps on, including the samples.
+      epsilon: sizes of the noise. Default: that of the run's objective, or SSIR's
+        default, and those of Fig. 4.
+      norm: "sample", "pixel" or "linf". Default: that of the objective, as for the next
         two.
       units: "normalised", "unit_interval" or "raw255".
-      n_steps: gradients taken to find the noise.
-      seed: of rows, offsets and directions.
+      n_steps: number of gradient steps to find the noise.
+      seed: seed of rows, offsets and directions.
 
     Returns:
-      What `noise.npz` holds, and the figures that were written.
+      The content of `noise.npz`, and the paths of the figures.
 
     Raises:
       InputError: if there is no such run, split or step, or for an option out of range.
@@ -133,8 +133,8 @@ def probe(
     source = pieces.source
     if source.dense:
         raise errors.InputError(
-            f"--workdir must be a run with one label a row, {workdir} has one a pixel. "
-            "Its log has ssir/gap, if it was trained with SSIR."
+            f"--workdir must be a run with one label per row, {workdir} has one per "
+            "pixel. See ssir/gap in its log, if it was trained with SSIR."
         )
     stage = pieces.plan.stage_at(chosen_step - 1)
     data = source.splits[split]
@@ -159,7 +159,7 @@ def probe(
             seed=seed,
             samples=samples,
         )
-    except ValueError as error:  # a table of categories has nowhere to go
+    except ValueError as error:  # a table without numeric columns cannot move
         raise errors.InputError(str(error)) from error
     settings |= {"epsilon": sizes, "split": split, "seed": seed, "samples": samples}
     arrays = {
@@ -180,8 +180,7 @@ def _prepare(folder: pathlib.Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise errors.InputError(
-            f"--output must be a folder you may write to, {folder} is not. Choose "
-            "another."
+            f"--output must be a writable folder, {folder} is not. Choose another."
         )
 
 
@@ -192,7 +191,7 @@ def _draw(
     pictures: np.ndarray,
     folder: pathlib.Path,
 ) -> list[pathlib.Path]:
-    """Writes the figures."""
+    """Draws and writes the figures."""
     from dirjax.report.figures import input_noise as figures
     from dirjax.report.figures import style
 
@@ -200,7 +199,7 @@ def _draw(
     label = f"log {source.label}" if source.log else source.label
     drawn = {"noise_gap": figures.gaps(arrays, label)}
     if domain.unit is not None:
-        # Pixels in 0..1 again; noise has no offset.
+        # Back to pixels in 0..1; noise has no offset.
         low, unit = (np.asarray(x, np.float32) for x in (domain.low, domain.unit))
         clean, moved = (pictures[:2] - low) / unit
         images, few = clean[0], slice(PICTURES)
@@ -246,8 +245,8 @@ def _main(argv: Sequence[str]) -> None:
     for name, default, said in (
         ("samples", 6, "rows in the figure of samples"),
         ("rows", 256, "rows of the distributions"),
-        ("seed", 0, "of rows and noise"),
-        ("n_steps", None, "gradients taken to find the noise"),
+        ("seed", 0, "seed of rows and noise"),
+        ("n_steps", None, "number of gradient steps to find the noise"),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=said)
     parser.add_argument(
@@ -281,7 +280,7 @@ def _main(argv: Sequence[str]) -> None:
     )
     print(f"Figures: {', '.join(map(str, files))}")
     if any(file.name == "noise_epsilon.png" for file in files):
-        print("Two of them show pictures of the data: see to its terms of use.")
+        print("Two of them show images of the data: mind its terms of use.")
 
 
 def main() -> int:

@@ -2,8 +2,8 @@
 
 Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
 NPZ), pairs of embeddings (NPZ) or of sentences (CSV, Parquet), prepared exactly as in
-training: the run's directory holds all that is needed, the training data is not read.
-Output is written piece by piece and appears under its name when it is whole.
+training: the run directory holds everything needed, so the training data is not read.
+Output is written in chunks and appears under its name only when complete.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ def predict(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> tuple[int, int]:
-    """Predicts all rows of a file or folder.
+    """Predicts all rows of a file, or all images of a folder.
 
     Args:
       workdir: directory of a run.
       path: see `data.new_rows.pieces`.
-      output: CSV file with a column `index` (row number from 0; with `part`, the name
-        of the arrays, for pairs) or `path`, the columns of `keep`, and `prediction`, in
-        units of the label, empty for rows that were skipped.
-      step: "best", "last", or the number of a step that was saved.
-      on_bad: rows that cannot be used are an "error", or "skip".
+      output: CSV file with a column `index` (row number from 0; for pairs with `part`,
+        the name of the arrays) or `path`, the columns of `keep`, and `prediction` in
+        label units, empty for skipped rows.
+      step: "best", "last", or the number of a saved step.
+      on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
 
     Returns:
-      Rows written, and rows among them without a prediction.
+      Number of rows written, and how many of them have no prediction.
 
     Raises:
-      InputError: if anything does not fit; no file is written then.
+      InputError: if the input does not fit; then no file is written.
     """
     from tqdm import tqdm
 
@@ -58,12 +58,12 @@ def predict(
     for name in {"index", "path", "prediction"} & set(keep):
         if name != "path" or path.is_dir():
             raise errors.InputError(
-                "--keep must name other columns than those of the output, got "
-                f"{name!r}. Leave it out."
+                f"--keep must not name a column of the output, got {name!r}. Leave it "
+                "out."
             )
     if output.exists() and path.exists() and output.samefile(path):
         raise errors.InputError(
-            f"--output must be another file than --input, both are {path}. Rename one."
+            f"--output must differ from --input, both are {path}. Rename one."
         )
     predictor = Predictor(workdir, step)
     rows = empty = 0
@@ -88,7 +88,7 @@ def predict(
             bar.update(len(text))
         if not rows:
             raise errors.InputError(f"{path} has no rows. Give another --input.")
-        stream.detach()  # which writes what is left
+        stream.detach()  # which flushes
     return rows, empty
 
 
@@ -111,7 +111,7 @@ def _main(argv: Sequence[str]) -> None:
         "--on_bad",
         default="error",
         choices=("error", "skip"),
-        help="rows that cannot be used: stop (default), or leave the prediction empty",
+        help="unusable rows: stop (default), or leave the prediction empty",
     )
     options = parser.parse_args(argv)
     startup.prepare()

@@ -1,14 +1,14 @@
 """`python -m dirjax.sweep --config configs/studies/NAME.py --workdir DIR`.
 
 A study is a grid: config files x methods x values of fields x seeds. Each point is a
-run of its own in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Runs that are finished
-are skipped, runs that were killed go on, and runs in use elsewhere are left out, so the
-same command again does what is left; `--job K/N` does every N-th run, for N machines
-or N cores. The last job to finish writes one report over all runs into `DIR/report`.
-A method may start from the runs of another one, seed by seed (`starts`).
+separate run in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Finished runs are skipped,
+killed runs resume, and runs in use elsewhere are left out, so repeating the command
+does what is left; `--job K/N` does every N-th run, to divide a study among N machines
+or cores. The last job to finish writes a report over all runs into `DIR/report`. A
+method may start from the runs of another method, seed by seed (`starts`).
 
-A study with the field `program` is no grid: the `run_study(study, workdir)` of the
-module of that name does all of it, and writes `DIR/result.json` when it is finished.
+A study with the field `program` is not a grid: `run_study(study, workdir)` in the
+module of that name does everything, and writes `DIR/result.json` when it is finished.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Job:
 
     Attributes:
       file: config file of the data set.
-      argument: what stands after the colon.
+      argument: the part of `--config` after the colon.
       fields: field path -> value, set after the config is made.
-      folder: directory of the run, below the study's.
-      start: that of the run it starts from.
+      folder: run directory, relative to the study's.
+      start: directory of the run for the warm start, likewise.
     """
 
     file: str
@@ -48,7 +48,7 @@ class Job:
     start: pathlib.PurePath | None = None
 
     def within(self, workdir: pathlib.Path) -> Job:
-        """With the field that names its start, for a study in `workdir`."""
+        """The job with its warm start set, for a study in `workdir`."""
         if self.start is None:
             return self
         init_from = {"init_from": str(workdir / self.start)}
@@ -61,10 +61,9 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
     Args:
       study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
         value, set in every run), `method_fields` (method, path and value, set in the
-        runs of that method), `arguments` (method, and what stands for it after the
-        colon), `starts` (method, and the one from whose run of the same seed and
-        point it starts) and `grid` (pairs of path and values); see
-        `configs/studies/common.py`.
+        runs of that method), `arguments` (method, and its argument after the colon),
+        `starts` (method, and the method whose run of the same seed and point it starts
+        from) and `grid` (pairs of path and values); see `configs/studies/common.py`.
     """
     grid = [[(k, v) for v in values] for k, values in study["grid"]]
     arguments, starts = dict(study["arguments"]), dict(study["starts"])
@@ -107,7 +106,7 @@ def build(job: Job) -> dict[str, Any]:
 
 
 def command(job: Job, folder: pathlib.Path) -> str:
-    """The command that does one run by itself."""
+    """The command line that does one run alone."""
     fields = [f"--config.{k}={v}" for k, v in job.fields.items()]
     config = f"{job.file}:{job.argument}"
     arguments = ["--config", config, "--workdir", str(folder), *fields]
@@ -127,7 +126,7 @@ def _share(text: str) -> tuple[int, int]:
 def _run_program(
     study: Mapping[str, Any], workdir: pathlib.Path, count: int, dry_run: bool
 ) -> None:
-    """Calls the program of a study, which has one job."""
+    """Calls the program of a study, which is a single job."""
     name = study["program"]
     try:
         module = importlib.import_module(name)
@@ -143,7 +142,8 @@ def _run_program(
         )
     if count > 1:
         raise errors.InputError(
-            f"--job must be 1/1: the study is one program, {name}, and is not divided."
+            f"--job must be 1/1: the study is one program, {name}, and cannot be "
+            "divided."
         )
     if dry_run:
         done = (workdir / "result.json").exists()
@@ -159,17 +159,17 @@ def run(
     job: str = "1/1",
     dry_run: bool = False,
 ) -> None:
-    """Does this job's share of a study.
+    """Runs this job's share of a study.
 
     Args:
       study: see `jobs`.
       workdir: directory of the study.
       job: "K/N": every N-th run, from the K-th.
-      dry_run: print the runs, do nothing.
+      dry_run: print the runs without doing them.
 
     Raises:
       InputError: if the study is wrong; every config is built before the first run.
-      Failed: after the others are done, if a run did not end.
+      Failed: at the end, if a run failed; the others are finished.
     """
     number, count = _share(job)
     if study.get("program"):
@@ -181,8 +181,8 @@ def run(
     missing = (missing | {"arguments", "starts", "grid", "base"}) - set(study)
     if missing:
         raise errors.InputError(
-            f"the config is no study, it lacks {', '.join(sorted(missing))}. Give one "
-            "of configs/studies, or begin from configs/studies/common.py."
+            f"the config is not a study, it lacks {', '.join(sorted(missing))}. Give "
+            "one of configs/studies, or start from configs/studies/common.py."
         )
     every = [j.within(workdir) for j in jobs(study)]
     configs = [build(j) for j in every]
@@ -207,7 +207,7 @@ def run(
             frozen.check_same(config, folder / "config.json")
             continue
         if j.start and not (workdir / j.start / "result.json").exists():
-            said = f"left out: {j.folder} starts from {j.start}, which is not finished."
+            said = f"skipped: {j.folder} starts from {j.start}, which is not finished."
             print(said, file=sys.stderr, flush=True)
             continue
         print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
@@ -218,11 +218,11 @@ def run(
         except InUse as error:
             if jax.process_count() > 1:
                 raise  # The other processes do not know why.
-            print(f"left out: {error}", file=sys.stderr, flush=True)
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
         except errors.Failed as error:
             broken.append(f"{j.folder}: {error}")
     if broken:
-        raise errors.Failed(f"{len(broken)} runs did not end: " + "; ".join(broken))
+        raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
     folders = [workdir / j.folder for j in every]
     if all((f / "result.json").exists() for f in folders):
         page = report.write_report(
@@ -236,7 +236,7 @@ def run(
 
 
 _JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.")
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs, do nothing.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs without doing them.")
 
 
 def main(argv: Sequence[str]) -> None:

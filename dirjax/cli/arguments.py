@@ -1,4 +1,4 @@
-"""Command lines of the commands that work on finished runs."""
+"""Command lines of commands that work on existing runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dirjax.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are sentences, with `--workdir`, `--step`, `--debug`.
+    """A parser with `--workdir`, `--step` and `--debug` that raises InputError.
 
     Args:
       command: what follows `dirjax.`.
@@ -32,19 +32,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def check_output(file: pathlib.Path) -> None:
-    """Refuses a file that cannot be written, before the work is done.
+    """Checks before the work that an output file can be written.
 
     Raises:
-      InputError: saying why.
+      InputError: with the reason.
     """
     if file.is_dir():
         raise InputError(f"--output must be a file, {file} is a folder.")
     if not file.parent.is_dir():
         raise InputError(
-            f"the folder of --output must exist, {file.parent} does not. Make it first."
+            f"the folder of --output must exist, {file.parent} does not. Create it "
+            "first."
         )
     if not os.access(file.parent, os.W_OK):
         raise InputError(
-            f"the folder of --output must be one you may write to, {file.parent} is "
-            "not. Choose another."
+            f"the folder of --output must be writable, {file.parent} is not. Choose "
+            "another."
         )

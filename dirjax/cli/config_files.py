@@ -1,4 +1,4 @@
-"""The flags that commands share, and config files, here or in the package."""
+"""Flags that commands share, and config files, local or in the package."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from ml_collections import config_flags
 from dirjax.errors import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "FILE.py[:ARGUMENT], as configs/bikeshare.py:fds", lock_config=True
+    "config",
+    None,
+    "FILE.py[:ARGUMENT], e.g. configs/bikeshare.py:fds",
+    lock_config=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run or study.")
-_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of a wrong input.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run or study directory.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an input error.")
 
 
 def find(path: str) -> str:
     """`configs/NAME.py[:ARGUMENT]` -> a file that exists, with the argument.
 
-    A path that does not exist from here, but does in the package, means the
-    package's: an installed dirjax finds its configs from any folder.
+    A path that does not exist here but in the package means the file in the package, so
+    an installed dirjax finds its configs from any folder.
 
     Raises:
       InputError: if there is none.
@@ -46,7 +49,7 @@ def find(path: str) -> str:
         if f.stem not in ("__init__", "common", "methods")
     )
     raise InputError(
-        f"--config must be a file, {name} does not exist. Those that come with dirjax: "
+        f"--config must be a file, {name} does not exist. Files that come with dirjax: "
         f"{', '.join(known)}."
     )
 
@@ -54,10 +57,10 @@ def find(path: str) -> str:
 def load(path: str, argument: str | None = None) -> Any:
     """The config of a file: what its `get_config(argument)` returns.
 
-    Without an argument that of the file stands.
+    Without an argument, the one in `path` is used.
 
     Raises:
-      InputError: if there is no such file, or it refuses the argument.
+      InputError: if there is no such file, or it rejects the argument.
     """
     file = find(path)
     spec = importlib.util.spec_from_file_location("dirjax_config", file)
@@ -79,7 +82,7 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
       workdir: whether the command needs `--workdir`.
 
     Returns:
-      The config (a ConfigDict) and the directory of `--config` and `--workdir`; "."
+      The config (a ConfigDict) of `--config`, and the directory of `--workdir`; "."
       without one.
 
     Raises:
@@ -97,9 +100,9 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
             args[i + 1] = find(args[i + 1])
     try:
         rest = flags.FLAGS(args)
-    except Exception as error:  # a config file is the user's code and may raise all
+    except Exception as error:  # a config file is user code and may raise anything
         if isinstance(error, (AttributeError, KeyError)):
-            # A name and perhaps a hint, with the quotes of one or two reprs.
+            # A name and perhaps a hint, in the quotes of one or two reprs.
             parts = re.split(r"\\n|\n", str(error.args[0]))
             missing, *hint = (part.strip("'\"\\") for part in parts)
             if missing.isidentifier():
@@ -107,7 +110,7 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
                     f"the config has no field {' '.join([f'{missing}.', *hint])} Its "
                     "fields are those of configs/common.py and of its preset."
                 ) from error
-        # ml_collections wraps what a config file raises in its traceback.
+        # ml_collections puts the error of a config file into a traceback text.
         text = str(error).strip().splitlines()[-1]
         for kind in ("ValueError: ", "TypeError: ", "KeyError: "):
             text = text.removeprefix(kind)

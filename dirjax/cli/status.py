@@ -1,4 +1,4 @@
-"""What every command shares: wrong input is one sentence and exit status 2."""
+"""Exit status of every command: an input error is one message and status 2."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from dirjax.errors import FULL, Failed, InputError, Stopped, cause, unsaved
 def run(
     main: Callable[[Sequence[str]], None], argv: Sequence[str], debug: bool = False
 ) -> int:
-    """Calls `main(argv)` and turns what it raises into an exit status.
+    """Calls `main(argv)` and turns exceptions into an exit status.
 
     Args:
       main: the command.
       argv: arguments, without the program's name.
-      debug: let a wrong input raise, with its traceback.
+      debug: let input errors raise, with traceback.
 
     Returns:
-      0 done, 1 a run or a disk that fails, 2 wrong input, 128 + signal if the run was
-      stopped after a checkpoint (143 for SIGTERM). Anything else raises, which Python
-      turns into exit status 1. After a keyboard interrupt the process ends at once,
-      with status 130.
+      0 for success, 1 if a run or the disk fails, 2 for wrong input, 128 + signal if
+      the run stopped after a checkpoint (143 for SIGTERM). Other exceptions propagate,
+      and Python exits with status 1. After a keyboard interrupt the process ends at
+      once with status 130.
 
     Example:
       >>> run(lambda argv: None, [])
@@ -60,6 +60,6 @@ def run(
         print("dirjax: interrupted", file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
-        # Threads that still write are not waited for: what is saved is whole.
+        # Do not wait for threads that still write: saved files are complete.
         os._exit(128 + signal.SIGINT)
     return 0

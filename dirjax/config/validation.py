@@ -8,6 +8,7 @@ from typing import Any
 
 from dirjax.data import readers
 from dirjax.errors import InputError, require_field
+from dirjax.labels import SHOTS
 from dirjax.labels.groups import WIDTH_MODES
 
 # Pixels per side; a colour image of that size takes 3 GB.
@@ -125,6 +126,10 @@ def _validate_augment(data: Mapping[str, Any]) -> None:
     require_field(ok, "data.augment.padding", "'zero' or 'edge'", padding)
 
 
+# Metrics that may select checkpoints; all are errors, smaller is better.
+SELECTING = ("mae", "mse", "rmse", "gm", "bmae")
+
+
 def validate(config: Mapping[str, Any]) -> None:
     """Checks what can be checked before reading any data.
 
@@ -134,8 +139,6 @@ def validate(config: Mapping[str, Any]) -> None:
     Raises:
       InputError: naming the first invalid field.
     """
-    from dirjax import optimizers
-
     validate_data(config["data"])
     ok = config["init_from"] != ""
     require_field(ok, "init_from", "the directory of a finished run", "")
@@ -145,27 +148,7 @@ def validate(config: Mapping[str, Any]) -> None:
         ("log.every", config["log"]["every"]),
     ):
         require_field(value >= 1, field, "at least 1", value)
-    for field, value in config["model"]["encoder"].items():
-        ok = not isinstance(value, int) or isinstance(value, bool) or value >= 1
-        require_field(ok, f"model.encoder.{field}", "at least 1", value)
-    require_field(
-        config["model"]["dtype"] in ("float32", "bfloat16"),
-        "model.dtype",
-        "'float32' or 'bfloat16'",
-        config["model"]["dtype"],
-    )
-    require_field(
-        config["model"]["label_scaling"] in ("standard", "deviation", "range", "none"),
-        "model.label_scaling",
-        "'standard', 'deviation', 'range' or 'none'",
-        config["model"]["label_scaling"],
-    )
-    require_field(
-        not (config["model"]["pretrained"] and config["init_from"]),
-        "model.pretrained",
-        "empty if config.init_from gives a warm start",
-        config["model"]["pretrained"],
-    )
+    _validate_model(config["model"], config["init_from"])
     if config.get("groups"):
         num, mode = config["groups"]["num"], config["groups"]["width_mode"]
         require_field(num >= 1, "groups.num", "at least 1", num)
@@ -173,23 +156,14 @@ def validate(config: Mapping[str, Any]) -> None:
         require_field(mode in WIDTH_MODES, "groups.width_mode", f"one of {known}", mode)
     decay = config["train"]["average_decay"]
     require_field(0 <= decay < 1, "train.average_decay", "in [0, 1)", decay)
-    metrics = ("mae", "mse", "rmse", "gm", "bmae")
-    select = config["select"]
-    require_field(
-        select["metric"] in metrics,
-        "select.metric",
-        f"one of {', '.join(metrics)}",
-        select["metric"],
-    )
-    ok = select.get("split", "val") in ("val", "test")
-    require_field(ok, "select.split", "'val' or 'test'", select.get("split"))
-    shots = ("all", "many", "median", "few")
-    require_field(
-        select["shot"] in shots,
-        "select.shot",
-        f"one of {', '.join(shots)}",
-        select["shot"],
-    )
+    for field, known in (
+        ("metric", SELECTING),
+        ("split", ("val", "test")),
+        ("shot", ("all", *SHOTS)),
+    ):
+        value = config["select"][field]
+        said = f"one of {', '.join(known)}" if len(known) > 2 else "'val' or 'test'"
+        require_field(value in known, f"select.{field}", said, value)
     for field in ("eval", "checkpoint"):
         value = config[field]["every"]
         ok = value is None or value >= 0
@@ -197,46 +171,50 @@ def validate(config: Mapping[str, Any]) -> None:
     names = config["stages"]
     once = len(names) == len(set(names)) > 0
     require_field(once, "stages", "distinct names, at least one", names)
-    for name in config["stages"]:
+    for name in names:
         require_field(name in config["stage"], f"stage.{name}", "defined", None)
-        stage = config["stage"][name]
-        where = f"stage.{name}"
-        for field, known in (
-            ("optimizer", optimizers.OPTIMIZERS),
-            ("schedule", optimizers.SCHEDULES),
-            ("decay", ("kernels", "all")),
-            ("init_from", ("last", "best")),
-            ("encoder_mode", ("train", "eval")),
-            ("views", (None, 0, 1, 2)),
-        ):
-            require_field(
-                stage[field] in known,
-                f"{where}.{field}",
-                f"one of {', '.join('empty' if k is None else str(k) for k in known)}",
-                stage[field],
-            )
-        require_field(
-            stage["steps"] >= 0, f"{where}.steps", "at least 0", stage["steps"]
-        )
-        require_field(
+        _validate_stage(config["stage"][name], f"stage.{name}")
+
+
+def _validate_model(model: Mapping[str, Any], init_from: str | None) -> None:
+    for field, value in model["encoder"].items():
+        ok = not isinstance(value, int) or isinstance(value, bool) or value >= 1
+        require_field(ok, f"model.encoder.{field}", "at least 1", value)
+    for field, known in (
+        ("dtype", ("float32", "bfloat16")),
+        ("label_scaling", ("standard", "deviation", "range", "none")),
+    ):
+        *most, last = map(repr, known)
+        said = f"{', '.join(most)} or {last}"
+        require_field(model[field] in known, f"model.{field}", said, model[field])
+    ok = not (model["pretrained"] and init_from)
+    said = "empty if config.init_from gives a warm start"
+    require_field(ok, "model.pretrained", said, model["pretrained"])
+
+
+def _validate_stage(stage: Mapping[str, Any], where: str) -> None:
+    from dirjax import optimizers  # It needs JAX, which reading data does not.
+
+    for field, known in (
+        ("optimizer", optimizers.OPTIMIZERS),
+        ("schedule", optimizers.SCHEDULES),
+        ("decay", ("kernels", "all")),
+        ("init_from", ("last", "best")),
+        ("encoder_mode", ("train", "eval")),
+        ("views", (None, 0, 1, 2)),
+    ):
+        said = f"one of {', '.join('empty' if k is None else str(k) for k in known)}"
+        require_field(stage[field] in known, f"{where}.{field}", said, stage[field])
+    for field, ok, said in (
+        ("steps", stage["steps"] >= 0, "at least 0"),
+        (
+            "epochs",
             stage["steps"] > 0 or 0 < stage["epochs"] < math.inf,
-            f"{where}.epochs",
             "positive and finite",
-            stage["epochs"],
-        )
-        for field in ("warmup", "final"):
-            require_field(
-                0 <= stage[field] <= 1, f"{where}.{field}", "in [0, 1]", stage[field]
-            )
-        require_field(
-            stage["learning_rate"] > 0,
-            f"{where}.learning_rate",
-            "positive",
-            stage["learning_rate"],
-        )
-        require_field(
-            stage["accumulate"] >= 1,
-            f"{where}.accumulate",
-            "at least 1",
-            stage["accumulate"],
-        )
+        ),
+        ("warmup", 0 <= stage["warmup"] <= 1, "in [0, 1]"),
+        ("final", 0 <= stage["final"] <= 1, "in [0, 1]"),
+        ("learning_rate", stage["learning_rate"] > 0, "positive"),
+        ("accumulate", stage["accumulate"] >= 1, "at least 1"),
+    ):
+        require_field(ok, f"{where}.{field}", said, stage[field])

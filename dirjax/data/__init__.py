@@ -28,20 +28,20 @@ _COLUMNS = ("numeric", "categorical", "drop", "missing")
 
 
 def locate(config: Mapping[str, Any]) -> pathlib.Path | None:
-    """Where the data of a config is; None for data that needs no file.
+    """The path of a config's data; None for data that needs no file.
 
     Args:
       config: the fields of `config.data`, plain.
 
     Raises:
-      InputError: if it is missing; the sentence says where to get it.
+      InputError: if it is missing; the message says where to get it.
     """
     rule = readers.path_rule(readers.find(config["kind"]))
     if rule == "none":
         if config["path"]:
             raise InputError(
-                f"data.path must be empty for {config['name']}, which is drawn, got "
-                f"{config['path']!r}. Leave it out."
+                f"data.path must be empty for {config['name']}, which is generated, "
+                f"got {config['path']!r}. Leave it out."
             )
         return None
     if rule == "optional" and not config["path"]:
@@ -59,7 +59,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
       The source.
 
     Raises:
-      InputError: if the data is missing or not as expected.
+      InputError: if the data is missing or invalid.
     """
     fields = {f.name for f in dataclasses.fields(Rules)}
     rules = Rules(**{k: v for k, v in config.items() if k in fields})

@@ -12,14 +12,14 @@ from dirjax.runtime import startup
 
 
 def main(argv: Sequence[str]) -> None:
-    """Passes the arguments after `describe` on."""
+    """Passes on the arguments after `describe`."""
     program, *words = argv
     if words and not {"--help", "-h", "help"} & set(words):
         if words[0] != "describe":
             raise InputError(
                 f"the first argument must be describe, got {words[0]!r}. See --help."
             )
-        # Without a flag there is no config, which is said.
+        # Without flags, the command reports the missing config.
         describe.main([program, *(words[1:] or ["--nodebug"])])
         return
     describe.main([program, "--help"])

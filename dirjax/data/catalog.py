@@ -1,4 +1,4 @@
-"""Where data sets are: embedded in the package, in DIRJAX_DATA, or at data.path."""
+"""Locates data sets: embedded in the package, in DIRJAX_DATA, or at data.path."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _UCI = (
     "It is in the UCI Machine Learning Repository; dirjax reads a CSV with a header, "
     "the label {label} and, optionally, a column split"
 )
-# Data sets that dirjax may not or does not ship: file or folder below DIRJAX_DATA, and
-# where to get it.
+# Data sets that do not ship with dirjax: file or folder below DIRJAX_DATA, and where to
+# get it.
 ELSEWHERE = {
     "diamonds": (
         "tabular/diamonds.csv.gz",
@@ -77,7 +77,7 @@ def locate(name: str, path: str | None) -> pathlib.Path:
     """The file or folder of a data set: `path`, or embedded, or below DIRJAX_DATA.
 
     Raises:
-      InputError: if there is none; the sentence says where to get it.
+      InputError: if there is none; the message says where to get it.
     """
     if path:
         file = pathlib.Path(path).expanduser()
@@ -93,8 +93,8 @@ def locate(name: str, path: str | None) -> pathlib.Path:
         return pathlib.Path(str(folder / EMBEDDED[name]))
     if name not in ELSEWHERE:
         raise InputError(
-            f"data.path is missing, and {name!r} is none of the data sets that dirjax "
-            f"knows: {', '.join((*EMBEDDED, *ELSEWHERE))}. Give the file with "
+            f"data.path is missing, and {name!r} is not a data set that dirjax knows: "
+            f"{', '.join((*EMBEDDED, *ELSEWHERE))}. Give the file with "
             "--config.data.path=FILE."
         )
     below, hint = ELSEWHERE[name]
@@ -110,7 +110,7 @@ def locate(name: str, path: str | None) -> pathlib.Path:
 
 
 def stem(path: str) -> str:
-    """Name of a data set whose file is all that is known.
+    """Name of a data set, from its file name.
 
     Example:
       >>> stem("/data/prices.csv.gz")

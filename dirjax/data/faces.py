@@ -1,27 +1,28 @@
-"""AgeDB-DIR and IMDB-WIKI-DIR: ages of faces, in the tree that the benchmark has.
+"""AgeDB-DIR and IMDB-WIKI-DIR: ages of faces, in the benchmark's folder layout.
 
-A folder holds the official CSV (columns age, path and split, found by name, in UTF-8)
-and the images that it names. Training reads this folder as it is, like any other table
-of images (`images.load`); this module adds what is special: which split file it is,
-images whose names were changed by unpacking, and sentences that say what to get from
-whom. The builders of TensorFlow Datasets (`dirjax.data.builders`) read the same folder
-with the same code, for those who keep their data sets there; what they prepared comes
-back in the order of the CSV, so both forms give the same batches.
+A folder holds the official CSV (columns age, path and split, by name, in UTF-8) and the
+images that it names. Training reads this folder like any other table of images
+(`images.load`). This module adds the special cases: identifying the split file, images
+whose names were changed by unpacking, and messages that say what to get from whom. The
+builders for TensorFlow Datasets (`dirjax.data.builders`) read the same folder with the
+same code. Data sets prepared with them come back in the order of the CSV, so both forms
+give the same batches.
 
-Paths hold names of public persons. They are never printed: rows tell images apart.
+Paths hold names of public persons. They are never printed: messages identify images by
+  row.
 
 Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021.
 https://arxiv.org/abs/2102.09554
 
-Split files are told apart by git's checksum of their content (`git hash-object`), with
-line ends as on Unix. A table that is none of the known ones gives the data set another
-name, `agedb_dir@1a2b3c4d`, so no report puts its numbers beside others.
+Split files are identified by git's checksum of their content (`git hash-object`), with
+Unix line ends. An unknown table changes the data set's name, to `agedb_dir@1a2b3c4d`
+for example, so no report compares its numbers with others.
 
-**Deviations** from the published pipeline: an orientation that a camera has noted is
-applied. Ages above 120 have one bin in the published weights and in these, which here
-is also the bin that says what shot they belong to. The second protocol (see
-`configs/agedb_dir.py`) cuts images to their middle square before it draws parts of
-them; published code draws from the whole image, which is the same for square ones.
+**Deviations** from the published pipeline: camera orientation (EXIF) is applied. Ages
+above 120 share one bin in the published weights and in these; here that bin also
+determines their shot. The second protocol (see `configs/agedb_dir.py`) crops images to
+their central square before random crops; published code crops from the whole image,
+which is the same for square images.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from dirjax.data import labelling
 from dirjax.data.formats import table_files
 from dirjax.errors import InputError
 
-# Most rows or names in a sentence.
+# Most rows or names in a message.
 _FEW = 10
 # Feature of our TFDS builders: position of an example in its table.
 ROW = "row"
@@ -48,17 +49,17 @@ ROW = "row"
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """One of the two sets.
+    """One of the two benchmarks.
 
     Attributes:
       builder: its name in TensorFlow Datasets.
       title: its name in papers.
       table: name of the CSV.
       known: git's checksum of a CSV -> its short name, empty for the one that papers
-        use, and what it is.
-      get: what to download from whom, and where to put it.
-      numbered: whether names of files begin with a number of their own.
-      top: last age with a bin of its own.
+        use, and a description.
+      get: what to download, from whom, and where to put it.
+      numbered: whether file names begin with a unique number.
+      top: last age with its own bin.
     """
 
     builder: str
@@ -70,10 +71,10 @@ class Benchmark:
     top: int = 120
 
     def find(self, path: pathlib.Path) -> pathlib.Path:
-        """The CSV: the file itself, or the one in a folder, plain or gzip.
+        """Finds the CSV: the file itself, or the one in a folder, plain or gzip.
 
         Raises:
-          InputError: with what to get, if there is none.
+          InputError: saying what to get, if there is none.
         """
         if path.is_file():
             return path
@@ -83,10 +84,10 @@ class Benchmark:
         raise InputError(f"{path} must hold {self.table}, it does not. {self.get}.")
 
     def check_columns(self, table: table_files.Table, *names: str) -> None:
-        """Refuses a table that lacks one of the columns.
+        """Checks that a table has the given columns.
 
         Raises:
-          InputError: with what to get.
+          InputError: saying what to get.
         """
         for name in names:
             if name not in table.cells:
@@ -96,7 +97,7 @@ class Benchmark:
                 )
 
     def check_labels(self, ages: np.ndarray, rows: labelling.Rows) -> None:
-        """Refuses negative ages, and says how many share the last bin."""
+        """Refuses negative ages, and notes how many ages share the last bin."""
         rows.refuse(
             "negative age",
             ages < 0,
@@ -106,24 +107,24 @@ class Benchmark:
         if above:
             rows.notes.append(
                 f"{above:,} ages lie above {self.top} and share the last bin; labels, "
-                "losses and metrics are as they are"
+                "losses and metrics use the exact ages"
             )
 
     def resolve(
         self, folder: pathlib.Path, paths: Sequence[str], rows: labelling.Rows
     ) -> list[str]:
-        """Paths of images as they are on the disk.
+        """Paths of images as they are on disk.
 
-        Where letters of names were lost in unpacking, an image is found by the number
-        that its name begins with.
+        If unpacking changed letters of names, an image is found by the number at the
+        start of its name.
 
         Args:
           folder: what paths are relative to.
-          paths: of the table.
-          rows: its rows; those without a file are refused.
+          paths: paths in the table.
+          rows: rows of the table; those without a file are refused.
 
         Raises:
-          InputError: with the first missing ones and their number, unless bad rows are
+          InputError: with the first missing files and their number, unless bad rows are
             skipped.
         """
         wanted = [name.rpartition("/") for name in paths]
@@ -140,13 +141,13 @@ class Benchmark:
                 found[i], renamed = f"{top}/{other}", renamed + 1
         if renamed:
             rows.notes.append(
-                f"{renamed} images have other letters in their names than "
+                f"{renamed} images have different letters in their names than in "
                 f"{self.table} and were found by the number at the start"
             )
         if missing[rows.good].all():
             raise InputError(
                 f"{folder} must hold the images that {rows.file} names, none of "
-                f"{len(paths):,} is there. {self.get}."
+                f"{len(paths):,} exists. {self.get}."
             )
         lost = np.flatnonzero(missing & rows.good)
         first = ", ".join(str(rows.number[i] + rows.first) for i in lost[:_FEW])
@@ -161,24 +162,24 @@ class Benchmark:
         return found
 
     def identify(self, name: str, file: pathlib.Path, rows: labelling.Rows) -> str:
-        """Name of the data set, which tells another split apart; see `named`."""
+        """Name of the data set, which marks another split; see `named`."""
         name, said = self.named(name, checksum(file))
         rows.notes.append(said)
         return name
 
     def named(self, name: str, blob: str) -> tuple[str, str]:
-        """Name of a data set with a split file, and a sentence on that file.
+        """Name of a data set with this split file, and a note on the file.
 
         Args:
           name: as in the config.
           blob: from `checksum`.
         """
-        short, what = self.known.get(blob, (blob[:8], "a split file that is not known"))
+        short, what = self.known.get(blob, (blob[:8], "an unknown split file"))
         if not short:
             return name, f"{self.table} is {what}"
         return f"{name}@{short}", (
-            f"{self.table} is {what} (git blob {blob}): its numbers stand under the "
-            f"name {name}@{short}, and beside none that papers print"
+            f"{self.table} is {what} (git blob {blob}): results get the name "
+            f"{name}@{short} and are not comparable with published ones"
         )
 
 
@@ -193,7 +194,7 @@ def _by_number(names: set[str]) -> dict[str, str]:
 
 
 def _listed(folder: pathlib.Path) -> set[str]:
-    """Names in a folder; none if there is no such folder."""
+    """Names in a folder; none if it does not exist."""
     try:
         return set(os.listdir(folder))
     except OSError:
@@ -201,10 +202,10 @@ def _listed(folder: pathlib.Path) -> set[str]:
 
 
 def checksum(file: pathlib.Path) -> str:
-    """Git's checksum of a file, plain or gzip, with line ends as on Unix."""
+    """Git's checksum of a file, plain or gzip, with Unix line ends."""
     with table_files.unpacked(file) as stream:
         content = stream.read().replace(b"\r\n", b"\n")
-    # Not for safety: it is the number by which repositories list their files.
+    # Not for security: it is the checksum by which git identifies files.
     return hashlib.sha1(
         b"blob %d\0" % len(content) + content, usedforsecurity=False
     ).hexdigest()
@@ -251,7 +252,7 @@ IMDB_WIKI = Benchmark(
         "FOLDER/imdb_wiki.csv, FOLDER/imdb_crop/00 to 99 and FOLDER/wiki_crop/00 to 99"
     ),
 )
-# Data sets by name; `_p2` is the second protocol, whose numbers are others.
+# Data sets by name; `_p2` is the second protocol, which has different results.
 SECOND = "_p2"
 KNOWN = {
     f"{b.builder}{protocol}": b for b in (AGEDB, IMDB_WIKI) for protocol in ("", SECOND)

@@ -1,4 +1,4 @@
-"""A number for each row of inputs, to find rows that stand in the data twice."""
+"""Hashes of input rows, to find duplicates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dirjax.data.formats.pictures import Pictures
 
 
 def fingerprints(inputs: Any) -> np.ndarray:
-    """A number for each row of inputs, equal where the rows are.
+    """A hash of each row of inputs; equal rows have equal hashes.
 
     Args:
       inputs: `[rows, ...]` array, a dict of such arrays, or `Pictures`.
 
     Returns:
-      `[rows]` uint64; unequal rows share one with a chance of 2^-64 a pair.
+      `[rows]` uint64; a pair of unequal rows collides with probability 2^-64.
 
     Example:
       >>> a, b, c = fingerprints(np.array([[1.0, 0.0], [1.0, -0.0], [0.0, 1.0]]))

@@ -1,7 +1,7 @@
-"""Rows of a data set and their labels: checked, split, binned and counted.
+"""Checks, splits, bins and counts the labels of a data set.
 
-Readers (`data.readers`) turn files into arrays;
-here the labels of all of them go the same way. `sources.assemble` makes the rest.
+Readers (`data.readers`) turn files into arrays; all of them pass their labels through
+this module. `sources.assemble` does the rest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dirjax.data import splits
 from dirjax.errors import InputError
 
 SPLITS = ("train", "val", "test")
-# Column of the split, where nothing else is said; it may be missing.
+# Default name of the split column; it may be missing.
 SPLIT = "split"
 _MAX_BINS = 10_000
 _AUTO_BINS = 1_000
-# Squares of labels must be numbers in single precision.
+# Squares of labels must be finite in single precision.
 _MAX_LABEL = 1e18
-# The argument that leaves bad rows out.
+# The argument that skips bad rows.
 SKIP = "--config.data.on_bad=skip"
 
 
@@ -39,17 +39,17 @@ class Rules:
       bin_width: in units of the label (of its logarithm); None for
         `labels.auto_width`.
       label_range: `(low, high)` of the label, or None for that of the data.
-      outside: what becomes of labels outside of `label_range`: an "error", or the
-        "end" bins.
+      outside: what to do with labels outside `label_range`: "error", or count them in
+        the "end" bins.
       bin_dtype: "float64" or "float32" edges.
       many: see `labels.shot_groups`.
       few: see `labels.shot_groups`.
       shot_lists: see `labels.shot_groups`.
       split_divisor: see `splits.balanced_split`.
       split_cap: see `splits.balanced_split`.
-      limit: use so many training rows, drawn with `seed`; 0 is all.
-      seed: of the split, if one is made, and of the limit.
-      on_bad: rows that cannot be used are an "error", or "skip".
+      limit: number of training rows to use, drawn with `seed`; 0 for all.
+      seed: seed of the generated split, if any, and of the limit.
+      on_bad: "error" or "skip" for unusable rows.
     """
 
     label: str
@@ -75,7 +75,7 @@ class Rules:
 
     @property
     def learnt_range(self) -> tuple[float, float] | None:
-        """The stated range, in units of what the model learns."""
+        """The configured range, in units of the learnt label."""
         if self.label_range and self.log:
             low, high = self.label_range
             return float(np.log(low)), float(np.log(high))
@@ -88,20 +88,20 @@ class Rules:
 
 
 class Rows:
-    """The rows of a file, and which of them can be used.
+    """The rows of a file, and which of them are usable.
 
     Args:
       number: `[rows]` int, position of each row in the file, from 0.
-      file: where they come from, for sentences.
-      on_bad: "error" refuses the first bad row, "skip" leaves bad rows out.
-      skipped: rows that were left out before, by reason.
-      first: what the first row is called; 2 below a header, as spreadsheets count.
-      skip_with: the argument that skips, for sentences.
+      file: the file, for messages.
+      on_bad: "error" raises at the first bad row, "skip" leaves bad rows out.
+      skipped: number of rows already left out, by reason.
+      first: number of the first row in messages; 2 below a header, as in spreadsheets.
+      skip_with: the argument that skips bad rows, for messages.
 
     Attributes:
       good: `[rows]` bool.
       skipped: reason -> number of rows left out.
-      notes: sentences on what was found and decided.
+      notes: sentences on findings and decisions.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class Rows:
         return f"row {self.number[i] + self.first} of {self.file}"
 
     def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
-        """Refuses rows, or leaves them out.
+        """Refuses bad rows, or skips them.
 
         Args:
           why: the reason in a word or two.
           bad: `[rows]` bool.
-          sentence: the sentence on one row.
+          sentence: makes the message on one row.
 
         Raises:
-          InputError: if there is one and rows are not skipped.
+          InputError: if there is a bad row and bad rows are not skipped.
         """
         bad = bad & self.good
         count = int(bad.sum())
@@ -153,14 +153,14 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Rows with their labels in order; see `Source` for what the fields mean.
+    """Rows with checked labels; see `Source` for the meaning of the fields.
 
     Attributes:
-      part: `[rows]` int8, position in SPLITS, or -1 for rows that are not used.
+      part: `[rows]` int8, position in SPLITS, or -1 for unused rows.
       value: `[rows]` or `[rows, height, width]` float64, the label as the file has it.
       label: same shape, float64, the label or its logarithm.
       weight: `[rows]` float64.
-      spec: of the training labels.
+      spec: specification of the training labels.
       rules: as given.
       rows: as given.
     """
@@ -205,7 +205,7 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
 def check_labels(
     y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None = None
 ) -> None:
-    """Refuses rows with a label that is no label; arguments as `label_rows`."""
+    """Refuses rows with an invalid label; arguments as in `label_rows`."""
 
     def refuse(why: str, bad: np.ndarray, must: str, hint: str = "") -> None:
         bad = bad if mask is None else bad & mask
@@ -228,7 +228,7 @@ def check_labels(
         refuse(
             "label not positive",
             y <= 0,
-            "a logarithm needs labels above 0 (data.label_scale=log)",
+            "labels must be above 0 for data.label_scale=log",
         )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
@@ -243,27 +243,27 @@ def check_labels(
 def _width_and_range(
     label: np.ndarray, rows: Rows, rules: Rules
 ) -> tuple[float, tuple[float, float] | None]:
-    """Width and range of the bins, stated or found."""
+    """Width and range of the bins, configured or automatic."""
     ends = rules.learnt_range
     inside = np.clip(label, *ends) if ends else label
     if inside.min() == inside.max():
         raise InputError(
-            f"data.label_range must hold labels, {rules.label_range} holds none of "
-            f"{rules.label!r} of {rows.file}. Check the units."
+            f"data.label_range must contain labels, {rules.label_range} contains none "
+            f"of {rules.label!r} of {rows.file}. Check the units."
         )
     auto = labels.auto_width(inside)
     width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
     if width is None:
         rows.notes.append(
-            f"bins are {auto:g} wide, by the rule of labels.auto_width; set "
-            "data.bin_width to change it"
+            f"the bin width is {auto:g} (labels.auto_width); set data.bin_width to "
+            "change it"
         )
         if (high - low) / auto > _AUTO_BINS:
             ends = _around_most(label, auto)
             out = int(np.sum((label < ends[0]) | (label > ends[1])))
             rows.notes.append(
-                f"{out} labels far from the others are in the end bins; bins reach "
-                f"from {ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
+                f"{out} labels far from the others count in the end bins; bins cover "
+                f"{ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
             )
         width = auto
     count = (high - low) / width
@@ -272,9 +272,9 @@ def _width_and_range(
     if single or (count > _MAX_BINS and rules.bin_width):
         much = "a single bin" if single else f"{count:,.0f} bins"
         raise InputError(
-            f"data.bin_width must cut the labels ({low:g} to {high:g}) into 2 to "
+            f"data.bin_width must divide the labels ({low:g} to {high:g}) into 2 to "
             f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try {auto:g}, or leave it "
-            "out to have it chosen."
+            "out for the default."
         )
     if width < 4 * np.spacing(np.float32(np.abs(label).max())):
         raise InputError(
@@ -286,7 +286,7 @@ def _width_and_range(
 
 
 def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
-    """The middle 99 % of labels and as much again on both sides, in whole widths."""
+    """The middle 99 % of labels, and as much again on both sides, in whole bins."""
     low, high = np.quantile(label, [0.005, 0.995])
     span = high - low
     low, high = max(label.min(), low - span), min(label.max(), high + span)
@@ -295,7 +295,7 @@ def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
 
 
 def thin(part: np.ndarray, rules: Rules) -> None:
-    """Keeps `limit` training rows."""
+    """Keeps only `limit` training rows."""
     train = np.flatnonzero(part == 0)
     if 0 < rules.limit < len(train):
         rng = np.random.Generator(np.random.Philox(key=[rules.seed, 1]))
@@ -315,22 +315,22 @@ def label_rows(
     """Checks labels, splits the rows, makes bins and counts shots.
 
     Args:
-      y: `[rows]` float64, NaN where there is none; dense `[rows, height, width]`.
-      rows: whose labels they are.
-      rules: what is wanted.
-      part: `[rows]` int8, position in SPLITS; None makes a balanced split, which
-        needs one label a row.
-      keys: gives `[rows]` integers or strings that tell rows apart, so that a split
-        does not depend on their order; None for row numbers.
+      y: `[rows]` float64, NaN if missing; dense `[rows, height, width]`.
+      rows: the rows of the labels.
+      rules: how to split, bin and count.
+      part: `[rows]` int8, position in SPLITS; None makes a balanced split, which needs
+        one label per row.
+      keys: function that gives `[rows]` distinct integers or strings, so that a split
+        does not depend on row order; None for row numbers.
       weight: `[rows]` float64, or None for ones.
-      mask: of the shape of `y`, bool, which labels count: bins, counts and checks see
-        no others. None for all.
+      mask: bool, shape of `y`, which labels count; bins, counts and checks ignore the
+        others. None for all.
 
     Returns:
-      The rows, labelled.
+      The labelled rows.
 
     Raises:
-      InputError: for labels, weights or a bin width that cannot be used.
+      InputError: for invalid labels, weights or bin width.
     """
     check_labels(y, rows, rules, mask)
     weights = np.ones(len(y)) if weight is None else weight
@@ -344,7 +344,7 @@ def label_rows(
     real = real if mask is None else real & mask
     if not real.any():
         raise InputError(f"{rows.file} has no usable row. Give another file.")
-    # Labels that do not count are finite, too, or they would spoil gradients.
+    # Masked labels must be finite, too, or gradients become NaN.
     y = np.where(real, y, y[real][0])
     if y.min() == y.max():
         raise InputError(
@@ -366,7 +366,7 @@ def label_rows(
             keys=rows.number[good] if found is None else np.asarray(found)[good],
         )
         rows.notes.append(
-            f"the file names no split: of each bin 1 in {rules.split_divisor}, at most "
+            f"the file has no split: 1 in {rules.split_divisor} of each bin, at most "
             f"{rules.split_cap}, went to val, and as many to test"
         )
     part = np.where(good, part, -1).astype(np.int8)
@@ -376,7 +376,7 @@ def label_rows(
             if not position:
                 raise InputError(
                     f"no training row is left of {rows.file}. Mark more rows as train, "
-                    "or fix those that were skipped."
+                    "or fix the skipped rows."
                 )
             rows.notes.append(
                 f"there is no {name} split: "
@@ -402,7 +402,7 @@ def label_rows(
 
 
 def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:
-    """There must be training labels, and they must differ, too."""
+    """Checks that training labels differ."""
     if not label.size or label.min() == label.max():
         raise InputError(
             f"training labels must differ, all {len(label)} in {rules.label!r} of "

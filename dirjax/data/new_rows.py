@@ -1,4 +1,4 @@
-"""New rows, read as those of training were read."""
+"""Reads new rows in the same way as training rows."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def pieces(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Reads new rows as the model's training rows were read.
+    """Reads new rows in the same way as the model's training rows.
 
     Args:
-      path: a table, an NPZ file, or a folder of images, as the reader of the run
-        takes it.
+      path: a table, an NPZ file, or a folder of images, whatever the run's reader
+        takes.
       data: the fields of `config.data` of the run.
-      record: of its data, see `sources.Source`.
-      on_bad: rows that cannot be used are an "error", or "skip".
+      record: data record of the run, see `sources.Source`.
+      on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
 
     Returns:
-      Pieces of rows, in order.
+      Chunks of rows, in order.
 
     Raises:
-      InputError: if the input does not fit the model, or a row is wrong.
+      InputError: if the input does not fit the model, or a row is invalid.
     """
     if not path.exists():
         raise InputError(f"--input must exist, {path} does not. Check the path.")

@@ -1,11 +1,12 @@
-"""The tf.data reader: the batches of `stream`, gathered by TensorFlow and prefetched.
+"""The tf.data reader: TensorFlow gathers and prefetches the batches of `stream`.
 
-Images that are not in memory are decoded here ahead of the training step, in parallel,
-by the function that decodes them elsewhere: Pillow's pixels are those of the public
-benchmarks, and its JPEG decoding with antialiased resizing takes half the time of
-TensorFlow's. Batches leave in the order of the rows, as uint8.
+Images that are not in memory are decoded in parallel, ahead of the training step, by
+the same function as elsewhere: Pillow gives the pixels of the public benchmarks, and
+its JPEG decoding with antialiased resizing takes half the time of TensorFlow's. Batches
+keep the order of the rows, as uint8.
 
-This module and the reader `tfds` alone import TensorFlow, and are imported on demand.
+Only this module and the reader `tfds` import TensorFlow, and both are imported on
+demand.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ import tensorflow as tf
 from dirjax.data.formats.pictures import Pictures
 from dirjax.errors import InputError
 
-# The accelerators are JAX's: TensorFlow would take all of their memory.
+# Accelerators are for JAX: TensorFlow would take all of their memory.
 tf.config.set_visible_devices([], "GPU")
 
 
 class _Hand:
-    """What Python holds of a pipeline in TensorFlow's threads.
+    """Python's side of a pipeline that runs in TensorFlow's threads.
 
     Attributes:
-      failed: what was wrong with images, of which TensorFlow keeps words alone.
-      stopped: whether nobody reads any more.
+      failed: exceptions from images, of which TensorFlow keeps only the text.
+      stopped: whether the consumer has stopped reading.
     """
 
     def __init__(self):
@@ -40,7 +41,7 @@ class _Hand:
         self.stopped = False
 
     def rows(self, rows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """The rows, as long as somebody reads."""
+        """The rows, until the consumer stops."""
         return itertools.takewhile(lambda _: not self.stopped, rows)
 
     def decoder(self, pictures: Pictures) -> Any:
@@ -59,7 +60,7 @@ class _Hand:
 
 
 _PARALLEL, _PREFETCHED = 2, 2
-# Batches that may be on their way, and the end.
+# Batches in flight, and the end.
 _AHEAD = 2 * (_PARALLEL + _PREFETCHED) + 1
 
 
@@ -73,14 +74,14 @@ def dataset(
     Args:
       table: tree of arrays with leading axis rows, see `stream.stored`.
       rows: arrays `[..., batch]` of row numbers, one for each element.
-      hand: stops it, and takes errors.
+      hand: stops the pipeline and collects errors.
 
     Returns:
-      These rows of all arrays, in the order of `rows`.
+      A dataset of these rows of all arrays, in the order of `rows`.
     """
     encoded = {k: x for k, x in table.items() if isinstance(x, Pictures)}
     decoders = {name: hand.decoder(x) for name, x in encoded.items()}
-    # Constants live in this closure once; from_tensor_slices would copy per element.
+    # The closure holds constants once; from_tensor_slices would copy per element.
     table = {
         name: tf.nest.map_structure(tf.constant, x)
         for name, x in table.items()
@@ -109,7 +110,7 @@ def read(
     """Yields the batches of `dataset` as numpy arrays.
 
     Raises:
-      InputError: if an image cannot be decoded any more.
+      InputError: if an image can no longer be decoded.
     """
     batches = _read(table, rows)
     alive = weakref.ref(batches)
@@ -118,7 +119,8 @@ def read(
         if found := alive():
             found.close()
 
-    # Before the interpreter is taken down, for which TensorFlow's threads do not wait.
+    # Before the interpreter shuts down, since TensorFlow's threads do not wait for
+    # that.
     atexit.register(close)
     return batches
 
@@ -135,9 +137,9 @@ def _read(
             raise hand.failed[0] from None
         raise
     finally:
-        # TensorFlow takes an iterator down with Python's lock in its hands, and would
-        # wait without end for a thread of its own that waits for the lock: none may
-        # be in Python by then. What is on its way is at most this much.
+        # TensorFlow destroys an iterator while holding the GIL and would deadlock with
+        # one of its threads that waits for the GIL, so none may be in Python by then.
+        # At most this many batches are in flight.
         hand.stopped = True
         for _ in range(_AHEAD):
             with contextlib.suppress(tf.errors.OpError):

@@ -1,11 +1,10 @@
-"""From a table's columns to the arrays a model sees, fitted on training rows only.
+"""Preprocesses table columns into model inputs, fitted on training rows only.
 
 Numeric columns are standardised, by mean and standard deviation or, against outliers,
 by median and quartiles with a smooth clip; categorical columns become integer codes,
 with 0 for values not seen in training. A missing number becomes the centre of its
-column, and where training has such gaps an indicator column tells them apart; a missing
-category is a category of its own. The fitted numbers are plain JSON and are kept with
-the run.
+column, and an indicator column marks it if training has missing values; a missing
+category is its own category. The fitted numbers are plain JSON and stored with the run.
 
 Source of the robust form: Holzmueller et al., "Better by Default: Strong Pre-Tuned MLPs
 and Boosted Trees on Tabular Data", NeurIPS 2024.
@@ -27,11 +26,11 @@ def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     if not x.size:  # All are missing.
         return 0.0, 1.0
     if scaling == "standard":
-        # Rounding gives equal values a deviation.
+        # Rounding gives even equal values a deviation.
         spread = float(x.std()) if x.min() < x.max() else 0.0
         return float(x.mean()), spread or 1.0
     low, center, high = np.quantile(x, (0.25, 0.5, 0.75))
-    # Where the quartiles coincide half of the range stands in for them.
+    # If the quartiles coincide, use half of the range.
     scale = (high - low) or (x.max() - x.min()) / 2
     return float(center), float(scale) or 1.0
 
@@ -53,13 +52,13 @@ class TablePreprocessor:
 
     Attributes:
       numeric: names of numeric columns, in order.
-      categorical: names of categorical columns, in order. A column may be in both:
-        a model then sees its size and its identity.
-      center: what is subtracted from each numeric column.
-      scale: what it is then divided by; 1 for a constant column.
+      categorical: names of categorical columns, in order. A column in both enters as a
+        number and as a category.
+      center: subtracted from each numeric column.
+      scale: divisor of each numeric column; 1 for a constant column.
       clip: 0, or the bound of a smooth clip `x / sqrt(1 + (x / clip)^2)`.
       values: known values of each categorical column; code `i + 1` is `values[i]`.
-        The empty text is a missing value.
+        Empty text means a missing value.
       indicators: names of the numeric columns with an indicator of missing values.
       edges: training quantiles of each standardised numeric column, ascending and
         distinct; the knots of piecewise-linear encodings.
@@ -93,7 +92,7 @@ class TablePreprocessor:
           categorical: names of the columns to code.
           scaling: "standard" (mean and standard deviation) or "robust" (median and
             quartile range, clipped smoothly at 3).
-          quantiles: number of pieces for `edges`; 0 leaves them empty.
+          quantiles: number of intervals between `edges`; 0 leaves them empty.
 
         Returns:
           The fitted preprocessor.
@@ -153,8 +152,9 @@ class TablePreprocessor:
         for name in (*self.numeric, *self.categorical):
             if name not in columns:
                 raise InputError(
-                    f"the table has no column {name!r}, which the model was trained "
-                    f"with; it has {', '.join(sorted(columns))}. Add the column."
+                    f"the table must have the column {name!r} that the model was "
+                    f"trained with; it has {', '.join(sorted(columns))}. Add the "
+                    "column."
                 )
         rows = len(next(iter(columns.values())))
         numeric = np.empty((rows, self.width), np.float32)
@@ -162,7 +162,7 @@ class TablePreprocessor:
             zip(self.numeric, self.center, self.scale, strict=True)
         ):
             x = (np.asarray(columns[name], np.float64) - center) / scale
-            # Rows with infinity are left out, but not yet.
+            # Rows with infinity are left out later.
             x = np.where(np.isinf(x), np.nan, x)
             if self.clip:
                 x = x / np.sqrt(1 + (x / self.clip) ** 2)

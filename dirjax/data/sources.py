@@ -1,7 +1,7 @@
-"""What a run learns from: splits in host memory, with bins and shots of the labels.
+"""Data sources: splits in host memory, with bins and shots of the labels.
 
-A reader (`data.readers`) turns a file into
-arrays, `labelling` checks and divides the labels, and here both become splits.
+A reader (`data.readers`) turns a file into arrays, `labelling` checks and splits the
+labels, and this module assembles both into splits.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from dirjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Rows of one split, with one label a row or, in dense tasks, one a pixel.
+    """Rows of one split, with one label per row or, in dense tasks, per pixel.
 
     Attributes:
       inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables), or
-        `pictures.Pictures` of images that are still encoded.
+        `pictures.Pictures` for images that are still encoded.
       label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
-        label, or its logarithm.
+        label or its logarithm.
       value: same shape, float32, the label as the file has it.
       bin: same shape, int32, the label's bin.
       weight: `[rows]` float32, 1 unless the data has weights; mean 1 in training.
       index: `[rows]` int32, row number in the file.
       mask: of the label's shape, bool, which labels count; None if all do. The others
-        are finite, and nothing else is said of them.
-      wide: what training starts from instead, where a step on the device makes inputs
-        and labels of it: `inputs` and `codes`, larger than those above, by name.
+        are finite but arbitrary.
+      wide: larger arrays `inputs` and `codes` that training reads instead if
+        augmentation on the device makes inputs and labels from them.
 
-    Label, value, bin and mask may be `Coded`, and are arrays when rows are read.
+    Label, value, bin and mask may be `Coded`; they become arrays when rows are read.
     """
 
     inputs: Any
@@ -51,29 +51,29 @@ class Split:
     wide: dict[str, np.ndarray] | None = None
 
     def real(self, values: np.ndarray | Coded) -> np.ndarray:
-        """Those of the label-shaped values that count, `[labels]`."""
+        """The label-shaped values that count, `[labels]`."""
         array = np.asarray(values)
         return array.ravel() if self.mask is None else array[np.asarray(self.mask)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A data set, ready to be read.
+    """A data set, ready for training.
 
     Attributes:
       name: name of the data set.
-      label: name of the label, with unit where there is one.
+      label: name of the label, with its unit if known.
       splits: "train", and "val" and "test" where they exist.
       spec: bins, training counts and shots of the labels the model learns.
       log: whether the model learns the logarithm of the label.
       record: everything needed to prepare new inputs the same way, plain JSON; its
-        entry "encoder" is what the encoder must know of the inputs.
-      notes: sentences on what was found and decided.
-      skipped: reason -> number of rows left out because of it.
-      constants: arrays that the model looks inputs up in, such as vectors of words;
-        they are kept with its state and not trained.
-      statistics: training rows that statistics of features are of, where all are too
-        many; None for all.
+        entry "encoder" tells the encoder about the inputs.
+      notes: sentences on findings and decisions.
+      skipped: reason -> number of rows left out.
+      constants: arrays in which the model looks inputs up, such as word vectors; they
+        are part of its state and not trained.
+      statistics: training rows to compute feature statistics on, if there are too many;
+        None for all.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Source:
     statistics: Split | None = None
 
     def rows(self, split: str) -> Split:
-        """The rows of a split by name, or of "statistics"."""
+        """The rows of a named split, or of "statistics"."""
         if split == "statistics":
             return self.statistics or self.splits["train"]
         return self.splits[split]
@@ -100,7 +100,7 @@ class Source:
 
     @property
     def edges(self) -> np.ndarray:
-        """Edges of the label bins in units of the file, as predictions are."""
+        """Edges of the label bins in file units, like predictions."""
         edges = self.spec.bins.edges
         return np.exp(edges) if self.log else edges
 
@@ -108,13 +108,13 @@ class Source:
 def assemble(
     name: str, inputs: Any, labelled: labelling.Labelled, *, record: Mapping[str, Any]
 ) -> Source:
-    """Cuts arrays into splits.
+    """Assembles arrays into splits.
 
     Args:
       name: name of the data set.
       inputs: array, dict of arrays with leading axis rows, or `Pictures`.
       labelled: the rows.
-      record: of the inputs; the label's part is added here.
+      record: record of the inputs; this function adds the entries of the label.
     """
     bins = labelled.spec.bins.index(labelled.label)
     cut = {}
@@ -164,11 +164,11 @@ def require_file(
     what: str = "data.path must be a file,",
     hint: str = "Folders are for configs/images.py.",
 ) -> None:
-    """Refuses a folder where a file is wanted.
+    """Checks that a path is not a folder.
 
     Args:
       path: the file.
-      what: the beginning of the sentence.
+      what: the beginning of the message.
       hint: its end.
 
     Raises:

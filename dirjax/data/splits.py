@@ -1,11 +1,11 @@
-"""Balanced splits: validation and test near balance, training as imbalanced as ever.
+"""Balanced splits: validation and test nearly balanced, training still imbalanced.
 
-The rules are those of AgeDB-DIR (rows) and NYUD2-DIR (pixels): Yang et al., "Delving
-into Deep Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554.
+The rules follow AgeDB-DIR (rows) and NYUD2-DIR (pixels): Yang et al., "Delving into
+Deep Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554.
 
 **Deviations**: the published split depends on the order of a directory listing; here it
-depends on seed and keys alone. The published mask of pixels was drawn without a seed;
-only its file gives the published numbers.
+depends only on seed and keys. The published pixel mask was drawn without a seed; only
+its file gives the published numbers.
 """
 
 import hashlib
@@ -35,14 +35,16 @@ def balanced_split(
 ) -> np.ndarray:
     """Split into train, validation and test by AgeDB-DIR's rule.
 
-    Of a bin with n examples `min(n // denominator, cap)` go to validation and as many
-    to test: both are near balance, and training keeps the imbalance. The part of an
-    example depends on its key, the seed and its bin mates, not on the order of rows.
+    From a bin with n examples, `min(n // denominator, cap)` go to validation and as
+    many to test: both are nearly balanced, and training keeps the imbalance. The split
+    of an example depends on its key, the seed and the other examples of its bin, not on
+    row order.
 
     Args:
       labels: `[n]`.
       bins: the label bins.
-      denominator: 2 or more; the smallest bin that gives examples away.
+      denominator: 2 or more; also the size of the smallest bin that gives examples
+        away.
       cap: most examples of a bin in validation, and in test.
       seed: any integer.
       keys: `[n]` distinct integers or strings (file names). Default: row numbers.
@@ -70,7 +72,7 @@ def balanced_split(
         digests = [hashlib.blake2b(str(k).encode(), digest_size=8) for k in names]
         numbers = np.frombuffer(b"".join(d.digest() for d in digests), "<u8")
     hashes = _mix(_mix(np.array([seed % 2**64], np.uint64)) ^ numbers)
-    if np.unique(hashes).size != hashes.size:  # One to one in the integer keys.
+    if np.unique(hashes).size != hashes.size:  # Hashing is one-to-one for integer keys.
         raise ValueError("keys must be distinct; leave them out to use row numbers.")
     counts, order = np.bincount(index, minlength=bins.num), np.lexsort((hashes, index))
     rank = np.arange(index.size) - (np.cumsum(counts) - counts)[index[order]]
@@ -81,17 +83,17 @@ def balanced_split(
 
 
 def hold_out(groups: ArrayLike, share: float, *, seed: int) -> np.ndarray:
-    """Rows of whole groups, so that no group is on both sides.
+    """Holds out whole groups, so that no group is on both sides.
 
-    Groups come in an order of the seed, and are held out as long as they fit.
+    Takes groups in an order drawn with the seed, as long as they fit.
 
     Args:
-      groups: `[n]` strings or integers, the group of each row: its scene, say.
-      share: of the rows that may be held out, from 0 and below 1.
+      groups: `[n]` strings or integers, the group of each row, for example its scene.
+      share: largest share of rows to hold out, in [0, 1).
       seed: any integer from 0.
 
     Returns:
-      `[n]` bool; for a share above 0 at least one group is held out, and one is not.
+      `[n]` bool; for a share above 0, at least one group is held out and one is kept.
 
     Raises:
       ValueError: for a share out of range, or fewer than two groups to choose from.
@@ -102,11 +104,11 @@ def hold_out(groups: ArrayLike, share: float, *, seed: int) -> np.ndarray:
     """
     names, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if not 0 <= share < 1:
-        raise ValueError(f"the share must be from 0 and below 1, got {share}.")
+        raise ValueError(f"the share must be in [0, 1), got {share}.")
     if share == 0:
         return np.zeros(len(group), bool)
     if len(names) < 2:
-        raise ValueError(f"one of two groups or more can be held out, got {names}.")
+        raise ValueError(f"holding out needs at least two groups, got {names}.")
     order = np.random.Generator(np.random.Philox(key=[seed, 2])).permutation(len(names))
     left, chosen = share * len(group), np.zeros(len(names), bool)
     for number in order:
@@ -121,13 +123,14 @@ def hold_out(groups: ArrayLike, share: float, *, seed: int) -> np.ndarray:
 def balanced_mask(
     bins: ArrayLike, mask: ArrayLike | None = None, *, seed: int
 ) -> np.ndarray:
-    """The same number of labels of each bin: how depth is tested in NYUD2-DIR.
+    """Selects the same number of labels from each bin, as NYUD2-DIR tests depth.
 
-    All bins that hold a label give as many as the smallest of them has, drawn at random
+    Each non-empty bin gives as many labels as the smallest one has, drawn at random
     over all images, so that the mean over the test set is the mean over bins.
 
     Args:
-      bins: int from 0, any shape: the bin of each label, `[rows, height, width]` say.
+      bins: int from 0, any shape, for example `[rows, height, width]`: the bin of each
+        label.
       mask: same shape, bool, which labels may be drawn. Default: all.
       seed: any integer from 0.
 
@@ -151,7 +154,7 @@ def balanced_mask(
     rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
     place = rng.permutation(np.flatnonzero(real))
     index = bins.ravel()[place]
-    # Short integers are sorted by digits, many times faster.
+    # Short integers use radix sort, which is many times faster.
     short = index.astype(np.uint16) if index.max() < 1 << 16 else index
     order = np.argsort(short, kind="stable")
     counts = np.bincount(index)

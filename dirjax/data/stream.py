@@ -1,11 +1,11 @@
 """Step-indexed streams: batch `s` is a pure function of `(seed, s)`.
 
 Position `p = step * batch_size + row` of the stream is example `p % n` of the
-permutation of epoch `p // n`, which a counter-based generator keyed by seed and epoch
-gives without any state. A stream therefore starts at any step, needs no checkpoint,
-is the same for any number of processes, and can be read by `array_reader` (numpy, no
-import cost) or `tf_reader` (tf.data) with equal batches. Batches never shrink at the
-end of an epoch: the last batch of one epoch is filled from the next.
+permutation of epoch `p // n`, which comes from a stateless counter-based generator
+keyed by seed and epoch. So a stream starts at any step, needs no checkpoint, is the
+same for any number of processes, and gives equal batches through numpy
+(`reader="array"`, no import cost) or tf.data (`reader="tf"`). Batches never shrink at
+the end of an epoch: the last batch of an epoch is filled from the next.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
 def indices(
     *, seed: int, step: int, steps: int, batch_size: int, size: int
 ) -> np.ndarray:
-    """Which examples form the global batches `step .. step + steps - 1`.
+    """The examples of the global batches `step .. step + steps - 1`.
 
     Returns:
       `[steps, batch_size]` int64 positions in the training split.
@@ -71,7 +71,7 @@ def indices(
 
 
 def block(rows: np.ndarray, process: int, processes: int) -> np.ndarray:
-    """Process `process` of `processes` takes its equal block of the last axis.
+    """The block of the last axis for process `process` of `processes`.
 
     Raises:
       ValueError: if the batch does not divide.
@@ -79,14 +79,14 @@ def block(rows: np.ndarray, process: int, processes: int) -> np.ndarray:
     size, rest = divmod(rows.shape[-1], processes)
     if rest:
         raise ValueError(
-            f"a global batch of {rows.shape[-1]} rows does not divide among "
-            f"{processes} processes. Use a multiple for data.batch_size."
+            f"a global batch must divide evenly among {processes} processes, got "
+            f"{rows.shape[-1]} rows. Use a multiple for data.batch_size."
         )
     return rows[..., process * size : (process + 1) * size]
 
 
 def stored(split: sources.Split) -> dict[str, Any]:
-    """What a batch is read from: arrays with leading axis rows."""
+    """The arrays that batches are gathered from, with leading axis rows."""
     arrays = {
         "inputs": split.inputs,
         "label": split.label,
@@ -98,14 +98,14 @@ def stored(split: sources.Split) -> dict[str, Any]:
 
 
 def trained(split: sources.Split) -> dict[str, Any]:
-    """What a training batch is read from: that of `stored`, or `Split.wide`."""
+    """The arrays of training batches: those of `stored`, or `Split.wide`."""
     if split.wide is None:
         return stored(split)
     return split.wide | {"weight": split.weight, "index": split.index}
 
 
 def gather(arrays: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """The batch of the given rows; leading axes are those of `rows`."""
+    """Gathers the given rows; leading axes are those of `rows`."""
 
     def take(x):
         return {k: take(v) for k, v in x.items()} if isinstance(x, dict) else x[rows]
@@ -114,8 +114,8 @@ def gather(arrays: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
 
 
 def _complete(batch: dict[str, Any]) -> dict[str, Any]:
-    """Weight and mask of a batch in the shape of its labels, float32."""
-    if "label" not in batch:  # They are made on the device.
+    """Broadcasts weight and mask of a batch to the shape of its labels, float32."""
+    if "label" not in batch:  # Labels are made on the device.
         return batch
     shape, weight = batch["label"].shape, batch["weight"]
     weight = weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim))
@@ -134,7 +134,7 @@ class Stream:
       seed: seed of the run.
       batch_size: rows of the global batch.
       process: number of this process.
-      processes: how many there are.
+      processes: number of processes.
       reader: "array" gathers with numpy; "tf" reads through tf.data with
         prefetching. Both give the same batches.
     """
@@ -171,9 +171,9 @@ class Stream:
     def read(self, chunks: Iterator[tuple[int, int]]) -> Iterator[dict[str, Any]]:
         """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`.
 
-        `label`, `bin`, `weight` and `mask` have one shape, `[steps, rows]` or, in dense
-        tasks, `[steps, rows, height, width]`. Of a split with `wide` the batch has
-        that instead, and weights of rows.
+        `label`, `bin`, `weight` and `mask` have the same shape, `[steps, rows]` or, in
+        dense tasks, `[steps, rows, height, width]`. For a split with `wide`, the batch
+        has those arrays instead, and weights per row.
         """
         arrays = trained(self._split)
         if self._reader == "array":
@@ -191,14 +191,14 @@ def eval_batches(
 ) -> Iterator[dict[str, Any]]:
     """All rows of a split in order, the last batch padded; padding has mask 0.
 
-    Instead of `label`, what the model learns, batches have `value`: the label in units
-    of the file.
+    Batches have `value`, the label in file units, instead of `label`, which the model
+    learns.
 
     Args:
       split: the rows to read.
       batch_size: rows of the global batch.
       process: number of this process.
-      processes: how many there are.
+      processes: number of processes.
 
     Yields:
       Batches of `batch_size / processes` rows. Padding repeats row 0.

@@ -1,1 +1,1 @@
-"""A model on a split or on new rows: metrics, predictions, features."""
+"""Evaluates a model on a split or on new rows: metrics, predictions, features."""

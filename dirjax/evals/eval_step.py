@@ -1,4 +1,4 @@
-"""Pure steps of evaluation: predictions, sums per bin, moments of features."""
+"""Pure evaluation steps: predictions, sums per bin, feature moments."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def make_respond(network: Network, *, log: bool) -> Callable[[Any, Any, Any], An
 
     Args:
       network: the model.
-      log: whether it has learnt the logarithm of the label, which is undone in
-        `prediction`, and nowhere else.
+      log: whether the model learns the logarithm of the label. Only `prediction` is
+        converted back.
     """
 
     def respond(params, model_state, inputs):
@@ -61,10 +61,10 @@ def make_eval_step(
 ) -> Callable[[Any, Any, Batch], tuple[regression.Sums, Any]]:
     """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
 
-    Rows are all that the head gives, `[batch, ...]` by name, with `prediction` and the
-    sums in units of the file; see `make_respond`. In dense tasks, whose predictions
-    are too many to be kept, the second are `depth_metrics.Ratios`; predictions are
-    enlarged to larger labels, bilinear with the corner pixels in place.
+    Rows are all outputs of the head, `[batch, ...]` by name; `prediction` and the sums
+    are in file units, see `make_respond`. In dense tasks, which have too many
+    predictions to keep, rows are replaced by `depth_metrics.Ratios`; predictions are
+    upsampled bilinearly to larger labels, with corner pixels aligned.
     """
     respond = make_respond(network, log=log)
 
@@ -101,10 +101,10 @@ def make_eval_step(
 def make_moments_step(
     network: Network, *, num_bins: int
 ) -> Callable[[moments_lib.Moments, Any, Any, Batch], moments_lib.Moments]:
-    """Makes `(moments, params, model_state, batch) -> moments`, a batch further.
+    """Makes `(moments, params, model_state, batch) -> moments`, which adds a batch.
 
-    Features are those of the given parameters in evaluation mode. Of maps of labels
-    that are larger than those of features the nearest pixels count.
+    Features are computed in evaluation mode. If label maps are larger than feature
+    maps, each feature takes the nearest label.
     """
 
     def step(moments, params, model_state, batch):

@@ -1,4 +1,4 @@
-"""Passes over a split: what a model makes of every row, in evaluation mode."""
+"""Passes over a split in evaluation mode: metrics, predictions, features."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from dirjax.runtime import sharding
 
 
 class Evaluator:
-    """The programs that read a split from its first row to its last.
+    """Compiled passes over a whole split.
 
     Args:
       network: the model.
       source: the data.
-      spec: of its labels, with `feature_dim`, and groups where the head has some.
-      mesh: of the devices.
-      batch_size: rows on all devices.
+      spec: label specification with `feature_dim`, and groups if the head has them.
+      mesh: the device mesh.
+      batch_size: global rows per batch.
       gm_epsilon: see `metrics`.
-      probable: whether the head's outputs for groups are logarithms of probabilities.
+      probable: whether the head's group outputs are log probabilities.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Evaluator:
             donate_argnums=0,
             out_shardings=replicated,
         )
-        # A program, since donated leaves must not share a buffer.
+        # Compiled, since donated leaves must not share a buffer.
         self._no_moments = jax.jit(
             lambda: moments_lib.zeros(spec.bins.num, spec.feature_dim),
             out_shardings=replicated,
         )
 
     def batches(self, split: str) -> Iterator[Any]:
-        """All rows of a split or of "statistics", padded, masked, on the devices."""
+        """All rows of a split or of "statistics", padded, with mask, on the devices."""
         rows = self._source.rows(split)
         devices = jax.device_count()
         size = min(self._batch_size, len(rows.label))
@@ -88,16 +88,16 @@ class Evaluator:
         """Metrics and predictions of a split.
 
         Args:
-          params: of the model.
+          params: parameters of the model.
           model_state: its running statistics.
           split: "train", "val" or "test".
 
         Returns:
           `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order, with what `experts.evaluate` adds to
-          both where the head has groups. Dense tasks have no rank correlation and no
-          SERA, and sums per bin instead of predictions: `count`, `abs`, `sq` (of
-          errors), and those of `depth_metrics.Ratios`.
+          `prediction` of its rows in order. If the head has groups, `experts.evaluate`
+          adds to both. Dense tasks have neither rank correlation nor SERA, and sums per
+          bin instead of predictions: `count`, `abs` and `sq` of errors, and those of
+          `depth_metrics.Ratios`.
         """
         host = self._errors(params, model_state, split)
         total = _added([s for s, _ in host])
@@ -131,7 +131,7 @@ class Evaluator:
         return scores, stored
 
     def _errors(self, params: Any, model_state: Any, split: str) -> list[Any]:
-        """Sums, and what there is of rows, of each batch of a split, on the host."""
+        """Sums and rows (if kept) of each batch of a split, on the host."""
         return sharding.to_host(
             [
                 self._eval_step(params, model_state, batch)
@@ -140,12 +140,12 @@ class Evaluator:
         )
 
     def moments(self, params: Any, model_state: Any, split: str) -> moments_lib.Moments:
-        """Moments of the features of a split, or of "statistics", by label bin.
+        """Per-bin feature moments of a split, or of "statistics".
 
         Args:
-          params: of the model.
+          params: parameters of the model.
           model_state: its running statistics.
-          split: as `batches` takes it.
+          split: see `batches`.
         """
         total = self._no_moments()
         for batch in self.batches(split):
@@ -155,16 +155,16 @@ class Evaluator:
     def features(
         self, params: Any, model_state: Any, split: str
     ) -> dict[str, np.ndarray]:
-        """What `balance.summary` says of a split, and errors.
+        """The summary of features of a split (`balance.summary`), with errors.
 
         Args:
-          params: of the model.
+          params: parameters of the model.
           model_state: its running statistics.
           split: "train", "val" or "test".
 
         Returns:
-          Beside it: `error` `[bins]`, the mean absolute error, NaN in empty bins, and
-          `edges` `[bins + 1]`, both in units of the file; and the `split`.
+          The summary, and `error` `[bins]`, the mean absolute error, NaN in empty bins,
+          `edges` `[bins + 1]`, both in file units, and the `split`.
         """
         found = sharding.to_host(self.moments(params, model_state, split))
         mean = np.asarray(found.mean, np.float64) + found.rest
@@ -177,12 +177,12 @@ class Evaluator:
 
 
 def _added(sums: Sequence[Any]) -> Any:
-    """The sum of equal trees, in float64."""
+    """The sum of trees of equal structure, in float64."""
     return jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums)
 
 
 def _metric_units(source: data.Source) -> dict[str, Any]:
-    """Shift of each bin and scale that keep sums of labels and squares exact."""
+    """Shift per bin and scale that keep sums of labels and squares accurate."""
     centers = source.spec.bins.centers
     if not source.log:
         return {"shift": centers, "scale": source.spec.label_std or 1.0}

@@ -1,11 +1,11 @@
 """Predictions of a trained model under input noise.
 
-Noise is made from output offsets, as SSIR makes it (`objectives/ssir.py`), or is random
-and of the same norm: Figs. 2b, 3b and 4 of "Lifting Imbalanced Regression with
+Noise is either derived from output offsets as in SSIR (`objectives/ssir.py`), or random
+with the same norm: Figs. 2b, 3b and 4 of "Lifting Imbalanced Regression with
 Self-Supervised Learning", ICLR 2022 submission.
 
-**Deviations**: evaluation mode, and float32 at the highest precision; the source does
-not say. All sizes share the offset and the random direction of a row.
+**Deviations**: evaluation mode and float32 at the highest precision, which the source
+leaves open. All noise sizes share a row's offset and random direction.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _FIELDS = ("epsilon", "n_steps", "norm", "units", "distance", "bounds")
 
 
 def settings(objective: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """How noise is made: as given, else as in training, else as SSIR does by default.
+    """Settings of the noise: as given, else as in training, else SSIR's defaults.
 
     Args:
-      objective: of the stage that made the state.
-      given: options, None for those that were not given.
+      objective: objective of the stage that trained the state.
+      given: options; None if not given.
 
     Returns:
-      The fields, with `epsilon` all sizes and `shown` the place of one among them: that
-      of training, or the first.
+      The settings; `epsilon` holds all sizes, and `shown` is the index of the training
+      size, or 0.
     """
     defaults = inspect.signature(ssir.make).parameters
     made = {name: defaults[name].default for name in _FIELDS}
@@ -62,23 +62,24 @@ def make_probe(
     distance: str,
     bounds: tuple[Any, Any] | None = None,
 ) -> Callable[..., Any]:
-    """Makes `(params, model_state, inputs, key, epsilon) -> numbers and pictures`.
+    """Makes `(params, model_state, inputs, key, epsilon) -> numbers and images`.
 
-    Numbers are clean predictions `[rows]`, and `[kinds, rows]` predictions under noise
-    and norms of the noise before and after clipping. Pictures `[3, rows, ...]` are the
+    Numbers are clean predictions `[rows]`, and `[kinds, rows]` noisy predictions and
+    norms of the noise before and after clipping. Images `[3, rows, ...]` are the
     inputs, the inputs under controlled noise, and that noise.
 
     Args:
       network: the model.
-      bin_width: largest offset of a prediction, in units of what is learnt.
+      bin_width: largest offset of a prediction, in units of the learnt label.
       norm: see `ssir.ssir_noise`.
       units: see `ssir.unit_of`.
       n_steps: see `ssir.ssir_noise`.
       distance: see `ssir.ssir_noise`.
-      bounds: smallest and largest valid coordinate. Default: those of the model.
+      bounds: smallest and largest valid coordinate. Default: those of the model's
+        inputs.
 
     Raises:
-      ValueError: for units of pixels where there are none.
+      ValueError: for pixel units if the inputs are not images.
     """
     domain = network.domain
     low, high = bounds or (domain.low, domain.high)
@@ -94,7 +95,7 @@ def make_probe(
             )
             return network.head(params, features).prediction
 
-        # The size is in the unit, where it may be traced: one program for all sizes.
+        # The size goes into `unit`, which may be traced: one program for all sizes.
         space = {
             "epsilon": 1.0,
             "norm": norm,
@@ -136,21 +137,21 @@ def measure(
     seed: int,
     samples: int,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Predictions of some rows under noise of several sizes.
+    """Predicts some rows under noise of several sizes.
 
     Args:
       probe: from `make_probe`.
       model: parameters and running statistics.
-      inputs: of all rows.
+      inputs: inputs of all rows.
       chosen: `[n]` rows to probe.
-      mesh: of the devices.
+      mesh: the device mesh.
       epsilon: sizes of the noise.
-      seed: of offsets and directions.
-      samples: the first so many rows have pictures.
+      seed: seed of offsets and directions.
+      samples: number of first rows to return images for.
 
     Returns:
-      By name `clean` `[n]` and, for each kind of noise, `[sizes, n]` predictions, norms
-      of the noise and norms after clipping; and pictures `[3, sizes, samples, ...]`.
+      By name, `clean` `[n]` and for each kind of noise `[sizes, n]` predictions, norms
+      of the noise and norms after clipping; and images `[3, sizes, samples, ...]`.
     """
     program, devices = jax.jit(probe), jax.device_count()
     size = -(-min(_CHUNK, len(chosen)) // devices) * devices

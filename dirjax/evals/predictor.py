@@ -1,4 +1,4 @@
-"""The model of a finished run, as a function of prepared inputs."""
+"""The model of a run as a function of prepared inputs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Predictor:
 
     Args:
       workdir: directory of a run.
-      step: "best", "last", or the number of a step that was saved.
+      step: "best", "last", or the number of a saved step.
 
     Attributes:
-      config: of the run, plain values.
-      record: of its data, see `Source.record`.
+      config: config of the run, plain values.
+      record: data record of the run, see `Source.record`.
 
     Raises:
       InputError: if there is no such run or step.
@@ -56,13 +56,13 @@ class Predictor:
         self._predict = jax.jit(predict)
 
     def __call__(self, inputs: Any) -> np.ndarray:
-        """Predictions of prepared inputs, in units of the label.
+        """Predictions for prepared inputs, in label units.
 
         Args:
           inputs: `[rows, ...]` images, uint8, or a dict of a table's arrays.
 
         Returns:
-          `[rows]` float32, of a dense model `[rows, height, width]`.
+          `[rows]` float32; for a dense model `[rows, height, width]`.
         """
         import jax
 

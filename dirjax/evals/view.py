@@ -1,4 +1,4 @@
-"""The model at its parameters, as objectives see it."""
+"""The view of the model that objectives get."""
 
 from __future__ import annotations
 

@@ -1,33 +1,34 @@
-"""Group contrast: features of near groups of labels come nearer than those of far ones.
+"""Group contrast: pulls features closer the nearer their label groups are.
 
-For each ordered pair of rows the similarity competes with that of all rows that are at
-least as far in group index:
+For each ordered pair of rows, the similarity competes with those of all rows at least
+as distant in group index:
 
     L = -1/(N(N-1)) sum_i sum_{j != i} log( s_ij / sum_{k != i, d_ik >= d_ij} s_ik )
     s_ij = exp(sim(z_i, z_j) / t),  d_ij = |g_i - g_j|
 
 "Leveraging Group Classification with Descending Soft Labeling for Deep Imbalanced
-Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327
-It is the loss of "Rank-N-Contrast", Zha et al., NeurIPS 2023, with groups for labels.
+Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327 It is the loss of
+"Rank-N-Contrast", Zha et al., NeurIPS 2023, with groups as labels.
 https://arxiv.org/abs/2210.01189
 
-The denominator depends on a row and a distance only. Sums of a row over each group are
-one matrix product, and are added up over groups from both far ends (never as a total
-less a part, which cancels), so `N x N` work remains, `N x G` logarithms, and no loop.
+The denominator depends only on a row and a distance. One matrix product sums each row
+over each group, and cumulative sums run over groups from both far ends (never a total
+minus a part, which cancels). This leaves `N x N` work, `N x G` logarithms, and no loop.
 
 **Deviations** and readings:
 
-- The paper leaves the similarity open ("e.g. cosine"). Default is the negative L2
-  distance of normalised features at t = 2.5: the temperature of the supplementary makes
-  sense at that scale, and the author's code does it. "l2" is Rank-N-Contrast's, not
-  normalised. The cosine of the author's code has a wrong sign, here it is right.
-- Nothing is stopped but the maxima that are subtracted for stability.
-- The formula has one view, which tables take. Images that are augmented come with two
-  in the presets (`augment.py`), as in Rank-N-Contrast and the author's code: rows are
-  2N, and so is the formula; the other view is a row of the same group like any other.
-- Distances that are rounding of equal rows count as 0, where the gradient is 0; rows
-  shorter than 1e-12 are normalised to 0 and get no gradient.
-- Weights of the batch do not enter.
+- The paper leaves the similarity open ("e.g. cosine"). The default is the negative L2
+  distance of normalised features at t = 2.5: the temperature in the supplementary makes
+  sense at that scale, and the author's code does the same. "l2" is Rank-N-Contrast's,
+  without normalisation. The cosine in the author's code has the wrong sign; it is
+  corrected here.
+- The only stop-gradients are on the maxima subtracted for stability.
+- The formula has one view, as tables do. In the presets, augmented images come in two
+  views (`augment/`), as in Rank-N-Contrast and the author's code: the formula then has
+  2N rows, and the other view is a row of the same group like any other.
+- Distances within rounding of equal rows count as 0 with gradient 0; rows shorter than
+  1e-12 are normalised to 0 and get no gradient.
+- Batch weights do not enter.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ from dirjax.ops.numerics import distances, product, unit
 SIMILARITIES = ("l2_normalised", "cosine", "l2")
 # Batches up to this size are one block; larger ones are blocks of `_ROWS` rows.
 _WHOLE, _ROWS = 4096, 512
-# Logits that differ by no more can be added up as they are in float32.
+# Exponentials of logits within this range can be summed directly in float32.
 _SPREAD = 60.0
 _LOWEST = -1e30
 
 
 class _Rows(NamedTuple):
-    """Features `[n, dim]`, groups, masks and numbers `[n]` of some rows."""
+    """Features `[n, dim]`, groups, masks and indices `[n]` of some rows."""
 
     features: jax.Array
     groups: jax.Array
@@ -75,11 +76,11 @@ def _log_tails(
 ) -> jax.Array:
     """`log sum_{k: d_ik >= m} exp(logits_ik)` for each row and distance `[rows, G]`.
 
-    -1e30 or so where there is no such `k`. Logits are at most 0 in each row.
+    About -1e30 if there is no such `k`. Logits are at most 0 in each row.
     """
     num = hot.shape[1]
     m = jnp.arange(num)[None]
-    # Groups below own - m, and those from own + m up; own is with the latter.
+    # Groups up to own - m, and those from own + m on; own belongs to the latter.
     low = jnp.maximum(own[:, None] + 1 - jnp.maximum(m, 1), 0)
     high = jnp.minimum(own[:, None] + m, num)
     take = functools.partial(jnp.take_along_axis, axis=1)
@@ -90,7 +91,7 @@ def _log_tails(
         tails = take(below, low) + take(above, high)
         some = tails > 0
         return jnp.where(some, jnp.log(jnp.where(some, tails, 1.0)), _LOWEST)
-    # The largest of each group, so that far groups do not vanish beside near ones.
+    # The maximum per group, so that distant groups do not underflow beside near ones.
     top = jax.ops.segment_max(jnp.where(pairs, logits, _LOWEST).T, groups, num).T
     top = jax.lax.stop_gradient(jnp.maximum(top, _LOWEST))
     shifted = jnp.where(pairs, logits - jnp.where(pairs, top[:, groups], 0.0), 0.0)
@@ -110,7 +111,7 @@ def _block(
     temperature: float,
     similarity: str,
 ) -> jax.Array:
-    """Sum over ordered pairs of some rows with all columns."""
+    """Sum over the ordered pairs of some rows with all columns."""
     if similarity == "cosine":
         logits = product(rows.features, columns.features.T)
     else:
@@ -133,7 +134,7 @@ def _block(
         inside = (group >= 0) & (group < num_groups)
         return jnp.where(inside, members[jnp.clip(group, 0, num_groups - 1)], 0.0)
 
-    # Columns at each distance; at distance 0 without the row itself.
+    # Number of columns at each distance, without the row itself at distance 0.
     many = at(own[:, None] - m) + jnp.where(m > 0, at(own[:, None] + m), -1.0)
     many = jnp.where(rows.mask[:, None] > 0, many, 0.0)
     denominators = jnp.sum(many * jnp.where(many > 0, tails, 0.0), axis=1)
@@ -149,10 +150,10 @@ def group_contrast_loss(
     similarity: str = "l2_normalised",
     mask: jax.Array | None = None,
 ) -> jax.Array:
-    """Contrast of all ordered pairs of rows by the distance of their groups.
+    """Contrast over all ordered pairs of rows by group distance.
 
-    Above 4096 rows the work is done in blocks of rows that are computed again for the
-    gradient, so that no `[batch, batch]` array is kept.
+    Above 4096 rows, the work is done in blocks of rows that are recomputed for the
+    gradient, so no `[batch, batch]` array is stored.
 
     Args:
       features: `[batch, dim]` float.
@@ -160,11 +161,11 @@ def group_contrast_loss(
       num_groups: number of groups.
       temperature: divides similarities, above 0.
       similarity: "l2_normalised" (negative distance of rows of length 1), "cosine" or
-        "l2" (negative distance of rows as they are).
+        "l2" (negative distance of unnormalised rows).
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
 
     Returns:
-      Scalar, the mean over ordered pairs. 0 if there is none.
+      Scalar, the mean over ordered pairs; 0 without pairs.
 
     Raises:
       ValueError: for an option out of range, or shapes that do not fit.
@@ -190,7 +191,7 @@ def group_contrast_loss(
         features = unit(features)
     real = jnp.sum(mask)
     if similarity != "cosine":
-        # Distances do not change, and products cancel less.
+        # Centring changes no distance, and products cancel less.
         center = jnp.sum(features, axis=0) / jnp.maximum(real, 1.0)
         center = jax.lax.stop_gradient(center)
         features = jnp.where(mask[:, None] > 0, features - center[None], 0.0)
@@ -232,8 +233,8 @@ def make(
       similarity: see `group_contrast_loss`.
 
     Returns:
-      An objective whose state holds `of_bin`, the group of each label bin
-      `[num_bins]` int32, and `members`, training labels in each group `[num_groups]`.
+      An objective whose state holds `of_bin`, the group of each label bin `[num_bins]`
+      int32, and `members`, the number of training labels in each group `[num_groups]`.
 
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups.

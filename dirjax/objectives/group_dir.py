@@ -1,43 +1,43 @@
-"""Group-DIR: first the group of a label, from soft labels, then its value by an expert.
+"""Group-DIR: classifies the label's group, then that group's expert predicts.
 
-Labels are cut into ordered groups. One linear map of the features says the group, and
-one for each group says the value (head `experts`). A row trains the expert of its true
-group, and the predicted group's expert answers:
+Labels are divided into ordered groups. One linear map of the features predicts the
+group, and one expert per group predicts the value (head `experts`). A row trains the
+expert of its true group; at test time the expert of the predicted group predicts:
 
     L = lambda1 mean_i (y_i - v_{i, g_i})^2 + lambda2 mean_i CE(q(g_i), softmax(h_i))
     q(g)_j = softmax_j(-beta |j - g|)
 
-With the contrast of groups (`group_contrast`) before it or beside it.
+Group contrast (`group_contrast`) is trained before it or jointly.
 
 "Leveraging Group Classification with Descending Soft Labeling for Deep Imbalanced
-Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327
-Criteria it is compared with: logit adjustment, Menon et al., ICLR 2021
-https://arxiv.org/abs/2007.07314; a fixed simplex ETF with the dot-regression loss,
-Yang et al., NeurIPS 2022 https://arxiv.org/abs/2203.09081
+Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327 Criteria for
+comparison: logit adjustment, Menon et al., ICLR 2021 https://arxiv.org/abs/2007.07314;
+a fixed simplex ETF with the dot-regression loss, Yang et al., NeurIPS 2022
+https://arxiv.org/abs/2203.09081
 
 **Deviations** and readings:
 
-- Schedule: the presets do what the supplementary says, a stage of contrast alone for
-  the encoder, then all parameters on this term. The option `joint` trains the printed
-  sum of three terms at once; `--config.stage.main.trainable="('head',)"` probes.
+- Schedule: the presets follow the supplementary, a contrast stage for the encoder
+  alone, then all parameters on this term. The option `joint` trains the printed sum of
+  three terms at once; `--config.stage.main.trainable="('head',)"` trains only the head.
 - Reductions: means for both sums of the paper, lambda1 = lambda2 = 1 (it gives
-  neither). The author's code adds the mean of one to the sum of the other: lambda2 is
-  the batch size.
-- Errors count in standard deviations of the training labels (`unit="deviation"`), so
-  that one pair of factors serves labels of any scale. `"label"` is the paper's.
-- Soft labels: the paper writes `G - beta |j - g|` before a softmax, to which G adds
-  nothing. `slope="first_gap"` is the author's code: only the first gap is `beta`, the
-  others are 1, and scores end at G - 1 below the top.
-- `soft_asymmetric` is that of an earlier version: other groups lose their share of the
-  training labels, and q is not normalised again.
-- Logit adjustment counts an empty group as one row; the head of the preset begins with
-  groups of no training row ruled out (`rule_out_empty`).
+  neither). The author's code adds the mean of one to the sum of the other, which makes
+  lambda2 the batch size.
+- Errors are in standard deviations of the training labels (`unit="deviation"`), so that
+  one pair of factors serves labels of any scale. `"label"` is the paper's.
+- Soft labels: the paper writes `G - beta |j - g|` inside a softmax, which does not
+  depend on G. `slope="first_gap"` is the author's code: only the first gap is `beta`,
+  the others are 1, and scores stop at G - 1 below the top.
+- `soft_asymmetric` is from an earlier version: other groups are reduced by their share
+  of the training labels, and q is not renormalised.
+- Logit adjustment counts an empty group as one row; the head in the preset rules out
+  groups without training rows at initialisation (`rule_out_empty`).
 - Groups of labels are exact (`dirjax/labels/groups.py`), 10 of them by default.
   Expert outputs are not limited to their group's range.
-- Weights of the batch multiply the regression only, so LDS acts inside of groups;
-  `weigh_groups` weighs the classification, too.
-- The printed bound of Lemma 1 adds up all groups; the loss is the part of the true one,
-  which bounds the likelihood in any case (both are measured in `metrics/experts.py`).
+- Batch weights multiply the regression only, so LDS acts within groups; `weigh_groups`
+  weights the classification, too.
+- The printed bound of Lemma 1 sums over all groups; the loss is the part of the true
+  group, which always bounds the likelihood (`metrics/experts.py` measures both).
 """
 
 from __future__ import annotations
@@ -66,19 +66,21 @@ def group_soft_labels(
     slope: str = "uniform",
     counts: jax.Array | None = None,
 ) -> jax.Array:
-    """Soft label of one group: highest there, descending on both sides.
+    """Soft label of one group: highest at the group, descending on both sides.
 
     `q = softmax_j(-beta |j - g|)`, with counts `q_j (1 - n_j / n)` for `j != g`.
 
     Args:
       group: scalar int, 0 to num_groups - 1.
       num_groups: number of groups.
-      beta: from one group to the next, or with "first_gap" to the first neighbour.
-      slope: "uniform", or "first_gap": further gaps are 1, down to num_groups - 1.
+      beta: decrease from one group to the next; with "first_gap" to the first neighbour
+        only.
+      slope: "uniform", or "first_gap": later gaps are 1, down to num_groups - 1.
       counts: `[num_groups]` training rows of each group, for asymmetric labels.
 
     Returns:
-      `[num_groups]`, constant for gradients. Sums to 1 without counts, else to less.
+      `[num_groups]`, constant for gradients. Sums to 1 without counts, otherwise to
+      less.
 
     Raises:
       ValueError: for an unknown slope or a beta that is not above 0.
@@ -115,13 +117,13 @@ def soft_cross_entropy(logits: jax.Array, soft: jax.Array) -> jax.Array:
 
 
 def entropy_floor(soft: jax.Array) -> jax.Array:
-    """The least `soft_cross_entropy` that any logits reach, for one soft label.
+    """The lowest `soft_cross_entropy` of any logits, for one soft label.
 
     Args:
       soft: `[num_groups]`, not negative; for a sum of 1 it is the entropy.
 
     Returns:
-      Scalar. The loss less this is the sum of `soft` times KL(q || p).
+      Scalar. The loss minus this is the sum of `soft` times KL(q || p).
 
     Example:
       >>> f"{entropy_floor(jnp.array([0.5, 0.0, 0.5])):.4f}"
@@ -133,12 +135,12 @@ def entropy_floor(soft: jax.Array) -> jax.Array:
 
 
 def adjusted_logits(logits: jax.Array, counts: jax.Array, tau: float) -> jax.Array:
-    """Logit adjustment: `logits_j + tau log(n_j / n)`, empty groups as of one row.
+    """Logit adjustment: `logits_j + tau log(n_j / n)`; empty groups count as one row.
 
     Args:
       logits: `[num_groups]`.
       counts: `[num_groups]` training rows of each group.
-      tau: from 0, which changes nothing.
+      tau: at least 0; 0 changes nothing.
 
     Returns:
       `[num_groups]`.
@@ -151,7 +153,7 @@ def dot_regression_loss(scores: jax.Array, group: jax.Array) -> jax.Array:
     """Dot-regression of one row: `(m_g . z - 1)^2 / 2` for unit vectors.
 
     Args:
-      scores: `[num_groups]`, the products with all vectors of the frame.
+      scores: `[num_groups]`, dot products with all vectors of the frame.
       group: scalar int, the true group.
 
     Returns:
@@ -163,10 +165,10 @@ def dot_regression_loss(scores: jax.Array, group: jax.Array) -> jax.Array:
 def expert_loss(
     values: jax.Array, labels: jax.Array, groups: jax.Array, *, loss: str = "mse"
 ) -> jax.Array:
-    """Error of the true group's expert, elementwise; no other gets a gradient.
+    """Error of the true group's expert, elementwise; other experts get no gradient.
 
     Args:
-      values: `[batch, num_groups]`, of all experts.
+      values: `[batch, num_groups]`, predictions of all experts.
       labels: `[batch]`.
       groups: `[batch]` int, true groups.
       loss: "mse" or "l1".
@@ -197,14 +199,14 @@ def _check_head(outputs: Any, criterion: str, num: int) -> None:
         raise ValueError("group_dir needs model.head='experts'.")
     if logits.shape[-1] != num:
         raise ValueError(
-            f"the head has {logits.shape[-1]} groups and the labels have {num}. Both "
-            "follow config.groups.num."
+            f"the head has {logits.shape[-1]} groups but the labels have {num}. Both "
+            "must follow config.groups.num."
         )
     fixed = getattr(outputs, "classifier", "linear") == "etf"
     if fixed != (criterion == "etf"):
         raise ValueError(
-            "criterion 'etf' goes with model.head_options.classifier='etf', and no "
-            f"other does, got criterion {criterion!r}. Take the preset group_etf."
+            "criterion 'etf' must go with model.head_options.classifier='etf' and no "
+            f"other criterion, got {criterion!r}. Use the preset group_etf."
         )
 
 
@@ -220,28 +222,28 @@ def make(
     lambda2: float = 1.0,
     weigh_groups: bool = False,
 ) -> base.Objective:
-    """Regression by experts and classification of groups, as a term.
+    """Expert regression and group classification, as a term.
 
     Args:
-      criterion: of the classification: "soft", "soft_asymmetric", "ce", "la" (logit
+      criterion: classification loss: "soft", "soft_asymmetric", "ce", "la" (logit
         adjustment) or "etf" (dot-regression, with the head's fixed classifier).
       beta: see `group_soft_labels`.
       slope: see `group_soft_labels`.
-      tau: of "la".
-      loss: of the experts, "mse" or "l1".
-      unit: of their errors: "deviation" of the training labels, or "label".
-      lambda1: factor of the regression, from 0.
-      lambda2: factor of the classification, from 0.
-      weigh_groups: whether weights of the batch multiply the classification, too.
+      tau: see `adjusted_logits`; for "la".
+      loss: regression loss of the experts, "mse" or "l1".
+      unit: unit of their errors: "deviation" of the training labels, or "label".
+      lambda1: factor of the regression, at least 0.
+      lambda2: factor of the classification, at least 0.
+      weigh_groups: whether batch weights multiply the classification, too.
 
     Returns:
       An objective whose state holds `of_bin` `[num_bins]` int32 and `members`
-      `[num_groups]`, the groups of bins and their training rows, and `unit`. Its
-      metrics are means over real rows: `loss/experts` and `loss/groups` (without
+      `[num_groups]`, the group of each bin and the training rows per group, and `unit`.
+      Its metrics are means over real rows: `loss/experts` and `loss/groups` (without
       factors), `group/accuracy`, `group/distance` (mean |predicted - true group|),
-      `group/kl`, the classification loss less the least it can be, and `group/mse`, the
-      squared error of the true group's expert in squared units of the label that is
-      learnt, without weights, whatever `loss` and `unit` are.
+      `group/kl`, the classification loss minus its lower bound, and `group/mse`, the
+      squared error of the true group's expert in squared units of the learnt label,
+      unweighted, whatever `loss` and `unit` are.
 
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups; in a
@@ -267,7 +269,7 @@ def make(
         return base.Variables({}, state)
 
     def classify(logits, group, members):
-        """Loss of one row, and the least it can be."""
+        """Loss of one row and its lower bound."""
         num = len(members)
         if criterion == "etf":
             return dot_regression_loss(logits, group), jnp.zeros(())

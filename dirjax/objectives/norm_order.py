@@ -1,4 +1,4 @@
-"""Norm order: distances of feature norms between labels follow distances of labels.
+"""Norm order: distances between feature norms follow distances between labels.
 
 Phase 1 of the Frobenius-norm method, a term beside the regression loss:
 
@@ -15,26 +15,27 @@ authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
 L_KL after "PRIME: Deep Imbalanced Regression with Proxies", Lim et al., ICML 2025.
 https://openreview.net/forum?id=hvaPL2DMpQ
 
-**Deviations**. Of the paper only the appendix could be read, so most of this is
-*reconstruction*: that there are L_KL and L_OE, what alpha and beta weigh, and that d is
-the absolute difference of whole numbers is in the appendix; the form of L_KL is that of
-the author's public code, which no training there calls; that of L_OE is a guess from
-its name. All weights are chosen here.
+**Deviations**. Only the appendix of the paper was available, so most of this is
+*reconstruction*. The appendix names L_KL and L_OE, says what alpha and beta weigh, and
+that d is the absolute difference of whole numbers. The form of L_KL is that of the
+author's public code, where no training calls it; that of L_OE is a guess from its name.
+All weights are our choice.
 
-- Labels are bin indices, of prototypes in the batch (its reviews name mini-batch
+- Labels are bin indices of prototypes in the batch (the reviews mention mini-batch
   prototypes); the author's code takes single rows. `source` "running" and "data", which
-  a review asks for, set labels of the batch in order with all that are known
-  (`_prototype_source.py`); work is with the square of all bins then.
-- One normaliser over all pairs but the diagonal, which would add a constant and dilute
-  the rest. `pairs="all"` is the author's code, `pairs="rows"` normalises each row of
-  the matrix by itself and takes the mean over rows.
-- The author's code adds `eps` = 1e-8 to p and q; 0 here, in logarithms.
-- Norms have the unit of bins: a range of labels of 100 bins asks for norms that differ
-  by 100. `label_scale` divides labels first; a log line says when ranges are far apart.
-- L_KL is blind to direction: norms that fall with the label are as good. The log has
+  a review asks for, order the labels of the batch among all known labels
+  (`_prototype_source.py`); the cost is then quadratic in the number of bins.
+- One normaliser over all pairs except the diagonal, which would add a constant and
+  dilute the rest. `pairs="all"` is the author's code; `pairs="rows"` normalises each
+  row of the matrix separately and averages over rows.
+- The author's code adds `eps` = 1e-8 to p and q; here it is 0 by default, and the
+  computation uses logarithms.
+- Norms have the unit of bins: a label range of 100 bins asks for norms that differ by
+  100. `label_scale` divides labels first; a warning says when the ranges differ much.
+- L_KL is blind to direction: norms that fall with the label are as good. The log shows
   the rank correlation of norms and labels in a batch.
-- Two labels make a single pair, on which p = q: no gradient. Weights of the batch do
-  not enter. In dense tasks all pixels of the batch are rows.
+- Two labels make a single pair, with p = q and no gradient. Batch weights do not enter.
+  In dense tasks all pixels of the batch are rows.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from dirjax.objectives._prototype_source import Source
 PAIRS = ("off_diagonal", "all", "rows")
 DISTANCES = ("absolute", "squared")
 _LOWEST = -1e30
-# Ranges of norms and labels that differ by more are not the same to the eye.
+# Warn if the ranges of norms and labels differ by more than this factor.
 _FAR = 10.0
 
 
@@ -72,12 +73,12 @@ def order_divergence(
     label_scale: float = 1.0,
     eps: float = 0.0,
 ) -> jax.Array:
-    """`L_KL` of norms and labels: how far their distances are from being the same.
+    """`L_KL` of norms and labels: how far their distances differ.
 
     Args:
       norms: `[n]` float.
       labels: `[n]`, constants for gradients.
-      real: `[n]` bool, which of them count. Default: all.
+      real: `[n]` bool, which entries count. Default: all.
       pairs: "off_diagonal", "all" or "rows", see the module.
       distance: "absolute" or "squared" difference.
       tau: temperature of both sides, above 0.
@@ -85,8 +86,8 @@ def order_divergence(
       eps: added to both probabilities, from 0.
 
     Returns:
-      Scalar, not negative. 0 where distances are the same: norms that are the labels
-      (over the scale) or their negative, plus any number.
+      Scalar, not negative. 0 if distances agree: norms equal to the labels (over the
+      scale) or their negative, plus a constant.
 
     Raises:
       ValueError: for an option out of range, or shapes that do not fit.
@@ -112,7 +113,7 @@ def order_divergence(
     over = 1 if pairs == "rows" else (0, 1)
 
     def logs(values):
-        """Logarithm of probabilities; any number where there is no pair."""
+        """Log probabilities; arbitrary where there is no pair."""
         logits = jnp.where(some, -_gaps(values, distance) / tau, _LOWEST)
         return logits - jax.nn.logsumexp(logits, axis=over, keepdims=True)
 
@@ -140,13 +141,13 @@ def norm_order_loss(
 ) -> jax.Array:
     """`L_KL` of the norms of a batch, bin by bin.
 
-    Work is with the square of the bins or of the rows, whichever are fewer.
+    The cost is quadratic in the number of bins or rows, whichever is smaller.
 
     Args:
       features: `[batch, dim]` float.
       bins: `[batch]` int, the label of each row.
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
-      num_bins: how many bins there are at most, static.
+      num_bins: number of bins, static.
       reading: see `prototypes`.
       pairs: see `order_divergence`.
       distance: see `order_divergence`.
@@ -181,15 +182,15 @@ def norm_order_loss(
 def rank_correlation(
     values: jax.Array, labels: jax.Array, real: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Spearman's correlation, equal values at their mean rank.
+    """Spearman's correlation; ties get their mean rank.
 
     Args:
       values: `[n]` float.
       labels: `[n]` float.
-      real: `[n]` bool, which of them count.
+      real: `[n]` bool, which entries count.
 
     Returns:
-      The correlation, 0 where there is none, and whether there is one: 1 or 0.
+      The correlation, 0 if undefined, and whether it is defined: 1 or 0.
 
     Example:
       >>> y, real = jnp.arange(3.0), jnp.ones(3, bool)
@@ -198,7 +199,7 @@ def rank_correlation(
     """
 
     def centered(x):
-        # Twice the rank, as it is whole also for ties.
+        # Twice the rank, an integer even for ties.
         less = jnp.sum((x[:, None] > x[None]) & real[None], axis=1)
         rank = less - jnp.sum((x[:, None] < x[None]) & real[None], axis=1)
         return jnp.where(real, rank, 0).astype(values.dtype)
@@ -240,10 +241,11 @@ def make(
     """The ordinal penalty of phase 1 as a term.
 
     Args:
-      alpha: factor of the ordinal entropy, from 0.
+      alpha: factor of the ordinal entropy, at least 0.
       reading: see `prototypes`.
-      source: of prototypes, "batch", "running" or "data", see `_prototype_source`.
-      momentum: of running ones.
+      source: source of prototypes, "batch", "running" or "data", see
+        `_prototype_source`.
+      momentum: momentum of running prototypes.
       pairs: see `order_divergence`.
       distance: see `order_divergence`.
       tau: see `order_divergence`.
@@ -255,12 +257,12 @@ def make(
       An objective whose state holds `bins` `[num_bins]` float32, their indices, and the
       `memory` of running prototypes or those of the data set. Its metrics:
       `loss/norm_kl` and `loss/norm_entropy` (without factors); `norm/spearman`, of
-      norms and labels of the bins in a batch (of all known bins with a memory), mean
-      over the batches in which there is one; `norm/span` and `norm/label_span`, largest
-      less smallest norm, and bin over `label_scale`.
+      norms and labels of the bins in a batch (of all known bins with a memory),
+      averaged over the batches where it is defined; `norm/span` and `norm/label_span`,
+      largest minus smallest norm, and bin over `label_scale`.
 
     Raises:
-      ValueError: for an option out of range; at init, for a memory if
+      ValueError: for an option out of range; at init, if a memory is needed and
         `spec.feature_dim` is unknown.
     """
     _check(pairs, distance, tau, label_scale, eps)
@@ -307,10 +309,10 @@ def make(
         if not labels or 1 / _FAR <= norms / labels <= _FAR:
             return []
         return [
-            f"{norms / labels:.2g} times the range of labels in a batch (bins over "
-            "label_scale) is the range of its norms of features, and norm_order wants "
-            "both alike. If norms are to stay, multiply its label_scale by "
-            "norm/label_span over norm/span of the log."
+            f"{norms / labels:.2g} times the label range of a batch (bins over "
+            "label_scale) is the range of its feature norms, and norm_order makes "
+            "both equal. To keep the norms, multiply label_scale by norm/label_span "
+            "over norm/span from the log."
         ]
 
     return base.Objective(

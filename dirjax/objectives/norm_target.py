@@ -1,32 +1,33 @@
-"""Norm target: feature norms are drawn to what a line through rich labels says.
+"""Norm target: pulls feature norms to a line fitted on many-shot labels.
 
 Phases 2 and 3 of the Frobenius-norm method, a term beside the regression loss:
 
     L = sum_{b in batch} (F_b - F*_b)^2
 
 where `F_b` is the norm of a label's prototype in the batch (`prototypes.py`). Before
-the first step of the stage the norms of all labels are measured over the whole training
-set, in evaluation mode, and a line from label to norm is fitted on many-shot labels
-(`features/norm_line.py`). Their targets F* are as measured, and those of all other
-labels are on the line. Targets do not change in the stage. The term's weight is gamma.
+the first step of the stage, the norms of all labels are measured over the whole
+training set in evaluation mode, and a line from label to norm is fitted on many-shot
+labels (`features/norm_line.py`). Many-shot labels have their measured norms as targets
+F*; all other labels have the value of the line. Targets stay fixed during the stage.
+The term's weight is gamma.
 
 "Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
 authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
 
-**Deviations**. Of the paper only the appendix could be read; phases, lengths and rates
-are in it, the form of this term is that of the author's public code.
+**Deviations**. Only the appendix of the paper was available; it gives phases, lengths
+and rates. The form of this term follows the author's public code.
 
-- That code runs this phase on the *validation* set. Here it is the training set, all of
-  it; nothing else is read.
+- That code runs this phase on the *validation* set. Here it uses the whole training set
+  and nothing else.
 - It takes mean norms (`reading="mean_of_norms"`); here norms of prototypes, as in phase
   1. A prototype of a few rows is longer than that of the whole set, so rare labels seem
-  above their target even where they are on it; mean norms have no such bias, and
-  prototypes with a memory (`source`) less of it.
-- `targets="all_predicted"`: many-shot labels are drawn to the line, too, as a review
-  of the paper reads it.
-- The penalty is two-sided and a sum over labels; weights of the batch do not enter.
-- Scaling features up and the head down changes no prediction, so norms mean something
-  only beside weight decay, and encoder and head are trained together.
+  above their target even when they are on it; mean norms have no such bias, and
+  prototypes with a memory (`source`) have less of it.
+- `targets="all_predicted"` pulls many-shot labels to the line, too, as a review of the
+  paper reads it.
+- The penalty is two-sided and a sum over labels; batch weights do not enter.
+- Scaling features up and the head down changes no prediction, so norms are meaningful
+  only with weight decay, and encoder and head are trained together.
 - In dense tasks all pixels of the batch are rows.
 """
 
@@ -48,7 +49,7 @@ from dirjax.objectives import base
 from dirjax.objectives._prototype_source import Source
 
 TARGETS = ("measured", "all_predicted")
-# A line that leaves more over explains less than half of the variance of norms.
+# A line with a larger misfit explains less than half of the variance of norms.
 _POOR = 0.7
 
 
@@ -105,18 +106,18 @@ def fit_targets(
     learning_rate: float = 1e-2,
     batch_size: int = 4,
 ) -> dict[str, Any]:
-    """Phase 2: a line through the norms of rich labels, and targets for all.
+    """Phase 2: fits a line to many-shot norms and sets the targets of all labels.
 
     Args:
       measured: `[num_bins]` norms over the training set.
       many: `[num_bins]` 1 for many-shot bins, else 0.
-      key: for the order of labels with `fit="sgd"`.
+      key: random key of the label order with `fit="sgd"`.
       targets: see `make`.
-      fit: as in `make`.
-      epochs: as in `make`.
-      steps: as in `make`.
-      learning_rate: as in `make`.
-      batch_size: as in `make`.
+      fit: see `make`.
+      epochs: see `make`.
+      steps: see `make`.
+      learning_rate: see `make`.
+      batch_size: see `make`.
 
     Returns:
       `measured`, `target`, `line` and `misfit`, see `make`.
@@ -163,29 +164,29 @@ def make(
     learning_rate: float = 1e-2,
     batch_size: int = 4,
 ) -> base.Objective:
-    """The penalty of phase 3 as a term, with the fit of phase 2 at its start.
+    """The penalty of phase 3 as a term; it fits the line of phase 2 at its start.
 
     Args:
-      reading: see `prototypes`; of norms in the batch and over the training set.
-      source: of prototypes that are drawn, "batch", "running" or "data", see
-        `_prototype_source`. Targets are always of the data set.
-      momentum: of running ones.
+      reading: see `prototypes`; for norms in the batch and over the training set.
+      source: source of the penalised prototypes, "batch", "running" or "data", see
+        `_prototype_source`. Targets always come from the training set.
+      momentum: momentum of running prototypes.
       targets: "measured" norms for many-shot labels and the line for the others, or
         "all_predicted".
       fit: "closed" or "sgd", see `norm_line`.
-      epochs: of "sgd", passes over the many-shot labels.
-      steps: of "sgd", batches, where that is not 0.
-      learning_rate: of "sgd".
-      batch_size: of "sgd", in labels.
+      epochs: for "sgd", passes over the many-shot labels.
+      steps: for "sgd", number of batches; takes precedence if not 0.
+      learning_rate: for "sgd".
+      batch_size: for "sgd", in labels.
 
     Returns:
       An objective whose state holds, `[num_bins]` each, `many` (1 for many-shot bins),
       `measured` norms of the training set and `target` norms; `line`, slope by bin and
-      intercept; `misfit`, the root mean square of what the line leaves over, in
+      intercept; `misfit`, the root mean square residual of the line, in standard
       deviations of many-shot norms; and `seed`. All are 0 before `start`. Its metrics:
-      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`. With features
-      of a run are stored `norm_measured`, `norm_line` (of all labels) and
-      `norm_target`, as at the start of the stage.
+      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`. The features
+      of a run also store `norm_measured`, `norm_line` (for all labels) and
+      `norm_target`, as of the start of the stage.
 
     Raises:
       ValueError: for an option out of range; at init, if no bin is many-shot.
@@ -206,10 +207,9 @@ def make(
         many = (spec.shots == SHOTS.index("many")) & (np.asarray(spec.counts) > 0)
         if not many.any():
             raise ValueError(
-                "norm_target needs label bins with many training examples, and there "
-                f"is none: the largest of {spec.bins.num} bins has "
-                f"{int(np.max(spec.counts))}. Lower the threshold of many-shot "
-                "bins, or widen the bins."
+                "norm_target needs many-shot label bins, and there is none: the "
+                f"largest of {spec.bins.num} bins has {int(np.max(spec.counts))}. "
+                "Lower the threshold of many-shot bins, or widen the bins."
             )
         empty = jnp.zeros(len(many))
         state = {
@@ -271,10 +271,10 @@ def make(
         if left <= _POOR:
             return []
         return [
-            f"{left:.0%} of the spread of many-shot norms is left over by the norm "
-            "line, so the targets of other labels are a poor guess. Norms of features "
-            "may not follow the label (with model.label_scaling='standard' they follow "
-            "its distance from the mean: take 'deviation'); with fit='sgd' set more "
+            f"{left:.0%} of the spread of many-shot norms remains unexplained by the "
+            "norm line, so targets of other labels are unreliable. Feature norms may "
+            "not follow the label (with model.label_scaling='standard' they follow "
+            "its distance from the mean: use 'deviation'); with fit='sgd' set more "
             "epochs or a larger learning_rate of norm_target."
         ]
 
@@ -287,7 +287,7 @@ def make(
 
 
 def _misfit(measured, predicted, many) -> jax.Array:
-    """What a line leaves over of the deviation of norms; 1 where they are equal."""
+    """The residual of a line in deviations of the norms; 1 if all norms are equal."""
     total = jnp.maximum(jnp.sum(many), 1)
     mean = jnp.sum(many * measured) / total
     spread = jnp.sum(many * (measured - mean) ** 2)

@@ -1,4 +1,4 @@
-"""Ordinal entropy: features of far labels lie apart, those of one label together.
+"""Ordinal entropy: spreads features of distant labels, gathers those of one label.
 
 Directions only. With unit vectors `u_b` of the mean feature of each label in the batch,
 
@@ -11,19 +11,19 @@ where min and max are of the label distances of all pairs.
 "Improving Deep Regression with Ordinal Entropy", Zhang et al., ICLR 2023.
 https://arxiv.org/abs/2301.08915
 
-**Deviations** from the public code, which is not the same for all of its tasks:
+**Deviations** from the public code, which differs between tasks:
 
-- Ages (here the default): rows of equal labels have one centre, the mean of features
-  before they are normalised, and both parts. Operator learning: each row is a vector
-  of its own, and L_d alone (`of="features"`); the ten random rows that it takes are all
-  rows here.
-- Where all labels of a batch differ, L_t is the mean of nothing, NaN there and 0 here.
-- Distances below 1e-12 are 1e-6 there, and 0 here. Rows within 1e-6 of their centre are
-  at it, since that is rounding in float32.
-- In dense tasks it is the mean over images of the loss of each, on every fourth pixel
-  of every fourth line (`stride`), as there. There pixels are left out by their depth,
-  here by the mask of the data.
-- Weights of the batch do not enter.
+- Ages (the default here): rows of equal labels share a centre, the mean of unnormalised
+  features, and both parts are used. Operator learning: each row is its own vector, with
+  L_d alone (`of="features"`); the public code takes ten random rows, here all rows
+  count.
+- If all labels of a batch differ, L_t is an empty mean: NaN in the public code, 0 here.
+- Distances below 1e-12 are set to 1e-6 there, and to 0 here. Rows within 1e-6 of their
+  centre count as at it, since that is float32 rounding.
+- In dense tasks the loss is computed per image on every fourth pixel of every fourth
+  line (`stride`) and averaged over images, as there. The public code leaves pixels out
+  by depth, here the mask does.
+- Batch weights do not enter.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ from dirjax.objectives import base
 from dirjax.ops import numerics
 
 OF = ("prototypes", "features")
-# Distance of unit vectors that is rounding in float32.
+# Distances of unit vectors below this are float32 rounding.
 _NEAR = 1e-6
 
 
 def diversity_loss(vectors: jax.Array, labels: jax.Array, real: jax.Array) -> jax.Array:
-    """`L_d`: minus the mean distance of directions, weighted by label distance.
+    """`L_d`: negative mean distance of directions, weighted by label distance.
 
     Args:
       vectors: `[n, dim]` float, of any length.
       labels: `[n]` float, constants for gradients.
-      real: `[n]` bool, which of them count.
+      real: `[n]` bool, which rows count.
 
     Returns:
       Scalar, at most 0; 0 if fewer than two count, or all label distances are equal.
     """
     units = numerics.unit(vectors)
-    # Distances do not change, and products cancel less.
+    # Centring changes no distance, and products cancel less.
     some = real[:, None]
     center = jnp.sum(jnp.where(some, units, 0), axis=0) / jnp.maximum(jnp.sum(real), 1)
     units = jnp.where(some, units - jax.lax.stop_gradient(center)[None], 0)
@@ -74,7 +74,7 @@ def diversity_loss(vectors: jax.Array, labels: jax.Array, real: jax.Array) -> ja
 def tightness_loss(
     features: jax.Array, found: Prototypes, mask: jax.Array
 ) -> jax.Array:
-    """`L_t`: mean distance of directions from that of their label's prototype.
+    """`L_t`: mean distance of directions from their prototype's direction.
 
     Args:
       features: `[batch, dim]` float.
@@ -82,7 +82,7 @@ def tightness_loss(
       mask: `[batch]`, 1 for real rows and 0 for padding.
 
     Returns:
-      Scalar, 0 if all rows are at their centre.
+      Scalar; 0 if all rows are at their centre.
     """
     some = mask[:, None] > 0
     own = numerics.unit(found.mean)[jnp.minimum(found.slot, len(found.mean) - 1)]
@@ -105,15 +105,14 @@ def ordinal_entropy_loss(
     Args:
       features: `[batch, dim]` float.
       labels: `[batch]`, float or bins; rows of equal labels have one prototype.
-      of: "prototypes", or "features" for rows as they are, which are at their centre
-        then: there is no tightness.
-      tightness: whether the tightness is added.
+      of: "prototypes", or "features" to use single rows; these are their own centres,
+        so there is no tightness.
+      tightness: whether to add the tightness.
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
       num_labels: see `prototypes`.
 
     Returns:
-      Scalar. Lengths of features do not matter; only those of rows with one label, for
-      their mean.
+      Scalar. Lengths of features matter only in the mean of rows with equal labels.
 
     Raises:
       ValueError: for an unknown option, or shapes that do not fit.
@@ -148,7 +147,7 @@ def make(
     Args:
       of: see `ordinal_entropy_loss`.
       tightness: see `ordinal_entropy_loss`.
-      stride: of the pixels that are used in dense tasks.
+      stride: stride between the pixels used in dense tasks.
 
     Returns:
       An objective without state.

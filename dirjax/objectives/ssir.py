@@ -1,9 +1,9 @@
-"""SSIR: predictions must not change when the input moves by a noise made from outputs.
+"""SSIR: consistency of predictions under input noise derived from output noise.
 
-A random offset within one label bin is put on the prediction, and the gradient of the
-distance between the two, taken with respect to the input, is the direction in which
-the input moves by `epsilon`. From there the direction is taken again. The model has
-to predict the same on both inputs: `L = D(f(x), y) + lam D(f(x), f(x + r))`.
+A random offset within one label bin is added to the prediction. The gradient of the
+distance between the two with respect to the input is the direction in which the input
+moves by `epsilon`. At the moved input, the direction is computed again. The model must
+predict the same for both inputs: `L = D(f(x), y) + lam D(f(x), f(x + r))`.
 
 "Lifting Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission
 (Algorithm 1 and Eqs. 1 to 13; the seed document of this module). Its power iteration is
@@ -12,37 +12,37 @@ https://arxiv.org/abs/1704.03976
 
 **Deviations**, and readings where the source is silent:
 
-- Algorithm 1 does not say what is constant. Taken literally its first gradient is
-  zero. Here the target of each step is constant (`sg(f(x)) + offset`, then `sg(f(x))`),
-  the second gradient is taken at the moved input, as at a leaf, and the noise is a
-  constant of the parameter update. It *replaces* the first.
-- For one output a row the noise depends on the sign of the offset alone: bin width and
-  law of the offset (uniform here) have no influence. Dense outputs differ.
+- Algorithm 1 does not say what is constant. Read literally, its first gradient is zero.
+  Here the target of each step is constant (`sg(f(x)) + offset`, then `sg(f(x))`), the
+  second gradient is taken with respect to the moved input as a leaf, and the noise is
+  constant in the parameter update. The second noise *replaces* the first.
+- With one output per row, the noise depends only on the sign of the offset: bin width
+  and distribution of the offset (uniform here) have no influence. Dense outputs differ.
 - `norm="sample"` is the literal reading, the L2 norm over all coordinates of an input;
-  `"pixel"` (L2 over the channels of each pixel) and `"linf"` (sign) are others under
-  which the same `epsilon` is far larger.
-- `epsilon` counts in units of prepared inputs (`units="normalised"`); in those of
-  pixels in 0..1 with `"unit_interval"`, of pixels in 0..255 with `"raw255"`.
+  `"pixel"` (L2 over the channels of each pixel) and `"linf"` (sign) are alternatives
+  under which the same `epsilon` is far larger.
+- `epsilon` is in units of prepared inputs (`units="normalised"`), of pixels in 0..1
+  (`"unit_interval"`), or of pixels in 0..255 (`"raw255"`).
 - `target="both"`: the gradient of the last term flows through both predictions, as
   the source writes it. With `"stopped"`, as in virtual adversarial training, the
   clean one is constant; under L1 its gradient then does not shrink with `epsilon`.
-- Weights: Eq. 13 has none, so presets put `ssir` outside of what re-weights, and the
-  consistency term sees the weights of the data alone. Nested the other way,
+- Weights: Eq. 13 has none, so presets put `ssir` outside re-weighting wrappers, and the
+  consistency term sees only the weights of the data. Nested the other way,
   `wrappers=("reweight", "ssir")`, it is weighted. Likewise with FDS: a wrapper outside
-  of `ssir` changes what `ssir` sees, one inside does not.
+  `ssir` changes what `ssir` sees, one inside does not.
 - `mode="train"`: batch norm and dropout of all passes are as in the clean pass, with
   its dropout key; running averages move by the clean pass only. `"eval"` takes both
   predictions of the pair, and the noise, with running averages and without dropout.
-- Clipping never moves what lies outside the valid range already: the range is widened
-  to the clean value. Tables move in their numeric columns, without the indicators of
-  missing values; their range is that of the preprocessing. Sentences move in the
-  vectors of their words, and not in the padding behind them.
-- Dense outputs: pixels without a label take no part, neither in the search for the
-  noise nor in the consistency, which is a mean over all pixels of the batch.
-- The distance "huber" has its bend at 1 label unit.
+- Clipping never moves a value that is already outside the valid range: the range is
+  widened to the clean value. Tables move in their numeric columns, not in the
+  indicators of missing values; their range is that of the preprocessing. Sentences move
+  in their word vectors, not in the padding.
+- Dense outputs: pixels without a label enter neither the search for the noise nor the
+  consistency, which is a mean over all labelled pixels of the batch.
+- The distance "huber" has `beta` = 1 label unit.
 - `noise="random"` is the control of section 8.1: a Gaussian direction of the same norm.
-- A noise of 1e-3 over an image is far below the spacing of bfloat16 and TF32, so all
-  passes of the step are computed in float32 at the highest precision.
+- Noise of norm 1e-3 over an image is far below the spacing of bfloat16 and TF32, so all
+  passes of the step run in float32 at the highest precision.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ from dirjax.ops.input_domain import Domain
 DISTANCES = {"l1": l1_loss, "mse": mse_loss, "huber": huber_loss}
 NORMS = ("sample", "pixel", "linf")
 UNITS = ("normalised", "unit_interval", "raw255")
-# A gap of so many spacings of float32 may be rounding.
+# A gap of up to this many float32 spacings may be rounding.
 SPACINGS = 16
 
 
@@ -85,7 +85,7 @@ class Noise(NamedTuple):
 
 
 def _channels(values: Any, like: jax.Array) -> jax.Array:
-    """A number, or one for each channel, in the shape of the inputs."""
+    """Broadcasts a number, or one per channel, against the inputs."""
     values = jnp.asarray(values, like.dtype)
     if values.ndim:
         values = values.reshape((1,) * (like.ndim - 1) + values.shape)
@@ -99,7 +99,7 @@ def _scaled(direction: jax.Array, norm: str, epsilon: float, unit: Any) -> jax.A
     if norm == "linf":
         return epsilon * jnp.sign(direction) * unit
     axes = (-1,) if norm == "pixel" else tuple(range(1, direction.ndim))
-    # In two steps, since squares of small gradients vanish in float32.
+    # In two steps, since squares of small gradients underflow in float32.
     largest = jnp.max(jnp.abs(direction), axis=axes, keepdims=True)
     some = largest > 0
     direction = direction / jnp.where(some, largest, 1)
@@ -108,7 +108,7 @@ def _scaled(direction: jax.Array, norm: str, epsilon: float, unit: Any) -> jax.A
 
 
 def _move(inputs: jax.Array, noise: jax.Array, low: Any, high: Any) -> Noise:
-    """The clipped sum; what is outside of the range may stay there."""
+    """The clipped sum; values already outside the range stay."""
     lowest = jnp.minimum(_channels(low, inputs), inputs)
     highest = jnp.maximum(_channels(high, inputs), inputs)
     return Noise(jnp.clip(inputs + noise, lowest, highest), noise)
@@ -130,23 +130,23 @@ def ssir_noise(
 ) -> Noise:
     """Input noise from output offsets, `r = epsilon g / |g|`.
 
-    `g` is the gradient with respect to the input of `D(f(x), sg(f(x)) + offset)` at
-    `x`, and in each further step that of `D(f(x + r), sg(f(x)))` at `x + r`.
+    `g` is the input gradient of `D(f(x), sg(f(x)) + offset)` at `x`, and in each
+    further step that of `D(f(x + r), sg(f(x)))` at `x + r`.
 
     Args:
       predict: `inputs -> predictions`, `[batch]` or dense `[batch, height, width]`.
         Its parameters should be constants.
       inputs: `[batch, ...]` float32.
-      offsets: of the predictions, same shape, in label units.
+      offsets: offsets of the predictions, same shape, in label units.
       epsilon: size of the noise, in `unit`.
-      n_steps: gradients taken, at least 1.
-      distance: "l1", "mse" or "huber"; dense predictions count with their mean.
-      norm: what has size `epsilon`: "sample" (L2 over all coordinates of a row),
+      n_steps: number of gradient steps, at least 1.
+      distance: "l1", "mse" or "huber"; dense predictions enter by their mean.
+      norm: the norm that equals `epsilon`: "sample" (L2 over all coordinates of a row),
         "pixel" (L2 over the last axis) or "linf" (each coordinate).
-      unit: units of the inputs in one unit of `epsilon`, a number or `[channels]`.
+      unit: input units per unit of `epsilon`, a number or `[channels]`.
       low: smallest valid coordinate, a number or `[channels]`.
-      high: largest, likewise.
-      mask: of the predictions, 0 for padding and for pixels without a label.
+      high: largest valid coordinate, likewise.
+      mask: mask of the predictions, 0 for padding and pixels without a label.
 
     Returns:
       The moved inputs and the noise. A row whose gradient is 0 does not move. No
@@ -204,10 +204,10 @@ def random_noise(
     """Input noise in a Gaussian direction, the control of `ssir_noise`.
 
     Args:
-      key: for the direction.
+      key: random key of the direction.
       inputs: `[batch, ...]` float32.
       epsilon: see `ssir_noise`.
-      norm: see `ssir_noise`; with "linf" signs are random.
+      norm: see `ssir_noise`; "linf" draws random signs.
       unit: see `ssir_noise`.
       low: see `ssir_noise`.
       high: see `ssir_noise`.
@@ -241,8 +241,8 @@ def ssir_loss(
     """Distance of two predictions of the same rows, elementwise.
 
     Args:
-      predictions: `[batch]` or `[batch, height, width]`, on the clean inputs.
-      noisy: same shape, on the moved ones.
+      predictions: `[batch]` or `[batch, height, width]`, for the clean inputs.
+      noisy: same shape, for the moved inputs.
       distance: "l1", "mse" or "huber".
       target: "both": the gradient flows through both; "stopped": through `noisy`.
 
@@ -264,20 +264,20 @@ def ssir_loss(
 
 
 def unit_of(domain: Domain, units: str) -> Any:
-    """Prepared units in one unit of `epsilon`, a number or `[channels]`.
+    """Prepared units per unit of `epsilon`, a number or `[channels]`.
 
     Args:
-      domain: of the inputs.
+      domain: domain of the inputs.
       units: "normalised", "unit_interval" or "raw255".
 
     Raises:
-      ValueError: for units of pixels where there are none.
+      ValueError: for pixel units if the inputs are not images.
     """
     if units == "normalised":
         return 1.0
     if domain.unit is None:
         raise ValueError(
-            f"units must be 'normalised' for inputs without pixels, got {units!r}."
+            f"units must be 'normalised' for inputs that are not images, got {units!r}."
         )
     return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
 
@@ -293,9 +293,9 @@ def _advise(means: Any) -> list[str]:
         return []
     return [
         f"{share:.0%} of the gaps between clean and noisy predictions are within "
-        "rounding of float32, so SSIR learns from noise. Set a larger epsilon for it "
-        "(objective.ssir.epsilon, or that of the stage), or another norm or units; the "
-        "log has ssir/gap."
+        "float32 rounding, so SSIR learns from rounding noise. Set a larger epsilon "
+        "(objective.ssir.epsilon, or that of the stage), or another norm or units; "
+        "the log shows ssir/gap."
     ]
 
 
@@ -313,33 +313,33 @@ def make(
     mode: str = "train",
     bounds: tuple[Any, Any] | None = None,
 ) -> base.Objective:
-    """Adds the gap between predictions on clean and on moved inputs to `inner`.
+    """Adds to `inner` the gap between predictions for clean and moved inputs.
 
     Args:
-      inner: the objective of the clean inputs.
+      inner: the objective for the clean inputs.
       epsilon: size of the noise, in `units`.
-      lam: factor of the consistency term, from 0.
-      n_steps: gradients taken to find the noise.
+      lam: factor of the consistency term, at least 0.
+      n_steps: number of gradient steps to find the noise.
       noise: "gradient", or "random" for the control.
       norm: see `ssir_noise`.
       units: "normalised", "unit_interval" or "raw255"; the last two for images.
       distance: "l1", "mse" or "huber", for the noise and the consistency.
       target: see `ssir_loss`.
-      mode: "train" or "eval", of batch norm and dropout in the pair.
+      mode: "train" or "eval" mode of batch norm and dropout for the pair.
       bounds: smallest and largest valid coordinate of prepared inputs, each a number or
-        a tuple with one for each channel. Default: what the model knows of its inputs.
+        a tuple with one per channel. Default: the model's input domain.
 
     Returns:
       An objective whose state holds `width`, the mean bin width, beside that of
       `inner`. Its metrics are means over real rows: `loss/consistency`, `ssir/gap`
-      (absolute, in units of what is learnt), `ssir/gap_bins` (in bins: the noise is
+      (absolute, in units of the learnt label), `ssir/gap_bins` (in bins: the noise is
       meant to make it about 1), `ssir/within_bin` (share of gaps of at most one bin),
       `ssir/rounding` (share of gaps that may be rounding), `ssir/noise` and
       `ssir/moved` (L2 norms before and after clipping).
 
     Raises:
-      ValueError: for an option out of range; in a step, for units of pixels where the
-        inputs have none.
+      ValueError: for an option out of range; in a step, for pixel units if the inputs
+        are not images.
 
     Example:
       >>> make(base.from_config({"l1": {}}), epsilon=5e-3).precise

@@ -1,1 +1,1 @@
-"""The process: start, memory, devices, signals."""
+"""The process: startup, memory, devices, signals."""

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, noted so that a loop can save before it stops."""
+"""Records SIGTERM and SIGINT, so that a loop can save before it stops."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dirjax.errors import Stopped
 
 
 class Interrupts:
-    """Notes SIGTERM and SIGINT, so that the loop can save before it stops.
+    """Records SIGTERM and SIGINT, so that the loop can save before it stops.
 
-    A second signal of the same kind acts as it would without us. With several
-    processes signals are left to JAX, which agrees with all of them on a step.
+    A second signal of the same kind has its default effect. With several processes, JAX
+    handles signals and makes all processes agree on a step.
 
     Attributes:
       received: number of the first signal, or 0.
@@ -31,7 +31,7 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         import jax
 
-        # Handlers can be set in the main thread only.
+        # Handlers can only be set in the main thread.
         main = threading.current_thread() is threading.main_thread()
         if main and jax.process_count() == 1:
             for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,19 +10,19 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
 def make_mesh() -> Mesh:
-    """A mesh of all devices of all processes with the one axis "data"."""
-    # In order of processes, so that rows of a global array are in order, too.
+    """A mesh of all devices of all processes with a single axis "data"."""
+    # In order of processes, so that rows of a global array keep their order.
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
     return Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """Sharding with the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def over_batch(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """The given axis is cut into equal blocks, one for each device."""
+    """Sharding that splits the given axis into equal blocks, one per device."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
 
@@ -59,7 +59,7 @@ def to_host(tree: Any) -> Any:
 
 
 def check_batch(name: str, size: int) -> None:
-    """A global batch must divide among the devices.
+    """Checks that a global batch divides evenly among the devices.
 
     Raises:
       ValueError: if it does not.
@@ -73,7 +73,7 @@ def check_batch(name: str, size: int) -> None:
 
 
 def everywhere(here: bool) -> bool:
-    """Whether it is so in all processes; all of them have to ask."""
+    """Whether `here` holds in all processes; all of them must call this."""
     if jax.process_count() == 1:
         return here
     from jax.experimental import multihost_utils

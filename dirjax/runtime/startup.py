@@ -1,4 +1,4 @@
-"""What a command does before its first array: quiet, cache, memory, other processes."""
+"""Startup of a command: logging, compilation cache, memory, other processes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", "coroutine .* never awaited", RuntimeWarning)
 
 
-# When Orbax cannot read or write, it raises, and logs the same several times. What it
-# had begun for other arrays is dropped and reports once more, past any handler.
+# When Orbax cannot read or write, it raises and also logs the error several times. Its
+# pending work on other arrays reports once more, past any handler.
 
 
 def _is_not_of_orbax(record: standard_logging.LogRecord) -> bool:
@@ -33,7 +33,7 @@ def _is_not_of_orbax(record: standard_logging.LogRecord) -> bool:
         return True
     import jax
 
-    # With several processes the others wait, and it takes minutes until one raises.
+    # With several processes, the others wait for minutes before one raises.
     return jax.distributed.is_initialized()
 
 
@@ -48,11 +48,11 @@ def _unless_of_orbax(hook: Any) -> Any:
 
 
 def prepare() -> None:
-    """A tuned allocator, and programs that are compiled once and kept on disk.
+    """Tunes the allocator and sets up the compilation cache on disk.
 
     The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla. Programs
     compiled in less than JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS, by default 0.3,
-    are not kept.
+    are not cached.
     """
     allocator.tune_allocator()
     import jax
@@ -67,7 +67,7 @@ def prepare() -> None:
 def join() -> None:
     """Joins the other processes of a pod.
 
-    On Cloud TPU, Slurm and Open MPI JAX finds them; elsewhere the environment says
+    On Cloud TPU, Slurm and Open MPI JAX finds them; elsewhere set
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
     import jax

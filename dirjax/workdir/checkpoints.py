@@ -1,7 +1,7 @@
-"""Checkpoints: a thin cover over Orbax that keeps the last states and the best.
+"""Checkpoints: a thin wrapper around Orbax that keeps the last states and the best.
 
-Each state is saved with a manifest (`integrity.py`): the shapes of its arrays, a
-checksum of their bytes, and the best state known by then.
+Each state is saved with a manifest (`integrity.py`): array shapes, a checksum of their
+bytes, and the best state so far.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dirjax.errors import Failed, InputError, cause, unsaved
 from dirjax.runtime import sharding
 from dirjax.workdir import integrity
 
-# Errors of reading that say nothing about the files.
+# Read errors that say nothing about the files.
 _NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Damaged(Failed):
     """A saved step cannot be read back as it was written.
 
-    The run itself goes on from an earlier one; to other commands it is an error.
+    The run itself resumes from an earlier step; for other commands it is an error.
 
     Attributes:
       step: the step.
@@ -35,8 +35,8 @@ class Damaged(Failed):
 
     def __init__(self, step: int):
         super().__init__(
-            f"the checkpoint of step {step} cannot be read, its files are damaged or "
-            "gone. Give another --step, or train again."
+            f"the checkpoint at step {step} cannot be read: its files are damaged or "
+            "missing. Give another --step, or train again."
         )
         self.step = step
 
@@ -44,14 +44,14 @@ class Damaged(Failed):
 class Checkpoints:
     """States of one run, by step.
 
-    The two newest are kept, and the best that each of them knows of: a run can go on
-    from either of them, and will come to the same end. Writing goes on in the
-    background; an error of it comes out of the next call. A `with` statement closes,
-    but hides no other error, and does not wait after an interrupt.
+    Keeps the two newest states and the best state that each of them records: a run can
+    resume from either and reach the same result. Saves run in the background, and the
+    next call raises their errors. A `with` statement closes, but hides no other error
+    and does not wait after an interrupt.
 
     Args:
-      folder: directory of the checkpoints, made if missing.
-      read_only: leave the directory as it is; for others than the run itself.
+      folder: directory of the checkpoints, created if missing.
+      read_only: do not change the directory; for commands other than the run itself.
     """
 
     def __init__(self, folder: pathlib.Path, *, read_only: bool = False):
@@ -89,23 +89,23 @@ class Checkpoints:
     def save(
         self, step: int, state: Any, *, stage: int, value: float | None = None
     ) -> None:
-        """Saves a state.
+        """Starts to save a state.
 
         Args:
-          step: steps done.
+          step: number of completed steps.
           state: tree of arrays.
           stage: number of the stage the state belongs to.
           value: the selection metric of this state, smaller is better; None if it
             was not evaluated.
 
         Raises:
-          Failed: if this state or the one before cannot be written.
+          Failed: if this state or the previous one cannot be written.
         """
         if step in self._manager.all_steps():
             return
         self.wait()
-        # One replica: from several devices Orbax takes a piece each, and where they
-        # differ in a last bit nobody could say what was written.
+        # Save one replica: Orbax takes a part from each device, and if replicas differ
+        # in a last bit, the checksum would not match what is written.
         state = jax.device_get(state)
         manifest = integrity.make(state, self._better(step, stage, value))
         args = ocp.args.Composite(
@@ -113,13 +113,13 @@ class Checkpoints:
         )
         self._manifests[step] = manifest
         self._saving = step
-        with self._failing(f"the checkpoint of step {step}"):
+        with self._failing(f"the checkpoint at step {step}"):
             self._manager.save(step, args=args, force=True)
 
     def _better(
         self, step: int, stage: int, value: float | None
     ) -> dict[str, Any] | None:
-        """The best state once this one is saved: of the latest stage, the smallest."""
+        """The best state including this one: the smallest value of the latest stage."""
         latest = self.latest()
         before = None if latest is None else self._manifest(latest)["best"]
         if value is None:
@@ -131,7 +131,7 @@ class Checkpoints:
     def should_preserve(
         self, checkpoints: Sequence[Any], *, context: Any
     ) -> list[bool]:
-        """Orbax asks which checkpoints to keep."""
+        """Tells Orbax which checkpoints to keep."""
         del context
         newest = sorted(c.step for c in checkpoints)[-2:]
         keep = set(newest)
@@ -148,10 +148,10 @@ class Checkpoints:
         """Step and value of the best evaluated state, or None.
 
         Args:
-          stage: None if that state is not of this stage.
+          stage: return None if the state is not of this stage.
 
         Raises:
-          Damaged: if the newest step does not tell.
+          Damaged: if the manifest of the newest step is unreadable.
         """
         latest = self.latest()
         best = None if latest is None else self._manifest(latest)["best"]
@@ -160,16 +160,16 @@ class Checkpoints:
         return best["step"], best["value"]
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state of a step, as it was saved.
+        """Restores the state of a step.
 
         Args:
-          step: the newest, or the best that it knows of.
+          step: the newest step, or the best one it records.
           like: tree of `jax.ShapeDtypeStruct` with shardings.
 
         Raises:
-          Damaged: if it cannot be read back as it was written.
-          InputError: if what was written has another structure than `like`.
-          Failed: if the file system does not let us read.
+          Damaged: if it cannot be read back exactly.
+          InputError: if the saved state has a different structure from `like`.
+          Failed: if the file system refuses.
         """
         manifest = self._manifest(step)
         integrity.check_shapes(step, manifest, like)
@@ -179,7 +179,7 @@ class Checkpoints:
             state = self._manager.restore(step, args=args)["state"]
         except (MemoryError, jax.errors.JaxRuntimeError):
             raise
-        except Exception as error:  # Orbax raises all kinds, and plain `Exception`.
+        except Exception as error:  # Orbax raises many types, and plain `Exception`.
             self._check_damage(step, error)
         sound = state is not None and (
             integrity.checksum(jax.device_get(state)) == manifest["checksum"]
@@ -189,17 +189,17 @@ class Checkpoints:
         return state
 
     def _check_damage(self, step: int, error: Exception) -> None:
-        """Raises if reading failed for a reason that is not in the files."""
+        """Raises if reading failed for a reason other than the files."""
         number = cause(error, _NOT_DAMAGE)
         if number:
             raise Failed(
-                f"the checkpoint of step {step} in {self._folder} could not be read: "
+                f"the checkpoint at step {step} in {self._folder} could not be read: "
                 f"{os.strerror(number)}."
             ) from error
 
     @classmethod
     def of_run(cls, workdir: pathlib.Path) -> Checkpoints:
-        """The checkpoints of a run that exists, left as they are.
+        """Opens the checkpoints of an existing run, read-only.
 
         Raises:
           InputError: if it has none.
@@ -218,8 +218,8 @@ class Checkpoints:
         """The step that "best", "last" or a number means.
 
         Raises:
-          InputError: if it was not saved.
-          Damaged: if the newest does not tell the best.
+          InputError: if the step was not saved.
+          Damaged: if the manifest of the newest step is unreadable.
         """
         last = self.latest()
         assert last is not None
@@ -235,20 +235,20 @@ class Checkpoints:
         return int(step)
 
     def restore_model(self, step: int, placement: Any) -> tuple[Any, Any]:
-        """Parameters to evaluate and running statistics of a step.
+        """Restores the parameters to evaluate and the running statistics of a step.
 
         Args:
-          step: one that was saved.
+          step: a saved step.
           placement: sharding of all arrays.
 
         Raises:
-          Damaged: as `restore`.
+          Damaged: see `restore`.
         """
         try:
             with ocp.StandardCheckpointer() as reader:
                 found: Any = reader.metadata(self._folder / str(step) / "state")
             tree = found.item_metadata.tree
-        except Exception as error:  # Orbax raises all kinds.
+        except Exception as error:  # Orbax raises many types.
             self._check_damage(step, error)
             raise Damaged(step) from error
         like = jax.tree.map(
@@ -256,36 +256,36 @@ class Checkpoints:
         )
         try:
             state = self.restore(step, like)
-        except InputError as error:  # What tells of the arrays is damaged.
+        except InputError as error:  # The array metadata is damaged.
             raise Damaged(step) from error
         return state["average"] or state["params"]["model"], state["model_state"]
 
     def set_aside(self, step: int) -> int:
-        """Renames a step and all later ones to `damaged-STEP`, which nobody reads.
+        """Renames a step and all later ones to `damaged-STEP`, which is never read.
 
         Args:
-          step: a damaged one.
+          step: a damaged step.
 
         Returns:
-          The step from which the run goes on, 0 for its beginning.
+          The step to resume from, 0 for the start of the run.
 
         Raises:
-          Failed: if this is the second time for this step.
+          Failed: if this step was damaged before.
         """
         if step in self._aside:
             raise Failed(
-                f"the checkpoint of step {step} in {self._folder} was damaged, written "
-                "anew, and is damaged again. See to the disk and give the same command "
-                "again."
+                f"the checkpoint at step {step} in {self._folder} was damaged, "
+                "rewritten, and is damaged again. Check the disk and run the same "
+                "command again."
             )
         self._aside.add(step)
         self.wait()
         later = [s for s in self._manager.all_steps() if s >= step]
         if jax.process_index() == 0:
-            # From the newest, so that a kill between two leaves the damaged one.
+            # Newest first, so that a kill in between leaves the damaged one.
             for number in sorted(later, reverse=True):
                 self._rename(number)
-        sharding.everywhere(True)  # The others wait.
+        sharding.everywhere(True)  # The other processes wait.
         self._read_manifests()
         return self.latest() or 0
 
@@ -299,10 +299,10 @@ class Checkpoints:
             (self._folder / str(step)).rename(target)
 
     def preempted(self, start: int, step: int) -> bool:
-        """Whether all processes are to stop after the steps `start + 1 .. step`.
+        """Whether all processes should stop after the steps `start + 1 .. step`.
 
-        JAX agrees on one step after a signal to any process, and answers yes for
-        that number alone: a stretch has to ask for each of its steps.
+        After a signal to any process, JAX agrees on one step and answers yes for that
+        number only, so a chunk must ask for each of its steps.
         """
         if jax.process_count() == 1:
             return False
@@ -311,16 +311,16 @@ class Checkpoints:
         return any(answers)
 
     def wait(self) -> None:
-        """Returns when everything is on disk.
+        """Waits until everything is on disk.
 
         Raises:
           Failed: if the last state cannot be written.
         """
-        with self._failing(f"the checkpoint of step {self._saving}"):
+        with self._failing(f"the checkpoint at step {self._saving}"):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Waits and releases the manager's threads.
+        """Waits for saves and releases the manager's threads.
 
         Raises:
           Failed: if the last state cannot be written.
@@ -331,7 +331,7 @@ class Checkpoints:
             self._release()
 
     def _release(self) -> None:
-        # After an error several parts of the manager report it before they close.
+        # After an error, several parts of the manager report it again on closing.
         for _ in range(3):
             with contextlib.suppress(Exception):
                 self._manager.close()
@@ -339,7 +339,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _failing(self, what: str) -> Iterator[None]:
-        """Makes a sentence of an error of the file system."""
+        """Turns a file system error into a readable message."""
         try:
             yield
         except Exception as error:
@@ -347,11 +347,11 @@ class Checkpoints:
             if not number:
                 raise
             steps = [int(f.name) for f in self._folder.glob("*") if f.name.isdigit()]
-            more = f" The checkpoint of step {max(steps)} is valid." if steps else ""
+            more = f" The checkpoint at step {max(steps)} is valid." if steps else ""
             raise unsaved(f"{what} in {self._folder}", number, more) from error
 
     def _read_manifests(self) -> None:
-        """Reads the manifest of every step, None where it is damaged."""
+        """Reads the manifest of every step; None for a damaged one."""
         self._manager.reload()
         steps = self._manager.all_steps()
         self._manifests = {step: self._read_manifest(step) for step in steps}
@@ -361,7 +361,7 @@ class Checkpoints:
         manifest = {}
         try:
             manifest = dict(self._manager.restore(step, args=args)["manifest"])
-        except Exception as error:  # Orbax raises all kinds.
+        except Exception as error:  # Orbax raises many types.
             self._check_damage(step, error)
         return manifest if sharding.everywhere(integrity.is_whole(manifest)) else None
 

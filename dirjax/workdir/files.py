@@ -1,4 +1,4 @@
-"""Files that are whole or not there: JSON and arrays, written at once."""
+"""Atomic files: JSON and arrays appear under their name only when complete."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from dirjax.errors import writing
 
-# .NAME.PID.dirjax-tmp: a file that is not complete yet.
+# .NAME.PID.dirjax-tmp: an incomplete file.
 _TEMPORARY = re.compile(r"\..+\.\d+\.dirjax-tmp")
 
 
 def clean(value: Any) -> Any:
-    """Replaces what JSON has no word for (NaN, infinity) by None.
+    """Replaces NaN and infinity, which JSON cannot represent, by None.
 
     Example:
       >>> clean({"a": float("nan"), "b": [1.0]})
@@ -37,7 +37,7 @@ def clean(value: Any) -> Any:
 
 @contextlib.contextmanager
 def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
-    """A new file that gets its name when all of it is on disk, or never.
+    """Opens a new file that gets its name only when it is completely on disk.
 
     Raises:
       Failed: if the file system refuses.
@@ -56,20 +56,20 @@ def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def remove_temporary(folder: pathlib.Path) -> None:
-    """Removes what `whole` left in a folder when its process was killed."""
+    """Removes files that `whole` left in a folder when its process was killed."""
     for file in folder.iterdir():
         if _TEMPORARY.fullmatch(file.name):
             file.unlink(missing_ok=True)
 
 
 def write_json(file: pathlib.Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
+    """Writes a JSON file atomically."""
     text = json.dumps(clean(value), indent=1, allow_nan=False)
     with whole(file) as opened:
         opened.write(f"{text}\n".encode())
 
 
 def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an npz file whole or not at all."""
+    """Writes an npz file atomically."""
     with whole(file) as opened:
         np.savez(opened, allow_pickle=False, **arrays)

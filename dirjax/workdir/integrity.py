@@ -1,7 +1,7 @@
-"""What a checkpoint says of itself, so that it can be checked when it is read.
+"""Manifests of checkpoints, to verify them when they are read.
 
-Orbax notices damage to most of its files, but not to the one with the arrays: a bit
-that the disk has flipped there comes back as another number.
+Orbax detects damage to most of its files, but not to the one with the arrays: there a
+flipped bit silently changes a number.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def check_shapes(step: int, manifest: Mapping[str, Any], like: Any) -> None:
     if paths:
         said = "; ".join(f"{p} {saved.get(p)} -> {wanted.get(p)}" for p in paths[:5])
         raise InputError(
-            f"the checkpoint of step {step} has other arrays than this run ({said}"
-            f"{', ...' if len(paths) > 5 else ''}), it was written by another version "
-            "of the code. Use that version, or another --workdir."
+            f"the checkpoint at step {step} has different arrays from this run "
+            f"({said}{', ...' if len(paths) > 5 else ''}): another version of the code "
+            "wrote it. Use that version, or another --workdir."
         )
 
 

@@ -1,8 +1,7 @@
-"""A run directory belongs to one living run at a time.
+"""A lock, so that only one live process uses a run directory.
 
-`filelock` locks as well, but leaves its file behind, cannot say which process has the
-directory, and waits or fails where a file system has no locks; the lines below do none
-of this.
+We do not use `filelock`: it leaves its file behind, cannot say which process holds the
+directory, and waits or fails on file systems without locks.
 """
 
 from __future__ import annotations
@@ -27,26 +26,27 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-# What a file system without locks answers.
+# Errors of file systems without locks.
 _NO_LOCKS = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS)
 
 
 class InUse(InputError):
-    """Another living run has the directory."""
+    """Another live process uses the directory."""
 
 
 class Lock:
-    """Makes a directory and keeps other runs out of it.
+    """Creates a directory and keeps other runs out of it.
 
-    The system releases the lock when the process ends in any way, so that a file which
-    a killed run left is no obstacle. With several processes the first one holds it.
-    File systems without locks are used without.
+    The system releases the lock however the process ends, so the file of a killed run
+    does not block the next one. With several processes the first one holds it. On file
+    systems without locks, there is no protection.
 
     Args:
-      workdir: the directory. One that was missing, and is empty in the end, is removed.
+      workdir: the directory. If it was missing at first and is empty at the end, it is
+        removed.
 
     Raises:
-      InUse: on entering, if another run has the directory.
+      InUse: on entering, if another run uses the directory.
       InputError: on entering, if it cannot be written.
       Failed: on entering, if the disk is full.
     """
@@ -66,7 +66,7 @@ class Lock:
                 refused = error
         if not sharding.everywhere(refused is None):
             raise refused or InputError(
-                f"{self._workdir} cannot be used; the first process says why."
+                f"{self._workdir} cannot be used; see the message of the first process."
             )
         return self
 
@@ -108,7 +108,7 @@ class Lock:
                     return None
                 if not locked:
                     raise self._in_use(handle)
-                # The run before may have removed the file after we had opened it.
+                # The previous run may have removed the file after we opened it.
                 if self._is_current(handle):
                     self._sign(handle)
                     undo.pop_all()
@@ -121,7 +121,7 @@ class Lock:
             return False
 
     def _sign(self, handle: int) -> None:
-        """Says whose lock it is; without space for it the lock holds all the same."""
+        """Writes the owner into the lock file; the lock holds even on a full disk."""
         owner = {"pid": os.getpid(), "host": socket.gethostname()}
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)

@@ -1,4 +1,4 @@
-"""The files of a run directory: their names, and who reads them."""
+"""The files of a run directory: names, readers and writers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOCK = ".lock"
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """The config of a run, as plain values.
+    """Reads the config of a run, as plain values.
 
     Raises:
       InputError: if the directory holds no run.
@@ -32,13 +32,13 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
         return read_json(workdir / CONFIG)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"--workdir must be the directory of a run, {workdir} has no {CONFIG} that "
-            "can be read. Give the --workdir of dirjax.main."
+            f"--workdir must be a run directory, {workdir} has no readable {CONFIG}. "
+            "Give the --workdir used with dirjax.main."
         ) from error
 
 
 def read_record(workdir: pathlib.Path) -> dict[str, Any]:
-    """How the inputs of a run were prepared, see `data.Source.record`.
+    """Reads the data record of a run, see `data.Source.record`.
 
     Raises:
       InputError: if there is no such file.
@@ -47,16 +47,16 @@ def read_record(workdir: pathlib.Path) -> dict[str, Any]:
         return read_json(workdir / DATA)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{workdir} has no {DATA} that can be read, so it cannot be known how its "
-            "inputs were prepared. Train again into another --workdir."
+            f"{workdir} has no readable {DATA}, so the preparation of its inputs is "
+            "unknown. Train again with another --workdir."
         ) from error
 
 
 def read_json(file: pathlib.Path) -> Any:
-    """The content of a JSON file, with tuples for lists.
+    """Reads a JSON file, with tuples for lists.
 
     Raises:
-      OSError, ValueError: if there is none.
+      OSError, ValueError: if it is missing or not JSON.
     """
 
     def tuples(value: Any) -> Any:
@@ -68,7 +68,7 @@ def read_json(file: pathlib.Path) -> Any:
 
 
 def features_file(split: str) -> str:
-    """Name of the file with the features of a split; training has one of its own."""
+    """Name of the file with the features of a split; the training split has its own."""
     return "features_train.npz" if split == "train" else "features.npz"
 
 
@@ -79,7 +79,7 @@ def write_start(
     data: Mapping[str, Any],
     bins: Mapping[str, Any],
 ) -> None:
-    """Writes what a run writes before its first step."""
+    """Writes the files that a run writes before its first step."""
     for name, content in ((CONFIG, config), (DATA, data), (BINS, bins)):
         write_json(workdir / name, content)
 
@@ -90,9 +90,9 @@ def write_features(
     """Writes features by label bin; returns the file.
 
     Args:
-      workdir: of the run.
-      arrays: from `Evaluator.features`, with what the objective knows of bins.
-      step: of the state.
+      workdir: the run directory.
+      arrays: from `Evaluator.features`, with the objective's per-bin arrays.
+      step: step of the state.
     """
     file = workdir / features_file(str(arrays["split"]))
     write_npz(file, {**arrays, "step": np.asarray(step)})
@@ -100,8 +100,8 @@ def write_features(
 
 
 def unusable(workdir: pathlib.Path, error: OSError) -> InputError:
-    """The error for a directory that cannot be made, read or written."""
+    """The error for a directory that cannot be created, read or written."""
     return InputError(
-        f"--workdir {workdir} cannot be used: {error.strerror}. Give a directory that "
-        "you may write to."
+        f"--workdir {workdir} cannot be used: {error.strerror}. Give a writable "
+        "directory."
     )

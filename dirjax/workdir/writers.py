@@ -1,4 +1,4 @@
-"""Writers: where metrics go. `metrics.jsonl` is the record of truth."""
+"""Metric writers. `metrics.jsonl` is the source of truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dirjax.workdir.files import clean, whole
 
 
 class Writer(Protocol):
-    """Takes one record of metrics at a time."""
+    """Writes one record of metrics at a time."""
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes a record: step, epoch, stage, split, time and metrics."""
@@ -28,13 +28,13 @@ class Writer(Protocol):
 
 
 def last_time(file: pathlib.Path, step: int) -> float:
-    """Seconds that a run had taken at `step`, from its metrics.jsonl; 0 if none."""
+    """Seconds a run had taken by `step`, from its metrics.jsonl; 0 without records."""
     times = [r["time"] for r in _records(file) if r["step"] <= step]
     return times[-1] if times else 0.0
 
 
 def _records(file: pathlib.Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSONL file; a line that a kill cut off is left out."""
+    """The complete lines of a JSONL file, without one truncated by a kill."""
     records = []
     if file.exists():
         for line in file.read_text(errors="replace").splitlines():
@@ -51,12 +51,11 @@ def flatten(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class Jsonl:
-    """Appends to a file, one JSON object a line.
+    """Appends to a file, one JSON object per line.
 
     Args:
       file: the file.
-      step: records after this step are dropped first; they are of a part of the run
-        that is repeated now.
+      step: drops records after this step first, since the run repeats that part.
     """
 
     def __init__(self, file: pathlib.Path, step: int):
@@ -83,11 +82,11 @@ class Jsonl:
 
 
 class Console:
-    """Progress with time left on a terminal; a line for each evaluation everywhere.
+    """A progress bar on a terminal, and a line for each evaluation.
 
     Args:
-      total: steps of the run.
-      step: steps done.
+      total: total steps of the run.
+      step: number of completed steps.
     """
 
     def __init__(self, total: int, step: int):
@@ -102,7 +101,7 @@ class Console:
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Moves the bar, or prints a line."""
+        """Advances the bar, or prints a line."""
         if record["split"] == "train":
             self._bar.update(record["step"] - self._bar.n)
             rate = record.get("examples_per_second") or 0.0
@@ -122,7 +121,7 @@ class Console:
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Closes the bar at its position."""
         self._bar.close()
 
 
@@ -132,7 +131,7 @@ class TensorBoard:
     def __init__(self, workdir: pathlib.Path, step: int):
         from tensorboardX import SummaryWriter  # pyright: ignore
 
-        # Events after `step` are of a part of the run that is repeated now.
+        # Drop events after `step`, since the run repeats that part.
         self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -196,7 +195,7 @@ class Many:
 
     def __exit__(self, error: type[BaseException] | None, *details: Any) -> None:
         for writer in self._writers:
-            # What cannot be written now has been said, and is no news.
+            # A failed write has already been reported.
             with contextlib.suppress(*([OSError] if error else [])):
                 writer.close()
 
@@ -205,19 +204,19 @@ EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 def check(names: Sequence[str]) -> None:
-    """Refuses writers that do not exist or are not installed.
+    """Raises an error for writers that do not exist or are not installed.
 
     Raises:
-      InputError: saying what to install.
+      InputError: with what to install.
     """
     for name in names:
         if name not in EXTRAS:
             raise InputError(
-                f"writers must be out of {', '.join(EXTRAS)}, got {name!r}."
+                f"writers must be among {', '.join(EXTRAS)}, got {name!r}."
             )
         if importlib.util.find_spec(EXTRAS[name]) is None:
             raise InputError(
-                f"the writer {name!r} needs the extra: pip install 'dirjax[{name}]'."
+                f"the writer {name!r} needs an extra: pip install 'dirjax[{name}]'."
             )
 
 
@@ -231,15 +230,15 @@ def make(
     first: bool,
     verbose: bool = True,
 ) -> Many:
-    """The writers of a run.
+    """Makes the writers of a run.
 
     Args:
       workdir: the run's directory.
-      names: beside JSONL and the console: "tensorboard", "wandb".
+      names: writers besides JSONL and the console: "tensorboard", "wandb".
       config: the config, for W&B.
-      step: steps done.
-      total: steps of the run.
-      first: whether this is the first process; others write nothing.
+      step: number of completed steps.
+      total: total steps of the run.
+      first: whether this is the first process; the others write nothing.
       verbose: write to the terminal, too.
 
     Raises:

@@ -52,7 +52,7 @@ class TestRun:
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("dirjax: some/file could not be written")
         assert os.strerror(number) in line
-        assert "give the same command again" in line
+        assert "run the same command again" in line
 
     def test_a_keyboard_interrupt_ends_at_once(self, capsys, monkeypatch):
         """Without waiting for threads; the status is that of a signal."""
@@ -112,7 +112,7 @@ class TestWriting:
             raise OSError(number, os.strerror(number))
         assert str(raised.value) == (
             f"metrics.jsonl could not be written: {os.strerror(number)}. {remedy} and "
-            "give the same command again."
+            "run the same command again."
         )
 
     @pytest.mark.parametrize(

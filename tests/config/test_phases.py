@@ -50,7 +50,7 @@ def test_without_phases_nothing_happens():
 )
 def test_shares_that_do_not_fit(shares):
     with pytest.raises(
-        InputError, match=r"3 numbers from 0 with the sum 1, of a, b\.c"
+        InputError, match=r"3 non-negative numbers of sum 1, for a, b\.c"
     ):
         divided(shares=shares)
 

@@ -200,7 +200,7 @@ WRONG = {
     "model__label_scaling": ("log", "'standard', 'deviation', 'range'"),
     "select__metric": ("mea", "mae"),
     "select__shot": ("medium", "median"),
-    "stages": ((), "each of them once"),
+    "stages": ((), "distinct names"),
     "stage__main__optimizer": ("lion", "adam, adamw, sgd"),
     "stage__main__schedule": ("linear", "constant, cosine, step"),
     "stage__main__decay": ("none", "kernels, all"),
@@ -263,7 +263,9 @@ class TestPlan:
 
     def test_a_batch_larger_than_the_set(self):
         config = plain(data__batch_size=128)
-        with pytest.raises(InputError, match=r"at most the 100 training rows.* 128"):
+        with pytest.raises(
+            InputError, match=r"at most the number of training rows, 100"
+        ):
             plan_lib.plan(config, 100)
 
 

@@ -98,7 +98,7 @@ class TestTree:
             other = name_of(i).replace("\u0430", "\u2564\u0437")
             own_data.write(tmp_path, other, picture(i))
         source = load(tmp_path)
-        assert "2 images have other letters" in own_data.notes(source)
+        assert "2 images have different letters" in own_data.notes(source)
         got = own_data.whole(source, "inputs")[:2, 0, 0, 0]
         np.testing.assert_allclose(got, [0, 4], atol=1)
 

@@ -31,7 +31,7 @@ WRONG = {
     ),
     "no image at all": (
         {"rows": lines(), "pictures": ()},
-        ["none of 60 is there", "Moschoglou"],
+        ["none of 60 exists", "Moschoglou"],
     ),
     "twelve images missing": (
         {"rows": lines(), "pictures": range(12, ROWS)},

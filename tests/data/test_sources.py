@@ -218,7 +218,7 @@ class TestWrongInput:
     @pytest.mark.parametrize("split", ["part", "split"])
     def test_end_bins_of_a_range_that_holds_nothing(self, tmp_path, split):
         file = write(tmp_path, HEADER + "\n".join(ROWS))
-        with pytest.raises(InputError, match=r"data\.label_range must hold labels"):
+        with pytest.raises(InputError, match=r"data\.label_range must contain labels"):
             table(file, label_range=(500.0, 900.0), outside="end", split=split)
 
     def test_an_empty_file(self, tmp_path):

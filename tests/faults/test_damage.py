@@ -125,7 +125,7 @@ def test_the_best_at_the_end(made, whole, copy, capsys):
     again = runs.run(made, workdir)
     assert outcome(again) == whole
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"the checkpoint of step {best} cannot be read" in line
+    assert f"the checkpoint at step {best} cannot be read" in line
 
 
 def test_the_best_where_the_next_stage_begins(made, whole, copy, capsys):
@@ -137,7 +137,7 @@ def test_the_best_where_the_next_stage_begins(made, whole, copy, capsys):
     again = runs.run(made, workdir)
     assert outcome(again) == whole
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"the checkpoint of step {best} cannot be read" in line
+    assert f"the checkpoint at step {best} cannot be read" in line
 
 
 def test_one_step_back_over_the_start_of_a_stage(
@@ -179,7 +179,7 @@ def test_another_structure_is_not_damage(made, copy, monkeypatch):
     changed = {**made, "train": {**made["train"], "average_decay": 0.9}}
     monkeypatch.setattr("dirjax.config.frozen.check_same", lambda *args: None)
     with pytest.raises(
-        errors_lib.InputError, match=r"step \d+ has other arrays .*average/"
+        errors_lib.InputError, match=r"step \d+ has different arrays .*average/"
     ):
         runs.run(changed, workdir)
     assert sorted(f.name for f in (workdir / "checkpoints").iterdir()) == before

@@ -38,8 +38,8 @@ def test_a_run_whose_disk_fills_goes_on_when_there_is_space(whole, tmp_path):
     assert status == 1, errors
     (line,) = errors.splitlines()
     found = re.fullmatch(
-        r"dirjax: the checkpoint of step (\d+) in \S+ could not be written: File too "
-        r"large\. The checkpoint of step (\d+) is valid\. Free some space and give the "
+        r"dirjax: the checkpoint at step (\d+) in \S+ could not be written: File too "
+        r"large\. The checkpoint at step (\d+) is valid\. Free some space and run the "
         r"same command again\.",
         line,
     )
@@ -133,7 +133,7 @@ def test_a_disk_that_is_really_full(small_disk, undisturbed):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "save", filling)
-        said = rf"step 6 .*: {os.strerror(errno.ENOSPC)}\. The checkpoint of step 3"
+        said = rf"step 6 .*: {os.strerror(errno.ENOSPC)}\. The checkpoint at step 3"
         with pytest.raises(Failed, match=said):
             runs.run(made, small_disk / "run")
     ballast.unlink()

@@ -247,7 +247,7 @@ def test_term_against_formula():
 def test_ranges_that_are_far_apart_are_told():
     advise = norm_order.make(label_scale=2.0).diagnostics.advise
     (said,) = advise({"norm/span": 3.0, "norm/label_span": 60.0})
-    assert said.startswith("0.05 times the range of labels")
+    assert said.startswith("0.05 times the label range")
     assert "label_scale" in said
     assert not advise({"norm/span": 30.0, "norm/label_span": 60.0})
     assert not advise({"norm/span": 3.0, "norm/label_span": 0.0})

@@ -189,7 +189,7 @@ def test_targets_draw_running_prototypes():
 def test_wrong_options(term):
     with pytest.raises(ValueError, match="source must be one of batch, running, data"):
         term.make(source="epoch")
-    with pytest.raises(ValueError, match=r"momentum .* from 0, below 1, got 1\.0"):
+    with pytest.raises(ValueError, match=r"momentum .* in \[0, 1\), got 1\.0"):
         term.make(momentum=1.0)
     unknown = dataclasses.replace(toy.SPEC, feature_dim=0)
     with pytest.raises(ValueError, match=r"needs spec\.feature_dim above 0, got 0"):

@@ -149,7 +149,7 @@ class TestWrongInput:
     def test_no_run(self, tmp_path, capsys):
         for workdir in (tmp_path, tmp_path / "none"):
             line = own_data.sentence(capsys, lambda w=workdir: evaluate.evaluate(w))
-            assert "--workdir must be the directory of a run" in line
+            assert "--workdir must be a run directory" in line
         assert not own_data.snapshot(tmp_path)
 
     def test_a_run_that_has_not_saved_yet(self, finished, tmp_path, capsys):

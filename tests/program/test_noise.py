@@ -187,7 +187,7 @@ class TestWrongInput:
 
     def test_no_run_and_no_checkpoint(self, table, tmp_path, capsys):
         line = own_data.sentence(capsys, lambda: noise.probe(tmp_path / "none"))
-        assert "--workdir must be the directory of a run" in line
+        assert "--workdir must be a run directory" in line
         own_data.write(tmp_path, "config.json", (table / "config.json").read_text())
         line = own_data.sentence(capsys, lambda: noise.probe(tmp_path))
         assert "has no checkpoint. Train first" in line
@@ -198,4 +198,4 @@ class TestWrongInput:
             line = own_data.sentence(
                 capsys, lambda output=output: noise.probe(table, output)
             )
-            assert "--output must be a folder you may write to" in line
+            assert "--output must be a writable folder" in line

@@ -156,7 +156,7 @@ class TestWrongInput:
         output = file.parent / "out.csv"
         for workdir in (file.parent, file.parent / "none", file):
             line = self.said(capsys, workdir, file, output)
-            assert re.search("--workdir must be the directory of a run", line)
+            assert re.search("--workdir must be a run directory", line)
         assert own_data.snapshot(file.parent) == before
 
     def test_a_run_without_a_checkpoint(self, run, new, capsys):

@@ -126,7 +126,7 @@ def test_another_config_is_exit_2(finished):
         ),
         (
             ["--config=configs/bikeshare.py:fds", "--config.data.batch_size=9999"],
-            "6547 training rows",
+            "number of training rows, 6547",
         ),
     ],
 )
@@ -242,7 +242,7 @@ def test_an_objective_warns_once(tmp_path, capsys):
     made = runs.tiny("ssir", objective__ssir__epsilon=1e-9)
     runs.run(made, tmp_path / "run")
     warned = capsys.readouterr().err
-    assert warned.count("within rounding") == 1
+    assert warned.count("within float32 rounding") == 1
     assert "objective.ssir.epsilon" in warned
     last = runs.log(tmp_path / "run")[-1]
     assert last["ssir/rounding"] > 0.5

@@ -253,21 +253,21 @@ TABLES = {
     ),
     "a width of one bin": csv(
         table(),
-        r"data\.bin_width must cut the labels \(0 to 9\) into 2 to 10,000 bins",
+        r"data\.bin_width must divide the labels \(0 to 9\) into 2 to 10,000 bins",
         "100 gives a single bin",
         "Try 1",
         data__bin_width=100.0,
     ),
     "a width of a million bins": csv(
         table(),
-        r"data\.bin_width must cut .* 2 to 10,000 bins",
+        r"data\.bin_width must divide .* 2 to 10,000 bins",
         "9e-06 gives 1,000,000 bins",
         "Try 1",
         data__bin_width=9e-6,
     ),
     "a width of one bin of a range": csv(
         table(),
-        r"data\.bin_width must cut the labels \(0 to 9\)",
+        r"data\.bin_width must divide the labels \(0 to 9\)",
         "a single bin",
         data__bin_width=9.0,
         data__label_range=(0.0, 9.0),
@@ -333,13 +333,14 @@ TABLES = {
     ),
     "a batch larger than the set": csv(
         table(),
-        r"data\.batch_size must be at most the \d\d training rows",
+        r"data\.batch_size must be at most the number of training rows, 40",
         "got 64",
         "smaller batch",
         data__batch_size=64,
     ),
     "fewer rows than any batch": csv(
-        table(ROWS[:9]), r"data\.batch_size must be at most the 9 training rows"
+        table(ROWS[:9]),
+        r"data\.batch_size must be at most the number of training rows, 9,",
     ),
     "a batch of nothing": csv(
         table(),

@@ -177,7 +177,7 @@ class TestRestore:
         checkpoints.save(1, state_of(1), stage=0)
         checkpoints.wait()
         with pytest.raises(
-            InputError, match=r"step 1 has other arrays .*(params|aver)"
+            InputError, match=r"step 1 has different arrays .*(params|aver)"
         ):
             checkpoints.restore(1, like(state_of(1)._replace(**wrong)))
 
@@ -340,8 +340,8 @@ class TestDamage:
         DAMAGES[kind](tmp_path / "checkpoints" / "1")
         assert status.run(read, []) == 1
         assert capsys.readouterr().err == (
-            "dirjax: the checkpoint of step 1 cannot be read, its files are damaged or "
-            "gone. Give another --step, or train again.\n"
+            "dirjax: the checkpoint at step 1 cannot be read: its files are damaged or "
+            "missing. Give another --step, or train again.\n"
         )
         assert [f.name for f in (tmp_path / "checkpoints").iterdir()] == ["1"]
 
@@ -357,7 +357,7 @@ class TestDamage:
         with Checkpoints(folder) as checkpoints:
             checkpoints.set_aside(4)
             save(checkpoints, (4, 0, 9.0))
-            with pytest.raises(Failed, match=r"damaged again\. See to the disk"):
+            with pytest.raises(Failed, match=r"damaged again\. Check the disk"):
                 checkpoints.set_aside(4)
 
     def test_a_file_that_may_not_be_read_is_not_damaged(self, folder, monkeypatch):
@@ -382,7 +382,7 @@ def save_and_wait(checkpoints):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 class TestFullDisk:
     SAID = (
-        r"step 2 in .* File too large\. The checkpoint of step 1 is valid\. Free some"
+        r"step 2 in .* File too large\. The checkpoint at step 1 is valid\. Free some"
     )
 
     @pytest.fixture

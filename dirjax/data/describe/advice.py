@@ -1,7 +1,7 @@
-"""Findings on a data set: sentences that say what was seen and what to do with it.
+"""Findings on a data set: sentences that say what is suspicious and what to do.
 
-Each function looks at one side of the data and yields `(name, sentence)` for what
-applies. The names are stable; they are those in `describe.json`:
+Each function examines one aspect of the data and yields `(name, sentence)` pairs. The
+names are stable and appear in `describe.json`:
 
   row_numbers, leak; leaked_rows, label_noise; outside, class_like, cap, floor,
   common_value, outliers, long_tail, heaping; empty_bins, no_many, no_few, few_bins;
@@ -23,21 +23,21 @@ from dirjax.data.describe.words import count, number, share
 
 Found = Iterator[tuple[str, str]]
 
-# Labels with fewer different values look like classes.
+# Labels with fewer distinct values look like classes.
 CLASSES = 10
-# Skewness from which logarithms are proposed; that of an exponential law is 2.
+# Skewness from which to suggest logarithms; an exponential distribution has 2.
 SKEWNESS = 1.5
-# Shares of bins: few-shot among those with training rows, empty among all.
+# Shares of bins: few-shot among non-empty ones, empty among all.
 FEW_SHARE = 0.5
 EMPTY_SHARE = 0.5
-# Training labels are imbalanced if they are so far from being even (0 to 1), and test
-# labels follow them if they are as near as random rows of training would be.
+# Training labels are imbalanced if they are at least this far from uniform (0 to 1).
+# Test labels follow them if they are as near as random training rows would be.
 IMBALANCE = 0.2
-# Test rows in few-shot bins that make an error worth reading.
+# Fewest test rows in few-shot bins for a meaningful error.
 FEW_TEST = 20
-# The smallest batch that `config.plan` chooses.
+# The smallest batch size that `config.plan` chooses.
 LEAST_BATCH = 16
-# Share of rows that are copies, or whose inputs have several labels.
+# Shares of duplicate rows, and of rows whose inputs have several labels.
 COPY_SHARE = 0.01
 
 _LEAVE_OUT = "data.outside=error data.on_bad=skip"
@@ -46,11 +46,11 @@ _LEAVE_OUT = "data.outside=error data.on_bad=skip"
 def findings(
     source: sources.Source, fields: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> list[dict[str, str]]:
-    """All findings, the gravest first.
+    """All findings, most serious first.
 
     Args:
       source: the data.
-      fields: the fields of `config.data` that it was loaded with, plain.
+      fields: the fields of `config.data` used to load it, plain.
       facts: from `describe.describe`, without findings.
     """
     value = np.concatenate([s.value for s in source.splits.values()])
@@ -75,12 +75,12 @@ def findings(
 
 
 def _has_column(kind: str) -> bool:
-    """Whether a column of the data may say which split a row belongs to."""
+    """Whether a column of the data can hold the split."""
     return "split" in readers.takes(readers.find(kind).load)
 
 
 def of_columns(inputs: Mapping[str, Any]) -> Found:
-    """Columns that number the rows, or give the label away.
+    """Columns that number the rows, or leak the label.
 
     Args:
       inputs: from `describe.inputs`.
@@ -88,15 +88,15 @@ def of_columns(inputs: Mapping[str, Any]) -> Found:
     for name in inputs.get("row_numbers", ()):
         yield (
             "row_numbers",
-            f"{name!r} is a whole number that rises with every row, as row numbers do: "
-            f"if it is one, leave it out ({_drop(name)}).",
+            f"{name!r} is an integer that increases with every row, like a row "
+            f"number: if it is one, leave it out ({_drop(name)}).",
         )
     for name, value in inputs.get("leaks", {}).items():
         yield (
             "leak",
-            f"{name!r} alone gives the order of the labels, (almost) perfectly (score "
-            f"{value:.4f} of 1): if it is computed from the label, or not known when "
-            f"predictions are wanted, leave it out ({_drop(name)}).",
+            f"{name!r} alone ranks the labels (almost) perfectly (score {value:.4f} "
+            "of 1): if it is computed from the label, or unknown at prediction time, "
+            f"leave it out ({_drop(name)}).",
         )
 
 
@@ -109,7 +109,7 @@ def _drop(name: str) -> str:
 def of_duplicates(
     sizes: Mapping[str, Mapping[str, int]], found: Mapping[str, Mapping[str, Any]]
 ) -> Found:
-    """Rows that stand in training and elsewhere, and equal inputs with other labels.
+    """Training rows repeated in other splits, and equal inputs with different labels.
 
     Args:
       sizes: from `describe.shares`.
@@ -129,17 +129,17 @@ def of_duplicates(
         also = f" ({same:,} of them its label, too)" if same else ""
         yield (
             "leaked_rows",
-            f"{said} have the inputs of a training row{also}, so that their errors do "
-            "not tell how the model does on new inputs: unless inputs repeat by "
-            "nature, give all rows with equal inputs one split, or keep one of them.",
+            f"{said} have the inputs of a training row{also}, so their errors do not "
+            "measure generalisation to new inputs: unless inputs repeat by nature, "
+            "put all rows with equal inputs into one split, or keep one of them.",
         )
     conflicts, floor = found["train"]["conflicts"], found["train"]["floor"]
     if conflicts > COPY_SHARE * sizes["train"]["rows"]:
         yield (
             "label_noise",
-            f"{conflicts:,} training rows have the inputs of another row and another "
-            f"label; for that alone no model gets below a training MAE of {floor:.3g}: "
-            "add columns that tell them apart, or keep one row of each.",
+            f"{conflicts:,} training rows have the inputs of another row but a "
+            f"different label, so no model gets below a training MAE of {floor:.3g}: "
+            "add columns that distinguish them, or keep one row of each.",
         )
 
 
@@ -150,27 +150,27 @@ def of_labels(
     log: bool = False,
     ends: tuple[float, float] | None = None,
 ) -> Found:
-    """Labels that are odd by themselves.
+    """Suspicious label values.
 
     Args:
       value: `[rows]` labels.
-      edges: of the bins, in label units.
+      edges: edges of the bins, in label units.
       log: whether the model learns their logarithm.
-      ends: the stated range of labels.
+      ends: the configured range of labels.
     """
     if ends and (outside := int(np.sum((value < ends[0]) | (value > ends[1])))):
         yield (
             "outside",
-            f"{count(outside, 'label lies', 'labels lie')} outside of data.label_range "
+            f"{count(outside, 'label lies', 'labels lie')} outside data.label_range "
             f"{number(ends[0])} to {number(ends[1])} and count in the end bins: widen "
-            f"the range, or leave such rows out ({_LEAVE_OUT}).",
+            f"the range, or skip such rows ({_LEAVE_OUT}).",
         )
     distinct, counts = np.unique(value, return_counts=True)
     if len(distinct) < CLASSES:
         yield (
             "class_like",
-            f"the label has only {len(distinct)} different values "
-            f"({', '.join(map(number, distinct))}): if they are classes and no "
+            f"the label has only {len(distinct)} distinct values "
+            f"({', '.join(map(number, distinct))}): if they are classes rather than "
             "amounts, use a classifier.",
         )
         return
@@ -185,10 +185,11 @@ def of_labels(
             ways = (edges[0], cut) if here else (cut, edges[-1])
             yield (
                 name,
-                f"{counts[here]:,} rows have the {word} label {number(distinct[here])} "
-                f"({share(counts[here], len(value))}), far more than the labels next "
-                f"to it: if it stands for all labels {beyond} or for a missing one, "
-                f"leave those rows out ({_range(*ways)}), or distrust errors there.",
+                f"{counts[here]:,} rows have the {word} label "
+                f"{number(distinct[here])} ({share(counts[here], len(value))}), far "
+                f"more than neighbouring labels: if it stands for all labels {beyond} "
+                f"or for a missing one, skip those rows ({_range(*ways)}), or do not "
+                "trust errors there.",
             )
     top = checks.common(distinct, counts)
     if top is not None and kept[top]:
@@ -196,8 +197,8 @@ def of_labels(
         yield (
             "common_value",
             f"{counts[top]:,} rows have the same label {number(distinct[top])} "
-            f"({share(counts[top], len(value))}), which is much for labels with "
-            "fractions: if it was filled in where the label was unknown, remove them.",
+            f"({share(counts[top], len(value))}), which is a lot for labels with "
+            "fractions: if it was filled in for unknown labels, remove them.",
         )
     if kept.sum() < CLASSES:
         return
@@ -210,10 +211,10 @@ def of_labels(
         below, above = out[out < low], out[out > high]
         yield (
             "outliers",
-            f"{count(int(outliers.sum()), 'label stands', 'labels stand')} apart from "
-            f"the others, which go from {number(low)} to {number(high)}: "
+            f"{count(int(outliers.sum()), 'label lies', 'labels lie')} far from the "
+            f"others, which range from {number(low)} to {number(high)}: "
             f"{', '.join(map(number, shown))}{', ...' if len(out) > 4 else ''}. Check "
-            "for slips and other units, mend them, or leave them out ("
+            "for typos and other units, fix them, or skip them ("
             + _range(
                 checks.cut(low, below.max(), edges) if len(below) else edges[0],
                 checks.cut(high, above.min(), edges) if len(above) else edges[-1],
@@ -228,8 +229,8 @@ def of_labels(
             yield (
                 "long_tail",
                 f"the labels have a long tail (skewness {plain:.2g}, of their "
-                f"logarithms {scaled:.2g}): if errors matter as ratios rather than as "
-                "differences, learn and bin logarithms (data.label_scale=log "
+                f"logarithms {scaled:.2g}): if relative errors matter more than "
+                "absolute ones, learn and bin logarithms (data.label_scale=log "
                 f"data.bin_width={width:g}).",
             )
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
@@ -240,19 +241,19 @@ def of_labels(
         yield (
             "heaping",
             f"labels heap on multiples of {number(multiple)}: they have {times:.1f} "
-            "times the rows of the numbers next to them, so that neighbouring bins "
-            "differ by chance: make bins that hold as many round numbers each "
+            "times the rows of neighbouring numbers, so neighbouring bins differ by "
+            "chance: choose bins with equally many round numbers "
             f"(data.bin_width={multiple:g} or a multiple).",
         )
 
 
 def _range(low: float, high: float) -> str:
-    """The arguments that leave out what is not in a range."""
+    """The arguments that skip labels outside a range."""
     return f"data.label_range={low:.10g},{high:.10g} {_LEAVE_OUT}"
 
 
 def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
-    """Bins that are mostly empty, and shots that do not suit.
+    """Mostly empty bins, and unsuitable shot thresholds.
 
     Args:
       source: the data.
@@ -271,7 +272,7 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
         ends = np.flatnonzero(counts)[[0, -1]]
         inside = counts[ends[0] : ends[1] + 1]
         low, high = (number(bins["edges"][e]) for e in (ends[0], ends[1] + 1))
-        what = f"narrow data.label_range, training labels go from {low} to {high}"
+        what = f"narrow data.label_range, training labels range from {low} to {high}"
         if np.mean(inside == 0) > EMPTY_SHARE:
             what = wider(lambda c: bool(np.mean(c == 0) <= EMPTY_SHARE))
             what = what or "widen data.bin_width"
@@ -292,16 +293,16 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
             ways.append(wide)
         yield (
             "no_many",
-            f"no bin holds more than {many} training rows and {rare} of {len(filled)} "
-            f"hold fewer than {few}, so there is no many-shot error: "
+            f"no bin holds more than {many} training rows, and {rare} of "
+            f"{len(filled)} hold fewer than {few}, so there is no many-shot error: "
             f"{', or '.join(ways)}.",
         )
     elif filled.min() > many:
         yield (
             "no_few",
-            f"every bin holds more than {many} training rows, so there is no median- "
-            "and no few-shot error: for finer groups raise data.many and data.few, or "
-            f"narrow data.bin_width (it is {number(width)}).",
+            f"every bin holds more than {many} training rows, so there is no "
+            "median-shot or few-shot error: for finer groups raise data.many and "
+            f"data.few, or narrow data.bin_width (now {number(width)}).",
         )
     elif rare > FEW_SHARE * len(filled):
         wide = wider(lambda c: bool(np.mean(c[c > 0] < few) <= FEW_SHARE))
@@ -309,25 +310,25 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
         yield (
             "few_bins",
             f"{rare} of {len(filled)} bins hold fewer than {few} training rows, "
-            f"{share(rows, filled.sum())} of the rows together: if that is more than "
-            f"you want, {wide + ', or ' if wide else ''}lower data.few.",
+            f"{share(rows, filled.sum())} of the rows in total: if that is too much, "
+            f"{wide + ', or ' if wide else ''}lower data.few.",
         )
 
 
 def of_splits(
     source: sources.Source, sizes: Mapping[str, Mapping[str, int]], column: str
 ) -> Found:
-    """Splits that are missing or small, or a test that follows the training labels.
+    """Missing or small splits, or test labels distributed like the training labels.
 
     Args:
       source: the data.
       sizes: from `describe.shares`.
-      column: that names splits, if there may be one.
+      column: column of the split, if there can be one.
     """
     where = f" in the column {column!r}" if column else ""
     made = f"; without {'that column' if column else 'any'} a balanced split is made"
     for name, effect in (
-        ("val", "the last state of a run is its result, be it the best or not"),
+        ("val", "the last state of a run is its result, even if it is not the best"),
         ("test", "a run ends without test errors"),
     ):
         if name not in sizes:
@@ -340,9 +341,9 @@ def of_splits(
         return
     bins = source.splits["test"].bin
     tested = np.bincount(bins, minlength=source.spec.bins.num)
-    # Bins too small to give rows to a test do not count.
+    # Ignore bins too small to give rows to the test split.
     counts, tested = source.spec.counts[tested > 0], tested[tested > 0]
-    # The mean distance of random rows, if bins are filled about evenly.
+    # The expected distance for random rows, if bins are about equally full.
     chance = 0.4 * math.sqrt(len(tested) / len(bins))
     even = np.ones(len(tested))
     near = min(chance, IMBALANCE, checks.distance(tested, even))
@@ -350,35 +351,36 @@ def of_splits(
     if follows and checks.distance(counts, even) > IMBALANCE:
         yield (
             "unbalanced_test",
-            "the test labels are as imbalanced as the training labels, so that the "
-            "error over all rows says little about rare labels: read the errors by "
-            "shot and bmae, or balance the test (a smaller data.split_cap, if the "
-            "split is made here).",
+            "the test labels are as imbalanced as the training labels, so the "
+            "overall error says little about rare labels: look at errors by shot and "
+            "bmae, or balance the test split (a smaller data.split_cap, if dirjax "
+            "makes the split).",
         )
     rare = sizes["test"]["few"]
     if rare < FEW_TEST and (rare or sizes["train"]["few"]):
         what = "no test row lies in few-shot bins, so there is no few-shot error"
         if rare:
             rows = count(rare, "test row lies", "test rows lie")
-            what = f"only {rows} in few-shot bins, so that few-shot errors are noisy"
+            what = f"only {rows} in few-shot bins, so few-shot errors are noisy"
         yield (
             "few_test",
-            f"{what}: compare methods over several seeds, raise data.few, or give the "
-            "test more rows (a smaller data.split_divisor, if the split is made here).",
+            f"{what}: compare methods over several seeds, raise data.few, or enlarge "
+            "the test split (a smaller data.split_divisor, if dirjax makes the "
+            "split).",
         )
 
 
 def of_batch(rows: int, batch: int | None) -> Found:
-    """A batch that the training rows do not fill.
+    """A batch larger than the training split.
 
     Args:
-      rows: of training.
-      batch: `data.batch_size`, None if it is chosen.
+      rows: number of training rows.
+      batch: `data.batch_size`, None for the default.
     """
     batch = batch or LEAST_BATCH
     if batch > rows:
         yield (
             "batch",
-            f"a batch has {batch} rows and training only {rows}, so that a run would "
-            f"stop at once: set data.batch_size={max(rows // 2, 1)} or less.",
+            f"a batch has {batch} rows but the training split only {rows}, so a run "
+            f"would fail at once: set data.batch_size={max(rows // 2, 1)} or less.",
         )

@@ -1,7 +1,7 @@
-"""What to look for in labels and columns: pure functions of arrays, with thresholds.
+"""Checks of labels and columns: pure functions of arrays, with thresholds.
 
-`advice` puts what they find into sentences. The statistics are a few lines of numpy,
-since `scipy.stats` takes longer to import than a table to describe.
+`advice` turns the results into sentences. The statistics are a few lines of numpy,
+since importing `scipy.stats` takes longer than describing a table.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import numpy as np
 
 from dirjax import labels
 
-# A pile-up is so many rows. One at an end is also this share of rows, and so many times
-# the mean number of rows of the five labels next to it.
+# Fewest rows of a pile-up. One at an end also needs this share of the rows, and this
+# multiple of the mean count of the five nearest labels.
 PILE_ROWS = 10
 PILE_SHARE = 0.005
 PILE_FACTOR = 5
-# One value that holds this share of labels with fractions is no accident.
+# A single value with this share of fractional labels is no coincidence.
 COMMON_SHARE = 0.05
-# Far from the rest: so many box lengths (distances of quartiles) from the quartiles.
+# Far means this many box lengths (interquartile ranges) from the quartiles.
 BOX_LENGTHS = 3
-# Outliers are far, few, and apart from the rest by a box length. Else it is a tail.
+# Outliers are far, few, and a box length apart from the rest. Otherwise it is a tail.
 FAR_SHARE = 0.01
-# Round numbers have so many times the rows of their neighbours, and at least so many.
+# Round numbers have this multiple of their neighbours' rows, and at least this many.
 HEAP_FACTOR = 2
 HEAP_ROWS = 50
 
 
 def piled(counts: np.ndarray) -> tuple[bool, bool]:
-    """Whether labels pile up at the smallest, and at the largest.
+    """Whether labels pile up at the smallest label, and at the largest.
 
     Args:
-      counts: `[distinct]` rows of each label, in the order of labels.
+      counts: `[distinct]` number of rows of each label, in label order.
 
     Example:
       >>> piled(np.array([2, 1, 2, 1, 2, 1, 40]))
@@ -46,11 +46,11 @@ def piled(counts: np.ndarray) -> tuple[bool, bool]:
 
 
 def common(distinct: np.ndarray, counts: np.ndarray) -> int | None:
-    """Position of the label that holds far too many rows for one with fractions.
+    """Index of a label with far too many rows, for labels with fractions.
 
     Args:
       distinct: `[distinct]` labels, ascending.
-      counts: `[distinct]` their rows.
+      counts: `[distinct]` number of rows of each.
     """
     top = int(counts.argmax())
     fractions = np.any(distinct != np.round(distinct))
@@ -71,7 +71,7 @@ def far(x: np.ndarray) -> np.ndarray:
 
 
 def apart(x: np.ndarray) -> np.ndarray:
-    """Outliers: values that are far, few, and behind a gap of a box length.
+    """Outliers: values that are far, few, and beyond a gap of a box length.
 
     Args:
       x: `[n]` finite numbers.
@@ -95,7 +95,7 @@ def apart(x: np.ndarray) -> np.ndarray:
 
 
 def skewness(x: np.ndarray) -> float:
-    """Third central moment in standard deviations; 0 if all are equal.
+    """Skewness, the standardised third central moment; 0 if all are equal.
 
     Example:
       >>> round(skewness(np.array([0.0, 0, 0, 1])), 3)
@@ -107,16 +107,16 @@ def skewness(x: np.ndarray) -> float:
 
 
 def heap(distinct: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """Round numbers that are more frequent than the numbers next to them.
+    """Round numbers that are more frequent than their neighbours.
 
     Args:
       distinct: `[distinct]` labels, ascending.
-      counts: `[distinct]` their rows.
+      counts: `[distinct]` number of rows of each.
 
     Returns:
-      The round number (2, 5 or 10 units, where a unit is the largest power of ten of
-      which nine in ten labels are multiples) and how many times as frequent its
-      multiples are; (0, 0) if none is.
+      The round number (2, 5 or 10 units, where a unit is the largest power of ten that
+      divides nine in ten labels) and how many times as frequent its multiples are; (0,
+      0) if there is none.
     """
     nothing = (0.0, 0.0)
     if len(distinct) < 2:
@@ -153,7 +153,7 @@ def heap(distinct: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation; 0 if one of them is constant."""
+    """Pearson correlation; 0 if either is constant."""
     a, b = a - a.mean(), b - b.mean()
     size = math.sqrt((a @ a) * (b @ b))
     return float(a @ b) / size if size else 0.0
@@ -167,7 +167,7 @@ def explained(group: np.ndarray, y: np.ndarray) -> float:
       y: `[rows]`.
 
     Returns:
-      At most 1; 0 where groups have fewer than two rows on average.
+      At most 1; 0 if groups have fewer than two rows on average.
 
     Example:
       >>> explained(np.array([0, 0, 1, 1]), np.array([5.0, 5.0, 7.0, 7.0]))
@@ -184,17 +184,17 @@ def explained(group: np.ndarray, y: np.ndarray) -> float:
 
 
 def distance(p: np.ndarray, q: np.ndarray) -> float:
-    """Total variation between two distributions: 0 if equal, 1 if disjoint."""
+    """Total variation distance of two distributions: 0 if equal, 1 if disjoint."""
     return float(np.abs(p / p.sum() - q / q.sum()).sum() / 2)
 
 
 def cut(keep: float, leave: float, edges: Sequence[float]) -> float:
-    """A number to cut at between a label to keep and one to leave out.
+    """A limit between a label to keep and one to leave out.
 
     Args:
-      keep: a label.
-      leave: another one.
-      edges: of the bins; one between is taken, so that bins stay as they are.
+      keep: a label to keep.
+      leave: a label to leave out.
+      edges: edges of the bins; prefers one in between, so that bins do not change.
 
     Example:
       >>> cut(34.0, 99.0, [0, 10, 20, 30, 40, 50]), cut(34.5, 35.0, [0, 50])
@@ -211,12 +211,12 @@ def cut(keep: float, leave: float, edges: Sequence[float]) -> float:
 def wider(
     x: np.ndarray, width: float, good: Callable[[np.ndarray], bool]
 ) -> float | None:
-    """The next wider bins, 1, 2 or 5 times a power of ten, that suit.
+    """The next suitable wider bins, 1, 2 or 5 times a power of ten.
 
     Args:
       x: `[n]` labels.
-      width: of the bins now.
-      good: says whether counts of bins suit.
+      width: current width of the bins.
+      good: tells whether bin counts are suitable.
 
     Returns:
       A width that leaves five bins or more, or None.

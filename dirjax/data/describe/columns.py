@@ -1,4 +1,4 @@
-"""What the columns of a table look like: types, gaps, row numbers, leaks."""
+"""Describes the columns of a table: types, missing values, row numbers, leaks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dirjax.data.describe import checks
 from dirjax.data.describe.words import count, listed, wrap
 from dirjax.ops.ranks import ranks
 
-# Rank correlation, or share of the ranks' variance, that is too good to be true.
+# Rank correlation, or explained variance of the ranks, that is too good to be true.
 LEAK = 0.999
 
 
-LEAK_ROWS = 20_000  # of training are looked at
+LEAK_ROWS = 20_000  # training rows to examine
 
 
-# Fewer rows show nothing.
+# With fewer rows, results are not meaningful.
 LEAST_ROWS = 20
 
 
 def row_numbers(source: sources.Source) -> list[str]:
-    """Numeric columns without gaps that are whole and rise with every row."""
+    """Integer columns without missing values that increase with every row."""
     table = source.record["table"]
     parts = source.splits.values()
     order = np.argsort(np.concatenate([s.index for s in parts]))
@@ -40,14 +40,14 @@ def row_numbers(source: sources.Source) -> list[str]:
             continue
         clip = table["clip"]
         x = (z / np.sqrt(1 - (z / clip) ** 2) if clip else z) * scale + center
-        # What the model sees is float32.
+        # The model sees float32.
         if np.abs(x - np.round(x)).max() < min(0.25, 1e-3 + 1e-6 * scale):
             found.append(name)
     return found
 
 
 def leaks(source: sources.Source) -> dict[str, float]:
-    """Columns that alone rank the training labels (almost) perfectly, and how well."""
+    """Columns that alone rank the training labels (almost) perfectly, with scores."""
     table, train = source.record["table"], source.splits["train"]
     if len(train.value) < LEAST_ROWS:
         return {}
@@ -73,7 +73,7 @@ def leaks(source: sources.Source) -> dict[str, float]:
 def describe_inputs(
     source: sources.Source, dropped: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Columns by type, and what is odd about them.
+    """Columns by type, and suspicious ones.
 
     Args:
       source: a table.
@@ -111,11 +111,11 @@ def describe_inputs(
 
 
 def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """The same in lines.
+    """The same as lines of text.
 
     Args:
       inputs: from `describe_inputs`.
-      rows: of the table.
+      rows: number of rows of the table.
     """
     lines = ["Inputs:"]
     if inputs["numeric"]:
@@ -125,7 +125,7 @@ def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
         said = count(len(inputs["categorical"]), "categorical column")
         names = [f"{c} ({n})" for c, n in inputs["categorical"].items()]
         lines.append(
-            wrap(f"{said} (with so many values): {listed(names)}", "  ", "    ")
+            wrap(f"{said} (with number of values): {listed(names)}", "  ", "    ")
         )
     if inputs["dropped"]:
         said = listed(inputs["dropped"])

@@ -1,7 +1,7 @@
-"""What a data set looks like before anything is trained on it: facts and findings.
+"""Describes a data set before training: facts and findings.
 
-Host numpy and no JAX. `describe` makes one plain dictionary, which
-`python -m dirjax.describe` prints and writes as `describe.json`:
+Host numpy and no JAX. `describe` returns a plain dictionary, which `python -m
+dirjax.describe` prints and writes as `describe.json`:
 
   name, rows: name of the data set and number of rows in use.
   inputs: of a table {"kind": "table", "numeric": [name], "categorical": {name: number
@@ -46,26 +46,26 @@ from dirjax.errors import InputError
 
 
 def _plain(x: float) -> float:
-    """A float32 as the number that a person wrote: 0.1, not 0.10000000149."""
+    """A float32 as its shortest decimal: 0.1, not 0.10000000149."""
     return float(f"{x:.7g}")
 
 
 def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that can be said of a data set without training.
+    """Describes a data set without training.
 
     Args:
       source: the data.
-      fields: the fields of `config.data` that it was loaded with, plain.
+      fields: the fields of `config.data` used to load it, plain.
 
     Returns:
-      Plain, finite values; the keys stand at the top of this module.
+      Plain, finite values; the module docstring lists the keys.
 
     Raises:
-      InputError: for a data set with a label for each pixel.
+      InputError: for a data set with one label per pixel.
     """
     if source.dense:
         raise InputError(
-            f"describe takes data with one label a row, {source.name} has one for each "
+            f"describe takes data with one label per row, {source.name} has one per "
             "pixel. The report of a run shows their histogram."
         )
     facts = {
@@ -84,7 +84,7 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
 
 
 def _inputs(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What the reader of such inputs says of them, or their shapes."""
+    """The reader's description of the inputs, or their shapes."""
     kind = source.record["kind"]
     reader = readers.of_inputs(kind)
     if hasattr(reader, "describe_inputs"):
@@ -95,7 +95,7 @@ def _inputs(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]
 
 
 def label(source: sources.Source) -> dict[str, Any]:
-    """The labels of all splits in a few numbers."""
+    """Summary of the labels of all splits."""
     value = np.concatenate([s.value for s in source.splits.values()]).astype(float)
     learned = np.log(value) if source.log else value
     return {
@@ -140,7 +140,7 @@ def shares(source: sources.Source) -> dict[str, dict[str, int]]:
 
 
 def duplicates(source: sources.Source) -> dict[str, dict[str, Any]]:
-    """Rows that stand in the data more than once."""
+    """Rows that occur more than once."""
     parts = list(source.splits.values())
     hashes = np.concatenate([fingerprints(s.inputs) for s in parts])
     value = np.concatenate([s.value for s in parts])

@@ -1,4 +1,4 @@
-"""What a data set looks like, as text for a terminal of 88 columns."""
+"""The description of a data set as text for a terminal of 88 columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dirjax import labels
 from dirjax.data import readers
 from dirjax.data.describe.words import count, number, wrap
 
-_LINES = 40  # of the histogram
+_LINES = 40  # lines of the histogram
 
 
 _BAR = 44
@@ -20,7 +20,7 @@ _MARKS = dict(zip(labels.SHOTS, "#=-", strict=True))
 
 
 def _inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
-    """What the reader of such inputs says of them."""
+    """The reader's description of the inputs."""
     reader = readers.of_inputs(inputs["kind"])
     if hasattr(reader, "inputs_text"):
         return reader.inputs_text(inputs, rows)
@@ -39,7 +39,7 @@ def _label_text(label: Mapping[str, Any]) -> list[str]:
         f"Label: {label['name']}, {number(label['min'])} to {number(label['max'])}"
         f"{log}",
         f"  mean {number(label['mean'])}; quartiles {quartiles}",
-        f"  {label['distinct']:,} different values, {kind}",
+        f" {label['distinct']:,} distinct values, {kind}",
         *far,
     ]
 
@@ -62,7 +62,7 @@ def _splits_text(facts: Mapping[str, Any]) -> list[str]:
         found.insert(0, f"{within['copies']:,} training rows repeat an earlier one")
     if within["conflicts"]:
         found.insert(
-            0, f"{within['conflicts']:,} training rows share inputs and not the label"
+            0, f"{within['conflicts']:,} training rows share inputs but not the label"
         )
     if found:
         lines.append(wrap(f"Duplicates: {'; '.join(found)}", "", "  "))
@@ -76,10 +76,10 @@ def histogram(bins: Mapping[str, Any], digits: int = 10) -> list[str]:
 
     Args:
       bins: from `describe.bins`.
-      digits: of the edges.
+      digits: significant digits of the edges.
 
     Returns:
-      A header and at most 40 lines; neighbouring bins are joined to stay below.
+      A header and at most 40 lines; merges neighbouring bins if needed.
     """
     counts, shots, edges = bins["train_count"], bins["shots"], bins["edges"]
     step = -(-len(counts) // _LINES)
@@ -100,14 +100,14 @@ def histogram(bins: Mapping[str, Any], digits: int = 10) -> list[str]:
             mark * (stop - begin)
             for mark, begin, stop in zip(_MARKS.values(), cuts, cuts[1:], strict=False)
         )
-        if total and not bar:  # A few rows among thousands still are rows.
+        if total and not bar:  # Show a few rows even among thousands.
             bar = _MARKS[max(pieces, key=lambda s: pieces[s])]
         lines.append(f"  {name:>{pad}} {total:>{room},} {bar}".rstrip())
     return lines
 
 
 def _bins_text(bins: Mapping[str, Any], log: bool) -> list[str]:
-    """The bins in words, and their histogram."""
+    """The bins in text, with their histogram."""
     shots = ", ".join(f"{bins['shots'].count(s)} {s}" for s in labels.SHOTS)
     unit = " of the logarithm" if log else ""
     rule = (
@@ -128,7 +128,7 @@ def _bins_text(bins: Mapping[str, Any], log: bool) -> list[str]:
 
 
 def text(facts: Mapping[str, Any]) -> str:
-    """What `describe.describe` found, for a terminal of 88 columns."""
+    """The result of `describe.describe`, for a terminal of 88 columns."""
     blocks = [
         [f"{facts['name']}: {count(facts['rows'], 'row')}"],
         _label_text(facts["label"]),
@@ -138,10 +138,10 @@ def text(facts: Mapping[str, Any]) -> str:
     ]
     if facts["notes"]:
         notes = [wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]
-        blocks.append(["Done while reading:", *notes])
+        blocks.append(["Decisions while reading:", *notes])
     found = [f["text"][0].upper() + f["text"][1:] for f in facts["findings"]]
     if found:
-        how = "(Fields are set by --config.data.FIELD=VALUE.)"
+        how = "(Set fields with --config.data.FIELD=VALUE.)"
         blocks.append(["What to look at:", *(wrap(f, "  * ") for f in found), how])
     else:
         blocks.append(["Nothing suspicious found."])

@@ -1,4 +1,4 @@
-"""Numbers, counts and lists in words, for a terminal of 88 columns."""
+"""Formats numbers, counts and lists for a terminal of 88 columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 _WIDTH = 88
 
 
-_NAMES = 30  # of columns
+_NAMES = 30  # columns to list
 
 
 def wrap(text: str, first: str = "", rest: str | None = None) -> str:
-    """Text in lines, the first and the others indented."""
+    """Wraps text, with separate indents for the first and the other lines."""
     return textwrap.fill(
         text,
         _WIDTH,
@@ -24,13 +24,13 @@ def wrap(text: str, first: str = "", rest: str | None = None) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a row, not too many."""
+    """Names separated by commas, truncated if there are many."""
     more = [f"and {len(names) - _NAMES:,} more"] if len(names) > _NAMES else []
     return ", ".join([*names[:_NAMES], *more])
 
 
 def number(x: float) -> str:
-    """A number for people.
+    """A readable number.
 
     Example:
       >>> number(500001), number(0.125), number(1234567.8)

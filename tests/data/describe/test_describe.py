@@ -88,13 +88,13 @@ LABELS = {
         np.append(LEVELS, 101),
         LEVELS,
         {"ends": (0.0, 99.0)},
-        "1 label lies outside of data.label_range 0 to 99",
+        "1 label lies outside data.label_range 0 to 99",
     ),
     "class_like": (
         np.arange(9.0),
         np.arange(10.0),
         {},
-        "only 9 different values (0, 1, 2",
+        "only 9 distinct values (0, 1, 2",
     ),
     # Five times the two rows of each label beside it.
     "cap": (
@@ -121,7 +121,7 @@ LABELS = {
         np.append(LEVELS, 248.0),
         np.append(LEVELS, [148.0, 197.0, 246.0]),
         {},
-        "1 label stands apart from the others, which go from 0 to 99: 248.",
+        "1 label lies far from the others, which range from 0 to 99: 248.",
     ),
     "long_tail": (
         np.exp(np.linspace(0, 6, 200)),
@@ -160,7 +160,7 @@ class TestLabels:
 
     def test_outliers_below(self):
         found = of_labels(np.append(LEVELS, -149.0))
-        assert "1 label stands apart" in found["outliers"]
+        assert "1 label lies far from" in found["outliers"]
         assert "from 0 to 99: -149." in found["outliers"]
         assert "data.label_range=0,100 " in found["outliers"]
 
@@ -237,7 +237,7 @@ class TestBins:
         assert "few_bins" not in names(facts)
         facts = table(tmp_path, {"y": [1] * 164 + [2] * 19 + [3] * 17})
         assert sentence(facts, "few_bins").startswith(
-            "2 of 3 bins hold fewer than 20 training rows, 18 % of the rows together"
+            "2 of 3 bins hold fewer than 20 training rows, 18 % of the rows in total"
         )
 
     def test_fixed_shots_are_left_alone(self, tmp_path):
@@ -254,7 +254,7 @@ class TestBins:
         assert "empty_bins" not in names(table(tmp_path, {"y": [0, 1, 2, 7, 9]}))
         facts = table(tmp_path, {"y": [0, 1, 2]}, label_range=(0.0, 10.0))
         assert sentence(facts, "empty_bins").endswith(
-            "narrow data.label_range, training labels go from 0 to 3."
+            "narrow data.label_range, training labels range from 0 to 3."
         )
 
 
@@ -311,5 +311,6 @@ class TestSplits:
         assert "batch" not in names(table(tmp_path, columns))
         assert "batch" not in names(table(tmp_path, columns, batch_size=20))
         facts = table(tmp_path, columns, batch_size=21)
-        assert "a batch has 21 rows and training only 20" in sentence(facts, "batch")
+        said = sentence(facts, "batch")
+        assert "a batch has 21 rows but the training split only 20" in said
         assert "batch" in names(table(tmp_path, parts([8, 7])))

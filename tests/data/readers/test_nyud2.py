@@ -237,9 +237,9 @@ class TestHoldOut:
         assert not splits.hold_out(groups, 0.0, seed=0).any()
 
     def test_refused(self):
-        with pytest.raises(ValueError, match="from 0 and below 1, got 1"):
+        with pytest.raises(ValueError, match=r"in \[0, 1\), got 1"):
             splits.hold_out([1, 2], 1.0, seed=0)
-        with pytest.raises(ValueError, match="two groups or more"):
+        with pytest.raises(ValueError, match="at least two groups"):
             splits.hold_out([1, 1], 0.5, seed=0)
 
 
