@@ -371,7 +371,7 @@ TABLES = {
     ),
     "a model of images": csv(
         table(),
-        r"model\.name must be a model of tables",
+        r"model\.name must be a model for inputs of kind 'table'",
         "got 'small_resnet'",
         "Use 'mlp'",
         model__name="small_resnet",
