@@ -336,13 +336,13 @@ def test_refresh_of_an_empty_epoch_is_finite(case):
 
 def test_starts_of_an_empty_epoch_are_finite():
     """No training row at all, then rows in a bin without training counts."""
-    starts = [c for c in CASES if objective_of(c).start]
+    starts = [c for c in CASES if objective_of(c).collect.start]
     assert "norm_target" in starts
     none = toy.batch() | {"mask": np.zeros(toy.ROWS, np.float32)}
     one = toy.batch() | {"bin": np.full(toy.ROWS, 5, np.int32)}
     for case in starts:
         state, run, _ = started(case)
-        begin = toy.jit(functools.partial(gathered, objective_of(case).start))
+        begin = toy.jit(functools.partial(gathered, objective_of(case).collect.start))
         for batch in (none, one):
             new = begin(state, batch)
             chex.assert_trees_all_equal_shapes_and_dtypes(new, state)

@@ -93,6 +93,7 @@ def test_killed_in_the_second_stage(workdir):
     assert stop(workdir, "in_the_second_stage", signal.SIGKILL)[0] == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_before_the_result(workdir):
     assert stop(workdir, "evaluating", signal.SIGKILL)[0] == -signal.SIGKILL
     assert not (workdir / "result.json").exists()

@@ -100,5 +100,5 @@ def test_all_values_of_both_may_move_at_once():
     np.testing.assert_array_equal(join(PAIRS + 1), PAIRS + 1)
     clipped = models.from_config(config, record | {"pairs": {"clip": 3.0}})
     assert clipped.domain == input_domain.Domain(-3.0, 3.0)
-    with pytest.raises(ValueError, match=r"a model of pairs .* Use 'pair_mlp'"):
+    with pytest.raises(ValueError, match=r"of kind 'pairs'.* Use 'pair_mlp'"):
         models.from_config(config | {"name": "mlp"}, record)

@@ -194,5 +194,7 @@ def test_options_are_checked(options, words):
 
 def test_labels_without_a_many_shot_bin():
     spec = dataclasses.replace(SPEC, shots=np.ones(6, np.int8))
-    with pytest.raises(ValueError, match=r"none: the largest of 6 .* 40\. .*data.many"):
+    with pytest.raises(
+        ValueError, match=r"none: the largest of 6 .* 40\. Lower the thr"
+    ):
         norm_target.make().init(jax.random.key(0), spec)

@@ -79,6 +79,7 @@ def test_devices_and_processes_do_not_matter(method, alone, tmp_path):
                     np.testing.assert_allclose(now, value, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 def test_sigterm_to_one_process_stops_all_with_a_checkpoint(tmp_path):
     """A pod agrees on a step, whichever process hears of the signal."""

@@ -199,7 +199,7 @@ IMAGES = {
         fields={"data__views": 2, "data__image_size": 8},
     ),
     "a model of tables": images(
-        r"model\.name must be a model of images",
+        r"model\.name must be a model for inputs of kind 'images'",
         "got 'mlp'",
         "Use 'small_resnet'",
         fields={"model__name": "mlp"},

@@ -333,13 +333,14 @@ TABLES = {
     ),
     "a batch larger than the set": csv(
         table(),
-        r"data\.batch_size must be at most the \d\d training rows",
+        r"data\.batch_size must be at most the number of training rows, 40",
         "got 64",
         "smaller batch",
         data__batch_size=64,
     ),
     "fewer rows than any batch": csv(
-        table(ROWS[:9]), r"data\.batch_size must be at most the 9 training rows"
+        table(ROWS[:9]),
+        r"data\.batch_size must be at most the number of training rows, 9,",
     ),
     "a batch of nothing": csv(
         table(),
@@ -370,7 +371,7 @@ TABLES = {
     ),
     "a model of images": csv(
         table(),
-        r"model\.name must be a model of tables",
+        r"model\.name must be a model for inputs of kind 'table'",
         "got 'small_resnet'",
         "Use 'mlp'",
         model__name="small_resnet",

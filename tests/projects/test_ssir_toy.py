@@ -274,14 +274,17 @@ def test_the_published_study_is_the_papers():
 def test_a_program_must_be_one_and_is_not_divided(tmp_path, capsys):
     for program, said in (
         ("dirjax.motivaton", "'dirjax.motivaton' cannot be imported"),
-        ("dirjax.projects.ssir_toy.experiment", "dirjax.motivation has none"),
+        (
+            "dirjax.projects.ssir_toy.experiment",
+            "dirjax.projects.ssir_toy.experiment has none",
+        ),
     ):
         with pytest.raises(errors.InputError, match=said):
             sweep.run(fields_of(program=program), tmp_path)
     with pytest.raises(errors.InputError, match="--job must be 1/1"):
         sweep.run(fields_of(), tmp_path, job="1/2")
     sweep.run(fields_of(), tmp_path, dry_run=True)
-    assert capsys.readouterr().out == "todo  dirjax.motivation_study\n"
+    assert capsys.readouterr().out == "todo  dirjax.projects.ssir_toy.study\n"
     assert not list(tmp_path.iterdir())
     assert common.get_config().program == ""
 
