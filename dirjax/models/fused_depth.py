@@ -2,13 +2,13 @@
 
 "Revisiting Single Image Depth Estimation: Toward Higher Resolution Maps With Accurate
 Object Boundaries", Hu et al., WACV 2019, https://arxiv.org/abs/1803.08673. Four maps of
-the encoder (E) go two ways: the last one through a decoder (D) of four up-projections
-(Laina et al., 3DV 2016, https://arxiv.org/abs/1606.00373), and each of them through one
-up-projection to full size, concatenated (MFF). The refinement (R) takes both and
-consists of three 5x5 convolutions, the last of which is the head (`heads.Dense` with
-kernel 5). The head's inputs are the features, 128 per pixel with a ResNet-50, as for
-feature smoothing in "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021,
-https://arxiv.org/abs/2102.09554.
+the encoder (E) take two paths: the last one through a decoder (D) of four
+up-projections (Laina et al., 3DV 2016, https://arxiv.org/abs/1606.00373), and each of
+them through one up-projection to full size, concatenated (MFF). The refinement (R)
+takes both and consists of three 5x5 convolutions, the last of which is the head
+(`heads.Dense` with kernel 5). The head's inputs are the features, 128 per pixel with a
+ResNet-50, as for feature smoothing in "Delving into Deep Imbalanced Regression", Yang
+et al., ICML 2021, https://arxiv.org/abs/2102.09554.
 
 An up-projection upsamples its input (bilinear, corners not aligned) and is residual:
 5x5 and 3x3 convolutions on one branch, a 5x5 convolution on the other, batch norm after
