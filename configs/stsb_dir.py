@@ -57,8 +57,8 @@ def get_config(arg="vanilla"):
     data.bin_dtype = "float32"
     data.label_range = (0.0, 5.0)
     data.shot_lists.update(SHOTS)
-    # Leaves out training pairs that stand in val or test, too (the official split has
-    # 11 and 19 such pairs).
+    # Drops training pairs that are also in val or test (the official split has 11 and
+    # 19 such pairs).
     data.drop_leaks = False
     data.batch_size = 128
     config.select.metric = "mse"

@@ -13,13 +13,13 @@ rotation by up to 5 degrees, crop, lighting, and brightness, contrast and satura
 without clipping. Lighting along the principal components of ImageNet follows Krizhevsky
 et al., NeurIPS 2012.
 
-**Deviations** from the public code, which turns pictures and depth by splines of order
-2: here pictures are bilinear and depth is the nearest pixel, so no depth is made up
-between near and far. Pixels that come from outside of the picture are black, as there,
-and have no depth (`border="hidden"`); there they have depth 0 (`border="zero"`, which
-the first bin holds). Pictures are not rounded after the turn. The last three come in
-random order there; as none of them moves the grey values that the others are made
-from, but for a factor or a shift that all share, the order changes nothing.
+**Deviations** from the public code, which rotates images and depth with splines of
+order 2: here images are bilinear and depth takes the nearest pixel, so no depth is
+invented between near and far. Pixels from outside the image are black, as there, and
+have no depth (`border="hidden"`); the public code gives them depth 0 (`border="zero"`,
+counted in the first bin). Images are not rounded after rotation. The public code
+applies the last three in random order; since none of them changes the grey values that
+the others use, except for a common factor or shift, the order does not matter.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ https://arxiv.org/abs/2102.09554 (MAE, MSE, geometric mean and Pearson by shot g
 Ren et al., "Balanced MSE", CVPR 2022, https://arxiv.org/abs/2203.16427 (bMAE);
 Ribeiro and Moniz, Machine Learning 2020 (SERA).
 
-**Deviations** from the public benchmark code: an empty group is None, not 0 and not an
-error; so is a correlation of fewer than two examples or of a constant, and any number
-that is not finite. What an exact zero error counts in the geometric mean is an
-argument (the public code: 0 for ages, 1e-10 for STS-B-DIR). SERA is None, not 0, where
-no example is relevant.
+**Deviations** from the public benchmark code: an empty group gives None, not 0 or an
+error; so do a correlation of fewer than two examples or of a constant, and any
+non-finite number. The value of an exact zero error in the geometric mean is an argument
+(the public code: 0 for ages, 1e-10 for STS-B-DIR). SERA is None, not 0, if no example
+is relevant.
 """
 
 from typing import Any, NamedTuple

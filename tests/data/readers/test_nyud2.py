@@ -384,7 +384,7 @@ class TestRefused:
             split=[0],
             depth=np.zeros((2, 4, 4), np.uint8),
         )
-        with pytest.raises(InputError, match=r"for 1 pictures; .* uint8 .2, 4, 4."):
+        with pytest.raises(InputError, match=r"for 1 images; .* uint8 .2, 4, 4."):
             load(file)
 
     @pytest.mark.parametrize(
