@@ -1,1 +1,1 @@
-"""Configs: one file a data set, installed as `dirjax.configs`."""
+"""Configs: one file per data set, installed as `dirjax.configs`."""

@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/abalone.py:sqinv_lds \
         --workdir runs/abalone --config.data.path=FILE
 
-Without data.path the file is looked for in the folder DIRJAX_DATA.
+Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
 
 3,439 training rows, 28 bins of one ring (8 many, 8 median, 12 few), balanced val and
 test of 369 rows each.

@@ -4,28 +4,28 @@
         --config.data.path=FOLDER --workdir runs/agedb
 
 FOLDER holds agedb.csv (github.com/YyzHarry/imbalanced-regression, agedb-dir/data) and
-the folder AgeDB with the 16,488 images, which the authors of AgeDB give out on request.
+the folder AgeDB with the 16,488 images, available from the authors of AgeDB on request.
 12,208 training images, ages 1 to 101 (51 ages many, 16 median, 33 few); 2,140 each in
 val and test. Images are resized to 224 x 224; in training they are padded by 16 black
-pixels, cut at random and mirrored in half of the cases. ResNet-50 from scratch, Adam at
-1e-3, times 0.1 after epochs 60 and 80 of 90, batch 256, L1 loss; the best epoch by
-validation L1 is tested.
+pixels, cropped at random and flipped with probability 1/2. ResNet-50 from scratch, Adam
+at 1e-3, times 0.1 after epochs 60 and 80 of 90, batch 256, L1 loss; the best epoch by
+validation L1 is evaluated on test.
 
-The folder is read as it is, and so are the bytes of `tfds build
-dirjax/data/builders/agedb_dir --manual_dir=FOLDER`, by the same code to the same
-batches: --config.data.kind=tfds --config.data.path=DATA_DIR.
+The folder is read directly; data prepared with `tfds build
+dirjax/data/builders/agedb_dir --manual_dir=FOLDER` gives the same batches:
+--config.data.kind=tfds --config.data.path=DATA_DIR.
 
 Options: `resnet18`; `protocol2`, that of Rank-N-Contrast and BSAM: ResNet-18, SGD at
-0.2 with a cosine over 400 epochs, random parts of random size and random colours,
-evaluation on the middle 224 of 256 pixels. Its numbers are others, so its data set has
-another name, agedb_dir_p2, and no table puts the two together.
+0.2 with a cosine over 400 epochs, random resized crops and colour jitter, evaluation on
+the central 224 of 256 pixels. Its results are not comparable, so its data set has
+another name, agedb_dir_p2, and no table mixes the two.
 """
 
 from dirjax.configs import common
 
 
 def faces(name):
-    """All fields, as published for faces and their ages."""
+    """All fields, as published for ages of faces."""
     config = common.get_config()
     config.data.kind = "images"
     config.data.name = name
@@ -59,7 +59,7 @@ def finish(config, arg):
         config.model.name = "resnet18"
     if "protocol2" in options:
         options.remove("protocol2")
-        # A data set of its own: no table mixes the two.
+        # A separate data set name: no table mixes the two.
         config.data.name += "_p2"
         config.data.fit = "cover"
         config.data.image_size = 256

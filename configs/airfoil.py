@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/airfoil.py:sqinv_lds \
         --workdir runs/airfoil --config.data.path=FILE
 
-Without data.path the file is looked for in the folder DIRJAX_DATA.
+Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
 
 1,055 training rows, 37 bins of 1 dB (20 median, 17 few), balanced val and test of 224
 rows each.

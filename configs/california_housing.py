@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/california_housing.py:sqinv_lds \
         --workdir runs/california_housing --config.data.path=FILE
 
-Without data.path the file is looked for in the folder DIRJAX_DATA.
+Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
 
 16,326 training rows, 50 bins of 10,000 dollars (33 many, 14 median, 3 few), balanced
 val and test of 2,157 rows each.

@@ -1,4 +1,4 @@
-"""Every field of a config, with its meaning. Data set configs override some of them.
+"""All fields of a config with their defaults. Data set configs override some of them.
 
 from dirjax.configs import common
 
@@ -18,7 +18,7 @@ def stage():
     """The fields of one stage."""
     return ConfigDict(
         {
-            # Length: in epochs, or in steps where that is not 0.
+            # Length: in epochs, or in steps if `steps` is not 0.
             "epochs": 10.0,
             "steps": 0,
             # adam | adamw | sgd; see dirjax/optimizers.py.
@@ -29,10 +29,10 @@ def stage():
             "decay": "kernels",
             "momentum": 0.9,
             "b2": 0.999,
-            # Largest norm of the gradient; 0 is none.
+            # Largest gradient norm; 0 means no clipping.
             "clip": 0.0,
-            # Steps whose gradients make one update. Not a larger batch for losses
-            # over pairs.
+            # Steps whose gradients are averaged into one update. This is not a larger
+            # batch for pairwise losses.
             "accumulate": 1,
             # constant | cosine | step; warmup, final and milestones are fractions.
             "schedule": "cosine",
@@ -40,18 +40,18 @@ def stage():
             "final": 0.0,
             "milestones": (2 / 3, 8 / 9),
             "factor": 0.1,
-            # Patterns of parameters to train (all if empty), and to draw anew first.
+            # Patterns of parameters to train (all if empty), and to reinitialise first.
             "trainable": config_dict.placeholder(tuple),
             "reinit": config_dict.placeholder(tuple),
-            # Parameters of the stage before: last | best.
+            # Start from these parameters of the previous stage: last | best.
             "init_from": "last",
             # Batch norm and dropout of the encoder: train | eval.
             "encoder_mode": "train",
-            # Views of each image: 1 | 2; empty is data.views; 0 is two where images are
-            # augmented, and data.views where they are not.
+            # Views of each image: 1 | 2; empty means data.views; 0 means two if images
+            # are augmented, otherwise data.views.
             "views": config_dict.placeholder(int),
-            # A preset may add evaluate=False: no validation within the stage.
-            # Objective of this stage; empty means config.objective.
+            # A preset may add evaluate=False: no validation during the stage. Objective
+            # of this stage; empty means config.objective.
             "objective": ConfigDict(),
         }
     )
@@ -62,7 +62,8 @@ def mlp(**changes):
     fields = {
         "width": 256,
         "depth": 3,
-        # Of numeric columns: periodic | piecewise (needs data.quantiles) | none.
+        # Embedding of numeric columns: periodic | piecewise (needs data.quantiles) |
+        # none.
         "embedding": "periodic",
         "embedding_dim": 16,
         "frequency_scale": 0.3,
@@ -80,60 +81,59 @@ def get_config():
     config.method = "vanilla"
 
     config.data = data = ConfigDict()
-    # What the file is: table (CSV, Parquet) | arrays (NPZ) | images (folder and table)
-    # | tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth)
-    # | pairs (NPZ of embeddings) | text (pairs of sentences), both of stsb_dir
-    # | nyud2 (pictures with depth: nyud2_dir, which has the fields data.depth and
-    # data.augment_dense besides).
+    # Kind of data: table (CSV, Parquet) | arrays (NPZ) | images (folder and table) |
+    # tfds (TensorFlow Datasets) | digits (mnist5k) | scenes (synthetic_depth) | pairs
+    # (NPZ of embeddings) | text (pairs of sentences), both for stsb_dir | nyud2 (images
+    # with depth, for nyud2_dir, which also has the fields data.depth and
+    # data.augment_dense).
     data.kind = "table"
-    # Name in reports; of a data set of your own it is that of the file.
+    # Name in reports; your own data sets are named after their file.
     data.name = config_dict.placeholder(str)
     # File or folder; data sets that ship with dirjax need none.
     data.path = config_dict.placeholder(str)
     # Column or array of the label, and its unit.
     data.label = config_dict.placeholder(str)
     data.unit = ""
-    # linear | log: the model learns the natural logarithm, bins are in its units;
-    # metrics and predictions are in those of the label all the same.
+    # linear | log: with log, the model learns the natural logarithm, and bins are in
+    # its units; metrics and predictions stay in label units.
     data.label_scale = "linear"
-    # Column that says train, val or test. Without it a balanced split is made: of a
-    # bin with n rows min(n // split_divisor, split_cap) go to val, and to test.
+    # Column of the split (train, val, test). Without it, a balanced split is made: from
+    # a bin with n rows, min(n // split_divisor, split_cap) go to val and as many to
+    # test.
     data.split = "split"
     data.split_divisor = 5
     data.split_cap = 30
     # Column of weights in the training loss.
     data.weight = config_dict.placeholder(str)
-    # Bins of the label: width (empty: by the rule of labels.auto_width), and
-    # (low, high) of the label if it is not that of the data. Labels outside of it are
-    # an error, or go to the end bins: error | end.
+    # Label bins: width (empty: labels.auto_width), and range (low, high) (empty: that
+    # of the data). Labels outside the range: error | end (count in the end bins).
     data.bin_width = config_dict.placeholder(float)
     data.label_range = config_dict.placeholder(tuple)
     data.outside = "error"
-    # Type of the edges of bins, float64 | float32; STS-B-DIR is binned in float32.
+    # Type of bin edges, float64 | float32; STS-B-DIR is binned in float32.
     data.bin_dtype = "float64"
-    # Shots: more training examples than `many`, fewer than `few`; or lists of bins,
-    # {"many": (0, 1), "median": (...), "few": (...)}, as some benchmarks fix them.
+    # Shots: more training examples than `many`, fewer than `few`; or fixed lists of
+    # bins, as in some benchmarks: {"many": (0, 1), "median": (...), "few": (...)}.
     data.many = 100
     data.few = 20
     data.shot_lists = ConfigDict()
-    # Use so many training rows only; 0 is all.
+    # Number of training rows to use; 0 means all.
     data.limit = 0
-    # Rows that cannot be used (no label, no number, unreadable image): error | skip.
+    # Unusable rows (no label, text in a number, unreadable image): error | skip.
     data.on_bad = "error"
     # Seed of splits and of generated labels; not of training.
     data.seed = 0
-    # Rows of the global batch, over all devices and processes; empty: the power of
-    # two from 16 to 256 that is at most an eighth of the training rows.
+    # Global batch size, over all devices and processes; empty: the largest power of two
+    # up to an eighth of the training rows, within 16 to 256.
     data.batch_size = config_dict.placeholder(int)
     data.batch_size = 256
-    # Augmentation of training images: mirrored left for right in half of the cases, cut
-    # at a random place after padding by so many pixels (published: 16 of 224; 0 is
-    # none), and what the padding is: zero | edge.
-    # `zoom` cuts a random part of at least this share of the area, of any shape from
-    # 3:4 to 4:3, and resizes it (published: 0.2; 0 is none). `jitter` changes
-    # brightness, contrast and saturation by up to this factor (0.4), `hue` turns
-    # colours by up to this share of the circle (0.1), both in `jitter_share` of images;
-    # `grey` of them lose their colours (0.2).
+    # Augmentation of training images. `flip`: horizontal flip with probability 1/2.
+    # `crop`: random crop after padding by this many pixels (published: 16 of 224; 0 for
+    # none), with `padding` zero | edge. `zoom`: random resized crop of at least this
+    # share of the area, aspect ratio 3:4 to 4:3 (published: 0.2; 0 for none). `jitter`
+    # changes brightness, contrast and saturation by up to this factor (0.4), `hue`
+    # rotates colours by up to this share of the circle (0.1), both for `jitter_share`
+    # of the images; `grey`: share of images converted to grey (0.2).
     data.augment = ConfigDict(
         {
             "flip": False,
@@ -146,15 +146,15 @@ def get_config():
             "grey": 0.0,
         }
     )
-    # Views of each image in a batch, each with an augmentation of its own: 1 | 2. With
-    # two the model sees twice as many rows as the batch has.
+    # Views of each image in a batch, each augmented independently: 1 | 2. With two, the
+    # model sees twice as many rows.
     data.views = 1
     # array (numpy) | tf (tf.data): the same batches.
     data.reader = "array"
-    # Tables: types of columns (found where not named), columns to leave out, words
-    # that stand for a missing value, scaling standard | robust, pieces of the
-    # piecewise-linear encoding, and the largest number of whole values up to which a
-    # numeric column is a category, too.
+    # Tables: column types (inferred if not named), columns to drop, markers of missing
+    # values, scaling standard | robust, number of pieces of the piecewise-linear
+    # encoding, and the largest number of distinct integers for which a numeric column
+    # also enters as a category.
     data.numeric = config_dict.placeholder(tuple)
     data.categorical = config_dict.placeholder(tuple)
     data.drop = config_dict.placeholder(tuple)
@@ -163,84 +163,84 @@ def get_config():
     data.quantiles = 0
     data.both = 0
     # Images: column of paths (tfds: image feature; arrays: array of inputs; pairs: file
-    # in the folder), height and width to resize to, channels 1 | 3 | 0 (as the images
-    # have them).
+    # in the folder), height and width to resize to, channels 1 | 3 | 0 (as in the
+    # images).
     data.input = ""
     data.image_size = 64
     data.channels = 0
-    # Image files: how they become squares of image_size, stretch (both sides) | cover
-    # (the shorter side; the middle is kept); how many pixels of each side the model
-    # sees, in evaluation those in the middle (0: all); mean and deviation of pixels in
-    # 0..1 that they are standardised with, numbers or one for each channel (empty:
-    # those of the training images); and the most GiB of images that stay in memory,
-    # while those of larger sets are decoded whenever they are read.
+    # Image files: `fit` to a square of image_size, stretch (both sides) | cover (the
+    # shorter side, then a centre crop); side of the crop that the model sees, the
+    # centre in evaluation (0: no crop); mean and deviation for standardising pixels in
+    # 0..1, numbers or one per channel (empty: those of the training images); and the
+    # limit in GiB for keeping decoded images in memory; larger sets are decoded on
+    # access.
     data.fit = "stretch"
     data.view_size = 0
     data.mean_and_std = config_dict.placeholder(tuple)
     data.memory = 4.0
-    # tfds: fetch and prepare it first.
+    # tfds: download and prepare the data set first.
     data.download = False
-    # Digits: skew of the rotation. Scenes: of the distance.
+    # Skew of the rotation (digits) or the distance (scenes).
     data.skew = 0.0
 
     config.model = model = ConfigDict()
     model.name = "mlp"
-    # linear (one value) | dense (one value a pixel) | experts (one a group; needs
-    # `config.groups`, which presets that use groups set).
+    # linear (one value) | dense (one value per pixel) | experts (one per group; needs
+    # `config.groups`, set by presets that use groups).
     model.head = "linear"
-    # Further keyword arguments of the head.
+    # Extra keyword arguments of the head.
     model.head_options = ConfigDict()
-    # float32 | bfloat16: what the encoder computes in. SSIR trains in float32 whatever
-    # this says, as its noise is below the spacing of bfloat16.
+    # Dtype of the encoder's computation, float32 | bfloat16. SSIR always trains in
+    # float32, since its noise is below the spacing of bfloat16.
     model.dtype = "float32"
-    # File of weights for the encoder, a ResNet-18, 34 or 50 of torchvision or timm:
+    # File of encoder weights, a ResNet-18, 34 or 50 of torchvision or timm:
     # .safetensors or .pth; see dirjax/models/convert.py.
     model.pretrained = config_dict.placeholder(str)
-    # standard: the head learns labels standardised by the training set's mean and
-    # deviation; deviation: labels over the deviation, so that features of labels near 0
-    # may be short; range: labels over the width of data.label_range, from its low end
-    # (pairs of sentences); none: labels as they are. Losses are in label units in any
-    # case.
+    # standard: the head learns labels standardised by training mean and deviation;
+    # deviation: labels divided by the deviation, so that features of labels near 0 may
+    # be short; range: labels relative to data.label_range (pairs of sentences); none:
+    # raw labels. Losses are always in label units.
     model.label_scaling = "standard"
-    # Further keyword arguments of the encoder.
+    # Extra keyword arguments of the encoder.
     model.encoder = ConfigDict()
 
-    # Directory of a finished run whose best parameters the first stage begins with; its
-    # data and model must be those of this one, but for what that stage draws anew.
+    # Warm start: directory of a finished run whose best parameters the first stage
+    # starts from. Data and model must match, except for parameters that the stage
+    # reinitialises.
     config.init_from = config_dict.placeholder(str)
 
     config.stages = ("main",)
     config.stage = ConfigDict({"main": stage()})
 
     config.train = train = ConfigDict()
-    # Decay of the moving average of parameters that is evaluated; 0 is none.
+    # Decay of the moving average of parameters for evaluation; 0 means none.
     train.average_decay = 0.0
-    # Steps in one call of the compiled program.
+    # Steps per call of the compiled program.
     train.chunk = 1
 
     config.eval = evaluation = ConfigDict()
-    # In epochs; empty is fifty times a run.
+    # In epochs; empty means fifty times per run.
     evaluation.every = config_dict.placeholder(float)
     evaluation.every = 1.0
     evaluation.batch_size = 1024
-    # Stands for an error of exactly zero in the geometric mean; 0 lets the mean be 0.
+    # Replaces an error of exactly zero in the geometric mean; 0 allows a mean of 0.
     evaluation.gm_epsilon = 1e-10
-    # Whether the run ends with features.npz, variances and norms of features by bin.
+    # Whether to write features.npz at the end: variances and norms of features by bin.
     evaluation.features = False
 
-    # In epochs; empty is ten times a run.
+    # In epochs; empty means ten times per run.
     config.checkpoint = ConfigDict({"every": config_dict.placeholder(float)})
     config.checkpoint.every = 10.0
     config.log = ConfigDict({"every": 50})  # in steps
-    # Writers beside metrics.jsonl and the terminal: tensorboard, wandb.
+    # Writers besides metrics.jsonl and the terminal: tensorboard, wandb.
     config.writers = config_dict.placeholder(tuple)
-    # Which checkpoint is the result: smallest validation metric of a shot group. With
-    # split="test" the test split chooses, as in the public depth code: the result is
-    # then better than on new data, and says so.
+    # Checkpoint selection: the smallest validation metric of a shot group. With
+    # split="test" the test split selects, as in the public depth code; results are then
+    # optimistic, and the report says so.
     config.select = ConfigDict({"metric": "mae", "shot": "all", "split": "val"})
-    # The loss that `BASE` in a preset stands for: l1 | mse | huber. The options of the
-    # same names change it. `changes` are fields of wrappers and terms that the data set
-    # wants otherwise than the preset.
+    # The loss that replaces `BASE` in a preset: l1 | mse | huber; options of the same
+    # names change it. `changes`: fields of wrappers and terms that the data set
+    # overrides.
     config.base = ConfigDict({"term": "l1", "beta": 1.0, "changes": {}})
     return config
 
@@ -265,7 +265,7 @@ def table():
 
 
 def images():
-    """All fields, set for small images in unknown number."""
+    """All fields, set for small images of unknown number."""
     config = get_config()
     config.data.kind = "images"
     config.data.batch_size = None
@@ -287,7 +287,7 @@ def images():
 
 
 def depth():
-    """All fields, set for small images with a depth for each pixel."""
+    """All fields, set for small images with a depth per pixel."""
     config = images()
     config.data.label = "depth"
     config.data.unit = "m"
@@ -298,7 +298,7 @@ def depth():
     config.eval.batch_size = 128
     config.select.metric = "rmse"
     config.base.term = "mse"
-    # As published for depth: pixels are many, so their counts are not clipped.
+    # As published for depth: there are many pixels, so counts are not clipped.
     config.base.changes = ConfigDict(
         {
             "reweight": {"clip": None},
@@ -311,7 +311,7 @@ def depth():
 
 
 def table_or_images(arg):
-    """The fields for a table, or with the option `images` for images.
+    """The fields for a table, or for images with the option `images`.
 
     Returns:
       The config, and the argument without that option.
@@ -327,12 +327,12 @@ def finish(config, arg, presets=None):
     """Applies `METHOD[,OPTION...]` and returns the config.
 
     Args:
-      config: as the data set wants it. Other stages of the preset are copies of
-        `config.stage.main` with the share of its length in `methods.SHARES`, which
-        follows when that length is set later; a data set may say otherwise in
-        `config.stage.head`, and in `config.groups`.
-      arg: what stands after the colon, see `dirjax.config.compose`.
-      presets: of your own, by name, beside those of `methods.PRESETS`.
+      config: the config of the data set. Other stages of the preset are copies of
+        `config.stage.main`, with a length relative to it from `methods.SHARES` that
+        follows later changes; a data set may override `config.stage.head` and
+        `config.groups`.
+      arg: the part after the colon, see `dirjax.config.compose`.
+      presets: your own presets, by name, in addition to `methods.PRESETS`.
 
     Raises:
       ValueError: for an unknown method or option.

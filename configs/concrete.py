@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/concrete.py:sqinv_lds \
         --workdir runs/concrete --config.data.path=FILE
 
-Without data.path the file is looked for in the folder DIRJAX_DATA.
+Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
 
 701 training rows, 41 bins of 2 MPa (14 median, 27 few), balanced val and test of 152
 rows each.

@@ -4,9 +4,10 @@
         --config.data.path=folder
 
 The folder holds the CSV (or `data.path` names it); paths are relative to it. Grey or
-RGB, 8 or 16 bits, PNG, JPEG and what else Pillow reads, of any size: all are resized to
-`data.image_size`. Without a column `split` a balanced split is made. The model is a
-small ResNet; `--config.model.name=resnet18` is a larger one. See docs/own-data.md.
+RGB, 8 or 16 bits, PNG, JPEG and other formats that Pillow reads, of any size: all are
+resized to `data.image_size`. Without a column `split`, a balanced split is made. The
+model is a small ResNet; `--config.model.name=resnet18` is a larger one. See
+docs/own-data.md.
 """
 
 from dirjax.configs import common

@@ -5,14 +5,13 @@
 
 FOLDER holds imdb_wiki.csv (github.com/YyzHarry/imbalanced-regression,
 imdb-wiki-dir/data) and the folders imdb_crop and wiki_crop of IMDB-WIKI's face crops.
-191,509 training images, ages 0 to 186, of which a part is wrong; those above 120 share
-the last bin. 11,022 images each in val and test, ages 0 to 120. Images, model and
-training are those of `configs/agedb_dir.py`, as are the options `resnet18` and
-`protocol2` (here a name of its own, imdb_wiki_dir_p2; no paper has it).
+191,509 training images, ages 0 to 186, some of them wrong; those above 120 share the
+last bin. 11,022 images each in val and test, ages 0 to 120. Images, model and training
+are those of `configs/agedb_dir.py`, as are the options `resnet18` and `protocol2`
+(named imdb_wiki_dir_p2 here; no paper reports it).
 
-Decoded, the images take 30 GiB, so they are decoded while they are read, by all cores
-ahead of the training step. With that much memory to spare they need it only once:
---config.data.memory=40.
+Decoded images take 30 GiB, so all cores decode them ahead of the training step. With
+enough memory, decode them only once: --config.data.memory=40.
 """
 
 from dirjax.configs import agedb_dir

@@ -1,12 +1,12 @@
-"""Presets: what METHOD after the colon means. A preset is data.
+"""Presets: the methods to name after the colon. A preset is data.
 
-`BASE` stands for the base loss of the data set (l1, mse or huber). Knobs are listed,
-since the command line can change fields but not add them:
-`--config.objective.lds.sigma=1`; those whose default is None are left out. Wrappers are
-named outermost first.
+`BASE` stands for the base loss of the data set (l1, mse or huber). Presets list all
+options, since the command line can change fields but not add them:
+`--config.objective.lds.sigma=1`; options with default None are left out. Wrappers are
+listed outermost first.
 
-A preset may name stages; each may have an objective of its own. What is not said
-comes from `common.py`.
+A preset may name stages, each with its own objective. Everything else comes from
+`common.py`.
 """
 
 BASE = "BASE"
@@ -53,11 +53,12 @@ SSIR = {
     "target": "both",
     "mode": "train",
 }
-# Length of further stages in that of the main one. RRT: 30 epochs after 90; fine-tuning
-# of the Frobenius method: 10 of 100. And their learning rate: 5e-5 after 1e-3.
+# Length of other stages relative to the main one. RRT: 30 epochs after 90; fine-tuning
+# of the Frobenius method: 10 of 100. And their relative learning rates: 5e-5 after
+# 1e-3.
 SHARES = {"head": 1 / 3, "contrast": 1.0, "tune": 0.1}
 RATES = {"tune": 0.05}
-# A head that answers with the value of the likeliest group.
+# A head that predicts the value of the most likely group.
 EXPERTS = {
     "inference": "argmax",
     "classifier": "linear",
@@ -78,7 +79,7 @@ GROUP_DIR = {
     "lambda2": 1.0,
     "weigh_groups": False,
 }
-# The weights are those of L_ordinal (beta) and of L_OE in it (alpha).
+# The weights are beta (of L_ordinal) and alpha (of L_OE inside it).
 NORM_ORDER = {
     "weight": 0.1,
     "alpha": 0.1,
@@ -105,7 +106,7 @@ NORM_TARGET = {
     "learning_rate": 1e-2,
     "batch_size": 4,
 }
-# Norms that rise with the label need labels that are not centred: around their mean,
+# Norms can rise with the label only if labels are not centred: with centred labels,
 # features are short in the middle and long at both ends.
 FROM_ZERO = {"label_scaling": "deviation"}
 CONSTANT_RATE = {"schedule": "constant", "warmup": 0.0}
@@ -119,11 +120,11 @@ def objective(*wrappers, terms=None, **settings):
 
 
 def retrain(first, second):
-    """RRT: `first` trains everything; then a fresh head alone is trained by `second`.
+    """RRT: `first` trains everything; then `second` trains only a fresh head.
 
-    Decoupled training of Yang et al. 2021, after Kang et al. 2020. The encoder of the
-    second stage is the best of the first, and stands still (`encoder_mode="eval"`;
-    the public code lets its running statistics move on: "train").
+    Decoupled training of Yang et al. 2021, after Kang et al. 2020. The second stage
+    freezes the best encoder of the first (`encoder_mode="eval"`; the public code keeps
+    updating running statistics: "train").
     """
     return {
         "objective": first,
@@ -141,12 +142,13 @@ def retrain(first, second):
 
 
 def after_contrast(main, **model):
-    """A contrast of groups for the encoder; then `main` for everything.
+    """Group contrast for the encoder, then `main` for everything.
 
     The first stage is not validated, since its heads are untrained, and takes two views
-    of each image if `data.augment` is set. Linear probing in the second:
+    of each image if `data.augment` is set. For linear probing in the second stage:
     `--config.stage.main.trainable="('head',)"`, with
-    `--config.stage.main.encoder_mode=eval`; no first: `--config.stages="('main',)"`.
+    `--config.stage.main.encoder_mode=eval`; without the first stage:
+    `--config.stages="('main',)"`.
     """
     return {
         "objective": main,
@@ -165,7 +167,7 @@ def after_contrast(main, **model):
 
 
 def group_dir(criterion, *wrappers, head=None, **settings):
-    """Groups and experts, after a contrast of groups."""
+    """Groups and experts, after group contrast."""
     term = GROUP_DIR | {"criterion": criterion}
     return after_contrast(
         objective(*wrappers, terms={"group_dir": term}, **settings),
@@ -177,8 +179,8 @@ def group_dir(criterion, *wrappers, head=None, **settings):
 def norm_tuned():
     """The objective of the Frobenius method's last phase.
 
-    The weight of `norm_order` is 0: the term writes its metrics to the log, and
-    `--config.stage.tune.objective.terms.norm_order.weight=0.1` keeps it in force.
+    The weight of `norm_order` is 0: the term only logs its metrics, and
+    `--config.stage.tune.objective.terms.norm_order.weight=0.1` activates it.
     """
     return objective(
         terms={
@@ -190,11 +192,11 @@ def norm_tuned():
 
 
 def frobenius(beta):
-    """Training with ordered norms, a line through norms, fine-tuning towards it.
+    """Training with norm order, fitting the norm line, fine-tuning towards it.
 
-    The line takes no step of the run, but its share of the epochs is not trained, so
-    that all phases together have the length of other methods (S004's 70, 20 and 10 of
-    100): `--config.phases.shares="(0.8, 0.1, 0.1)"`.
+    Fitting the line takes no training step, but its share of the epochs is left out, so
+    that all phases together are as long as other methods (S004: 70, 20 and 10 of 100):
+    `--config.phases.shares="(0.8, 0.1, 0.1)"`.
     """
     target = "stage.tune.objective.terms.norm_target"
     return {
@@ -209,13 +211,13 @@ def frobenius(beta):
 
 
 def norm_ordered(beta):
-    """The objective of its first phase."""
+    """The objective of the Frobenius method's first phase."""
     terms = {BASE: {"weight": 1.0}, "norm_order": NORM_ORDER | {"weight": beta}}
     return objective(terms=terms)
 
 
 def joint(preset):
-    """A preset of `after_contrast` in one stage, on the sum of its terms."""
+    """A preset of `after_contrast`, merged into one stage on the sum of its terms."""
     terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
     rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
     return {
@@ -276,15 +278,15 @@ PRESETS |= {
     "group_ce": group_dir("ce"),
     "group_la": group_dir("la", head={"rule_out_empty": True}),
     "group_etf": group_dir("etf", head={"classifier": "etf"}),
-    # Weights for what is rare inside of a group.
+    # Weights for labels that are rare within a group.
     "group_dir_lds": group_dir("soft", "lds", lds=_LDS_SQRT),
-    # Without groups in what answers: one head, one value.
+    # Without groups in the prediction: one head, one value.
     "group_contrast": after_contrast(objective()),
 }
 # The Frobenius method and its ablations (vanilla is the fourth model): phase 1 alone at
-# full length, and phases 2 and 3 after plain training. Post hoc: the latter on a
-# finished run of any method, which --config.init_from=RUN names; that run, too, does
-# better with --config.model.label_scaling=deviation, which is then given in both.
+# full length, and phases 2 and 3 after plain training. Post hoc: phases 2 and 3 on a
+# finished run of any method, given by --config.init_from=RUN; that run should also use
+# --config.model.label_scaling=deviation, set in both.
 PRESETS |= {
     "frobenius": frobenius(NORM_ORDER["weight"]),
     "frobenius_order": {
@@ -319,7 +321,7 @@ PRESETS |= {
     "sqinv_ssir": with_ssir(PRESETS["sqinv"], lam=0.1),
     "inv_ssir": with_ssir(PRESETS["inv"], lam=2.5),
     "focal_r_ssir": with_ssir(PRESETS["focal_r"]),
-    # The controls: noise in a random direction.
+    # Controls: noise in a random direction.
     "random_noise": with_ssir(PRESETS["vanilla"], noise="random"),
     "sqinv_random_noise": with_ssir(PRESETS["sqinv"], noise="random", lam=0.1),
     "inv_random_noise": with_ssir(PRESETS["inv"], noise="random", lam=2.5),

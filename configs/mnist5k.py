@@ -2,10 +2,10 @@
 
     python -m dirjax.main --config configs/mnist5k.py:sqinv_lds --workdir runs/digits
 
-The label is the stroke thickness in pixels (default), the slant in degrees
-(option `slant`), or a rotation drawn with an adjustable skew (option `rotation`,
-`--config.data.skew=5`; 0 is uniform). `--config.data.augment.crop=2` shifts training
-digits by up to two pixels.
+The label is the stroke thickness in pixels (default), the slant in degrees (option
+`slant`), or a rotation with adjustable skew (option `rotation`, `--config.data.skew=5`;
+0 is uniform). `--config.data.augment.crop=2` shifts training digits by up to two
+pixels.
 """
 
 from dirjax.configs import common

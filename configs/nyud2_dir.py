@@ -1,36 +1,36 @@
-"""Depth of indoor pictures, equally many test pixels of each bin: NYUD2-DIR.
+"""Depth of indoor images, with equally many test pixels per bin: NYUD2-DIR.
 
     python -m dirjax.main --config configs/nyud2_dir.py:inv --workdir runs/depth \
         --config.data.path=FOLDER
 
-50,688 training pictures of 304 x 228 pixels, depth at half of that, 0.7 to 10 m in 100
+50,688 training images of 304 x 228 pixels, depth at half of that, 0.7 to 10 m in 100
 bins of 0.1 m (39 many, 15 median, 46 few, by the fixed lists of the benchmark; the
-first seven are empty); 654 test pictures at full size, of which the benchmark's mask
-keeps 9,357 pixels of each bin. Model and augmentation are those of Hu et al. 2019, on a
-ResNet-50, which begins with weights of ImageNet in published numbers: add
+first seven are empty); 654 test images at full size, of which the benchmark's mask
+keeps 9,357 pixels of each bin. Model and augmentation follow Hu et al. 2019, on a
+ResNet-50, which starts from ImageNet weights in published results: add
 --config.model.pretrained=FILE. All pairs stay in memory, 16 GB. Rooms with 5 % of the
-pictures are held out for validation.
+images are held out for validation.
 
 In the public code the test split selects the epoch, and all rows train. The option
-`test_selection` does so; result.json and the report say it.
+`test_selection` does the same, and result.json and the report state it.
 
 The option `small` reads the 1,449 labelled pairs of NYU Depth V2 at 152 x 112 pixels
 (795 train, of which 15 % by rooms are val; 654 test) from one NPZ, for two CPU cores:
 
     python -m dirjax.main --config configs/nyud2_dir.py:vanilla,small --workdir runs/a
 
-Its test mask is drawn, 1,848 pixels of each bin, so compare methods on it, not with
+Its test mask is drawn, 1,848 pixels of each bin, so use it to compare methods, not for
 published numbers. Floors (RMSE, m): a constant 3.70 and the mean depth map 3.33 under
-this mask, where vanilla has 2.63; on all pixels (data.depth.test_mask=all) 1.36 and
-1.22, and vanilla 1.08 at the end of training. Five minutes of one core; docs/results.md
-has seeds and other methods.
+this mask, vanilla has 2.63; on all pixels (data.depth.test_mask=all) 1.36 and 1.22, and
+vanilla 1.08 at the end of training. Five minutes of one core; docs/results.md has seeds
+and other methods.
 """
 
 from ml_collections import ConfigDict
 
 from dirjax.configs import common
 
-# Bins of each shot group, as the benchmark fixes them.
+# Bins of each shot group, fixed by the benchmark.
 SHOTS = {
     "many": (*range(9, 46), 47, 49),
     "median": (7, 8, 46, 48, *range(50, 57), 58, 60, 61, 63),
@@ -48,13 +48,12 @@ def get_config(arg="vanilla"):
     data.label_range = (0.0, 10.0)
     data.bin_dtype = "float32"
     data.shot_lists.update(SHOTS)
-    # Shorter side of the pictures in pixels, before the crop.
+    # Shorter side of the images in pixels, before the crop.
     data.image_size = 240
     data.batch_size = 32
-    # The centre crop (height, width); the model's maps, half of what it sees; the share
-    # of training rows that is held out by rooms; the file of tested pixels, or drawn,
-    # or all; and the table of rows for statistics of features (empty: all training
-    # rows).
+    # The centre crop (height, width); the model's maps, half the crop; the share of
+    # training rows to hold out by room; the file of tested pixels, or drawn, or all;
+    # and the table of rows for feature statistics (empty: all training rows).
     data.depth = ConfigDict(
         {
             "crop": (228, 304),
@@ -64,9 +63,9 @@ def get_config(arg="vanilla"):
             "statistics": "nyu2_train_FDS_subset.csv",
         }
     )
-    # Of pictures and depth together: mirrored in half of the cases, turned by up to so
-    # many degrees. Of pictures: lighting, and the largest share of brightness, contrast
-    # and saturation. Depth that comes from outside of a picture: hidden | zero.
+    # For images and depth together: flip with probability 1/2, rotation by up to this
+    # many degrees. For images: lighting, and the largest share of brightness, contrast
+    # and saturation. Depth from outside the image: hidden | zero.
     data.augment_dense = ConfigDict(
         {
             "flip": True,
@@ -103,14 +102,14 @@ def get_config(arg="vanilla"):
         data.depth.val_share = 0.0
         config.select.split = "test"
     config = common.finish(config, ",".join([name, *options]))
-    if "head" in config.stage:  # RRT trains all of the refinement, as published.
+    if "head" in config.stage:  # RRT trains the whole refinement, as published.
         config.stage.head.trainable = ("head", "encoder/refine")
         config.stage.head.reinit = ("head", "encoder/refine")
     return config
 
 
 def _small(config):
-    """The labelled pairs, and a model of the same parts that is small."""
+    """The labelled pairs, and a small model with the same parts."""
     data = config.data
     data.input = "nyuv2_labeled_152x112.npz"
     data.image_size = 112

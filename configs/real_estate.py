@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/real_estate.py:sqinv_lds \
         --workdir runs/real_estate --config.data.path=FILE
 
-Without data.path the file is looked for in the folder DIRJAX_DATA.
+Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
 
 322 training rows, 20 bins of 4 (8 median, 12 few), balanced val and test of 46 rows
 each.

@@ -3,20 +3,20 @@
     python -m dirjax.main --config configs/stsb_dir.py:vanilla --workdir runs/sts \
         --config.data.path=FOLDER
 
-Without data.path the folder `sts-b-dir` is looked for in the folder DIRJAX_DATA. It
-holds train_new.tsv, dev_new.tsv and test_new.tsv, and glove/glove.840B.300d.txt. 5,249
+Without data.path, dirjax looks for `sts-b-dir` in the folder DIRJAX_DATA. It holds
+train_new.tsv, dev_new.tsv and test_new.tsv, and glove/glove.840B.300d.txt. 5,249
 training pairs, 50 bins of 0.1 (22 many, 7 median, 21 few, by the fixed lists of the
 benchmark), 428 pairs in the largest bin (score 0) and one in the smallest; 1,000 pairs
 each in val and test, 50 in each quarter of a point. Bins are compared in float32; in
-float64 a quarter of the training pairs would lie in others. A constant has an MSE of
-2.16 on test.
+float64 a quarter of the training pairs would change bins. A constant has an MSE of 2.16
+on test.
 
-As it stands this is the published network, a BiLSTM of 2 x 1500 on GloVe of 300 values,
-with the published training: Adam, a rate of 1e-4, batches of 128, validation each 400
-steps. Published is the end after ten validations without a better one, at most 40,000
-steps; here there are always 8,000, and the best validation is kept. It needs a GPU.
-Published for vanilla: a test MSE of 0.974. Losses are in label units, 25 times those of
-scores over 5, so that the largest norm of gradients is 125 and not 5.
+By default this is the published network, a BiLSTM of 2 x 1500 on 300-dimensional GloVe,
+with the published training: Adam, learning rate 1e-4, batches of 128, validation every
+400 steps. Published training stops after ten validations without improvement, at most
+40,000 steps; here it always takes 8,000, and the best validation is kept. It needs a
+GPU. Published for vanilla: a test MSE of 0.974. Losses are in label units, 25 times
+those of scores divided by 5, so the gradient clip is 125 instead of 5.
 
 Options, before those of all configs:
 
@@ -32,7 +32,7 @@ Options, before those of all configs:
 
 from dirjax.configs import common
 
-# Bins of each shot group, as the benchmark fixes them for the split of Yang et al.
+# Bins of each shot group, fixed by the benchmark for the split of Yang et al.
 SHOTS = {
     "many": (0, *range(10, 49, 2), 49),
     "median": (2, 4, 6, 8, 27, 35, 37),
@@ -57,8 +57,8 @@ def get_config(arg="vanilla"):
     data.bin_dtype = "float32"
     data.label_range = (0.0, 5.0)
     data.shot_lists.update(SHOTS)
-    # Leaves out training pairs that stand in val or test, too (the official split has
-    # 11 and 19 such pairs).
+    # Drops training pairs that are also in val or test (the official split has 11 and
+    # 19 such pairs).
     data.drop_leaks = False
     data.batch_size = 128
     config.select.metric = "mse"

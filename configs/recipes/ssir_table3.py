@@ -4,7 +4,7 @@
         --config.data.path=FOLDER --config.model.pretrained=FILE --workdir runs/inv_ssir
 
 FILE holds ResNet-50 weights of ImageNet, with which all rows were published. They were
-also selected on the test set: `inv_ssir,test_selection` does so, and says so.
+also selected on the test set: `inv_ssir,test_selection` does the same and reports it.
 
 Published RMSE, then delta1, each of all, many, median and few; single runs:
 

@@ -1,4 +1,4 @@
-"""What stands for each family of methods, on one data set: docs/results.md.
+"""One method of each family, on one data set: docs/results.md.
 
     python -m dirjax.sweep --config configs/studies/benchmarks.py:stsb_bilstm \
         --workdir runs/stsb

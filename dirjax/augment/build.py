@@ -1,4 +1,4 @@
-"""The augmentation of a stage, from the fields of the data."""
+"""Builds the augmentation of a stage from the fields of the data."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dirjax.objectives.base import Batch
 def from_config(
     data: Mapping[str, Any], source: Source, *, views: int, stage: str
 ) -> Callable[[jax.Array, Batch], Batch] | None:
-    """What a stage does to a training batch as it comes.
+    """The augmentation of a stage's training batches.
 
     Args:
       data: the fields of `config.data`.
       source: the data.
-      views: rows for each image.
-      stage: name of the stage, for sentences.
+      views: rows per image.
+      stage: name of the stage, for messages.
 
     Returns:
-      `(key, batch) -> batch`, or None where nothing is to be done.
+      `(key, batch) -> batch`, or None without augmentation.
 
     Raises:
       ValueError: if the data or the number of views does not fit.

@@ -1,13 +1,13 @@
-"""Random crops of random size, and random colours, of training images on the device.
+"""Random resized crops and colour jitter for training images, on the device.
 
 The augmentation of the second protocol of AgeDB (Rank-N-Contrast, Zha et al., NeurIPS
 2023, https://arxiv.org/abs/2210.01189; BSAM), by the definitions of torchvision's
-RandomResizedCrop, ColorJitter and RandomGrayscale. All functions take one image and a
-key and are pure; `dirjax.augment` puts them together.
+RandomResizedCrop, ColorJitter and RandomGrayscale. All functions are pure and take one
+image and a key; `augment.images` combines them.
 
-**Deviations** from torchvision on Pillow images: values stay floating-point from one
-change to the next and are rounded once, at the end, where Pillow rounds after each (and
-turns hues in 256 steps); grey is 0.299 R + 0.587 G + 0.114 B, unrounded.
+**Deviations** from torchvision on Pillow images: values stay floating-point between
+operations and are rounded once at the end, whereas Pillow rounds after each (and
+rotates hues in 256 steps); grey is 0.299 R + 0.587 G + 0.114 B, unrounded.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _GREY = (0.299, 0.587, 0.114)
 def random_box(
     key: jax.Array, height: int, width: int, smallest: float
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """A random part of an image: `(top, left, height, width)`, int32 scalars.
+    """A random crop box: `(top, left, height, width)`, int32 scalars.
 
-    Area and aspect ratio (its logarithm) are uniform; of ten draws the first that fits
-    into the image is taken, else the largest part of an allowed ratio in its middle.
+    Area and log aspect ratio are uniform. Takes the first of ten draws that fits into
+    the image, otherwise the largest central box of an allowed ratio.
 
     Args:
-      key: for the draw.
-      height: of the image.
-      width: of the image.
-      smallest: share of the area, above 0 and at most 1; the largest is 1.
+      key: random key.
+      height: height of the image.
+      width: width of the image.
+      smallest: smallest share of the area, in (0, 1]; the largest is 1.
 
     Example:
       >>> box = random_box(jax.random.key(0), 20, 20, 0.2)
@@ -54,7 +54,7 @@ def random_box(
     tall = jnp.round(jnp.sqrt(area / aspect)).astype(jnp.int32)
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
     first = jnp.argmax(fits)
-    # None fits: only in images far from square.
+    # None fits, which happens only for elongated images.
     ratio = min(max(width / height, _ASPECTS[0]), _ASPECTS[1])
     whole = (
         min(height, round(width / ratio)),
@@ -70,10 +70,10 @@ def random_box(
 
 
 def _taps(start: jax.Array, length: jax.Array, out: int, size: int) -> jax.Array:
-    """`[out, size]` weights that resize `length` pixels from `start` on to `out`.
+    """`[out, size]` weights that resize `length` pixels from `start` to `out`.
 
-    A triangle as wide as a pixel of the larger of both grids, cut at the ends of the
-    part and scaled to sum 1: bilinear with antialiasing, as Pillow does it.
+    A triangle filter as wide as a pixel of the coarser grid, truncated at the ends of
+    the crop and scaled to sum 1: bilinear with antialiasing, as in Pillow.
     """
     scale = length / out
     reach = jnp.maximum(scale, 1.0)
@@ -90,7 +90,7 @@ def resized_part(
     box: tuple[jax.Array, jax.Array, jax.Array, jax.Array],
     size: tuple[int, int],
 ) -> jax.Array:
-    """A part of an image, resized: bilinear with antialiasing.
+    """Crops and resizes an image, bilinear with antialiasing.
 
     Args:
       image: `[height, width, channels]` float.
@@ -116,16 +116,16 @@ def greys(image: jax.Array) -> jax.Array:
 
 
 def _blend(image: jax.Array, other: jax.Array, factor: jax.Array) -> jax.Array:
-    """From `other` (0) to the image (1) and beyond it, within 0..255."""
+    """Interpolates from `other` (0) to the image (1) and beyond, within 0..255."""
     return jnp.clip(other + factor * (image - other), 0.0, 255.0)
 
 
 def turn_hue(image: jax.Array, turn: jax.Array) -> jax.Array:
-    """Colours with another hue, the same saturation and value (HSV).
+    """Rotates the hue; saturation and value (HSV) stay.
 
     Args:
       image: `[height, width, 3]` float, 0..255.
-      turn: share of the circle, -0.5 to 0.5.
+      turn: rotation as a share of the circle, -0.5 to 0.5.
 
     Returns:
       Same shape.
@@ -149,16 +149,16 @@ def turn_hue(image: jax.Array, turn: jax.Array) -> jax.Array:
 
 
 def jitter(key: jax.Array, image: jax.Array, *, strength: float, hue: float):
-    """Brightness, contrast, saturation and hue, changed at random in random order.
+    """Changes brightness, contrast, saturation and hue at random, in random order.
 
-    The first three are blends with black, with the mean grey and with the grey image,
-    by factors uniform in `1 - strength` to `1 + strength`.
+    The first three blend with black, the mean grey and the grey image, with factors
+    uniform in `1 - strength` to `1 + strength`.
 
     Args:
-      key: for the draws.
+      key: random key.
       image: `[height, width, 3]` float, 0..255.
       strength: 0 to 1.
-      hue: largest turn of colours, as a share of the circle, 0 to 0.5.
+      hue: largest hue rotation as a share of the circle, 0 to 0.5.
 
     Returns:
       Same shape.
@@ -182,7 +182,7 @@ def jitter(key: jax.Array, image: jax.Array, *, strength: float, hue: float):
 def random_jitter(
     key: jax.Array, image: jax.Array, *, strength: float, hue: float, share: float
 ) -> jax.Array:
-    """See `jitter`; with probability `1 - share` nothing changes."""
+    """Applies `jitter` with probability `share`."""
     changed = jitter(stream_key(key, "jitter"), image, strength=strength, hue=hue)
     return jnp.where(
         jax.random.bernoulli(stream_key(key, "share"), share), changed, image
@@ -190,5 +190,5 @@ def random_jitter(
 
 
 def random_grey(key: jax.Array, image: jax.Array, *, share: float) -> jax.Array:
-    """`[height, width, 3]`; with probability `share` all channels are the grey."""
+    """Converts `[height, width, 3]` to grey with probability `share`."""
     return jnp.where(jax.random.bernoulli(key, share), greys(image), image)

@@ -1,25 +1,25 @@
-"""Augmentation of pictures together with their depth maps, on the device.
+"""Augments images together with their depth maps, on the device.
 
-A batch of `Split.wide` comes as bytes: whole pictures and codes of depth. Each row is
-mirrored in half of the cases, turned about its centre and cut to the centre crop; the
-depth follows, at the size of the model's maps; then the colours of the picture change,
-it is standardised, and codes become metres, bins and a mask. What is drawn is a
-function of the step's key and the row's number in the file.
+A batch of `Split.wide` holds bytes: whole images and depth codes. Each row is flipped
+with probability 1/2, rotated about its centre and cropped to the centre; depth follows
+at the size of the model's maps. Then the image's colours change, it is standardised,
+and codes become metres, bins and a mask. Random draws are a function of the step's key
+and the row number in the file.
 
 The order is that of the depth benchmark of Yang et al., "Delving into Deep Imbalanced
 Regression", ICML 2021, https://arxiv.org/abs/2102.09554, after Hu et al., "Revisiting
-Single Image Depth Estimation", WACV 2019, https://arxiv.org/abs/1803.08673: flip, turn
-by up to 5 degrees, crop, lighting, and brightness, contrast and saturation, whose
-results are not clipped. Lighting along the principal components of ImageNet is that of
-Krizhevsky et al., NeurIPS 2012.
+Single Image Depth Estimation", WACV 2019, https://arxiv.org/abs/1803.08673: flip,
+rotation by up to 5 degrees, crop, lighting, and brightness, contrast and saturation,
+without clipping. Lighting along the principal components of ImageNet follows Krizhevsky
+et al., NeurIPS 2012.
 
-**Deviations** from the public code, which turns pictures and depth by splines of order
-2: here pictures are bilinear and depth is the nearest pixel, so no depth is made up
-between near and far. Pixels that come from outside of the picture are black, as there,
-and have no depth (`border="hidden"`); there they have depth 0 (`border="zero"`, which
-the first bin holds). Pictures are not rounded after the turn. The last three come in
-random order there; as none of them moves the grey values that the others are made
-from, but for a factor or a shift that all share, the order changes nothing.
+**Deviations** from the public code, which rotates images and depth with splines of
+order 2: here images are bilinear and depth takes the nearest pixel, so no depth is
+invented between near and far. Pixels from outside the image are black, as there, and
+have no depth (`border="hidden"`); the public code gives them depth 0 (`border="zero"`,
+counted in the first bin). Images are not rounded after rotation. The public code
+applies the last three in random order; since none of them changes the grey values that
+the others use, except for a common factor or shift, the order does not matter.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ GREY = (0.299, 0.587, 0.114)
 def places(
     angle: jax.Array, size: tuple[int, int], rows: np.ndarray, columns: np.ndarray
 ) -> tuple[jax.Array, jax.Array]:
-    """Where the pixels of a turned picture come from.
+    """Source positions of the pixels of a rotated image.
 
     Args:
-      angle: in radians; the picture turns counter-clockwise about its centre.
-      size: height and width of the picture.
-      rows: `[h]` rows of the turned picture that are wanted.
-      columns: `[w]` likewise.
+      angle: in radians, counter-clockwise about the centre of the image.
+      size: height and width of the image.
+      rows: `[h]` rows of the rotated image.
+      columns: `[w]` columns likewise.
 
     Returns:
-      Rows and columns before the turn, `[h, w]` float each.
+      Rows and columns before the rotation, `[h, w]` float each.
     """
     middle = [(n - 1) / 2 for n in size]
     down = jnp.asarray(rows - middle[0], jnp.float32)[:, None]
@@ -73,7 +73,7 @@ def places(
 
 
 def _bilinear_at(image: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """`[h, w, channels]` between pixels of an image; 0 outside."""
+    """Samples an image bilinearly, `[h, w, channels]`; 0 outside."""
     height, width, _ = image.shape
     top, left = jnp.floor(rows), jnp.floor(columns)
     total = jnp.zeros((), image.dtype)
@@ -96,18 +96,18 @@ def turned_crop(
     crop: tuple[int, int],
     maps: tuple[int, int],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Picture and depth, turned about the centre and cut to the centre crop.
+    """Rotates image and depth about the centre and takes the centre crop.
 
     Args:
       angle: see `places`.
       image: `[height, width, channels]` float.
       codes: `[height, width]`.
-      crop: height and width of the picture that is cut out.
-      maps: height and width of its depth, which has the nearest pixels.
+      crop: height and width of the cropped image.
+      maps: height and width of its depth, sampled at the nearest pixels.
 
     Returns:
       `[*crop, channels]`, `[*maps]` codes and `[*maps]` bool, whether a pixel was
-      inside of the picture.
+      inside the image.
     """
     size = (image.shape[0], image.shape[1])
     spans = [np.arange(s.start, s.stop) for s in center(size, crop)]
@@ -120,12 +120,12 @@ def turned_crop(
 
 
 def lighting(key: jax.Array, image: jax.Array, *, std: float) -> jax.Array:
-    """Adds a colour along the principal components of ImageNet.
+    """Adds a random colour along the principal components of ImageNet.
 
     Args:
       key: for the draw.
       image: `[height, width, 3]` in 0..1.
-      std: of the draw, in standard deviations of a component.
+      std: standard deviation of the draw, relative to that of a component.
 
     Returns:
       Same shape; may leave 0..1.
@@ -137,13 +137,13 @@ def lighting(key: jax.Array, image: jax.Array, *, std: float) -> jax.Array:
 
 
 def jitter(key: jax.Array, image: jax.Array, *, most: float) -> jax.Array:
-    """Brightness, contrast and saturation.
+    """Changes brightness, contrast and saturation at random.
 
-    Each moves the picture by a share of U(-most, most) towards black, towards the mean
-    of its grey values, or towards its grey values; below 0 it moves away from them.
+    Each moves the image by a share from U(-most, most) towards black, the mean of its
+    grey values, or its grey values; negative shares move away from them.
 
     Args:
-      key: for all draws.
+      key: random key.
       image: `[height, width, 3]` in 0..1.
       most: largest share, below 1.
 
@@ -170,21 +170,21 @@ def augment_one(
     light: float = 0.0,
     colours: float = 0.0,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One picture with its depth.
+    """Augments one image with its depth.
 
     Args:
-      key: for all draws.
+      key: random key.
       image: `[height, width, 3]` uint8.
       codes: `[height, width]` integers.
       crop: see `turned_crop`.
       maps: see `turned_crop`.
-      flip: mirror in half of the cases.
+      flip: whether to flip with probability 1/2.
       rotate: largest angle in degrees, either way.
       light: see `lighting`, 0 for none.
       colours: see `jitter`, 0 for none.
 
     Returns:
-      `[*crop, 3]` float32 in 0..1 or a little beyond, `[*maps]` codes, and `[*maps]`
+      `[*crop, 3]` float32 in 0..1 or slightly beyond, `[*maps]` codes, and `[*maps]`
       bool, which of them were inside.
     """
     if flip:
@@ -222,19 +222,18 @@ def augment_batch(
     border: str = "hidden",
     **options: Any,
 ) -> Batch:
-    """A batch for the model, out of whole pictures and codes.
+    """Makes a batch for the model from whole images and codes.
 
     Args:
-      key: of the step.
+      key: random key of the step.
       batch: `inputs` `[batch, height, width, 3]` uint8, `codes` `[batch, height,
         width]`, `weight` and `index` `[batch]`.
       metres: label of each code; code 0 has no depth.
       bins: bin of each code.
-      mean: of each channel, which is taken off.
-      std: of each channel, which divides then.
-      border: of pixels from outside of the picture: "hidden", or "zero" to count them
-        as depth 0.
-      **options: of `augment_one`.
+      mean: mean of each channel, to subtract.
+      std: deviation of each channel, to divide by.
+      border: pixels from outside the image are "hidden", or "zero" to count as depth 0.
+      **options: options of `augment_one`.
 
     Returns:
       `inputs` `[batch, *crop, 3]` float32; `label`, `bin`, `weight` and `mask`
@@ -266,7 +265,7 @@ def augment_batch(
 def from_config(
     changes: Mapping[str, Any], source: Source
 ) -> Callable[[jax.Array, Batch], Batch]:
-    """What is done to a training batch of a source with depth maps.
+    """The augmentation of training batches with depth maps.
 
     Args:
       changes: the fields of `config.data.augment_dense`.

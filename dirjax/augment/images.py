@@ -1,26 +1,26 @@
-"""Augmentation of training images on the device, and two views of an image in a batch.
+"""Augments training images on the device, in one or two views per image.
 
-A step flips and crops each image at random before the model prepares it, so the border
-that a crop brings in has a value that pixels can have. What is drawn is a function of
-the step's key, the row's number in the file and the number of the view: the same on one
-device or many, in whatever order the rows come, and after a resume. Evaluation,
-predictions and statistics of the training set see the images as they are.
+A step flips and crops each image at random before the model prepares it, so padding has
+a valid pixel value. Random draws are a function of the step's key, the row number in
+the file and the index of the view: the same on one device or many, in any row order,
+and after a resume. Evaluation, predictions and statistics of the training set use
+unaugmented images.
 
 Padding by 16 pixels of 224, random crops and flips are the published protocol of
 "Delving into Deep Imbalanced Regression", Yang et al., ICML 2021.
-https://arxiv.org/abs/2102.09554. Random parts of random size and random colours are
-another one; see `colours`.
+https://arxiv.org/abs/2102.09554. Random resized crops and colour jitter are another
+protocol; see `colours`.
 
 With two views the batch has two rows for each image, with the same label, weight and
 mask, as in "Rank-N-Contrast", Zha et al., NeurIPS 2023: objectives and batch norm see
-the rows of both. https://arxiv.org/abs/2210.01189
+both rows. https://arxiv.org/abs/2210.01189
 
 **Deviations**:
 
-- The views of an image are neighbours; public code puts all second views behind all
-  first ones. No loss asks for the order, and so every row stays on its device.
-- An image that a batch holds twice, as at the turn of an epoch, has equal draws.
-- Statistics of FDS are of images as they are; in public code of augmented ones.
+- The views of an image are adjacent; public code puts all second views after all first
+  ones. No loss depends on the order, and this way every row stays on its device.
+- An image that occurs twice in a batch, at the turn of an epoch, gets equal draws.
+- FDS statistics use unaugmented images; public code uses augmented ones.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ PADDINGS = {"zero": "constant", "edge": "edge"}
 
 
 def random_flip(key: jax.Array, image: jax.Array) -> jax.Array:
-    """The image, or with probability 1/2 its mirror image, left for right.
+    """Flips an image horizontally with probability 1/2.
 
     Args:
-      key: for the draw.
+      key: random key.
       image: `[height, width, channels]`.
 
     Returns:
@@ -61,15 +61,15 @@ def random_flip(key: jax.Array, image: jax.Array) -> jax.Array:
 def random_crop(
     key: jax.Array, image: jax.Array, *, pixels: int, padding: str = "zero"
 ) -> jax.Array:
-    """The image, padded on all sides and cut to its size at a random place.
+    """Pads an image on all sides and crops it to its size at a random position.
 
-    All `(2 * pixels + 1) ** 2` places are equally likely.
+    All `(2 * pixels + 1) ** 2` positions are equally likely.
 
     Args:
-      key: for the draw.
+      key: random key.
       image: `[height, width, channels]`.
       pixels: width of the padding, below height and width.
-      padding: "zero", or "edge" to repeat the pixels of the border.
+      padding: "zero", or "edge" to repeat border pixels.
 
     Returns:
       Same shape and type.
@@ -86,7 +86,7 @@ def random_crop(
     if not 0 <= pixels < min(height, width):
         raise ValueError(
             f"crop must be at least 0 and below the {height} x {width} "
-            f"pixels of the image, got {pixels}. Take a sixteenth of the image or so."
+            f"pixels of the image, got {pixels}. Try about a sixteenth of the image."
         )
     around = ((pixels, pixels), (pixels, pixels), (0, 0))
     wide = jnp.pad(image, around, mode=PADDINGS[padding])
@@ -108,19 +108,19 @@ def augment(
     grey: float = 0.0,
     view: int = 0,
 ) -> jax.Array:
-    """One image, augmented.
+    """Augments one image.
 
     Args:
-      key: for all draws.
+      key: random key.
       image: `[height, width, channels]` uint8.
       flip: see `random_flip`.
       crop: pixels of `random_crop`, 0 for none.
-      padding: "zero" or "edge", what the crop brings in.
+      padding: "zero" or "edge", the padding of the crop.
       zoom: smallest share of the area of `colours.random_box`, 0 for the whole image.
       jitter: strength of `colours.jitter`, 0 for none.
-      hue: largest turn of the colours, as a share of the circle, 0 for none.
-      jitter_share: share of images that it changes.
-      grey: share of images that lose their colours.
+      hue: largest hue rotation as a share of the circle, 0 for none.
+      jitter_share: share of images to jitter.
+      grey: share of images to convert to grey.
       view: height and width that the model sees, and of the result with `zoom`; 0 is
         the size of the image.
 
@@ -128,12 +128,12 @@ def augment(
       Same type; same shape, or `[view, view, channels]` with `zoom`.
 
     Raises:
-      ValueError: as `random_crop`, and for colours of an image that has none.
+      ValueError: see `random_crop`; also for colour changes of grey images.
     """
     if (jitter or hue or grey) and image.shape[-1] != 3:
         raise ValueError(
-            "jitter, hue and grey must be 0 for images without colours, "
-            f"these have {image.shape[-1]} channels. Leave them out."
+            "jitter, hue and grey must be 0 for images without colour, "
+            f"got {image.shape[-1]} channels. Leave them out."
         )
     kind = image.dtype
     if crop:
@@ -165,18 +165,18 @@ def augment(
 def augment_batch(
     key: jax.Array, batch: Batch, *, views: int = 1, **options: Any
 ) -> Batch:
-    """A batch of augmented images, with one or more rows for each.
+    """Augments a batch of images, with one or more rows per image.
 
     Args:
-      key: of the step.
+      key: random key of the step.
       batch: as a stream yields it; `inputs` `[batch, height, width, channels]`, all
         others with leading axis batch.
-      views: rows for each image.
-      **options: of `augment`.
+      views: rows per image.
+      **options: options of `augment`.
 
     Returns:
-      A batch of `batch * views` rows, those of an image one after the other. The first
-      view is that of a batch with one.
+      A batch of `batch * views` rows, the views of an image adjacent. The first view
+      equals that of a single-view batch.
 
     Example:
       >>> batch = {"inputs": jnp.ones((2, 4, 4, 1)), "index": jnp.array([5, 6])}
@@ -210,12 +210,12 @@ def from_config(
 
     Args:
       options: the fields of `config.data.augment`.
-      record: of the data, see `sources.Source`.
-      views: rows for each image.
-      stage: name of the stage, for sentences.
+      record: data record, see `sources.Source`.
+      views: rows per image.
+      stage: name of the stage, for messages.
 
     Returns:
-      `(key, batch) -> batch`, or None where nothing changes.
+      `(key, batch) -> batch`, or None without augmentation.
 
     Raises:
       ValueError: if the data or the number of views does not fit.

@@ -1,4 +1,4 @@
-"""Options of augmentation in words; no JAX."""
+"""Describes augmentation options; no JAX."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def augments(
 
 
 def described(options: Mapping[str, Any], sign: str = " ") -> str:
-    """What changes images: `crop 2, flip True`, with another sign `crop=2`."""
+    """Active options: `crop 2, flip True`, or with another sign `crop=2`."""
     shown = dict(options)
     if not shown.get("jitter") and not shown.get("hue"):
         shown.pop("jitter_share", None)

@@ -1,10 +1,9 @@
-"""Feature balance: how alike the features of one label bin are.
+"""Feature balance: how similar the features within a label bin are.
 
-For the examples of a label bin the variance of each of the `dim` features is taken and
-pooled over the features into one number; smaller is more balanced. Section 8.8 of
-"Lifting Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission;
-after "Exploring Balanced Feature Spaces for Representation Learning", Kang et al., ICLR
-2021.
+The variance of each of the `dim` features over the examples of a label bin is pooled
+over features into one number; smaller is more balanced. Section 8.8 of "Lifting
+Imbalanced Regression with Self-Supervised Learning", ICLR 2022 submission; after
+"Exploring Balanced Feature Spaces for Representation Learning", Kang et al., ICLR 2021.
 https://openreview.net/forum?id=OqtLIabPTit
 
     sigma = (1 / dim) sum_i sigma_i^2           # "mean"
@@ -12,17 +11,16 @@ https://openreview.net/forum?id=OqtLIabPTit
 
 **Deviations**, and readings where the source is silent:
 
-- Eq. 14 has lost its operator. The mean is the default; the product that goes with
-  independent Gaussian features is offered as a geometric mean, in logarithms, since a
-  product of 2048 small numbers is 0 in any float. One feature that is constant in a bin
-  would make it 0, too: variances count with at least `FLOOR` of the mean variance over
-  the whole split.
+- The operator in Eq. 14 is missing. The default is the mean; the product, which suits
+  independent Gaussian features, is available as a geometric mean, in logarithms, since
+  a product of 2048 small numbers underflows. A single constant feature would also make
+  it 0, so variances are at least `FLOOR` of the mean variance over the whole split.
 - Variances divide by `count - 1`, so that bins with few examples do not look balanced.
-  A bin with fewer than two has none, and is left out.
-- A group of bins has the mean of its bins, each of them once.
-- The scale of features is arbitrary and differs between methods. The number of the
-  source is raw; beside it stands the share of the variance over the whole split (all
-  bins in one), pooled in the same way. It does not change when features are scaled.
+  A bin with fewer than two examples is left out.
+- The value of a group of bins is the unweighted mean over its bins.
+- The scale of features is arbitrary and differs between methods. The source gives raw
+  numbers; here reports add the ratio to the variance over the whole split (all bins
+  together), pooled in the same way, which is invariant to feature scale.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ def variances(count: ArrayLike, m2: ArrayLike) -> np.ndarray:
       m2: `[..., dim]` sums of squared deviations from the mean.
 
     Returns:
-      `[..., dim]` float64, NaN where there are fewer than two examples.
+      `[..., dim]` float64, NaN with fewer than two examples.
 
     Raises:
       ValueError: if the shapes do not fit.
@@ -57,21 +55,21 @@ def variances(count: ArrayLike, m2: ArrayLike) -> np.ndarray:
     count, m2 = np.asarray(count, np.float64), np.asarray(m2, np.float64)
     if m2.ndim < 1 or m2.shape[:-1] != count.shape:
         raise ValueError(
-            "m2 must have the shape of count with one axis more, got "
-            f"{m2.shape} and {count.shape}."
+            f"m2 must have the shape of count with one more axis, got {m2.shape} and "
+            f"{count.shape}."
         )
     divisor = np.where(count > 1, count - 1, np.nan)
     return m2 / divisor[..., None]
 
 
 def pooled(variance: ArrayLike, how: str = "mean", least: float = 0.0) -> np.ndarray:
-    """One number for the variances of all features.
+    """Pools the variances of all features into one number.
 
     Args:
       variance: `[..., dim]`, from 0; rows of NaN stay NaN.
       how: "mean", or "log_product" for the geometric mean.
-      least: smaller variances count as this in the geometric mean, which is 0 if one
-        of them is 0.
+      least: lower bound of variances in the geometric mean, which a single 0 would make
+        0.
 
     Returns:
       `[...]` float64.
@@ -87,7 +85,7 @@ def pooled(variance: ArrayLike, how: str = "mean", least: float = 0.0) -> np.nda
     variance = np.asarray(variance, np.float64)
     if how == "mean":
         return variance.mean(axis=-1)
-    # The maximum with NaN is NaN.
+    # The maximum with NaN stays NaN.
     variance = np.maximum(variance, least)
     none = variance == 0
     mean = np.exp(np.log(np.where(none, 1, variance)).mean(axis=-1))
@@ -97,7 +95,7 @@ def pooled(variance: ArrayLike, how: str = "mean", least: float = 0.0) -> np.nda
 def union(
     count: ArrayLike, mean: ArrayLike, m2: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Count and squared deviations of all bins in one.
+    """Merges count and squared deviations of all bins.
 
     Args:
       count: `[bins]` examples.
@@ -122,7 +120,7 @@ def by_shot(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
     """Means over groups of bins.
 
     Args:
-      values: `[bins]`, NaN in bins that are left out.
+      values: `[bins]`, NaN for bins to leave out.
       shots: `[bins]` int, index into `labels.SHOTS`.
 
     Returns:
@@ -145,7 +143,7 @@ def by_shot(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
 def _variance_of_norms(
     count: np.ndarray, mean: np.ndarray, m2: ArrayLike, length: np.ndarray
 ) -> np.ndarray:
-    """From the squares of norms, which are squares of the mean and deviations."""
+    """The variance of norms, from the moments of features."""
     squares = np.asarray(m2, np.float64).sum(axis=-1) + count * (mean**2).sum(axis=-1)
     left = np.maximum(squares - count * length**2, 0)
     return left / np.where(count > 1, count - 1, np.nan)
@@ -165,10 +163,9 @@ def summary(
     Returns:
       `count` `[bins]` int64; `norm` and `norm_prototype` `[bins]`, the mean L2 norm and
       the norm of the mean, NaN in empty bins; `norm_std` `[bins]`, sample standard
-      deviation of norms, NaN in bins with fewer than two examples;
-      `variance_mean` and `variance_log_product` `[bins]`, NaN in bins with fewer than
-      two examples; `total_mean` and `total_log_product`, the same of the whole split;
-      `dim`.
+      deviation of norms, NaN in bins with fewer than two examples; `variance_mean` and
+      `variance_log_product` `[bins]`, NaN in bins with fewer than two examples;
+      `total_mean` and `total_log_product`, the same over the whole split; `dim`.
 
     Example:
       >>> found = summary([2, 0], [[1.0], [0.0]], [[2.0], [0.0]], [2.0, 0.0])

@@ -1,14 +1,14 @@
-"""Per-bin moments of features over a data set, by segment sums on the device.
+"""Per-bin feature moments over a data set, by segment sums on the device.
 
-Count, mean and squared deviations per label bin are gathered batch by batch and merged
-without holding the features: "Updating Formulae and a Pairwise Algorithm for Computing
+Count, mean and squared deviations per label bin are computed batch by batch and merged
+without storing features: "Updating Formulae and a Pairwise Algorithm for Computing
 Sample Variances", Chan, Golub and LeVeque, 1982,
-https://doi.org/10.1007/978-3-642-51461-6_3. What methods do with them (feature
-smoothing, norm targets, centroids) is in the methods.
+https://doi.org/10.1007/978-3-642-51461-6_3. Methods use them for feature smoothing,
+norm targets and centroids.
 
-**Deviations**: within a batch the deviations are taken from the batch's own mean in a
-second pass, and what the rounding of a mean leaves over is carried along, so float32
-is enough for features with a large mean.
+**Deviations**: within a batch, deviations are from the batch mean in a second pass, and
+the rounding error of the mean is carried along, so float32 suffices for features with a
+large mean.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dirjax.ops import numerics
 
 
 class Moments(NamedTuple):
-    """Moments of features per bin. Zeros where a bin is empty.
+    """Feature moments per bin; zeros for empty bins.
 
     Attributes:
       count: `[bins]` examples seen, float (exact up to 2^24 in float32).
@@ -42,7 +42,7 @@ class Moments(NamedTuple):
 
 
 def zeros(num_bins: int, dim: int) -> Moments:
-    """Moments of nothing, the neutral element of `merge`.
+    """Empty moments, the neutral element of `merge`.
 
     Args:
       num_bins: number of label bins.
@@ -60,7 +60,7 @@ def zeros(num_bins: int, dim: int) -> Moments:
 
 
 def _over(total: jax.Array, count: jax.Array) -> jax.Array:
-    """`total / count` by row, 0 where a row has no count."""
+    """`total / count` by row, 0 for rows of count 0."""
     count = count[:, None]
     return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), 0)
 
@@ -80,8 +80,8 @@ def from_batch(
     Args:
       features: `[batch, dim]` float. Rows under a zero mask may be NaN. Dense features
         are flattened to rows first.
-      bins: `[batch]` int, 0 to num_bins - 1 (as `labels.Bins.index` gives); rows of
-        other bins are dropped.
+      bins: `[batch]` int, 0 to num_bins - 1 (from `labels.Bins.index`); rows of other
+        bins are dropped.
       mask: `[batch]`, 1 for real rows and 0 for padding.
       num_bins: number of bins, static.
 
@@ -89,7 +89,7 @@ def from_batch(
       Moments in the features' type, `num_bins` rows.
 
     Raises:
-      ValueError: if the leading sizes differ or a rank is wrong.
+      ValueError: if leading sizes differ or a rank is wrong.
 
     Example:
       >>> x = jnp.array([[1.0], [3.0], [8.0]])
@@ -106,14 +106,14 @@ def from_batch(
 
 
 def merge(a: Moments, b: Moments) -> Moments:
-    """Moments of two disjoint sets of examples together.
+    """Merges the moments of two disjoint sets of examples.
 
     Args:
       a: moments of the first set.
       b: moments of the second, same shapes.
 
     Returns:
-      Moments of the union. Commutative up to rounding; empty sides are fine.
+      Moments of the union. Commutative up to rounding; either side may be empty.
 
     Raises:
       ValueError: if the shapes differ.
@@ -145,7 +145,7 @@ def pool(moments: Moments, rows: jax.Array, *, num_rows: int) -> Moments:
       Moments with `num_rows` rows.
 
     Raises:
-      ValueError: if `rows` has not one entry for each bin.
+      ValueError: if `rows` does not have one entry per bin.
 
     Example:
       >>> x = jnp.array([[1.0], [3.0]])
@@ -162,7 +162,7 @@ def pool(moments: Moments, rows: jax.Array, *, num_rows: int) -> Moments:
     count = add(moments.count)
     first = _over(add(column * moments.mean), count)
     gap = (moments.mean - first[rows]) + moments.rest
-    # The first mean is rounded: move it, and take its share out of the squares.
+    # The first mean is rounded: shift it, and correct the squares.
     drift = _over(add(column * gap), count)
     m2 = add(moments.m2 + column * gap**2) - count[:, None] * drift**2
     mean, rest = _exact_sum(first, drift)
@@ -173,12 +173,12 @@ def variance(moments: Moments, unbiased: bool = True) -> jax.Array:
     """Variance of each feature in each bin.
 
     Args:
-      moments: of features.
-      unbiased: divide by `count - 1` where a bin has two examples or more, else by
+      moments: feature moments.
+      unbiased: divide by `count - 1` in bins with at least two examples, otherwise by
         `count`.
 
     Returns:
-      `[bins, dim]`, 0 where a bin has fewer than two examples.
+      `[bins, dim]`, 0 in bins with fewer than two examples.
 
     Example:
       >>> x = jnp.array([[1.0], [3.0]])

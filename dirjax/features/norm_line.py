@@ -1,7 +1,7 @@
-"""The norm line: from a label to the norm of its features, fitted where data is rich.
+"""The norm line: maps a label to the norm of its features, fitted on many-shot labels.
 
-Phase 2 of the Frobenius-norm method. The network stands still; from the norms of
-many-shot labels a line is fitted, which says what the norm of the others should be:
+Phase 2 of the Frobenius-norm method. With the network frozen, a line is fitted to the
+norms of many-shot labels and gives target norms of the others:
 
     f(y) = max(0, w y + b)       least squares, closed form ("closed")
     f(y) = softplus(w y + b)     trained by gradients ("sgd")
@@ -12,10 +12,10 @@ authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
 **Deviations** and readings:
 
 - The input is the label (its reviews; the author's public code), not the feature.
-- "closed" is not in any source. The rate that is (1e-4 for some twenty epochs in
-  batches of four) moves a weight by 0.03 in all, which fits no line. Label and norm are
-  standardised over the fitted labels in both forms; "sgd" begins with the mean norm for
-  all labels, and its rate of 1e-2 is chosen here.
+- "closed" is not in any source. The published rate (1e-4 for about twenty epochs in
+  batches of four) moves a weight by only 0.03 in total, too little to fit a line. Both
+  forms standardise label and norm over the fitted labels; "sgd" starts from the mean
+  norm for all labels, and its rate of 1e-2 is our choice.
 - "sgd" is Adam on mean squared errors, as in the author's code, without its weight
   decay of 1e-4.
 """
@@ -35,10 +35,10 @@ FITS = ("closed", "sgd")
 
 
 class Line(NamedTuple):
-    """A line, before it is bent to be positive; both are scalars.
+    """A line before the positivity constraint; both are scalars.
 
     Attributes:
-      slope: norm over label.
+      slope: norm per label unit.
       intercept: norm at label 0.
     """
 
@@ -51,11 +51,11 @@ def predict(line: Line, labels: jax.Array, *, fit: str = "closed") -> jax.Array:
 
     Args:
       line: fitted.
-      labels: of any shape.
-      fit: "closed" cuts off at 0, "sgd" takes the softplus.
+      labels: any shape.
+      fit: "closed" clips at 0, "sgd" applies softplus.
 
     Returns:
-      Same shape, not negative.
+      Same shape, non-negative.
 
     Raises:
       ValueError: for an unknown fit.
@@ -70,7 +70,7 @@ def predict(line: Line, labels: jax.Array, *, fit: str = "closed") -> jax.Array:
 
 
 class _Scale(NamedTuple):
-    """Values over mean and deviation of those that count."""
+    """Values standardised by the weighted mean and deviation."""
 
     values: jax.Array
     mean: jax.Array
@@ -88,7 +88,7 @@ def _standardise(values: jax.Array, weight: jax.Array) -> _Scale:
 
 def _checked(labels, norms, real) -> tuple[jax.Array, jax.Array, jax.Array]:
     checks.check_shapes(labels=(labels, "n"), norms=(norms, "n"), real=(real, "n"))
-    # What does not count may be any number.
+    # Entries that do not count may be any number.
     some = real > 0
     return (
         jnp.where(some, labels, 0),
@@ -98,15 +98,15 @@ def _checked(labels, norms, real) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def fit_closed(labels: jax.Array, norms: jax.Array, real: jax.Array) -> Line:
-    """The line of least squares.
+    """Fits a line by least squares.
 
     Args:
       labels: `[n]` float.
       norms: `[n]` float.
-      real: `[n]`, 1 for labels that are fitted, and 0 for the others.
+      real: `[n]`, 1 for labels to fit, 0 for the others.
 
     Returns:
-      The line; flat where fewer than two labels are fitted, and 0 for none.
+      The line; flat with fewer than two labels, and 0 without any.
 
     Raises:
       ValueError: if shapes do not fit.
@@ -119,7 +119,7 @@ def fit_closed(labels: jax.Array, norms: jax.Array, real: jax.Array) -> Line:
     """
     labels, norms, weight = _checked(labels, norms, real)
     x, y = _standardise(labels, weight), _standardise(norms, weight)
-    # Of standardised values it is the correlation.
+    # For standardised values the slope is the correlation.
     total = jnp.maximum(jnp.sum(weight), 1)
     correlation = jnp.sum(weight * x.values * y.values) / total
     slope = correlation * y.deviation / x.deviation
@@ -137,28 +137,27 @@ def fit_sgd(
     learning_rate: float = 1e-2,
     batch_size: int = 4,
 ) -> Line:
-    """The line below a softplus, trained in batches by Adam.
+    """Fits the line inside a softplus with Adam in batches.
 
     Args:
-      key: for the order of labels.
+      key: random key of the label order.
       labels: `[n]` float.
       norms: `[n]` float, above 0.
-      real: `[n]`, 1 for labels that are fitted, and 0 for the others.
+      real: `[n]`, 1 for labels to fit, 0 for the others.
       epochs: passes over the fitted labels.
-      steps: batches, where that is not 0.
-      learning_rate: of weights that act on standardised labels and make norms in
-        deviations from their mean.
+      steps: number of batches; takes precedence if not 0.
+      learning_rate: for weights that map standardised labels to standardised norms.
       batch_size: labels in a batch; the last of an epoch may hold fewer.
 
     Returns:
-      The line; without a step it gives the mean norm everywhere.
+      The line; with no steps it gives the mean norm everywhere.
 
     Raises:
       ValueError: if shapes do not fit.
     """
     labels, norms, weight = _checked(labels, norms, real)
     x, y = _standardise(labels, weight), _standardise(norms, weight)
-    # Softplus of it is the mean norm.
+    # Its softplus is the mean norm.
     mean = jnp.maximum(y.mean, 1e-6)
     middle = mean + jnp.log(-jnp.expm1(-mean))
     many = jnp.sum(weight).astype(jnp.int32)

@@ -1,14 +1,14 @@
-"""Prototypes: the mean feature of each label in a batch, and how long it is.
+"""Prototypes: the mean feature of each label in a batch, and its norm.
 
-For the labels that a batch has, with `n_b` rows each,
+For the labels in a batch, with `n_b` rows each,
 
     c_b = (1/n_b) sum_{i in b} z_i
     F_b = ||c_b||                        reading "prototype"
     F_b = (1/n_b) sum_{i in b} ||z_i||   reading "mean_of_norms"
 
-The second is never less than the first, and on average over batches equal to that of
-the whole set; the first falls with the rows that a prototype is the mean of. The
-Frobenius norm of a vector is its L2 norm.
+The second is never below the first, and its average over batches equals that of the
+whole set; the first falls with the number of rows per prototype. The Frobenius norm of
+a vector is its L2 norm.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Prototypes(NamedTuple):
       count: `[slots]` rows, 0 in empty slots.
       mean: `[slots, dim]` mean feature, 0 in empty slots.
       norm: `[slots]` F, 0 in empty slots.
-      slot: `[batch]` int32, of each row; of padding, any.
+      slot: `[batch]` int32, slot of each row; arbitrary for padding.
     """
 
     label: jax.Array
@@ -57,11 +57,11 @@ def prototypes(
       features: `[batch, dim]` float. Padding may be NaN.
       labels: `[batch]`, float or bins; rows of equal labels belong together.
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
-      num_labels: how many labels there are at most, static; it saves slots.
-      reading: "prototype" or "mean_of_norms", of the norms.
+      num_labels: largest number of labels, static; saves slots.
+      reading: definition of the norms, "prototype" or "mean_of_norms".
 
     Returns:
-      As many slots as the batch has rows, or `num_labels` if that is less.
+      Prototypes with as many slots as batch rows, or `num_labels` if that is less.
 
     Raises:
       ValueError: for an unknown reading, or shapes that do not fit.
@@ -81,7 +81,7 @@ def prototypes(
     kind = features.dtype
     mask = jnp.ones(len(features), kind) if mask is None else (mask > 0).astype(kind)
     features = jnp.where(mask[:, None] > 0, features, 0)
-    # Padding sorts last, and falls out of full slots.
+    # Padding sorts last and is dropped if slots are full.
     keys = jnp.where(mask > 0, labels.astype(kind), jnp.inf)
     size = len(features) if num_labels is None else min(len(features), num_labels)
     label, slot = jnp.unique(
@@ -102,10 +102,10 @@ def prototypes(
 
 
 class Memory(NamedTuple):
-    """Prototypes of all labels. Zeros where a label was not seen.
+    """Prototypes of all labels; zeros for unseen labels.
 
     Attributes:
-      seen: `[labels]` 1 for labels that are known, else 0.
+      seen: `[labels]` 1 for known labels, otherwise 0.
       mean: `[labels, dim]` mean feature.
       norm: `[labels]` mean of norms.
     """
@@ -119,7 +119,7 @@ def of_data(moments: Moments) -> Memory:
     """The prototypes of a data set.
 
     Args:
-      moments: of its features.
+      moments: its feature moments.
 
     Returns:
       One row for each bin.
@@ -129,14 +129,14 @@ def of_data(moments: Moments) -> Memory:
 
 
 def norms(memory: Memory, *, reading: str = "prototype") -> jax.Array:
-    """Norms of what is remembered.
+    """Norms of the prototypes in memory.
 
     Args:
-      memory: of all labels.
+      memory: the memory of all labels.
       reading: see `prototypes`.
 
     Returns:
-      `[labels]`, 0 where a label is not known.
+      `[labels]`, 0 for unknown labels.
 
     Raises:
       ValueError: for an unknown reading.
@@ -148,19 +148,19 @@ def norms(memory: Memory, *, reading: str = "prototype") -> jax.Array:
 def recall(
     found: Prototypes, memory: Memory, *, momentum: float, reading: str = "prototype"
 ) -> tuple[Prototypes, Memory]:
-    """Prototypes of all labels, those of a batch set in among those in memory.
+    """Prototypes of all labels: the batch's, combined with those in memory.
 
     Args:
-      found: of a batch, with labels from 0 to `labels - 1`, of the same reading.
-      memory: what is known before the batch.
-      momentum: share of what is known of a label that the batch has, 0 to 1; 1 keeps
-        the memory as it is.
+      found: prototypes of a batch, labels 0 to `labels - 1`, with the same reading.
+      memory: the memory before the batch.
+      momentum: share of the old memory for labels in the batch, 0 to 1; 1 does not
+        change the memory.
       reading: see `prototypes`.
 
     Returns:
-      Prototypes with one slot for each label, whose `count` is that of the batch, 0 for
-      all other labels; and the memory after the batch, a constant for gradients, whose
-      `seen` tells which of the prototypes are known.
+      Prototypes with one slot for each label, with the batch's `count`, 0 for all other
+      labels; and the memory after the batch, constant for gradients, whose `seen` marks
+      known prototypes.
 
     Raises:
       ValueError: for an unknown reading, or shapes that do not fit.
@@ -179,7 +179,7 @@ def recall(
         found=(found.mean, "slots dim"),
     )
     num = len(memory.seen)
-    # Empty slots of the batch go past the end, where they are dropped.
+    # Empty slots of the batch index past the end and are dropped.
     place = jnp.where(found.count > 0, found.label.astype(jnp.int32), num)
 
     def spread(values):

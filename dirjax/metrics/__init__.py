@@ -1,4 +1,4 @@
-"""Metrics: sums that are added on devices and divided once, on the host."""
+"""Metrics: sums accumulated on devices and divided once, on the host."""
 
 from dirjax.metrics.regression import (
     Sums,

@@ -1,12 +1,12 @@
-"""Metrics of depth: ratios of prediction and label, beside those of `metrics`.
+"""Depth metrics: ratios of prediction and label, in addition to `metrics`.
 
-As sums per label bin, too. Eigen et al., "Depth Map Prediction from a Single Image",
-NeurIPS 2014, https://arxiv.org/abs/1406.2283; by shot group as Yang et al., "Delving
-into Deep Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554.
+They are sums per label bin, too. Eigen et al., "Depth Map Prediction from a Single
+Image", NeurIPS 2014, https://arxiv.org/abs/1406.2283; by shot group as Yang et al.,
+"Delving into Deep Imbalanced Regression", ICML 2021, https://arxiv.org/abs/2102.09554.
 
-**Deviations** from the public benchmark code: an empty group is None; a prediction of
-less than 1 mm counts as 1 mm in a ratio, which would be negative or infinite there.
-Pixels are pooled over images, as there, and not averaged by image.
+**Deviations** from the public benchmark code: an empty group is None; predictions below
+1 mm count as 1 mm in ratios, which the public code would make negative or infinite. As
+there, pixels are pooled over images, not averaged by image.
 """
 
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ class Ratios(NamedTuple):
 
     Attributes:
       delta1: pixels whose prediction is off by a factor of at most 1.25.
-      delta2: of at most 1.25^2.
-      delta3: of at most 1.25^3.
+      delta2: the same for 1.25^2.
+      delta3: the same for 1.25^3.
       abs_rel: absolute errors divided by the label.
       log10: absolute differences of logarithms to base 10.
     """
@@ -47,7 +47,7 @@ def batch_ratios(
     num_bins: int,
     least: ArrayLike | jax.Array = 1e-3,
 ) -> Ratios:
-    """Sums of one batch of depth maps, pure and jit-able, beside `batch_sums`.
+    """Sums of one batch of depth maps, pure and jit-able, like `batch_sums`.
 
     Args:
       predictions: any shape, `[batch, height, width]`, in label units.
@@ -55,7 +55,7 @@ def batch_ratios(
       bins: same shape, int, 0 to num_bins - 1.
       mask: same shape, above 0 for real entries.
       num_bins: static.
-      least: smaller predictions count as this in ratios and logarithms, label units.
+      least: lower bound of predictions in ratios and logarithms, label units.
 
     Returns:
       The sums, float32.
@@ -72,7 +72,7 @@ def batch_ratios(
     shapes = [jnp.shape(x) for x in (predictions, labels, bins, mask)]
     if len(set(shapes)) > 1:
         raise ValueError(
-            "predictions, labels, bins and mask must have one shape, got "
+            "predictions, labels, bins and mask must have the same shape, got "
             f"{', '.join(map(str, shapes))}."
         )
     real = jnp.ravel(mask) > 0
@@ -102,17 +102,17 @@ def batch_ratios(
 def finalize(
     sums: Ratios, count: ArrayLike, *, spec: specification.Spec
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of depth over all pixels and over each shot group, ready for JSON.
+    """Depth metrics over all pixels and each shot group, ready for JSON.
 
     Args:
-      sums: over the whole set, `[num_bins]` each.
+      sums: sums over the whole set, `[num_bins]` each.
       count: `[num_bins]` pixels, from `metrics.Sums`.
-      spec: gives the shot group of each bin.
+      spec: label specification with the shot group of each bin.
 
     Returns:
       `{metric: {"all", "many", "median", "few"}}` with `delta1`, `delta2`, `delta3`
       (shares of pixels, best is 1), `abs_rel` and `log10` (means, best is 0). None for
-      a group without pixels, and for what is not finite.
+      a group without pixels and for non-finite values.
 
     Example:
       >>> spec = labels_lib.spec([1, 2], bin_width=1)

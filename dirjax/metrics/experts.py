@@ -1,30 +1,29 @@
-"""What an evaluation says of groups and experts, from the logits and values of rows.
+"""Metrics of groups and experts, from the logits and values of rows.
 
-Host numpy in float64, after the rows of a split are gathered; no JAX is called. With
-logits `h`, values `v` of the experts, the true group `g*` and the predicted one
-`ghat = argmax h`:
+Host numpy in float64 on the gathered rows of a split, without JAX. With logits `h`,
+values `v` of the experts, the true group `g*` and the predicted one `ghat = argmax h`:
 
 - `group_accuracy`, share of rows with `ghat = g*`, and `group_distance`, mean
   `|ghat - g*|`;
-- `oracle_mae`, `oracle_rmse`: errors of `v_{g*}`. A diagnostic: the true group is not
-  known when a model is used, and no other metric uses it;
-- `nll`, mean of `-log sum_g p_g N(y; v_g, s^2)` with `p = softmax(h)`: what the model
-  says of the labels as a mixture of Gaussians; and `nll_bound`, mean of
-  `-log p_{g*} - log N(y; v_{g*}, s^2)`, which is never smaller.
+- `oracle_mae`, `oracle_rmse`: errors of `v_{g*}`. A diagnostic: the true group is
+  unknown at prediction time, and no other metric uses it;
+- `nll`, mean of `-log sum_g p_g N(y; v_g, s^2)` with `p = softmax(h)`: the likelihood
+  of the model as a mixture of Gaussians; and `nll_bound`, mean of `-log p_{g*} - log
+  N(y; v_{g*}, s^2)`, which is never smaller.
 
 "Leveraging Group Classification with Descending Soft Labeling for Deep Imbalanced
 Regression", Pu et al., AAAI 2025 (Lemma 1). https://arxiv.org/abs/2412.12327
 
 **Deviations**:
 
-- The bound that the paper prints, `sum_g [-log p_g - log N(y; v_g, s^2)]`, needs
-  densities of at most 1, and fails for a small `s`: two experts that are `s` off, with
-  `s = 0.05` and `p = 1/2`, give -1.77 where the likelihood gives -1.58. The term of the
-  true group bounds it in any case, and is what is trained.
-- The paper's `s` is not given. Here `s^2` is the mean squared error of `v_{g*}` on the
-  split that is measured, which makes the bound smallest; it is not known in training.
-- The author's code reports the true group's expert as the main score. Here it is the
-  expert of the predicted group (`mae` and all others), whatever stands above.
+- The bound printed in the paper, `sum_g [-log p_g - log N(y; v_g, s^2)]`, needs
+  densities of at most 1 and fails for a small `s`: two experts that are `s` off, with
+  `s = 0.05` and `p = 1/2`, give -1.77, but the likelihood is -1.58. The term of the
+  true group is always a bound, and it is what training minimises.
+- The paper does not give `s`. Here `s^2` is the mean squared error of `v_{g*}` on the
+  evaluated split, which minimises the bound; it is unknown in training.
+- The author's code reports the true group's expert as the main score. Here all main
+  scores (`mae` and so on) use the expert of the predicted group.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def predicted_groups(logits: ArrayLike) -> np.ndarray:
 
 
 def group_scores(groups: ArrayLike, predicted: ArrayLike, shots: ArrayLike) -> Scores:
-    """How often, and by how much, the predicted group is not the true one.
+    """How often and by how much the predicted group differs from the true one.
 
     Args:
       groups: `[n]` int, true groups.
@@ -67,9 +66,9 @@ def group_scores(groups: ArrayLike, predicted: ArrayLike, shots: ArrayLike) -> S
       shots: `[n]`, shot group of each row: `spec.shots[bins]`.
 
     Returns:
-      `group_accuracy` (best is 1) and `group_distance` (best is 0), each
-      `{"all", "many", "median", "few"}`. None for a group without rows, or with a row
-      whose predicted group is not known.
+      `group_accuracy` (best is 1) and `group_distance` (best is 0), each `{"all",
+      "many", "median", "few"}`. None for a group without rows, or with a row of unknown
+      predicted group.
 
     Raises:
       ValueError: if the shapes differ.
@@ -89,15 +88,15 @@ def group_scores(groups: ArrayLike, predicted: ArrayLike, shots: ArrayLike) -> S
 
 
 def oracle_scores(oracle: ArrayLike, labels: ArrayLike, shots: ArrayLike) -> Scores:
-    """Errors of the true group's expert; see the module: a diagnostic.
+    """Errors of the true group's expert, a diagnostic; see the module.
 
     Args:
-      oracle: `[n]`, what the expert of the true group says.
+      oracle: `[n]`, predictions of the true group's expert.
       labels: `[n]`, in the same unit.
       shots: `[n]`, as in `group_scores`.
 
     Returns:
-      `oracle_mae` and `oracle_rmse` in that unit, by shot group as there.
+      `oracle_mae` and `oracle_rmse` in that unit, by shot group as in `group_scores`.
 
     Raises:
       ValueError: if the shapes differ.
@@ -124,15 +123,15 @@ def likelihood(
     """Negative log-likelihood of labels, and its bound by the true group (Lemma 1).
 
     Args:
-      logits: `[n, groups]`, of probabilities by softmax.
-      values: `[n, groups]`, of the experts, in the unit that the model learns.
+      logits: `[n, groups]`, whose softmax gives probabilities.
+      values: `[n, groups]`, of the experts, in units of the learnt label.
       labels: `[n]`, in that unit.
       groups: `[n]` int, true groups.
 
     Returns:
       `nll` and `nll_bound`, each `{"all"}`, in nats of a density per unit of labels;
       `nll <= nll_bound`. The Gaussian's variance is the mean squared error of the true
-      groups' experts on these rows. None where that is 0, or something is not finite.
+      groups' experts on these rows. None if that is 0, or if a value is not finite.
 
     Raises:
       ValueError: if the shapes do not fit.
@@ -171,28 +170,28 @@ def evaluate(
     log: bool,
     probable: bool,
 ) -> tuple[Scores, dict[str, np.ndarray]]:
-    """All metrics of a split, and what is stored of its rows.
+    """All group metrics of a split, and the arrays to store for its rows.
 
     Args:
-      logits: `[n, groups]`, of the head.
-      values: `[n, groups]`, of the experts, in the unit that the model learns.
+      logits: `[n, groups]`, logits of the head.
+      values: `[n, groups]`, of the experts, in units of the learnt label.
       label: `[n]`, in that unit.
       value: `[n]`, the label as the file has it.
       groups: `[n]` int, true groups.
       shots: `[n]`, shot group of each row.
       log: whether the model learns the logarithm of the label.
-      probable: whether softmax makes probabilities of the logits; else `nll` and
+      probable: whether softmax of the logits gives probabilities; otherwise `nll` and
         `nll_bound` are None.
 
     Returns:
       The scores of `group_scores`, `oracle_scores` (in units of the file) and
       `likelihood`; and `group` `[n]` int32, `group_prediction` `[n]` int32, `oracle`
-      `[n]` float32, what the true group's expert says in units of the file.
+      `[n]` float32, the prediction of the true group's expert in file units.
     """
     predicted = predicted_groups(logits)
     oracle = values[np.arange(len(groups)), groups].astype(np.float32)
     if log:
-        with np.errstate(over="ignore"):  # Infinite, as the predictions are.
+        with np.errstate(over="ignore"):  # Infinite, like the predictions.
             oracle = np.exp(oracle)
     scores = group_scores(groups, predicted, shots)
     scores |= oracle_scores(oracle, value, shots)

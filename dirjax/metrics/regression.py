@@ -1,15 +1,15 @@
-"""Metrics as sums per label bin: added on the device, divided once on the host.
+"""Metrics as sums per label bin: accumulated on the device, divided once on the host.
 
 Sources: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554 (MAE, MSE, geometric mean and Pearson by shot group);
 Ren et al., "Balanced MSE", CVPR 2022, https://arxiv.org/abs/2203.16427 (bMAE);
 Ribeiro and Moniz, Machine Learning 2020 (SERA).
 
-**Deviations** from the public benchmark code: an empty group is None, not 0 and not an
-error; so is a correlation of fewer than two examples or of a constant, and any number
-that is not finite. What an exact zero error counts in the geometric mean is an
-argument (the public code: 0 for ages, 1e-10 for STS-B-DIR). SERA is None, not 0, where
-no example is relevant.
+**Deviations** from the public benchmark code: an empty group gives None, not 0 or an
+error; so do a correlation of fewer than two examples or of a constant, and any
+non-finite number. The value of an exact zero error in the geometric mean is an argument
+(the public code: 0 for ages, 1e-10 for STS-B-DIR). SERA is None, not 0, if no example
+is relevant.
 """
 
 from typing import Any, NamedTuple
@@ -23,9 +23,9 @@ from dirjax.labels import bins as labels_lib
 from dirjax.labels import specification
 from dirjax.ops.ranks import spearman
 
-# Below this share of its carried square a variance is rounding of float32 sums.
+# A variance below this share of its carried square is float32 rounding.
 _CONSTANT = 1e-5
-# Metrics that are means over examples, those of depth and of groups among them.
+# Metrics that are means over examples, including those of depth and groups.
 _MEANS = ("mae", "mse", "delta1", "delta2", "delta3", "abs_rel", "log10")
 _MEANS += ("group_accuracy", "group_distance", "oracle_mae")
 
@@ -75,10 +75,10 @@ def batch_sums(
       bins: same shape, int, 0 to num_bins - 1.
       mask: same shape, above 0 for real entries. Default: all real.
       num_bins: static.
-      shift: taken from predictions and labels before the moments, a number (the mean
-        label) or `[num_bins]` (the bin centers, best where a group is narrow).
-      scale: divides them then, above 0 (the label deviation).
-      gm_epsilon: stands for an exact zero error in the geometric mean, from 0.
+      shift: subtracted from predictions and labels before the moments: a number (the
+        mean label) or `[num_bins]` (the bin centers, best for narrow groups).
+      scale: then divides them, above 0 (the label deviation).
+      gm_epsilon: replaces an exact zero error in the geometric mean, at least 0.
 
     Returns:
       The sums, float32.
@@ -96,7 +96,7 @@ def batch_sums(
     shapes += [] if mask is None else [jnp.shape(mask)]
     if len(set(shapes)) > 1:
         raise ValueError(
-            "predictions, labels, bins and mask must have one shape, got "
+            "predictions, labels, bins and mask must have the same shape, got "
             f"{', '.join(map(str, shapes))}; drop a last axis of size 1."
         )
     real = jnp.ones(shapes[0], bool) if mask is None else jnp.asarray(mask) > 0
@@ -122,9 +122,10 @@ def batch_sums(
 
 
 def zeros(num_bins: int) -> Sums:
-    """Sums of no example, float64 on the host.
+    """Sums over no examples, float64 on the host.
 
-    A long set adds up there without float32 rounding: `add(total, jax.device_get(x))`.
+    Use it to accumulate a long set without float32 rounding: `add(total,
+      jax.device_get(x))`.
 
     Example:
       >>> zeros(2).count.tolist()
@@ -134,7 +135,7 @@ def zeros(num_bins: int) -> Sums:
 
 
 def add(a: Sums, b: Sums) -> Sums:
-    """Sums of two disjoint sets, on the device or, with numpy arrays, on the host.
+    """Adds sums of two disjoint sets, on the device or, with numpy arrays, on the host.
 
     Example:
       >>> add(zeros(2), zeros(2)).abs.tolist()
@@ -144,12 +145,12 @@ def add(a: Sums, b: Sums) -> Sums:
 
 
 def finite(value: Any) -> float | None:
-    """For JSON: a finite Python float or None."""
+    """A finite Python float or None, for JSON."""
     return float(value) if value is not None and np.isfinite(value) else None
 
 
 def shot_groups(shots: ArrayLike) -> dict[str, np.ndarray]:
-    """Which entries are in each shot group, and in all of them."""
+    """Masks of the entries in each shot group, and in all of them."""
     shots = np.asarray(shots)
     named = {name: shots == k for k, name in enumerate(labels_lib.SHOTS)}
     return {"all": np.ones(shots.shape, bool), **named}
@@ -160,7 +161,7 @@ def _pearson(s: Sums, shift: np.ndarray, scale: float) -> float | None:
     n = s.count.sum()
     if n < 2:
         return None
-    # Back to one origin for all bins; in float64 nothing is lost.
+    # Back to one origin for all bins; float64 loses nothing.
     origin = (s.count * shift).sum() / n
     offset = (shift - origin) / scale
     mean_p = (s.p + s.count * offset).sum() / n
@@ -185,19 +186,19 @@ def finalize(
     """Metrics over all examples and over each shot group, in float64, ready for JSON.
 
     Args:
-      sums: over the whole set, `[num_bins]` each.
-      spec: gives the shot group of each bin.
+      sums: sums over the whole set, `[num_bins]` each.
+      spec: label specification with the shot group of each bin.
       shift: as in `batch_sums`.
       scale: as in `batch_sums`.
 
     Returns:
       `{metric: {"all", "many", "median", "few"}}` with `mae`, `mse`, `rmse`, `gm`
       (geometric mean of absolute errors), `pearson`, `bmae` (mean over bins of their
-      MAE) and `count` (int). None for a group without examples, for what is not
-      finite, and for the correlation of fewer than two examples or of a constant.
+      MAE) and `count` (int). None for a group without examples, for non-finite values,
+      and for the correlation of fewer than two examples or of a constant.
 
     Raises:
-      ValueError: if the sums have another number of bins than the specification.
+      ValueError: if sums and specification have different numbers of bins.
 
     Example:
       >>> spec = labels_lib.spec([0, 1], bin_width=1)
@@ -210,9 +211,9 @@ def finalize(
     if host.count.shape != spec.shots.shape:
         raise ValueError(
             f"the sums have shape {host.count.shape}, but the specification has "
-            f"{spec.bins.num} bins; use the bins that the sums were made with."
+            f"{spec.bins.num} bins; use the bins of the sums."
         )
-    # The float32 values that the batches saw.
+    # The float32 values used in the batches.
     width = float(np.float32(np.asarray(scale)))
     shifts = np.broadcast_to(np.float32(np.asarray(shift)), host.count.shape)
     shifts = shifts.astype(np.float64)
@@ -243,7 +244,7 @@ def per_bin(sums: Sums) -> dict[str, np.ndarray]:
     """Examples and MAE of each bin.
 
     Args:
-      sums: over the whole set.
+      sums: sums over the whole set.
 
     Returns:
       `{"count": [num_bins] int64, "mae": [num_bins] float64}`; NaN in empty bins.
@@ -265,8 +266,8 @@ def means(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
       shots: `[n]`, group of each row: `spec.shots[bins]`.
 
     Returns:
-      `{"all", "many", "median", "few"}`; None for a group without rows, and for what
-      is not finite.
+      `{"all", "many", "median", "few"}`; None for a group without rows and for
+      non-finite values.
 
     Raises:
       ValueError: if the shapes differ.
@@ -286,7 +287,7 @@ def means(values: ArrayLike, shots: ArrayLike) -> dict[str, float | None]:
 def rank_metrics(
     predictions: ArrayLike, labels: ArrayLike, shots: ArrayLike
 ) -> dict[str, dict[str, float | None]]:
-    """Spearman's rank correlation, ranked inside each group, ties sharing their rank.
+    """Spearman's rank correlation within each group; ties share their mean rank.
 
     Args:
       predictions: `[n]`, gathered on the host, without padding.
@@ -313,8 +314,8 @@ def _same_length(*arrays: ArrayLike) -> list[np.ndarray]:
     out = [np.asarray(x, np.float64) for x in arrays]
     if any(x.ndim != 1 or x.shape != out[0].shape for x in out):
         raise ValueError(
-            "all arguments must be [n] of one length, "
-            f"got {', '.join(str(x.shape) for x in out)}; gather and flatten first."
+            "all arguments must be [n] of equal length, got "
+            f"{', '.join(str(x.shape) for x in out)}; gather and flatten first."
         )
     return out
 
@@ -324,8 +325,8 @@ def sera(
 ) -> dict[str, dict[str, float | None]]:
     """Squared error-relevance area, `sum_i phi_i (p_i - y_i)^2`.
 
-    The area under `SER(t)`, the squared error of the examples with relevance from t,
-    over t from 0 to 1; the sum is that integral in closed form.
+    The area under `SER(t)`, the squared error of the examples with relevance of at
+    least t, over t from 0 to 1; the sum is this integral in closed form.
 
     Args:
       predictions: `[n]`, gathered on the host, without padding.
@@ -333,7 +334,7 @@ def sera(
       phi: `[n]`, relevance in 0 to 1: `relevance.relevance(train_labels, labels)`.
 
     Returns:
-      `{"sera": {"all"}}` in squared label units; None where no phi is above 0.
+      `{"sera": {"all"}}` in squared label units; None if no phi is above 0.
 
     Raises:
       ValueError: if the shapes differ.
@@ -350,18 +351,18 @@ def sera(
 
 
 def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> None:
-    """Check that the table's groups add up to its "all" column.
+    """Checks that the groups of a table add up to its "all" column.
 
     With w_s the share of group s in the count, `all = sum_s w_s * shot_s` for the MAE,
-    the MSE (so the RMSE by its square), the logarithm of the geometric mean, the
-    metrics of depth, and those of label groups and their experts.
+    the MSE (and the RMSE by its square), the logarithm of the geometric mean, and the
+    metrics of depth, label groups and experts.
 
     Args:
-      result: from `finalize`, or a published table in its form, with `count`.
-      rtol: relative tolerance; of the logarithm, absolute.
+      result: from `finalize`, or a published table in that form, with `count`.
+      rtol: relative tolerance; absolute for the logarithm.
 
     Raises:
-      ValueError: for the first metric that disagrees, by name.
+      ValueError: naming the first metric that disagrees.
 
     Example:
       >>> check_identity({"count": {"all": 2, "many": 1, "few": 1},
@@ -376,7 +377,7 @@ def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> Non
         row = result.get(name, {})
         whole, parts = row.get("all"), [row.get(group) for group in counts]
         if whole is None and (not row or not parts or None in parts):
-            continue  # Not in the table, or not finite in some group.
+            continue  # Missing in the table, or not finite in some group.
         if whole is None or None in parts:
             raise ValueError(f"{name}: a group with examples has no value: {row}.")
         values = np.array([whole, *parts], np.float64)
@@ -388,5 +389,5 @@ def check_identity(result: dict[str, dict[str, Any]], rtol: float = 1e-6) -> Non
         if not gap <= rtol * (abs(values[0]) if power else 1):
             raise ValueError(
                 f"{name}: all is {whole}, but the shot groups {row} with counts "
-                f"{counts} give another value; the table mixes runs or test sets."
+                f"{counts} give another value; the table may mix runs or test sets."
             )

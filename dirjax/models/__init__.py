@@ -1,6 +1,6 @@
 """Models as pure functions: `build` returns `init`, `encode` and `head`.
 
-This room alone imports `flax.linen`; the rest of dirjax sees a `Network`.
+Only this package imports `flax.linen`; the rest of dirjax sees a `Network`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["ENCODERS", "Encoder", "Network", "Outputs", "build", "find", "from_c
 
 
 class Encoder(NamedTuple):
-    """What makes an encoder, and what it takes.
+    """The factory of an encoder and its kind of inputs.
 
     Attributes:
       make: `(*, dtype, **options) -> nn.Module`; the module maps `(inputs, train)` to
         features `[batch, dim]`, dense `[batch, height, width, dim]`.
-      inputs: the kind of inputs that it takes, `record["kind"]` of the data: "table",
-        "images", "dense" (images with a label for each pixel), "pairs", "text", or a
-        kind of your own.
+      inputs: the kind of its inputs, `record["kind"]` of the data: "table", "images",
+        "dense" (images with one label per pixel), "pairs", "text", or a kind of your
+        own.
     """
 
     make: Callable[..., nn.Module]
     inputs: str = "images"
 
 
-# The first of a kind is what a sentence proposes for it.
+# Messages suggest the first encoder of a kind.
 ENCODERS = {
     "mlp": Encoder(mlp.MLP, "table"),
     "small_resnet": Encoder(resnet.small_resnet),
@@ -51,7 +51,7 @@ ENCODERS = {
 
 
 def find(name: str) -> Encoder:
-    """The encoder of a name, or of a module of your own.
+    """Finds an encoder by name, or in a module of your own.
 
     Args:
       name: a key of `ENCODERS`; or the dotted path of a module that has `make` and
@@ -72,7 +72,7 @@ def find(name: str) -> Encoder:
 
 
 class _Model(nn.Module):
-    """An encoder and a head, whose parameters are named so."""
+    """An encoder and a head, which name the parameters."""
 
     encoder: nn.Module
     head: nn.Module
@@ -91,17 +91,17 @@ class Network(NamedTuple):
     """A model as functions.
 
     Attributes:
-      prepare: `(raw batch inputs, state) -> what the encoder sees`: images to float,
-        scaled; codes of words to their vectors, which `state["constants"]` has.
+      prepare: `(raw batch inputs, state) -> encoder inputs`: images to scaled floats;
+        word codes to their vectors in `state["constants"]`.
       init: `(key, prepared inputs) -> (params, state)`; `params` has the entries
-        "encoder" and "head", `state` holds running statistics. Constants of the data
-        (see `data.Source`) are the caller's to add to it.
+        "encoder" and "head", `state` holds running statistics. The caller adds the
+        data's constants (see `data.Source`).
       encode: `(params, state, inputs, *, train, key, precise) -> (features, state)`,
-        features `[batch, dim]` float32, dense `[batch, height, width, dim]`. `key`
-        feeds dropout, in training only; `precise` computes in float32 whatever the
+        features `[batch, dim]` float32, dense `[batch, height, width, dim]`. `key` is
+        for dropout, in training only; `precise` computes in float32 regardless of the
         dtype.
       head: `(params, features) -> Outputs`.
-      domain: where prepared inputs live.
+      domain: the domain of prepared inputs.
     """
 
     prepare: Callable[..., Any]
@@ -130,16 +130,15 @@ def build(
     Args:
       name: see `find`.
       head: a key of `heads.HEADS`.
-      dtype: what the encoder computes in; parameters, features and the head are
+      dtype: dtype of the encoder's computation; parameters, features and the head are
         float32.
       shift: see `heads.Linear`.
       scale: see `heads.Linear`.
-      input_mean: of images, after division by 255; a number, or one for each channel.
-      input_std: of images, a number, or one for each channel.
-      view: larger images are cut to so many pixels of each side in the middle; 0 takes
-        all as they are.
-      domain: where prepared inputs live. Default: that of images with this mean and
-        deviation for an encoder of images; anywhere for those of tables and of pairs.
+      input_mean: mean of images, after division by 255; a number, or one per channel.
+      input_std: deviation of images, a number, or one per channel.
+      view: side of the centre crop of larger images, in pixels; 0 for no crop.
+      domain: the domain of prepared inputs. Default: for image encoders, that of images
+        with this mean and deviation; unbounded for tables and pairs.
       encoder: further keyword arguments of the encoder.
       head_options: further keyword arguments of the head.
 
@@ -187,7 +186,7 @@ def build(
         params, state, inputs, *, train, key=None, precise=False
     ) -> tuple[Any, Any]:
         moving = {k: v for k, v in state.items() if k != "constants"}
-        # flax returns a pair only where it may change state.
+        # flax returns a pair only if it may change state.
         out: Any = (in_float32 if precise else model).apply(
             {"params": params, **moving},
             inputs,
@@ -213,7 +212,7 @@ def _of_channels(value: float | Sequence[float]) -> Any:
 
 
 def _domain(record: Mapping[str, Any]) -> Domain | None:
-    """Where inputs that were standardised as the record says live."""
+    """The domain of inputs standardised according to the record."""
     if record["kind"] == "pairs":
         return of_table(None, record["pairs"]["clip"])
     if record["kind"] == "table":
@@ -241,7 +240,7 @@ def _label_scaling(scaling: str, record: Mapping[str, Any]) -> tuple[float, floa
 
 
 def _check_inputs(name: str, kind: str) -> None:
-    """A model takes one kind of inputs."""
+    """Checks that a model takes the data's kind of inputs."""
     inputs = find(name).inputs
     if inputs == kind:
         return
@@ -250,8 +249,8 @@ def _check_inputs(name: str, kind: str) -> None:
     if {inputs, kind} == {"table", "images"}:
         hint += ", or the option images of configs/npz.py and configs/tfds.py"
     raise ValueError(
-        f"model.name must be a model for inputs of kind {kind!r}, as this data has, "
-        f"got {name!r}, which takes {inputs!r}. {hint}."
+        f"model.name must be a model for inputs of kind {kind!r}, as in this data, got "
+        f"{name!r}, which takes {inputs!r}. {hint}."
     )
 
 
@@ -260,18 +259,18 @@ def from_config(
     record: Mapping[str, Any],
     groups: Mapping[str, Any] | None = None,
 ) -> Network:
-    """The model of a run.
+    """Builds the model of a run.
 
     Args:
       config: the fields of `config.model`.
-      record: of the data, as in `data.json` with tuples for lists: what the encoder
-        must know of the inputs, their scale, mean and deviation of training labels.
-      groups: what a head with groups must know of them: `num_groups`, and to begin
-        with their `centers` and `counts`. Other heads do not see it.
+      record: data record, as in `data.json` with tuples for lists: what the encoder
+        needs to know about inputs, their scale, mean and deviation of training labels.
+      groups: for heads with groups: `num_groups`, and for initialisation `centers` and
+        `counts`. Other heads do not see it.
 
     Raises:
-      ValueError: as `build`; TypeError for a field that the encoder or the head
-        does not have.
+      ValueError: see `build`; TypeError for a field that the encoder or head does not
+        have.
     """
     _check_inputs(config["name"], record["kind"])
     shift, scale = _label_scaling(config["label_scaling"], record)

@@ -1,14 +1,14 @@
-"""BiLSTM: pairs of sentences to one feature vector, for how alike they are.
+"""BiLSTM: encodes pairs of sentences into one feature vector, for their similarity.
 
-Both sentences pass through the same bidirectional LSTM, the largest value over the
-words of a sentence makes its vector, and the two make the map of `pairs`. That is the
-encoder of STS-B-DIR: Yang et al., "Delving into Deep Imbalanced Regression", ICML
-2021, https://arxiv.org/abs/2102.09554 (YyzHarry/imbalanced-regression, `sts-b-dir`),
-after "GLUE", Wang et al., ICLR 2019, https://arxiv.org/abs/1804.07461.
+Both sentences pass through the same bidirectional LSTM, max-pooling over words gives a
+vector per sentence, and `pairs.pair_features` combines the two. This is the encoder of
+STS-B-DIR: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
+https://arxiv.org/abs/2102.09554 (YyzHarry/imbalanced-regression, `sts-b-dir`), after
+"GLUE", Wang et al., ICLR 2019, https://arxiv.org/abs/1804.07461.
 
-**Deviations**: a gate has one bias, not the sum of two; what dropout does to a value
-before the maximum is the same, its random numbers are others. A sentence without a word
-has a vector of zeros.
+**Deviations**: a gate has one bias, not the sum of two; dropout before the maximum
+works the same with different random numbers. A sentence without words has a vector of
+zeros.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from dirjax.models import pairs
 
 
 def look_up(codes: jax.Array, table: jax.Array) -> dict[str, jax.Array]:
-    """Vectors of words by their codes.
+    """Looks up word vectors by code.
 
     Args:
-      codes: `[batch, 2, words]` int, 0 behind the last word of a sentence.
+      codes: `[batch, 2, words]` int, 0 after the last word of a sentence.
       table: `[codes, dim]` float32; row 0 is zero.
 
     Returns:
-      What `BiLSTM` takes: `words` `[batch, 2, words, dim]` and `length` `[batch, 2]`.
+      The inputs of `BiLSTM`: `words` `[batch, 2, words, dim]` and `length` `[batch,
+        2]`.
 
     Example:
       >>> table = jnp.array([[0.0], [1.0], [2.0]])
@@ -44,14 +45,14 @@ def look_up(codes: jax.Array, table: jax.Array) -> dict[str, jax.Array]:
 
 
 def masked_max(x: jax.Array, length: jax.Array) -> jax.Array:
-    """The largest value of each feature over the words of a sentence.
+    """Maximum of each feature over the words of a sentence.
 
     Args:
       x: `[sentences, words, dim]` float.
-      length: `[sentences]` int, words that count.
+      length: `[sentences]` int, number of real words.
 
     Returns:
-      `[sentences, dim]`, zeros for a sentence without a word.
+      `[sentences, dim]`, zeros for a sentence without words.
 
     Example:
       >>> x = jnp.array([[[-1.0], [-2.0], [9.0]], [[5.0], [5.0], [5.0]]])
@@ -80,11 +81,11 @@ class BiLSTM(nn.Module):
     Parameters: `forward_<i>` and `backward_<i>`, the cells of layer i.
 
     Attributes:
-      width: of each direction.
-      depth: layers, at least 1.
-      dropout: rate for the vectors of words, and for what the last layer gives.
+      width: width of each direction.
+      depth: number of layers, at least 1.
+      dropout: rate on word vectors and on the outputs of the last layer.
       parts: see `pairs.pair_features`.
-      dtype: what the layers compute in.
+      dtype: dtype of the layers' computation.
     """
 
     width: int = 1500
@@ -106,7 +107,7 @@ class BiLSTM(nn.Module):
           `[batch, len(parts) * 2 * width]` float32.
 
         Raises:
-          ValueError: if the inputs are no pairs of sentences, or a field is wrong.
+          ValueError: if the inputs are not pairs of sentences, or a field is invalid.
         """
         shape = jnp.shape(inputs["words"]) if "words" in inputs else ()
         if len(shape) != 4 or shape[1] != 2:
@@ -119,7 +120,7 @@ class BiLSTM(nn.Module):
                 f"model.encoder.depth must be at least 1, got {self.depth}."
             )
         drop = nn.Dropout(self.dropout, deterministic=not train)
-        # Both sentences at once, one below the other.
+        # Both sentences at once, stacked along the batch.
         x = drop(inputs["words"].reshape(-1, *shape[2:])).astype(self.dtype)
         length = inputs["length"].reshape(-1)
         for layer in range(self.depth):
@@ -133,7 +134,7 @@ class BiLSTM(nn.Module):
         return pairs.pair_features(u, v, self.parts)
 
     def _direction(self, name: str, back: bool) -> nn.RNN:
-        """One direction of a layer; what it gives is in the order of the words."""
+        """One direction of a layer; outputs are in word order."""
         start = _uniform(self.width)
         cell = nn.OptimizedLSTMCell(
             self.width,

@@ -1,10 +1,10 @@
 """Convolution and max-pooling whose lowering follows the platform and the shape.
 
-XLA compiles a convolution well on GPU and TPU. On CPU it has two weak spots, both
-of which a residual network on small images meets in every step:
+XLA compiles a convolution well on GPU and TPU. On CPU it has two weak spots, both of
+which occur in every step of a residual network on small images:
 
-- kernel 1x1: a matrix product in disguise, yet run at a third of its speed (weight
-  gradient) to nine tenths (forward);
+- kernel 1x1: equivalent to a matrix product, but runs at a third (weight gradient) to
+  nine tenths (forward) of its speed;
 - kernel larger than 1x1 with an output of 2x2 or 1x1: forward and input gradient
   fall to 2 GFLOP/s, a hundred times below the neighbouring shapes.
 
@@ -19,11 +19,11 @@ of which a residual network on small images meets in every step:
 All forms are plain differentiable code (no custom rules), so `vmap`, `jvp`, `vjp`
 and repeated gradients work, and the gradients inherit the form.
 
-**Platform.** It is read while tracing, from `jax.default_backend()`, unless the
-caller names one. A wrong guess (a function traced for one platform and exported to
-another) costs time, never correctness: every form runs on every platform.
-`lax.platform_dependent` would choose at lowering, but it makes both forms residuals
-of the backward pass and hides the choice from a trace.
+**Platform.** It is read from `jax.default_backend()` while tracing, unless the caller
+names one. A wrong guess (a function traced for one platform and exported to another)
+costs time, never correctness: every form runs on every platform.
+`lax.platform_dependent` would choose at lowering, but it makes both forms residuals of
+the backward pass and hides the choice from a trace.
 
 **Deviations** from `flax.linen.Conv`: no dilation, groups or masks, and only
 symmetric zero padding, as in the published models.
@@ -46,7 +46,7 @@ _SMALL_OUTPUT = 3  # largest output side for "gemm"; XLA's cliff begins at 2
 _MANY_ROWS = 2048  # from here on a weight gradient runs faster in two halves
 
 
-# U(-1/sqrt(n), 1/sqrt(n)) for n inputs: what PyTorch gives a convolution.
+# U(-1/sqrt(n), 1/sqrt(n)) for n inputs: PyTorch's default for convolutions.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -94,7 +94,7 @@ def lowering(
       input_hw: height and width of the input in pixels.
 
     Returns:
-      `"dot"`, `"gemm"` or `"xla"`; see the table in the module text.
+      `"dot"`, `"gemm"` or `"xla"`; see the table in the module docstring.
 
     Example:
       >>> lowering("cpu", (1, 1), (2, 2), (0, 0), (16, 16))
@@ -112,17 +112,17 @@ def lowering(
         return "dot"
     sizes = (*input_hw, *output_size(input_hw, kernel, strides, padding))
     if not all(isinstance(size, int) for size in sizes):
-        return "xla"  # symbolic sizes of an export
+        return "xla"  # symbolic sizes in an export
     meets = all(2 * p < k for k, p in zip(kernel, padding, strict=True))
     return "gemm" if meets and max(sizes[2:]) <= _SMALL_OUTPUT else "xla"
 
 
 def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """`x @ kernel`, in two halves of the rows where there are many.
+    """`x @ kernel`, split into two halves of the rows if there are many.
 
-    The halves are for the weight gradient, a product that contracts the rows: as one
-    product over thousands of rows it runs at 20 to 80 GFLOP/s on CPU, as a batch of
-    two at 120 to 290. The forward pass and the input gradient do not mind.
+    The halves speed up the weight gradient, a product that contracts the rows: as one
+    product over thousands of rows it runs at 20 to 80 GFLOP/s on CPU, as a batch of two
+    at 120 to 290. Forward pass and input gradient are not affected.
     """
     *outer, channels = x.shape
     if not all(isinstance(size, int) for size in outer):
@@ -136,7 +136,7 @@ def _matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _span(index: int, size: int, window: int, stride: int, pad: int):
-    """Slices of the input and of the kernel that meet at one output index."""
+    """Slices of the input and the kernel that overlap at one output index."""
     start = index * stride - pad
     low, high = max(0, start), min(size, start + window)
     return slice(low, high), slice(low - start, high - start)
@@ -179,8 +179,8 @@ def conv2d(
       `[batch, output_height, output_width, features]` in the dtype of `x`.
 
     Raises:
-      ValueError: for a wrong rank, channels that differ, or a form that cannot
-        compute this shape.
+      ValueError: for a wrong rank, mismatched channels, or a form that cannot compute
+        this shape.
 
     Example:
       >>> conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 5))).shape
@@ -220,13 +220,14 @@ def max_pool(
 ) -> jax.Array:
     """Maximum over square windows, first along rows and then along columns.
 
-    Two passes of elementwise maxima of strided slices. The gradient is elementwise
-    too, about three times faster on CPU than the select-and-scatter of `nn.max_pool`.
+    Two passes of elementwise maxima of strided slices. The gradient is elementwise,
+    too, and about three times faster on CPU than the select-and-scatter of
+    `nn.max_pool`.
 
     **Ties.** Values equal to the maximum share its gradient (each `maximum` of two
-    equal values passes a half to either side), where `nn.max_pool` and PyTorch give
-    all of it to the first. The sum is the same. After a ReLU most ties are zeros,
-    whose gradient the ReLU stops in any case.
+    equal values passes half to either side), whereas `nn.max_pool` and PyTorch give all
+    of it to the first. The sum is the same. After a ReLU most ties are zeros, whose
+    gradient the ReLU stops anyway.
 
     Args:
       x: `[batch, height, width, channels]`, floating point.
@@ -238,7 +239,7 @@ def max_pool(
       `[batch, output_height, output_width, channels]`.
 
     Raises:
-      ValueError: if `x` has not four axes or the padding reaches the window.
+      ValueError: if `x` does not have four axes or the padding reaches the window.
 
     Example:
       >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, :, :, 0].tolist()
@@ -279,7 +280,7 @@ class Conv(nn.Module):
       dtype: dtype of the computation.
       kernel_init: initialiser of the kernel; default normal with standard deviation
         `sqrt(2 / (kh * kw * features))`, not truncated.
-      platform: whose lowering to take; default that of the default backend.
+      platform: platform of the lowering; default: the default backend.
 
     Example:
       >>> layer, x = Conv(8, (3, 3), strides=(2, 2)), jnp.ones((1, 6, 6, 3))

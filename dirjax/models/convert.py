@@ -1,9 +1,9 @@
-"""Weights of residual networks from PyTorch: torchvision's and timm's.
+"""Converts ResNet weights from PyTorch (torchvision, timm).
 
-`resnet` takes a state dict, names to arrays, of ResNet-18, 34 or 50 as torchvision and
-timm name its parts, and returns what `dirjax.models.resnet` has of it. `read` reads
-such a file: `.safetensors` (extra `convert`), or `.pth` and its like, of which only
-arrays are loaded, never code (needs PyTorch).
+`resnet` takes a state dict (names to arrays) of ResNet-18, 34 or 50, with torchvision's
+or timm's names, and returns the arrays for `dirjax.models.resnet`. `read` reads such
+files: `.safetensors` (extra `convert`), or `.pth` and similar, from which only arrays
+are loaded, never code (needs PyTorch).
 
     theirs                          ours
     conv1, bn1                      stem_conv, stem_norm
@@ -13,10 +13,10 @@ arrays are loaded, never code (needs PyTorch).
     *.weight, .bias of a norm       scale, bias
     *.running_mean, .running_var    mean, var of batch_stats
 
-Their last layer (`fc`) has no place here, and the head of a run begins as ever.
+Their last layer (`fc`) is ignored; the head of a run is initialised as usual.
 
-Images must be scaled as they were for those weights; those of ImageNet want the mean
-(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225) of RGB.
+Scale images as for those weights; ImageNet weights need the RGB mean (0.485, 0.456,
+0.406) and deviation (0.229, 0.224, 0.225).
 
 **Deviations**: none in what is computed. Networks that differ in their stem or in how
 they halve (timm's `resnet50d` and relatives) are refused by the shapes that differ.
@@ -40,7 +40,7 @@ _LEAVES = {
     ("norm", "mean"): "running_mean",
     ("norm", "var"): "running_var",
 }
-# Blocks in the stages, and whether they are bottlenecks -> what the network is called.
+# Blocks per stage, and whether they are bottlenecks -> name of the network.
 _NAMES: dict[tuple[tuple[int, ...], bool], str] = {
     ((2, 2, 2, 2), False): "resnet18",
     ((3, 4, 6, 3), False): "resnet34",
@@ -51,14 +51,14 @@ _NAMES: dict[tuple[tuple[int, ...], bool], str] = {
 
 
 def read(file: str | pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of a file of weights, by name.
+    """Reads the arrays of a weights file, by name.
 
     Args:
       file: `.safetensors`; or `.pth`, `.pt`, `.bin`, `.ckpt` or `.tar` of PyTorch, a
         state dict or a dict that holds one as "state_dict" or "model".
 
     Returns:
-      Names to arrays; floating ones as float32.
+      Names to arrays; floating-point arrays as float32.
 
     Raises:
       ValueError: if there is no such file, it cannot be read, or the package that
@@ -66,7 +66,7 @@ def read(file: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     path = pathlib.Path(file).expanduser()
     if not path.is_file():
-        raise ValueError(f"there is no file {path}. Give a file of weights.")
+        raise ValueError(f"there is no file {path}. Give a weights file.")
     reader = _read_safetensors if path.suffix == ".safetensors" else _read_torch
     try:
         arrays = reader(path)
@@ -76,10 +76,10 @@ def read(file: str | pathlib.Path) -> dict[str, np.ndarray]:
             if reader is _read_safetensors
             else ("torch", "install PyTorch, or save the weights as .safetensors")
         )
-        raise ValueError(
-            f"to read {path} the package {package} is needed: {way}."
-        ) from (error)
-    except Exception as error:  # Each reader has its own kinds of them.
+        raise ValueError(f"reading {path} needs the package {package}: {way}.") from (
+            error
+        )
+    except Exception as error:  # Each reader raises its own types.
         raise ValueError(
             f"{path} cannot be read as weights "
             f"({str(error).strip().partition(chr(10))[0] or type(error).__name__}). "
@@ -112,7 +112,7 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _theirs(ours: str) -> str | None:
-    """Their name of one of our leaves, None for what is no part of a ResNet.
+    """Their name for one of our arrays; None if it is not part of a ResNet.
 
     Example:
       >>> _theirs("stem_norm/mean"), _theirs("stage2_block1/conv_skip/kernel")
@@ -137,7 +137,7 @@ def _theirs(ours: str) -> str | None:
 
 
 def describe(names: Mapping[str, Any]) -> str:
-    """What network a state dict is of, as far as its names tell.
+    """Describes the network of a state dict, judging by its names.
 
     Example:
       >>> describe({"layer1.0.conv1.weight": 0, "layer1.1.conv2.weight": 0})
@@ -160,7 +160,7 @@ def describe(names: Mapping[str, Any]) -> str:
 
 
 def _without_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Names from the stem on: wrappers put `module.` or `backbone.` before them."""
+    """Strips prefixes such as `module.` or `backbone.` that wrappers add."""
     stems = [n for n in arrays if re.search(r"(^|\.)conv1\.weight$", n)]
     stem = min(stems, key=lambda n: n.count("."), default="conv1.weight")
     prefix = stem.removesuffix("conv1.weight")
@@ -174,7 +174,7 @@ def _without_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def resnet(
     arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """The leaves of our ResNet from a state dict of theirs.
+    """Converts their state dict to the arrays of our ResNet.
 
     Args:
       arrays: their names to arrays, see `read`.
@@ -185,8 +185,8 @@ def resnet(
       Our names to arrays, float32.
 
     Raises:
-      ValueError: if arrays lack, or their shapes are others; it says what network the
-        arrays are of.
+      ValueError: if arrays are missing or their shapes differ; the message names the
+        network of the arrays.
 
     Example:
       >>> resnet({"conv1.weight": np.zeros((8, 3, 7, 7))}, {"stem_conv/kernel":
@@ -218,7 +218,7 @@ def resnet(
     if wrong:
         said = "; ".join(wrong[:3]) + ("; ..." if len(wrong) > 3 else "")
         raise ValueError(
-            f"they are those of {describe(theirs)}, which is another network than this "
-            f"one ({said}; kernels as height, width, channels, features)"
+            f"they are those of {describe(theirs)}, a different network from this one "
+            f"({said}; kernels as height, width, channels, features)"
         )
     return made

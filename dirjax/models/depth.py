@@ -1,14 +1,14 @@
-"""An encoder-decoder with skips: images to a feature for each pixel of a depth map.
+"""An encoder-decoder with skips: maps images to features for each depth pixel.
 
 "U-Net: Convolutional Networks for Biomedical Image Segmentation", Ronneberger et al.,
 MICCAI 2015, https://arxiv.org/abs/1505.04597: going down, height and width halve and
-channels double; going up, each level sees the one below it, enlarged, beside its own
+channels double; going up, each level takes the upsampled level below it and its own
 features. Initialisation and batch norm are those of `resnet`.
 
 **Deviations**: strided convolutions instead of max-pools; padded, so that no border is
-lost; enlarged by repetition and not by transposed convolutions; batch norm; one
-convolution a level on the way up; the features have half the height and width of the
-image, as depth maps of indoor benchmarks do.
+lost; upsampling by repetition instead of transposed convolutions; batch norm; one
+convolution per level on the way up; the features have half the height and width of the
+image, like the depth maps of indoor benchmarks.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dirjax.models import conv, resnet
 
 
 def enlarge(x: jax.Array, height: int, width: int) -> jax.Array:
-    """Repeats each pixel into 2x2, cut off at the right and at the bottom.
+    """Repeats each pixel 2x2, truncated at the right and bottom.
 
     Args:
       x: `[batch, h, w, channels]`.
-      height: of the result, 2 h or less.
-      width: of the result, 2 w or less.
+      height: height of the result, at most 2 h.
+      width: width of the result, at most 2 w.
 
     Returns:
       `[batch, height, width, channels]`.
@@ -44,14 +44,14 @@ def enlarge(x: jax.Array, height: int, width: int) -> jax.Array:
 
 
 class SmallUNet(nn.Module):
-    """Images to features at half their height and width, rounded up.
+    """Maps images to features at half their height and width, rounded up.
 
     Attributes:
       width: channels of the first level, which are the features; each further level
         has twice as many.
-      levels: how often height and width halve, at least 1.
+      levels: number of times height and width halve, at least 1.
       dtype: dtype of the computation; parameters, batch-norm statistics and the
-        returned features are float32 whatever it is.
+        returned features are always float32.
       platform: see `conv.Conv`.
 
     Example:

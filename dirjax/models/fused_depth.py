@@ -1,24 +1,23 @@
-"""A residual encoder, a decoder, and features of several scales fused, for depth.
+"""A residual encoder, a decoder and multi-scale feature fusion, for depth.
 
 "Revisiting Single Image Depth Estimation: Toward Higher Resolution Maps With Accurate
 Object Boundaries", Hu et al., WACV 2019, https://arxiv.org/abs/1803.08673. Four maps of
-the encoder (E) go two ways: the last one through a decoder (D) of four up-projections
-(Laina et al., 3DV 2016, https://arxiv.org/abs/1606.00373), and each of them through one
-up-projection to the full size, side by side (MFF). The refinement (R) sees both and is
-three 5x5 convolutions, the last of which is the head (`heads.Dense` with kernel 5). Its
-inputs are the features, 128 a pixel with a ResNet-50, as for feature smoothing in
-"Delving into Deep Imbalanced Regression", Yang et al., ICML 2021,
-https://arxiv.org/abs/2102.09554.
+the encoder (E) take two paths: the last one through a decoder (D) of four
+up-projections (Laina et al., 3DV 2016, https://arxiv.org/abs/1606.00373), and each of
+them through one up-projection to full size, concatenated (MFF). The refinement (R)
+takes both and consists of three 5x5 convolutions, the last of which is the head
+(`heads.Dense` with kernel 5). The head's inputs are the features, 128 per pixel with a
+ResNet-50, as for feature smoothing in "Delving into Deep Imbalanced Regression", Yang
+et al., ICML 2021, https://arxiv.org/abs/2102.09554.
 
-An up-projection enlarges its input (bilinear, centres of pixels meet) and is residual:
+An up-projection upsamples its input (bilinear, corners not aligned) and is residual:
 5x5 and 3x3 convolutions on one branch, a 5x5 convolution on the other, batch norm after
 each.
 
-**Deviations**: none known in what is computed. The large convolutions of the two
-branches of an up-projection, which have one input, are one with twice the channels.
-Widths and the kernel are attributes, so that a smaller model has the same parts, and it
-may see pictures smaller than they are (`shrink`). Biased running variances, see
-`resnet`.
+**Deviations**: none known in the computation. The large convolutions of the two
+branches of an up-projection share their input and are merged into one with twice the
+channels. Widths and kernel are attributes, so that a smaller model has the same parts,
+and it may downsample images first (`shrink`). Biased running variances, see `resnet`.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class UpProjection(nn.Module):
     def __call__(
         self, x: jax.Array, size: tuple[int, int], *, train: bool
     ) -> jax.Array:
-        """Enlarges to `size`; `train` is that of batch norm."""
+        """Upsamples to `size`; `train` is the mode of batch norm."""
         x = resize.bilinear(x, size)
         step = functools.partial(_Step, dtype=self.dtype, platform=self.platform)
         both = step(2 * self.features, self.kernel, name="first")(x, train=train)
@@ -85,21 +84,21 @@ class _Step(nn.Module):
 
 
 class FusedDepth(nn.Module):
-    """Pictures to features at half their height and width, rounded up.
+    """Maps images to features at half their height and width, rounded up.
 
-    With `shrink` that is half of what is left of them.
+    With `shrink`, that is half of the downsampled size.
 
     Attributes:
-      stage_sizes: of the residual encoder, four stages; see `resnet.ResNet`.
+      stage_sizes: blocks of the residual encoder, four stages; see `resnet.ResNet`.
       bottleneck: see `resnet.ResNet`.
       width: channels of its first stage (times 4 with bottlenecks).
-      decoder: channels at the end of the decoder; twice as many at each stage before,
-        and 16 times as many at its beginning.
+      decoder: channels at the end of the decoder; they double at each earlier stage, up
+        to 16 times at its start.
       fused: channels of each of the four scales.
       kernel: side of the large kernels, odd.
-      shrink: pictures begin with means over squares of so many pixels a side.
+      shrink: side of the pixel squares to average first.
       dtype: dtype of the computation; parameters, batch-norm statistics and the
-        returned features are float32 whatever it is.
+        returned features are always float32.
       platform: see `conv.Conv`.
 
     Example:
@@ -123,7 +122,7 @@ class FusedDepth(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
-        """Encodes pictures.
+        """Encodes images.
 
         Args:
           inputs: `[batch, height, width, channels]`, normalised.
@@ -134,11 +133,12 @@ class FusedDepth(nn.Module):
           `[batch, height / 2, width / 2, decoder + 4 * fused]` float32.
 
         Raises:
-          ValueError: if the inputs are no images, or the encoder has not four stages.
+          ValueError: if the inputs are not images, or the encoder does not have four
+            stages.
         """
         if len(self.stage_sizes) != 4:
             raise ValueError(
-                "FusedDepth has an encoder of four stages, got stage_sizes "
+                "FusedDepth needs an encoder of four stages, got stage_sizes "
                 f"{tuple(self.stage_sizes)}."
             )
         if self.shrink > 1 and inputs.ndim == 4:
@@ -164,7 +164,7 @@ class FusedDepth(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """The last map, enlarged step by step to the sizes of those before it."""
+    """Upsamples the last map step by step to the sizes of the earlier ones."""
 
     features: int
     kernel: int
@@ -187,7 +187,7 @@ class _Decoder(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """All maps at the full size, side by side, and one convolution."""
+    """All maps, upsampled to full size and concatenated, and one convolution."""
 
     features: int
     kernel: int
@@ -232,7 +232,7 @@ class _Refinement(nn.Module):
 
 
 def fused_depth50(**kwargs: Any) -> FusedDepth:
-    """The model of the depth benchmark, on a ResNet-50: 128 features a pixel.
+    """The model of the depth benchmark on a ResNet-50: 128 features per pixel.
 
     Args:
       **kwargs: further attributes of `FusedDepth`.

@@ -1,4 +1,4 @@
-"""Heads: from features to predictions in label units."""
+"""Heads: map features to predictions in label units."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dirjax.models import conv
 
 INFERENCES = ("argmax", "mixture")
 CLASSIFIERS = ("linear", "etf")
-# Logit with which a group that no training row is in begins.
+# Initial logit of a group without training rows.
 _RULED_OUT = -30.0
 
 
@@ -25,8 +25,8 @@ class Outputs(NamedTuple):
     """What every head returns.
 
     Attributes:
-      prediction: `[batch]` float32, in label units; of the head `dense`
-        `[batch, height, width]`.
+      prediction: `[batch]` float32, in label units; `[batch, height, width]` for the
+        head `dense`.
     """
 
     prediction: jax.Array
@@ -37,8 +37,8 @@ class ExpertOutputs(NamedTuple):
 
     Attributes:
       prediction: `[batch]` float32, in label units.
-      logits: `[batch, groups]`, of the groups.
-      values: `[batch, groups]`, what each group's expert says, in label units.
+      logits: `[batch, groups]`, group logits.
+      values: `[batch, groups]`, predictions of the experts, in label units.
     """
 
     prediction: jax.Array
@@ -47,19 +47,19 @@ class ExpertOutputs(NamedTuple):
 
 
 class FixedExpertOutputs(ExpertOutputs):
-    """The same where logits are cosines with a fixed frame, in [-1, 1]."""
+    """The same, with logits that are cosines with a fixed frame, in [-1, 1]."""
 
     classifier = "etf"
 
 
 def uniform_fan_in(key, shape, dtype=jnp.float32):
-    """U(-1/sqrt(n), 1/sqrt(n)) for n inputs: the linear layers of the public code."""
+    """U(-1/sqrt(n), 1/sqrt(n)) for n inputs, as in the public code's linear layers."""
     bound = 1.0 / math.sqrt(shape[0])
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 class Linear(nn.Module):
-    """One value a row: `shift + scale * (w.z + b)`.
+    """One value per row: `shift + scale * (w.z + b)`.
 
     The affine map is fixed. With the mean and standard deviation of the training
     labels the layer itself learns standardised labels, while predictions, losses and
@@ -67,7 +67,7 @@ class Linear(nn.Module):
 
     Attributes:
       shift: added to the scaled output, label units.
-      scale: label units of one unit of output.
+      scale: label units per unit of output.
     """
 
     shift: float = 0.0
@@ -80,12 +80,12 @@ class Linear(nn.Module):
 
 
 class Dense(nn.Module):
-    """One value a pixel: the map of `Linear` at each of them, a 1x1 convolution.
+    """One value per pixel: `Linear` at each pixel, a 1x1 convolution.
 
     Attributes:
       shift: see `Linear`.
       scale: see `Linear`.
-      kernel: side of a larger convolution, odd; zeros are beyond the border.
+      kernel: side of a larger convolution, odd; zero padding.
     """
 
     shift: float = 0.0
@@ -114,7 +114,7 @@ class Dense(nn.Module):
 
 
 def _affine(head: Linear | Dense, features: jax.Array, shape: str) -> jax.Array:
-    """The layer of both heads, over the last axis."""
+    """The linear layer of both heads, over the last axis."""
     _check_shape(features, shape)
     raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
     return head.shift + head.scale * raw[..., 0]
@@ -124,13 +124,13 @@ def _check_shape(features: jax.Array, shape: str) -> None:
     if features.ndim != len(shape.split()):
         better = "linear" if features.ndim == 2 else "dense"
         raise ValueError(
-            f"this head takes features {shape}, the encoder gives {features.shape}. "
+            f"this head takes features {shape}, the encoder returns {features.shape}. "
             f"Use model.head={better!r}."
         )
 
 
 def simplex_etf(basis: ArrayLike) -> np.ndarray:
-    """Unit vectors that are as far from one another as can be: a simplex frame.
+    """A simplex equiangular tight frame: unit vectors at maximal mutual distance.
 
     `sqrt(G / (G - 1)) U (I - 1 1^T / G)`, where U spans the columns of the basis.
 
@@ -152,23 +152,23 @@ def simplex_etf(basis: ArrayLike) -> np.ndarray:
     dim, num = basis.shape
     if not 2 <= num <= dim:
         raise ValueError(
-            f"a simplex frame needs 2 groups or more, and at most as many as the {dim} "
+            f"a simplex frame needs at least 2 groups and at most as many as the {dim} "
             f"features, got {num}. Change config.groups.num or the encoder's width."
         )
     columns, upper = np.linalg.qr(basis)
-    # Signs that do not depend on the library.
+    # Make signs independent of the library.
     columns = columns * np.where(np.diagonal(upper) < 0, -1.0, 1.0)
     return math.sqrt(num / (num - 1)) * (columns - columns.mean(axis=1, keepdims=True))
 
 
 @functools.cache
 def random_etf(dim: int, num: int, seed: int) -> np.ndarray:
-    """A simplex frame of a random basis, the same for the same arguments.
+    """A simplex frame of a random basis; equal arguments give equal frames.
 
     Args:
       dim: width of the features.
-      num: columns, from 2 to `dim`.
-      seed: of the basis, from 0.
+      num: number of columns, 2 to `dim`.
+      seed: seed of the basis, at least 0.
 
     Returns:
       `[dim, num]` float32, see `simplex_etf`.
@@ -182,9 +182,9 @@ def random_etf(dim: int, num: int, seed: int) -> np.ndarray:
 
 
 class Experts(nn.Module):
-    """Logits of ordered groups and one value a group: `shift + scale * (w_g.z + b_g)`.
+    """Group logits, and one value per group: `shift + scale * (w_g.z + b_g)`.
 
-    The affine map is that of `Linear`. Parameters: `groups` (not with a fixed frame)
+    The affine map is that of `Linear`. Parameters: `groups` (absent with a fixed frame)
     and `values`, each with `kernel` `[dim, num_groups]` and `bias` `[num_groups]`.
 
     Attributes:
@@ -193,14 +193,14 @@ class Experts(nn.Module):
       num_groups: number of groups.
       centers: middle of each group in label units, for `start="centers"`.
       counts: training rows of each group, for `rule_out_empty`.
-      inference: the prediction: "argmax", what the expert of the likeliest group says;
-        or "mixture", the mean of all by their probabilities.
+      inference: the prediction: "argmax" takes the expert of the most likely group,
+        "mixture" the probability-weighted mean of all experts.
       classifier: "linear"; or "etf": products of the normalised features with a fixed
-        simplex frame (`simplex_etf`) of a random basis, without parameters.
-      etf_seed: of that basis.
-      start: of the values' biases: "zeros", or "centers".
-      rule_out_empty: whether logits of groups without training rows begin at -30, so
-        that they are not predicted unless something is learnt of them.
+        random simplex frame (`simplex_etf`), without parameters.
+      etf_seed: seed of the frame.
+      start: initial biases of the values: "zeros" or "centers".
+      rule_out_empty: whether logits of groups without training rows start at -30, so
+        that they are not predicted unless training changes them.
     """
 
     shift: float = 0.0
@@ -216,10 +216,10 @@ class Experts(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array) -> ExpertOutputs:
-        """Maps `[batch, dim]` features to predictions `[batch]` and what led there.
+        """Maps `[batch, dim]` features to predictions `[batch]`, logits and values.
 
         Raises:
-          ValueError: if a field is wrong.
+          ValueError: if a field is invalid.
         """
         self._check()
         raw = nn.Dense(
@@ -274,13 +274,13 @@ class Experts(nn.Module):
             checks.one_of(f"model.head_options.{field}", value, known)
         if self.num_groups < 1:
             raise ValueError(
-                "the head 'experts' needs config.groups, and the config has none. Take "
+                "the head 'experts' needs config.groups, and the config has none. Use "
                 "a preset that sets it, such as group_dir."
             )
         if self.classifier == "etf" and self.inference == "mixture":
             raise ValueError(
                 "model.head_options.inference must be 'argmax' for classifier 'etf', "
-                "whose cosines are no probabilities, got 'mixture'."
+                "whose cosines are not probabilities, got 'mixture'."
             )
 
 

@@ -1,7 +1,7 @@
-"""MLP: the encoder of tables, numeric columns and categories to one feature vector.
+"""MLP: encodes tables of numeric columns and categories into one feature vector.
 
-Each numeric column enters as it is and through an embedding, periodic or piecewise
-linear; each category enters as a row of a small table; a plain SiLU network follows.
+Each numeric column enters directly and through a periodic or piecewise-linear
+embedding; each category through a small embedding table; a plain SiLU network follows.
 
 "On Embeddings for Numerical Features in Tabular Deep Learning", Gorishniy, Rubachev,
 Babenko, NeurIPS 2022. https://arxiv.org/abs/2203.05556
@@ -9,9 +9,9 @@ Babenko, NeurIPS 2022. https://arxiv.org/abs/2203.05556
 Holzmueller, Grinsztajn, Steinwart, NeurIPS 2024. https://arxiv.org/abs/2407.04491
 
 **Deviations.** The periodic form is `cos(2 pi f x + p)` with trained phases, as in the
-second paper, and goes into the first dense layer without a layer of its own for each
-column. Pieces are clipped on both sides; the column itself carries what lies beyond. A
-category not seen in training becomes the mean of the known ones.
+second paper, and enters the first dense layer without a separate layer for each column.
+Pieces are clipped on both sides; the raw column covers values beyond. A category not
+seen in training becomes the mean of the known ones.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def periodic(x: jax.Array, frequencies: jax.Array, phases: jax.Array) -> jax.Arr
 
     Args:
       x: `[batch, columns]` float, standardised.
-      frequencies: `[columns, waves]`, periods for each unit of `x`.
+      frequencies: `[columns, waves]`, periods per unit of `x`.
       phases: `[columns, waves]`, radians.
 
     Returns:
@@ -51,12 +51,12 @@ def periodic(x: jax.Array, frequencies: jax.Array, phases: jax.Array) -> jax.Arr
 
 
 def piecewise(x: jax.Array, edges: Sequence[Sequence[float]]) -> jax.Array:
-    """How far each column has come through each of its pieces, in [0, 1].
+    """Piecewise-linear encoding: position of each column within each piece, in [0, 1].
 
     Args:
       x: `[batch, columns]` float.
-      edges: for each column its knots, ascending and distinct. A column with fewer
-        than two knots has no piece.
+      edges: knots of each column, ascending and distinct. A column with fewer than two
+        knots has no piece.
 
     Returns:
       `[batch, pieces]`: columns in order, and within each its pieces in order.
@@ -92,7 +92,7 @@ def piecewise(x: jax.Array, edges: Sequence[Sequence[float]]) -> jax.Array:
 
 
 def category(codes: jax.Array, table: jax.Array) -> jax.Array:
-    """Rows of a table, where code 0, or one beyond the table, is the mean row.
+    """Looks up rows of a table; code 0 or beyond the table gives the mean row.
 
     Args:
       codes: `[batch]` int; code `i + 1` is row `i`, 0 is unknown.
@@ -108,7 +108,7 @@ def category(codes: jax.Array, table: jax.Array) -> jax.Array:
     """
     known = (codes > 0) & (codes <= len(table))
     rows = table[jnp.where(known, codes - 1, 0)]
-    # The mean is of use to unknown codes; it teaches the table nothing.
+    # Unknown codes use the mean, without a gradient to the table.
     mean = jax.lax.stop_gradient(table.mean(axis=0))
     return jnp.where(known[:, None], rows, mean[None])
 
@@ -123,16 +123,17 @@ class MLP(nn.Module):
     Attributes:
       numeric: number of numeric columns.
       cardinalities: number of codes of each categorical column, code 0 included.
-      width: of each hidden layer and of the features.
+      width: width of each hidden layer and of the features.
       depth: number of hidden layers, at least 1.
-      embedding: of numeric columns: "periodic", "piecewise" (needs `edges`), "none".
+      embedding: embedding of numeric columns: "periodic", "piecewise" (needs `edges`),
+        "none".
       embedding_dim: waves of each column, for "periodic".
-      frequency_scale: standard deviation of the first frequencies, in periods for
-        each unit of a standardised column. Larger fits rougher functions.
-      category_dim: largest width of a category's row.
+      frequency_scale: standard deviation of initial frequencies, in periods per unit of
+        a standardised column. Larger values fit rougher functions.
+      category_dim: largest embedding width of a category.
       dropout: rate after each hidden layer, in training.
       edges: for "piecewise", the knots of each numeric column.
-      dtype: what the layers compute in; embeddings and features are float32.
+      dtype: dtype of the layers' computation; embeddings and features are float32.
     """
 
     numeric: int
@@ -152,16 +153,16 @@ class MLP(nn.Module):
         """Maps a table's rows to features.
 
         Args:
-          inputs: `numeric` `[batch, numeric]` float32, standardised, and
-            `categorical` `[batch, len(cardinalities)]` int32, code 0 for unknown.
-            A table without columns of a kind may leave the entry out.
+          inputs: `numeric` `[batch, numeric]` float32, standardised, and `categorical`
+            `[batch, len(cardinalities)]` int32, code 0 for unknown. Tables without
+            columns of a kind may omit the entry.
           train: whether dropout is on; it then needs the stream "dropout".
 
         Returns:
           `[batch, width]` float32.
 
         Raises:
-          ValueError: if the columns do not fit the fields, or a field is wrong.
+          ValueError: if the columns do not fit the fields, or a field is invalid.
         """
         self._check(inputs)
         parts = []
@@ -194,7 +195,7 @@ class MLP(nn.Module):
         return [x, periodic(x, frequencies, self.param("phases", circle, shape))]
 
     def _check(self, inputs: Mapping[str, jax.Array]) -> None:
-        """Raises for wrong fields and for columns that do not fit them."""
+        """Checks fields, and columns against them."""
         checks.one_of("model.encoder.embedding", self.embedding, EMBEDDINGS)
         if self.depth < 1:
             raise ValueError(
@@ -215,5 +216,5 @@ class MLP(nn.Module):
                 came = "no such entry" if shape is None else f"shape {shape}"
                 raise ValueError(
                     f"inputs[{name!r}] must have shape [batch, {columns}], got {came}. "
-                    "Transform the rows with the preprocessing the model was built for."
+                    "Transform the rows with the preprocessing of this model."
                 )

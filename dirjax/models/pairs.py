@@ -1,13 +1,13 @@
-"""Pairs: two vectors to one feature vector, for how alike two texts are.
+"""Pairs: combines two vectors into one feature vector, for the similarity of two texts.
 
 The map of a pair (u, v) to (u, v, |u - v|, u * v) is that of the STS-B-DIR benchmark:
 Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
 https://arxiv.org/abs/2102.09554, after "GLUE", Wang et al., ICLR 2019,
 https://arxiv.org/abs/1804.07461.
 
-**Deviations**: in the benchmark one linear layer follows; over frozen embeddings,
-`PairMLP`, an MLP stands between. Each part of the map can be left out; without the
-first two the result does not depend on the order of the pair.
+**Deviations**: in the benchmark one linear layer follows; `PairMLP`, for frozen
+embeddings, adds an MLP in between. Each part of the map is optional; without the first
+two the result does not depend on the order of the pair.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ PARTS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 def pair_features(
     first: jax.Array, second: jax.Array, parts: Sequence[str] = tuple(PARTS)
 ) -> jax.Array:
-    """What two vectors say of a pair, side by side.
+    """Concatenates features of a pair of vectors.
 
     Args:
       first: u, `[batch, dim]` float.
       second: v, same shape.
-      parts: of "first" (u), "second" (v), "difference" (|u - v|) and "product" (u * v).
+      parts: some of "first" (u), "second" (v), "difference" (|u - v|) and "product" (u
+        * v).
 
     Returns:
       `[batch, len(parts) * dim]`.
@@ -52,7 +53,7 @@ def pair_features(
     """
     if first.shape != second.shape or first.ndim != 2:
         raise ValueError(
-            "the two of a pair must have one shape [batch, dim], got "
+            "both vectors of a pair must have the same shape [batch, dim], got "
             f"{first.shape} and {second.shape}."
         )
     if not parts or set(parts) - set(PARTS):
@@ -63,7 +64,7 @@ def pair_features(
 
 
 class PairMLP(nn.Module):
-    """Pairs of embeddings to features `[batch, width]`, float32.
+    """Encodes pairs of embeddings into features `[batch, width]`, float32.
 
     Parameters: those of `mlp.MLP`, below `mlp`.
 
@@ -93,7 +94,7 @@ class PairMLP(nn.Module):
           `[batch, width]` float32.
 
         Raises:
-          ValueError: if the inputs are no pairs, or a field is wrong.
+          ValueError: if the inputs are not pairs, or a field is invalid.
         """
         if inputs.ndim != 3 or inputs.shape[1] != 2:
             raise ValueError(

@@ -1,16 +1,15 @@
-"""Residual networks as encoders: images to features.
+"""Residual networks as encoders: map images to features.
 
 "Deep Residual Learning for Image Recognition", He et al., CVPR 2016.
-https://arxiv.org/abs/1512.03385. Layout, padding and strides as in the PyTorch
-models behind the published results of deep imbalanced regression: the stride of a
-bottleneck sits on its 3x3 convolution, padding is `kernel // 2` on both sides.
-Initialisation as in the public code of "Delving into Deep Imbalanced Regression"
-(Yang et al., ICML 2021): kernels normal with standard deviation
-`sqrt(2 / (k * k * features))`, not truncated; batch norm with scale 1 and bias 0,
-the last one of a block too.
+https://arxiv.org/abs/1512.03385. Layout, padding and strides as in the PyTorch models
+behind the published results of deep imbalanced regression: the stride of a bottleneck
+sits on its 3x3 convolution, padding is `kernel // 2` on both sides. Initialisation as
+in the public code of "Delving into Deep Imbalanced Regression" (Yang et al., ICML
+2021): kernels normal with standard deviation `sqrt(2 / (k * k * features))`, not
+truncated; batch norm with scale 1 and bias 0, including the last one of a block.
 
-**Deviations**: running variances take the biased batch variance, where PyTorch stores
-the unbiased one. Ties in the max-pool share their gradient (see `conv.max_pool`).
+**Deviations**: running variances use the biased batch variance; PyTorch stores the
+unbiased one. Ties in the max-pool share their gradient (see `conv.max_pool`).
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Applies the block; `train` makes batch norm use and update the batch's."""
+        """Applies the block; `train` is the mode of batch norm."""
         norm = batch_norm(train, self.dtype)
         layer = functools.partial(conv.Conv, dtype=self.dtype, platform=self.platform)
         strides = (self.stride, self.stride)
@@ -88,14 +87,14 @@ class ResNet(nn.Module):
     """Residual network up to global average pooling.
 
     Attributes:
-      stage_sizes: blocks in each stage; the first block of every stage but the first
-        halves height and width, and each stage doubles the channels.
+      stage_sizes: blocks in each stage; from the second stage on, the first block
+        halves height and width and doubles the channels.
       bottleneck: bottleneck blocks instead of basic ones.
       stem: `"imagenet"` (7x7 convolution with stride 2, then 3x3 max-pool with
         stride 2) or `"small"` (3x3 convolution with stride 1).
       width: channels of the stem and of the first stage.
       dtype: dtype of the computation; parameters, batch-norm statistics and the
-        returned features are float32 whatever it is.
+        returned features are always float32.
       platform: see `conv.Conv`.
 
     Example:
@@ -139,7 +138,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def maps(self, inputs: jax.Array, *, train: bool) -> tuple[jax.Array, ...]:
-        """What each stage gives, `[batch, h, w, channels]`; as `__call__` otherwise."""
+        """Outputs of each stage, `[batch, h, w, channels]`; see `__call__`."""
         if inputs.ndim != 4:
             raise ValueError(
                 "ResNet expects images [batch, height, width, channels], got shape "
@@ -147,7 +146,7 @@ class ResNet(nn.Module):
             )
         if self.stem not in STEMS:
             raise ValueError(
-                f"ResNet expects a stem out of {STEMS}, got {self.stem!r}: use "
+                f"ResNet expects a stem among {STEMS}, got {self.stem!r}: use "
                 '"small" for images below about 64 pixels.'
             )
         large = self.stem == "imagenet"
@@ -229,7 +228,7 @@ def resnet50(**kwargs: Any) -> ResNet:
 def small_resnet(
     *, width: int = 16, stage_sizes: Sequence[int] = (2, 2, 2), **kwargs: Any
 ) -> ResNet:
-    """A ResNet for digits: three stages of basic blocks behind a 3x3 stem.
+    """A ResNet for digits: three stages of basic blocks after a 3x3 stem.
 
     Args:
       width: channels of the first stage; the features are four times as many.

@@ -31,7 +31,7 @@ All weights are our choice.
 - The author's code adds `eps` = 1e-8 to p and q; here it is 0 by default, and the
   computation uses logarithms.
 - Norms have the unit of bins: a label range of 100 bins asks for norms that differ by
-  100. `label_scale` divides labels first; a warning says when the ranges differ much.
+  100. `label_scale` divides labels first; a warning reports ranges that differ much.
 - L_KL is blind to direction: norms that fall with the label are as good. The log shows
   the rank correlation of norms and labels in a batch.
 - Two labels make a single pair, with p = q and no gradient. Batch weights do not enter.

@@ -1,1 +1,1 @@
-"""Operations on arrays that know neither labels nor methods."""
+"""Array operations, independent of labels and methods."""

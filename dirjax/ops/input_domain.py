@@ -1,8 +1,8 @@
-"""Inputs as points: which coordinates of a model's inputs may be moved, and how far.
+"""Input domains: which coordinates of a model's inputs may move, and how far.
 
-Methods that perturb inputs see every kind of input through this: images move as a
-whole and stay within the values a pixel can have, tables move in their numeric columns,
-embeddings anywhere, and sentences in the vectors of their words.
+Methods that perturb inputs access every kind of input through this module: images move
+in all pixels within the valid range, tables in their numeric columns, embeddings
+anywhere, and sentences in their word vectors.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-# Coordinates, and the function that puts them back into the inputs.
+# Coordinates, and a function that puts them back into the inputs.
 Parts = tuple[jax.Array, Callable[[jax.Array], Any]]
 
 
 def coordinates(inputs: Any, columns: int | None = None) -> Parts:
-    """The part of prepared inputs that can be moved.
+    """The movable part of prepared inputs.
 
     Args:
       inputs: an array `[batch, ...]`, or a table with an entry `numeric`
         `[batch, n]`, or sentences with an entry `words` `[batch, 2, words, dim]`.
-      columns: of a table, the first so many numeric columns. Default: all.
+      columns: for a table, the number of leading numeric columns. Default: all.
 
     Returns:
       The coordinates `[batch, ...]`, and `coordinates -> inputs`.
@@ -43,16 +43,17 @@ def coordinates(inputs: Any, columns: int | None = None) -> Parts:
     array = inputs.get("numeric") if table else inputs
     if array is None or not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
-            "inputs must have coordinates that can be moved, a float array or numeric "
-            "columns, got none. A table of categories only has no such method."
+            "inputs must have movable coordinates, a float array or numeric columns, "
+            "got none. Methods that move inputs do not apply to tables of categories "
+            "only."
         )
     if not table:
         return array, lambda moved: moved
     count = array.shape[1] if columns is None else columns
     if not count:
         raise ValueError(
-            "a table must have a numeric column to be moved, this one has none. Use a "
-            "method that leaves the inputs where they are."
+            "moving a table's inputs needs a numeric column, this table has none. Use "
+            "a method that does not move inputs."
         )
 
     def join(moved):
@@ -63,13 +64,13 @@ def coordinates(inputs: Any, columns: int | None = None) -> Parts:
 
 
 def real(inputs: Any) -> Any:
-    """Which coordinates stand for something.
+    """Which coordinates are real, not padding.
 
     Args:
       inputs: prepared.
 
     Returns:
-      1, or of sentences `[batch, 2, words, 1]` bool, False behind the last word.
+      1, or for sentences `[batch, 2, words, 1]` bool, False after the last word.
 
     Example:
       >>> some = {"words": jnp.zeros((1, 2, 3, 4)), "length": jnp.array([[2, 0]])}
@@ -83,14 +84,14 @@ def real(inputs: Any) -> Any:
 
 
 class Domain(NamedTuple):
-    """Where prepared inputs live.
+    """The domain of prepared inputs.
 
     Attributes:
-      low: smallest value of a coordinate, a number or one for each channel.
+      low: smallest value of a coordinate, a number or one per channel.
       high: largest value.
-      unit: prepared units from a pixel's 0 to its 1, a number or one for each channel;
-        None where there are no pixels.
-      columns: of a table, how many numeric columns may move; None for all.
+      unit: prepared units between pixel values 0 and 1, a number or one per channel;
+        None if inputs are not images.
+      columns: for a table, how many numeric columns may move; None for all.
     """
 
     low: Any = -math.inf

@@ -1,4 +1,4 @@
-"""Lengths, directions and distances of rows, safe where rows are zero or equal."""
+"""Norms, directions and distances of rows, safe for zero and equal rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 
 def norms(rows: jax.Array) -> jax.Array:
-    """L2 norm of each row, with slope 0 where it is 0.
+    """L2 norm of each row, with gradient 0 at 0.
 
     Args:
       rows: `[n, dim]` float.
@@ -20,7 +20,7 @@ def norms(rows: jax.Array) -> jax.Array:
       [5.0, 0.0]
     """
     squares = jnp.sum(rows**2, axis=-1)
-    # The root has no slope at 0: take it elsewhere.
+    # The root has no slope at 0, so keep its argument away from 0.
     some = squares > 0
     return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1)), 0)
 
@@ -45,12 +45,12 @@ def product(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def distances(a: jax.Array, b: jax.Array) -> jax.Array:
-    """L2 distance of all rows, without an array of all differences.
+    """L2 distances between all rows, without an array of all differences.
 
-    Distances that are rounding of equal rows count as 0, where the slope is 0.
+    Distances within rounding of equal rows count as 0, with gradient 0.
 
     Args:
-      a: `[n, dim]` float. Products cancel less where the mean of all rows is near 0.
+      a: `[n, dim]` float. Products cancel less if the mean of all rows is near 0.
       b: `[m, dim]`.
 
     Returns:
@@ -67,7 +67,7 @@ def distances(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean of `values` where `mask` is 1; 0 if nothing is.
+    """Mean of `values` where `mask` is 1; 0 if the mask is empty.
 
     Args:
       values: any shape, float. Entries under a zero mask may be NaN.

@@ -1,4 +1,4 @@
-"""Which pixels of an image are taken; numpy only."""
+"""Pixel selection for resizing and cropping; numpy only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def nearest(size: int, wanted: int) -> np.ndarray:
-    """Which pixels of a line of `size` make one of `wanted`, as Pillow takes them.
+    """Nearest pixels to resize a line of `size` to `wanted`, as in Pillow.
 
     Returns:
       `[wanted]` int.

@@ -8,5 +8,5 @@ import jax
 
 
 def stream_key(key: jax.Array, name: str) -> jax.Array:
-    """A random stream by name: adding one moves no other."""
+    """The key of a named random stream: a new stream changes no other."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))

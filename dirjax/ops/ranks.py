@@ -1,7 +1,7 @@
-"""Ranks and Spearman's rank correlation, on the host, without JAX.
+"""Ranks and Spearman's rank correlation on the host, without JAX.
 
 Deviations: none; equal values share the mean of their ranks. `scipy.stats` has both,
-but takes a second to import, which every run and every evaluation would pay.
+but takes a second to import in every run and evaluation.
 """
 
 from __future__ import annotations

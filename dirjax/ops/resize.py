@@ -1,10 +1,10 @@
-"""Maps of another size on the device, bilinear or nearest.
+"""Resizes maps on the device, bilinear or nearest.
 
-Bilinear weights follow torch's `interpolate`: centres of pixels meet (`aligned=False`,
-the first centre lies half a pixel inside), or the centres of the corner pixels do
-(`aligned=True`). There is no antialiasing, so maps should not become smaller.
-`jax.image.resize` cannot align corners, and rounds its weights in float32; these are
-made on the host in float64.
+Bilinear weights follow torch's `interpolate`: pixels are aligned by their borders
+(`aligned=False`, the first centre lies half a pixel inside), or by the centres of the
+corner pixels (`aligned=True`). There is no antialiasing, so do not downsample.
+`jax.image.resize` cannot align corners and computes its weights in float32; these are
+computed on the host in float64.
 
 **Deviations**: none known.
 """
@@ -19,7 +19,7 @@ from dirjax.ops.pixels import nearest
 
 
 def nearest_maps(maps: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """`[batch, h, w]` with the nearest pixels, `[batch, *size]`.
+    """Resizes `[batch, h, w]` to the nearest pixels, `[batch, *size]`.
 
     Example:
       >>> nearest_maps(jnp.arange(8).reshape(1, 2, 4), (1, 2)).tolist()
@@ -30,7 +30,7 @@ def nearest_maps(maps: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def _weights(size: int, wanted: int, aligned: bool) -> np.ndarray:
-    """`[wanted, size]` float32, two entries a row."""
+    """`[wanted, size]` float32, two entries per row."""
     i = np.arange(wanted)
     if aligned:
         at = i * (size - 1) / max(wanted - 1, 1)
@@ -46,12 +46,12 @@ def _weights(size: int, wanted: int, aligned: bool) -> np.ndarray:
 def bilinear(
     maps: jax.Array, size: tuple[int, int], *, aligned: bool = False
 ) -> jax.Array:
-    """Maps, enlarged.
+    """Upsamples maps.
 
     Args:
       maps: `[batch, h, w]` or `[batch, h, w, channels]` float.
       size: height and width of the result.
-      aligned: the corner pixels keep their place, instead of the borders of the map.
+      aligned: align the centres of corner pixels instead of the borders.
 
     Returns:
       `[batch, *size]` or `[batch, *size, channels]`, same type.

@@ -108,7 +108,7 @@ class TestNumbers:
     def test_wrong_input(self):
         with pytest.raises(ValueError, match="how must be one of mean, log_product"):
             balance.pooled([1.0], "sum")
-        with pytest.raises(ValueError, match="one axis more"):
+        with pytest.raises(ValueError, match="one more axis"):
             balance.variances([1, 2], [1.0, 2.0])
 
 

@@ -96,7 +96,7 @@ def test_fixed_frame_has_no_parameters_and_is_that_of_its_seed():
         ({"start": "ones"}, "head_options.start"),
         ({"num_groups": 0}, "needs config.groups"),
         ({"classifier": "etf", "num_groups": 5}, "at most as many as the 4 features"),
-        ({"classifier": "etf", "num_groups": 1}, "2 groups or more"),
+        ({"classifier": "etf", "num_groups": 1}, "at least 2 groups"),
         ({"classifier": "etf", "inference": "mixture"}, "must be 'argmax'"),
     ],
 )

@@ -133,7 +133,7 @@ def test_no_test_split(folder, monkeypatch):
     [
         ("select__split", "train", "select.split must be 'val' or 'test'"),
         ("data__depth__crop", (0, 4), "crop must be .height, width."),
-        ("data__depth__val_share", 1.0, "val_share must be in \\[0, 1\\)"),
+        ("data__depth__val_share", 1.0, r"val_share must be in \[0, 1\)"),
         ("data__augment_dense__rotate", 90.0, "rotate must be from 0 to 45"),
         ("data__augment_dense__jitter", 1.0, "jitter must be from 0 to 0.99"),
         ("data__augment_dense__border", "edge", "border must be 'hidden' or 'zero'"),

@@ -1,1 +1,1 @@
-"""File formats, as arrays and text; they know no labels."""
+"""File formats as arrays and text, independent of labels."""

@@ -1,9 +1,8 @@
-"""Maps kept as small integers: what a map file holds, and what its codes stand for.
+"""Maps stored as integer codes with a table of their values.
 
-Depth comes as 8 or 16 bits a pixel. A map of labels in float32 with the bin of each
-pixel takes eight times as much memory, and a training set of 50,000 maps would not fit
-where its codes do. `Coded` looks like the array of what codes stand for, and makes the
-rows that are read.
+Depth files have 8 or 16 bits per pixel. Float32 labels with the bin of each pixel take
+eight times as much memory, so a training set of 50,000 maps would not fit, but its
+codes do. `Coded` looks like the array of values, and decodes rows on access.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import numpy as np
 
 
 class Coded:
-    """`table[codes]`, made when it is read.
+    """`table[codes]`, evaluated on access.
 
     Args:
       codes: `[rows, height, width]` uint8 or uint16.
-      table: `[256]` or `[65536]`, what each code stands for.
+      table: `[256]` or `[65536]`, the value of each code.
 
     Example:
       >>> maps = Coded(np.array([[[0, 2]]], np.uint8), np.arange(256) / 2)
@@ -32,8 +31,8 @@ class Coded:
             or len(table) <= np.iinfo(codes.dtype).max
         ):
             raise ValueError(
-                "codes must be uint8 or uint16 with an entry in the table for each, "
-                f"got {codes.dtype} and {len(table)} entries."
+                "codes must be uint8 or uint16 with a table entry for each, got "
+                f"{codes.dtype} and {len(table)} entries."
             )
         self.codes = codes
         self.table = table

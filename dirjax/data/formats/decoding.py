@@ -1,9 +1,9 @@
-"""Image files as arrays: any mode, any size, in threads.
+"""Decodes image files of any mode and size into arrays, in threads.
 
-`fit` says how an image becomes a square:
+`fit` sets how an image becomes square:
 
-  stretch: both sides to the size; the aspect ratio is not kept.
-  cover: the shorter side to the size, and the middle of the longer one is kept.
+  stretch: resize both sides; the aspect ratio changes.
+  cover: resize the shorter side, then crop the centre of the longer one.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 
 from dirjax.data.formats.pictures import threads
 
-_MAX_PIXELS = 1 << 27  # of one file, before it is resized
-_MAX_ASPECT = 64  # longer to shorter side of an image that is cut to a square
+_MAX_PIXELS = 1 << 27  # per file, before resizing
+_MAX_ASPECT = 64  # longer to shorter side of an image to crop
 
 
 class Unreadable(ValueError):
-    """A file is no image; the message says why."""
+    """A file is not a readable image; the message says why."""
 
 
 def opened(data: bytes) -> Any:
-    """A `PIL.Image.Image` whose pixels are read, upright.
+    """Opens an upright `PIL.Image.Image` with its pixels loaded.
 
     Raises:
       Unreadable: if it cannot be decoded, or is huge.
@@ -38,7 +38,7 @@ def opened(data: bytes) -> Any:
         raise Unreadable("it is empty")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own warning of large images
+            warnings.simplefilter("ignore")  # Pillow's warning about large images
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > _MAX_PIXELS:
                 raise Unreadable(
@@ -51,9 +51,9 @@ def opened(data: bytes) -> Any:
         raise
     except Image.DecompressionBombError as error:
         raise Unreadable(f"it has more than {_MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # Pillow's plugins raise all kinds
+    except Exception as error:  # Pillow's plugins raise many types
         why = (str(error) or type(error).__name__).rstrip(". ")
-        why = "it is no image that Pillow knows" if "identify" in why else why
+        why = "Pillow does not know its format" if "identify" in why else why
         raise Unreadable(why) from error
     return image
 
@@ -61,19 +61,19 @@ def opened(data: bytes) -> Any:
 def decode(
     data: bytes, size: tuple[int, int], channels: int, fit: str = "stretch"
 ) -> np.ndarray:
-    """One image as an array.
+    """Decodes one image into an array.
 
     Args:
       data: the content of an image file.
-      size: `(height, width)` wanted.
-      channels: 1 for grey, 3 for RGB, 0 for 1 or 3 as the image has it.
-      fit: "stretch" or "cover", see the module; "cover" takes a square size.
+      size: `(height, width)` of the result.
+      channels: 1 for grey, 3 for RGB, 0 for 1 or 3, depending on the image.
+      fit: "stretch" or "cover", see the module; "cover" needs a square size.
 
     Returns:
       `[height, width, channels]` uint8.
 
     Raises:
-      Unreadable: as `opened`.
+      Unreadable: see `opened`.
     """
     from PIL import Image
 
@@ -105,10 +105,10 @@ def decode(
 
 
 def _covering(now: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height whose shorter one is `side`, as torchvision rounds them."""
+    """Width and height with shorter side `side`, rounded as in torchvision."""
     short, long = sorted(now)
     if long > _MAX_ASPECT * short:
-        raise Unreadable(f"it has {now[0]} x {now[1]} pixels, too narrow to be cut")
+        raise Unreadable(f"it has {now[0]} x {now[1]} pixels, too narrow to crop")
     other = int(side * long / short)
     return (side, other) if now[0] <= now[1] else (other, side)
 
@@ -116,15 +116,15 @@ def _covering(now: tuple[int, int], side: int) -> tuple[int, int]:
 def in_threads(
     names: Sequence[Any], make: Callable[[Any], Any], *, progress: str = ""
 ) -> Iterable[Any]:
-    """What `make` gives for each name, in order, or why there is nothing.
+    """Calls `make` for each name in threads; yields in order.
 
     Args:
-      names: what `make` takes.
+      names: arguments of `make`.
       make: may raise OSError and `Unreadable`.
-      progress: what to call a progress bar; none if empty.
+      progress: title of a progress bar; empty for none.
 
     Yields:
-      What it gives, or `Unreadable`.
+      The result, or the `Unreadable` error.
     """
 
     def one(name):
@@ -137,7 +137,7 @@ def in_threads(
 
     from tqdm import tqdm
 
-    # In pieces, or results would pile up before they are taken.
+    # In chunks, so that results do not pile up.
     step = 1024
     bar = tqdm(
         total=len(names),

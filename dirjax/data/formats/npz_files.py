@@ -1,4 +1,4 @@
-"""NPZ files: their arrays, tables in them, and joined image files."""
+"""NPZ files: arrays, tables, and concatenated image files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dirjax.errors import InputError
 
-# What a zip archive, and so an NPZ file, begins with.
+# Magic bytes of a zip archive, and so of an NPZ file.
 MAGIC = b"PK\x03\x04"
 _UNREADABLE = (
     *(ValueError, KeyError, OSError, EOFError),
@@ -21,10 +21,10 @@ _UNREADABLE = (
 
 
 def read(file: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file.
+    """Reads the arrays of an NPZ file.
 
     Raises:
-      InputError: if it is none, is damaged, or holds pickled objects.
+      InputError: if it is not NPZ, is damaged, or holds pickled objects.
     """
     try:
         with file.open("rb") as stream:
@@ -38,7 +38,7 @@ def read(file: pathlib.Path) -> dict[str, np.ndarray]:
     except _UNREADABLE as error:
         why = (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
         if "allow_pickle" in why or "pickled" in why:
-            why = "it is no NPZ file, or holds Python objects, which are never loaded"
+            why = "it is not NPZ, or holds Python objects, which are never loaded"
         raise InputError(
             f"{file} must be an NPZ file of plain arrays: {why}. Save it with "
             "numpy.savez(FILE, x=..., y=...)."
@@ -49,7 +49,7 @@ def require(arrays: dict[str, np.ndarray], name: str, field: str, file: Any):
     """One array by name.
 
     Raises:
-      InputError: with the names that there are.
+      InputError: listing the existing names.
     """
     if name not in arrays:
         raise InputError(
@@ -84,10 +84,10 @@ def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
 def encoded(
     arrays: dict[str, np.ndarray], name: str, file: Any
 ) -> Callable[[int], bytes] | None:
-    """Image files that are joined into one array.
+    """Image files that are concatenated into one array.
 
     Args:
-      arrays: of the file; `offsets` makes them image files.
+      arrays: arrays of the file; `offsets` marks image files.
       name: the array of bytes.
       file: for messages.
 
@@ -95,7 +95,7 @@ def encoded(
       `row -> content of its image file`, or None if there are no `offsets`.
 
     Raises:
-      InputError: if bytes and offsets do not fit.
+      InputError: if bytes and offsets do not match.
     """
     if "offsets" not in arrays:
         return None
@@ -111,10 +111,10 @@ def encoded(
     )
     if not good:
         raise InputError(
-            f"joined image files must be uint8 [bytes] with offsets that rise from 0 "
-            f"to their number, {file} has {name} {data.dtype} {list(data.shape)} and "
-            f"offsets {offsets.dtype} {list(offsets.shape)}. Rename offsets if it is "
-            "something else."
+            "concatenated image files must be uint8 [bytes] with offsets that ascend "
+            f"from 0 to the number of bytes, {file} has {name} {data.dtype} "
+            f"{list(data.shape)} and offsets {offsets.dtype} {list(offsets.shape)}. "
+            "Rename offsets if it is something else."
         )
     return lambda row: data[offsets[row] : offsets[row + 1]].tobytes()
 
@@ -125,10 +125,10 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def refuse_keep(keep: Sequence[str]) -> None:
-    """Refuses columns to repeat, which an NPZ file does not have.
+    """Refuses `keep`, since an NPZ file has no columns to repeat.
 
     Raises:
-      InputError: if there are any.
+      InputError: if `keep` is not empty.
     """
     if keep:
         raise InputError("--keep needs a table, --input is an NPZ file.")

@@ -1,8 +1,8 @@
-"""Images that are decoded when they are looked up: sets that memory does not hold.
+"""Images that are decoded on access, for data sets that do not fit into memory.
 
-`Pictures` stands where an array `[rows, height, width, channels]` stands for smaller
-sets. What comes out depends on the row alone, so streams over it are the same pure
-functions of seed and step, and start anywhere.
+`Pictures` replaces the array `[rows, height, width, channels]` of smaller sets. Its
+values depend only on the row, so streams over it are the same pure functions of seed
+and step, and can start anywhere.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import numpy as np
 
 @functools.cache
 def threads() -> concurrent.futures.ThreadPoolExecutor:
-    """The threads that decode; Pillow lets go of Python's lock meanwhile."""
+    """The decoding threads; Pillow releases the GIL."""
     limited = hasattr(os, "sched_getaffinity")  # Not on macOS.
     cores = len(os.sched_getaffinity(0)) if limited else os.cpu_count()
     return concurrent.futures.ThreadPoolExecutor(cores)
 
 
 class Pictures:
-    """Rows of images, decoded anew by each look-up.
+    """Rows of images, decoded on each access.
 
     Args:
-      decode: number of an image -> `[height, width, channels]` uint8.
+      decode: index of an image -> `[height, width, channels]` uint8.
       number: `[rows]` int, the image of each row.
-      shape: of each image.
+      shape: shape of each image.
 
     Attributes:
       shape: `(rows, height, width, channels)`.
@@ -69,7 +69,7 @@ class Pictures:
         """The images of rows, decoded in threads, in order.
 
         Args:
-          rows: what an array `[rows]` is indexed with.
+          rows: an index into an array `[rows]`.
 
         Returns:
           `[..., height, width, channels]` uint8; leading axes are those of `rows`.

@@ -1,7 +1,7 @@
-"""Table files, CSV (plain or gzip) and Parquet, as columns of text.
+"""Reads table files, CSV (plain or gzip) and Parquet, as columns of text.
 
-Cells are text until a column is known to hold numbers, so that a category reads the
-same in every file. pyarrow does the reading, strictly: UTF-8, equal row lengths.
+Cells stay text until a column is known to hold numbers, so that a category reads the
+same from every file. pyarrow reads strictly: UTF-8, equal row lengths.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from dirjax.data import labelling
 from dirjax.errors import InputError
 
-# What stands for a missing value, besides an empty cell.
+# Markers of a missing value, besides an empty cell.
 MISSING = (
     *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None"),
     *("<NA>", "NaT"),
@@ -31,7 +31,7 @@ MISSING = (
 _INDEX = re.compile(r"|__index_level_\d+__")
 _EMPTY_LINE = re.compile(rb"\n\r?\n|\r\r")
 _GZIP = b"\x1f\x8b"
-_BLOCK = 1 << 24  # bytes of a CSV file read at once
+_BLOCK = 1 << 24  # bytes of a CSV file per block
 
 
 @dataclasses.dataclass
@@ -39,11 +39,11 @@ class Table:
     """Columns of text.
 
     Attributes:
-      file: where they come from.
-      cells: column -> pyarrow string array, null where a value is missing.
+      file: the file.
+      cells: column -> pyarrow string array, null for missing values.
       number: `[rows]` int64, position of each row in the file, from 0.
-      skipped: rows with a wrong number of cells that were left out, up to here.
-      odd: column -> its type, if it is neither numbers nor text.
+      skipped: number of rows skipped so far for a wrong number of cells.
+      odd: column -> its type, for columns of neither numbers nor text.
       unnamed: columns of row numbers, which are not read.
     """
 
@@ -55,15 +55,15 @@ class Table:
     unnamed: tuple[str, ...] = ()
 
     def require(self, name: str, field: str, todo: str = "Name one of them.") -> None:
-        """Refuses a column that is not there.
+        """Raises an error unless a column exists.
 
         Args:
           name: the column.
-          field: who asks for it.
+          field: what needs the column, for the message.
           todo: what to do if no other name is close.
 
         Raises:
-          InputError: with the names that are there.
+          InputError: listing the existing names.
         """
         if name in self.odd:
             raise InputError(
@@ -81,18 +81,18 @@ class Table:
 
 
 def starts_with(file: pathlib.Path, magic: bytes) -> bool:
-    """Whether a file begins with these bytes."""
+    """Whether a file starts with these bytes."""
     with file.open("rb") as stream:
         return stream.read(len(magic)) == magic
 
 
 def unpacked(file: pathlib.Path) -> Any:
-    """The bytes of a file, unpacked; to be used in a `with`."""
+    """Opens a file, decompressed; for use in a `with` statement."""
     return gzip.open(file) if starts_with(file, _GZIP) else file.open("rb")
 
 
 def _head(file: pathlib.Path) -> bytes:
-    """The first bytes of a file, unpacked."""
+    """The first bytes of a file, decompressed."""
     try:
         with unpacked(file) as stream:
             return stream.read(1 << 16)
@@ -103,22 +103,22 @@ def _head(file: pathlib.Path) -> bytes:
 
 
 def _delimiter(head: bytes) -> str:
-    """Of comma, semicolon and tab the one the header has most of."""
+    """The most frequent of comma, semicolon and tab in the header."""
     header = head.splitlines()[0] if head.splitlines() else b""
     header = re.sub(rb'"[^"]*"', b"", header)
     return max(",;\t", key=lambda d: header.count(d.encode()))
 
 
 def _check_text(file: pathlib.Path, head: bytes) -> None:
-    """Refuses what is not text in UTF-8, with the first bad row."""
+    """Refuses files that are not UTF-8 text, naming the first bad row."""
     if not head.strip():
         raise InputError(
             f"{file} must be a CSV file with a header, it is empty. Give another file."
         )
     if b"\0" in head:
         raise InputError(
-            f"{file} must be a CSV file in UTF-8, it has zero bytes, as UTF-16 and "
-            "files that are no text do. Save it as UTF-8, or give another file."
+            f"{file} must be a CSV file in UTF-8, it has zero bytes, like UTF-16 and "
+            "binary files. Save it as UTF-8, or give another file."
         )
     decoder = codecs.getincrementaldecoder("utf-8")()
     row = 1
@@ -128,7 +128,7 @@ def _check_text(file: pathlib.Path, head: bytes) -> None:
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError as error:
-                    # What was left of the block before holds no line end.
+                    # The rest of the previous block holds no line end.
                     row += error.object[: error.start].count(b"\n")
                     raise InputError(
                         f"{file} must be a CSV file in UTF-8, row {row} is not (byte "
@@ -143,24 +143,24 @@ def _check_text(file: pathlib.Path, head: bytes) -> None:
 
 
 def _clean(column: Any, missing: Sequence[str]) -> Any:
-    """Text without blanks around it; null where nothing is meant."""
+    """Strips text and replaces markers of missing values by null."""
     import pyarrow as pa
     import pyarrow.compute
 
-    pc: Any = pyarrow.compute  # its functions are made at run time
+    pc: Any = pyarrow.compute  # its functions are created at run time
     column = pc.utf8_trim_whitespace(column)
     nothing = pa.array(["", *MISSING, *missing], column.type)
     return pc.if_else(pc.is_in(column, value_set=nothing), None, column)
 
 
 class _Rows:
-    """Positions of rows, and what to do with those of a wrong length.
+    """Tracks row positions and handles rows of wrong length.
 
-    pyarrow counts no empty lines, people do.
+    pyarrow does not count empty lines, but users do.
 
     Attributes:
-      wrong: rows that were left out, as pyarrow counts, from 0.
-      refused: the sentence on the first row that was refused.
+      wrong: skipped rows, as pyarrow counts, from 0.
+      refused: the message on the first refused row.
     """
 
     def __init__(
@@ -172,25 +172,25 @@ class _Rows:
         self.refused: InputError | None = None
 
     def __call__(self, row: Any) -> str:
-        """pyarrow asks; what is raised in here would be lost."""
+        """Called by pyarrow, which swallows exceptions."""
         if self._on_bad == "skip":
             self.wrong.append(row.number - 2)
         else:
             number = self._place(np.array([row.number - 2]))[0] + 2
             self.refused = self.refused or InputError(
-                f"each row must have the {row.expected_columns} cells of the header, "
-                f"row {number} of {self._file} has {row.actual_columns}. Fix it, "
-                f"or skip such rows: {self._skip_with}."
+                f"each row must have {row.expected_columns} cells like the header, row "
+                f"{number} of {self._file} has {row.actual_columns}. Fix it, or skip "
+                f"such rows: {self._skip_with}."
             )
             return "error"
         return "skip"
 
     def _place(self, rows: np.ndarray) -> np.ndarray:
-        """Positions in the file, empty lines counted."""
+        """Positions in the file, counting empty lines."""
         return rows + np.searchsorted(self._before, rows, side="right")
 
     def numbers(self, start: int, rows: int) -> tuple[np.ndarray, int]:
-        """Positions of the next good rows, and where those after them start."""
+        """Positions of the next good rows, and the start of the rows after them."""
         number = np.arange(start, start + rows + len(self.wrong))
         number = np.setdiff1d(number, self.wrong)[:rows] if self.wrong else number
         return self._place(number), int(number[-1]) + 1 if rows else start
@@ -242,7 +242,7 @@ def _csv(
     try:
         header = reader(lambda row: "skip").schema.names
         _check_names(header, file)
-        # Text whatever it looks like; missing values are told apart in `_clean`.
+        # Read everything as text; `_clean` handles missing values.
         as_text = arrow.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
         )
@@ -276,7 +276,7 @@ def _table(file, cells, number, skipped=0, odd=None) -> Table:
 
 
 def _check_names(names: Sequence[str], file: pathlib.Path) -> None:
-    """Refuses a header that names a column twice, or not at all."""
+    """Refuses a header with duplicate or empty names."""
     stripped = [name.strip() for name in names]
     twice = sorted({n for n in stripped if stripped.count(n) > 1})
     if twice:
@@ -292,7 +292,7 @@ def _check_names(names: Sequence[str], file: pathlib.Path) -> None:
 
 
 def _as_text(column: Any) -> Any:
-    """A column of any plain type as text, as it would stand in a CSV file."""
+    """Converts a column of any plain type to text, as in a CSV file."""
     import pyarrow as pa
     import pyarrow.compute
 
@@ -338,20 +338,21 @@ def blocks(
     skip_with: str = labelling.SKIP,
     bare_tabs: bool = False,
 ) -> Iterator[Table]:
-    """Reads a table piece by piece.
+    """Reads a table in blocks.
 
     Args:
-      file: CSV (comma, semicolon or tab; plain or gzip) or Parquet, told by content.
-      on_bad: rows with too few or too many cells are an "error", or "skip".
-      missing: further words that stand for a missing value.
-      skip_with: the argument that skips, for sentences.
-      bare_tabs: quotation marks of tab-separated files are text like any other.
+      file: CSV (comma, semicolon or tab; plain or gzip) or Parquet, recognised by
+        content.
+      on_bad: "error" or "skip" for rows with too few or too many cells.
+      missing: more markers of missing values.
+      skip_with: the argument that skips bad rows, for messages.
+      bare_tabs: whether to treat quotation marks in tab-separated files as plain text.
 
     Yields:
-      Tables of consecutive rows; one without rows if the file has none.
+      Tables of consecutive rows; one empty table if the file has no rows.
 
     Raises:
-      InputError: if the file is no table; the sentence names row and column.
+      InputError: if the file is not a valid table, naming row and column.
     """
     if _head(file)[:4] == b"PAR1":
         yield from _parquet(file, missing)
@@ -360,16 +361,16 @@ def blocks(
 
 
 def read(file: pathlib.Path, **options: Any) -> Table:
-    """Reads a whole table; arguments as `blocks`.
+    """Reads a whole table; arguments as in `blocks`.
 
     Raises:
-      InputError: as `blocks`, and if there is no row.
+      InputError: see `blocks`; also if there are no rows.
     """
     import pyarrow as pa
 
     pieces = list(blocks(file, **options))
     if not sum(len(p.number) for p in pieces):
-        raise InputError(f"{file} has a header and no rows. Give another file.")
+        raise InputError(f"{file} has a header but no rows. Give another file.")
     last = pieces[-1]
     cells = {
         name: pa.chunked_array([p.cells[name] for p in pieces]) for name in last.cells
@@ -379,14 +380,14 @@ def read(file: pathlib.Path, **options: Any) -> Table:
 
 
 def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Text as numbers.
+    """Converts text to numbers.
 
     Args:
       column: pyarrow string array.
 
     Returns:
-      `[rows]` float64, NaN where a value is missing or no number, and `[rows]` bool:
-      those that are there and are no number.
+      `[rows]` float64, NaN for missing values and text, and `[rows]` bool: values that
+      are present but not numbers.
     """
     import pyarrow as pa
     import pyarrow.compute
@@ -400,7 +401,7 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
         for i, text in enumerate(column.to_pylist()):
             if text is not None:
                 try:
-                    # Python takes 1_000, which nobody means.
+                    # Python accepts 1_000, which is not a number here.
                     found[i] = float(text.replace("_", "?"))
                 except ValueError:
                     wrong[i] = True
@@ -410,7 +411,7 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def words(column: Any) -> np.ndarray:
-    """`[rows]` str, empty where a value is missing; whole numbers without `.0`."""
+    """`[rows]` str, empty for missing values; whole numbers without `.0`."""
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
@@ -419,7 +420,7 @@ def words(column: Any) -> np.ndarray:
 
 
 def keys(table: Table) -> list[str]:
-    """A text for each row, from its content; equal rows are numbered."""
+    """A key for each row, from its content; equal rows are numbered."""
     columns = []
     for _, column in sorted(table.cells.items()):
         values, text = numbers(column)[0].tolist(), words(column).tolist()
@@ -434,11 +435,11 @@ def keys(table: Table) -> list[str]:
 
 
 def report_skipped(now: int, before: int) -> int:
-    """Prints how many rows of wrong length were left out since the last block.
+    """Prints how many rows of wrong length were skipped since the last block.
 
     Args:
-      now: rows left out up to this block.
-      before: rows left out up to the block before.
+      now: rows skipped up to this block.
+      before: rows skipped up to the previous block.
 
     Returns:
       `now`.

@@ -1,15 +1,16 @@
-"""Sentences to words by the rules of the Penn Treebank, as STS-B-DIR was tokenised.
+"""Tokenises sentences by the rules of the Penn Treebank, as for STS-B-DIR.
 
 The rules are those of Robert MacIntyre's script `tokenizer.sed` of the Treebank
-project, which NLTK's `word_tokenize` follows: punctuation and brackets stand alone,
-clitics (`n't`, `'s`, `'ll`) are words, straight double quotes become two backquotes
-where they open and two apostrophes where they close, and the full stop of a sentence
-stands alone while that of an abbreviation does not. Case is kept.
+project, which NLTK's `word_tokenize` follows: punctuation and brackets are separate
+tokens, clitics (`n't`, `'s`, `'ll`) are words, opening straight double quotes become
+two backquotes and closing ones two apostrophes, and the full stop of a sentence is a
+token while that of an abbreviation is not. Case is kept.
 
-**Deviations** from `nltk.word_tokenize`, which the benchmark calls: NLTK finds the ends
-of sentences by a model, punkt, that is fetched apart. Here a full stop before a blank
+**Deviations** from `nltk.word_tokenize`, which the benchmark calls: NLTK finds sentence
+ends with a model, punkt, that is downloaded separately. Here a full stop before a blank
 ends a sentence unless an initial, a word with a full stop inside (U.S.) or one of a
-list of abbreviations precedes it. So there is nothing to fetch and no version to keep.
+list of abbreviations precedes it. So there is nothing to download and no version to
+pin.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import string
 from collections.abc import Iterator
 
-# Words that keep their full stop, those of punkt's: it does not know Gov. or Capt.
+# Words that keep their full stop, from punkt, which does not know Gov. or Capt.
 ABBREVIATIONS = frozenset(
     """
     adm ala ariz ark aug ave bldg bros calif co col colo conn corp ct dec dept dr esq
@@ -28,9 +29,9 @@ ABBREVIATIONS = frozenset(
     """.split()  # noqa: SIM905
 )
 _CLOSING = "])}>\"'»”\u2019"
-# What stands alone wherever it is; runs of full stops and of two dashes are one.
+# Always separate tokens; runs of full stops and double dashes are one token.
 _ALONE = r"\.{2,}|--|``|''|[;@#$%&?!*()\[\]{}<>«»“”\u2018\u2019„\"`\u2012-\u2015]"
-# A comma or colon stands alone unless a digit follows.
+# A comma or colon is a token unless a digit follows.
 _TOKEN = re.compile(
     rf"{_ALONE}|[,:](?!\d)|(?:(?!{_ALONE})(?:[^\s,:]|[,:](?=\d)))+", re.UNICODE
 )
@@ -46,7 +47,7 @@ _JOINED = re.compile(
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Positions of the full stops that stand alone."""
+    """Positions of the full stops that are separate tokens."""
     rest = len(text.rstrip(_CLOSING + string.whitespace))
     for chunk in _CHUNK.finditer(text):
         stopped = _STOPPED.fullmatch(chunk.group())
@@ -60,13 +61,13 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _quote(text: str, at: int) -> str:
-    """What a double quote at a position becomes."""
+    """The token for a double quote at a position."""
     opens = at == 0 or text[at - 1].isspace() or text[at - 1] in "([{<"
     return "``" if opens else "''"
 
 
 def _parts(word: str) -> Iterator[str]:
-    """A word without the clitics and contractions in it."""
+    """Splits clitics and contractions off a word."""
     if _STARTING.match(word) and not _JOINED.fullmatch(word):
         yield "'"
         word = word[1:]
@@ -82,10 +83,10 @@ def _parts(word: str) -> Iterator[str]:
 
 
 def tokenize(text: str) -> list[str]:
-    """The words of a sentence, or of several.
+    """The tokens of one or more sentences.
 
     Args:
-      text: in any case, which is kept.
+      text: the text; case is kept.
 
     Returns:
       Words and punctuation marks, in order.

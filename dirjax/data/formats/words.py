@@ -1,14 +1,14 @@
-"""Words as numbers: a vocabulary, and the vectors that GloVe has for it.
+"""Words as codes: a vocabulary and its GloVe vectors.
 
 "GloVe: Global Vectors for Word Representation", Pennington, Socher and Manning, EMNLP
-2014, https://nlp.stanford.edu/projects/glove. A file of vectors is text, one word a
-line with its numbers behind it, blanks between; or NPZ with `words` `[n]` and
-`vectors` `[n, dim]`. As in the benchmark (AllenNLP 0.5), words are numbered by how
-often they occur, 0 is padding and 1 stands for all words that are not known.
+2014, https://nlp.stanford.edu/projects/glove. A vector file is text, one word per line
+followed by its numbers, separated by blanks; or NPZ with `words` `[n]` and `vectors`
+`[n, dim]`. As in the benchmark (AllenNLP 0.5), words are numbered by frequency, 0 is
+padding and 1 stands for all unknown words.
 
-**Deviations** from the benchmark: words with blanks in them, which some of the
-published files have, are told from shorter ones by the number of blanks in their line,
-and not cut at the first.
+**Deviations** from the benchmark: words with blanks, which some published files
+contain, are recognised by the number of blanks in their line instead of being truncated
+at the first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Vocabulary:
 
     Args:
       words: the known words; the code of `words[i]` is `i + 2`.
-      lower: whether words are known in lower case only.
+      lower: whether words are looked up in lower case.
 
     Attributes:
       words: as given.
@@ -49,11 +49,11 @@ class Vocabulary:
     def of(
         cls, sentences: Iterable[Sequence[str]], *, most: int, lower: bool = False
     ) -> Vocabulary:
-        """The most frequent words; of equally frequent ones those that come first.
+        """The vocabulary of the most frequent words; ties go to the earlier word.
 
         Args:
-          sentences: words of each.
-          most: how many words at most.
+          sentences: words of each sentence.
+          most: largest number of words.
           lower: see the class.
 
         Example:
@@ -73,8 +73,8 @@ class Vocabulary:
         """Codes of the first `length` words of each sentence.
 
         Args:
-          sentences: words of each.
-          length: of the result; shorter sentences are padded at the end.
+          sentences: words of each sentence.
+          length: length of the result; shorter sentences are padded at the end.
 
         Returns:
           `[sentences, length]` int32.
@@ -98,19 +98,19 @@ def _wrong(file: pathlib.Path, dim: int, came: str) -> InputError:
 
 
 def _lines(file: pathlib.Path, codes: Mapping[bytes, int], dim: int) -> Vectors:
-    """`(position, vector)` of the words that are looked for, of a text file."""
+    """`(position, vector)` of the requested words in a text file."""
     first = True
     with table_files.unpacked(file) as stream:
         for number, read in enumerate(stream, 1):
             line = read.rstrip(b" \r\n")
             blanks = line.count(b" ")
             if number == 1 and blanks == 1:
-                continue  # A header: how many words, and how many numbers.
-            # In the first line of vectors there may be a word with a blank or two.
+                continue  # A header with the number of words and numbers.
+            # The first line of vectors may hold a word with a blank or two.
             if blanks < dim or (first and blanks > dim + 2):
                 raise _wrong(file, dim, f"row {number} has {blanks}")
             first = False
-            # A word with blanks in it is none of ours.
+            # Words with blanks are not in our vocabulary.
             word = line[: line.index(b" ")] if blanks == dim else b""
             if word not in codes:
                 continue
@@ -127,7 +127,7 @@ def _lines(file: pathlib.Path, codes: Mapping[bytes, int], dim: int) -> Vectors:
 
 
 def _stored(file: pathlib.Path, codes: Mapping[bytes, int], dim: int) -> Vectors:
-    """The same of an NPZ file."""
+    """The same for an NPZ file."""
     stored = npz_files.read(file)
     for name in ("words", "vectors"):
         if name not in stored:
@@ -153,19 +153,19 @@ def _stored(file: pathlib.Path, codes: Mapping[bytes, int], dim: int) -> Vectors
 def vectors(
     file: pathlib.Path, words: Sequence[str], dim: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The vectors of some words.
+    """Reads the vectors of some words.
 
     Args:
       file: GloVe's text, plain or gzip, or NPZ.
-      words: what is looked for.
-      dim: numbers of each vector.
+      words: words to look up.
+      dim: size of a vector.
 
     Returns:
-      `[words, dim]` float32, 0 for those that the file lacks, and `[words]` bool:
-      which it has. Of words that it has twice the last counts.
+      `[words, dim]` float32, 0 for words that the file lacks, and `[words]` bool: which
+      it has. The last of duplicate words counts.
 
     Raises:
-      InputError: naming file and row, if a line is no word with `dim` numbers.
+      InputError: naming file and row, if a line is not a word with `dim` numbers.
     """
     codes = {word.encode(): i for i, word in enumerate(words)}
     found = np.zeros((len(words), dim), np.float32)
@@ -186,20 +186,20 @@ def vectors(
 def table(
     file: pathlib.Path, vocabulary: Vocabulary, dim: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A vector for each code.
+    """Makes the table of vectors, one for each code.
 
     Args:
       file: see `vectors`.
       vocabulary: the words.
-      dim: numbers of each vector.
-      seed: of the vectors of words that the file lacks, and of the unknown word.
+      dim: size of a vector.
+      seed: seed of the vectors of unknown words and words that the file lacks.
 
     Returns:
-      `[codes, dim]` float32: the file's vectors, 0 for padding, and elsewhere numbers
-      of a standard normal distribution; and `[codes]` bool: which the file has.
+      `[codes, dim]` float32: the file's vectors, 0 for padding, and standard normal
+      numbers elsewhere; and `[codes]` bool: which the file has.
 
     Raises:
-      InputError: as `vectors`.
+      InputError: see `vectors`.
     """
     found, there = vectors(file, vocabulary.words, dim)
     rng = np.random.Generator(np.random.Philox(key=[seed, 3]))

@@ -303,7 +303,7 @@ def _of_npz(
     if not fits or len(depth) != count or found["split"].shape != (count,):
         raise InputError(
             f"'depth' must be uint8 [rows, height, width] and 'split' [rows], for "
-            f"{count} pictures; {file} has {depth.dtype} {list(depth.shape)} and "
+            f"{count} images; {file} has {depth.dtype} {list(depth.shape)} and "
             f"{list(found['split'].shape)}. Convert it."
         )
     rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)

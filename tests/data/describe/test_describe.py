@@ -214,7 +214,7 @@ class TestBins:
     def test_no_many_shot_bin(self, tmp_path):
         facts = table(tmp_path, {"y": [1] * 100 + [2] * 19 + [3] * 40})
         # A third of 19, 40, 100 is a third of the way from 19 to 40 above 19.
-        assert "no bin holds more than 100 training rows and 1 of 3 hold fewer" in (
+        assert "no bin holds more than 100 training rows, and 1 of 3 hold fewer" in (
             sentence(facts, "no_many")
         )
         assert "data.many=60 data.few=33" in sentence(facts, "no_many")

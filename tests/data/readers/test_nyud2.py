@@ -167,9 +167,7 @@ class TestBits:
         assert metres[255] == (10 if dtype == np.uint8 else np.float32(0.255))
 
     def test_a_table_for_each_code(self):
-        with pytest.raises(
-            ValueError, match="an entry in the table for each, got uint"
-        ):
+        with pytest.raises(ValueError, match="a table entry for each, got uint"):
             coded.Coded(np.zeros((1, 1, 1), np.uint16), np.zeros(256))
 
     @pytest.mark.parametrize(("old", "new"), [(9, 4), (4, 9), (304, 152), (5, 5)])
@@ -386,7 +384,7 @@ class TestRefused:
             split=[0],
             depth=np.zeros((2, 4, 4), np.uint8),
         )
-        with pytest.raises(InputError, match=r"for 1 pictures; .* uint8 .2, 4, 4."):
+        with pytest.raises(InputError, match=r"for 1 images; .* uint8 .2, 4, 4."):
             load(file)
 
     @pytest.mark.parametrize(

@@ -222,14 +222,14 @@ class TestAutoWidth:
 
     def test_it_is_told(self, load):
         source = load(table())
-        (note,) = [n for n in source.notes if "wide" in n]
-        assert note.startswith("bins are 1 wide")
+        (note,) = [n for n in source.notes if "bin width" in n]
+        assert note.startswith("the bin width is 1 ")
         assert "data.bin_width" in note
 
     def test_a_stated_width_is_kept(self, load):
         source = load(table(), bin_width=3.0)
         np.testing.assert_allclose(np.diff(source.spec.bins.edges), 3)
-        assert "wide" not in own_data.notes(source)
+        assert "bin width" not in own_data.notes(source)
 
 
 def test_the_record_prepares_rows_as_the_table_was(load):
