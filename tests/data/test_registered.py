@@ -214,7 +214,7 @@ WRONG = {
     "a label of words": (
         ("scalars", "town"),
         {},
-        (r"labels \(data\.label\) must be numbers", "'town' of 'scalars'"),
+        (r"labels \(data\.label\) must be one number", "'town' of 'scalars'"),
     ),
     "a label of two numbers": (
         ("scalars", "pair"),
