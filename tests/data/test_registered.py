@@ -224,7 +224,7 @@ WRONG = {
     "a label that is an image": (
         ("pictures", "photo"),
         {},
-        (r"labels .*must be numbers", "'photo'"),
+        (r"labels .*must be one number", "'photo'"),
     ),
     "an image that is not there": (
         ("pictures", "age"),
