@@ -221,5 +221,5 @@ def _equally_long(**arrays: Any) -> list[np.ndarray]:
     shapes = {name: x.shape for name, x in found.items()}
     if len(set(shapes.values())) > 1 or any(len(s) != 1 for s in shapes.values()):
         said = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"rows must be [n] of one length, got {said}.")
+        raise ValueError(f"rows must be [n] of equal length, got {said}.")
     return list(found.values())

@@ -133,7 +133,7 @@ class TestSplitFile:
         blob = faces.checksum(tree / "agedb.csv")
         source = load(tree)
         assert source.name == f"agedb_dir@{blob[:8]}"
-        assert f"not known (git blob {blob})" in own_data.notes(source)
+        assert f"an unknown split file (git blob {blob})" in own_data.notes(source)
         second = load(tree, argument="vanilla,protocol2", data__view_size=4)
         assert second.name == f"agedb_dir_p2@{blob[:8]}"
         yang, vir = faces.AGEDB.known
@@ -163,7 +163,7 @@ class TestSplitFile:
                 source.splits["train"], seed=0, batch_size=40, reader=reader
             )
             with pytest.raises(
-                InputError, match=r"that of row 2 of .*is empty\. Bring"
+                InputError, match=r"that of row 2 of .*is empty\. Restore"
             ):
                 next(stream.read(iter([(0, 1)])))
 

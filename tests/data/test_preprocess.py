@@ -136,7 +136,7 @@ def test_extra_columns_are_ignored_and_missing_ones_named():
     for part, want in fitted.transform(COLUMNS).items():
         np.testing.assert_array_equal(fitted.transform(rows)[part], want)
     del rows["depth"]
-    with pytest.raises(InputError, match="no column 'depth'"):
+    with pytest.raises(InputError, match="must have the column 'depth'"):
         fitted.transform(rows)
 
 

@@ -214,7 +214,7 @@ WRONG = {
     "a label of words": (
         ("scalars", "town"),
         {},
-        (r"labels \(data\.label\) must be numbers", "'town' of 'scalars'"),
+        (r"labels \(data\.label\) must be one number", "'town' of 'scalars'"),
     ),
     "a label of two numbers": (
         ("scalars", "pair"),
@@ -224,7 +224,7 @@ WRONG = {
     "a label that is an image": (
         ("pictures", "photo"),
         {},
-        (r"labels .*must be numbers", "'photo'"),
+        (r"labels .*must be one number", "'photo'"),
     ),
     "an image that is not there": (
         ("pictures", "age"),

@@ -116,7 +116,7 @@ class TestProcesses:
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
     def test_a_batch_that_does_not_divide(self):
-        with pytest.raises(ValueError, match=r"6 rows .* 4 processes.*batch_size"):
+        with pytest.raises(ValueError, match=r"4 processes.* 6 rows.*batch_size"):
             stream_of(batch_size=6, process=0, processes=4).rows(0, 1)
 
 

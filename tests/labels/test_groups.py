@@ -94,7 +94,7 @@ def test_of_a_spec():
     )
     assert specification.of_spec(dataclasses.replace(spec, groups=made), "x") is made
     assert hash(tuple(made.for_head().items()))
-    with pytest.raises(ValueError, match=r"x needs label groups .* config.groups"):
+    with pytest.raises(ValueError, match=r"x needs label groups.* config.groups"):
         specification.of_spec(spec, "x")
 
 

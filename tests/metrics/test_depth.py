@@ -82,5 +82,5 @@ class TestRatios:
 
     def test_shapes(self):
         one, two = jnp.ones((2, 3)), jnp.ones((3, 2))
-        with pytest.raises(ValueError, match=r"one shape, got \(2, 3\), \(3, 2\)"):
+        with pytest.raises(ValueError, match=r"the same shape, got \(2, 3\), \(3, 2\)"):
             depth_metrics.batch_ratios(one, two, bins=one, mask=one, num_bins=2)

@@ -175,7 +175,7 @@ def test_a_group_that_is_not_known_is_none():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"groups \(2,\), predicted \(1,\)"):
         experts_metrics.group_scores([0, 1], [0], [0, 0])
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="equal length"):
         experts_metrics.group_scores([0, 1], [0, 1], [0])
     with pytest.raises(ValueError, match=r"oracle \(1, 2\)"):
         experts_metrics.oracle_scores([[0, 1]], [[0, 1]], [0])

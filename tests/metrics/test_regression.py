@@ -375,7 +375,7 @@ def test_sera_is_the_integral():
     np.testing.assert_allclose(got, expected, rtol=1e-3)
     assert metrics.sera(p, y, np.zeros(50)) == {"sera": {"all": None}}
     assert metrics.sera([np.nan, 1], [0, 0], [1, 1]) == {"sera": {"all": None}}
-    with pytest.raises(ValueError, match="of one length"):
+    with pytest.raises(ValueError, match="of equal length"):
         metrics.sera(p, y, phi[:3])
     with pytest.raises(ValueError, match="gather and flatten"):
         metrics.rank_metrics(p[:, None], y[:, None], phi[:, None])
@@ -385,7 +385,7 @@ def test_means_by_shot():
     got = metrics.means([1.0, 2.0, 6.0, np.inf], [0, 0, 2, 1])
     assert got == {"all": None, "many": 1.5, "median": None, "few": 6.0}
     assert metrics.means([], []) == dict.fromkeys(("all", *labels.SHOTS))
-    with pytest.raises(ValueError, match="of one length"):
+    with pytest.raises(ValueError, match="of equal length"):
         metrics.means([1.0], [0, 0])
 
 

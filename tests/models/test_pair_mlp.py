@@ -41,7 +41,7 @@ class TestPairFeatures(chex.TestCase):
 
     @parameterized.parameters(
         (U, V[:4], ("first",), r"\(8, 3\) and \(4, 3\)"),
-        (U[0], V[0], ("first",), r"one shape \[batch, dim\], got \(3,\)"),
+        (U[0], V[0], ("first",), r"the same shape \[batch, dim\], got \(3,\)"),
         (U, V, (), r"must name some of first, .*, got \(\)"),
         (U, V, ("sum",), r"got \('sum',\)"),
     )

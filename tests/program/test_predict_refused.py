@@ -125,7 +125,7 @@ class TestWrongInput:
     def test_arrays_without_names(self, run, new, capsys):
         file = new(own_data.to_npz(x=np.zeros((3, 3))), "new.npz")
         line = self.said(capsys, run, file, file.parent / "out.csv")
-        assert re.search(r"no column 'x'.*trained with.* x0, x1, x2", line)
+        assert re.search(r"the column 'x'.*trained with.* x0, x1, x2", line)
 
     def test_images_for_a_table(self, run, new, capsys):
         file = new(own_data.to_npz(x=np.zeros((3, 4, 4), np.uint8)), "new.npz")

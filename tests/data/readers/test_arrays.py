@@ -238,7 +238,7 @@ class TestJoinedFiles:
         argument = "vanilla,images" if x.ndim == 3 else "vanilla"
         with pytest.raises(InputError, match=r"data\.fit .* must be 'stretch'"):
             load({"x": x}, argument, fit="cover")
-        with pytest.raises(InputError, match=r"data\.view_size .* must be 0 .* got 4"):
+        with pytest.raises(InputError, match=r"data\.view_size .* must be 0, got 4"):
             load({"x": x}, argument, view_size=4)
 
 

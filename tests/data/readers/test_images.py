@@ -165,15 +165,15 @@ def header(width: int, height: int) -> bytes:
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
 BROKEN = {
     "empty": (b"", "empty"),
-    "text": (b"<html>not found</html>", "no image"),
-    "zeros": (bytes(500), "no image"),
-    "a head alone": (to_image(NOISE)[:8], "no image"),
+    "text": (b"<html>not found</html>", "not know its format"),
+    "zeros": (bytes(500), "not know its format"),
+    "a head alone": (to_image(NOISE)[:8], "not know its format"),
     "cut off": (to_image(NOISE)[:-900], "truncated"),
     "cut off photo": (to_image(NOISE, "JPEG")[:-300], "truncated"),
     "damaged": (to_image(NOISE)[:300] + bytes(900) + to_image(NOISE)[1200:], "."),
     "huge": (header(100_000, 100_000), "pixels"),
     "large": (header(13_000, 13_000), "13000 x 13000 pixels"),
-    "an archive": (own_data.to_npz(x=NOISE), "no image"),
+    "an archive": (own_data.to_npz(x=NOISE), "not know its format"),
 }
 
 
