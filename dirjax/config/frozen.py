@@ -70,9 +70,9 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
     Raises:
       InputError: if the directory holds another run, or cannot be read.
     """
-    if workdir.exists() and not workdir.is_dir():
-        raise InputError(f"--workdir must be a directory, {workdir} is a file.")
     try:
+        if workdir.exists() and not workdir.is_dir():
+            raise InputError(f"--workdir must be a directory, {workdir} is a file.")
         if (workdir / run_files.CONFIG).exists():
             check_same(config, workdir / run_files.CONFIG)
         elif (workdir / run_files.CHECKPOINTS).exists():
