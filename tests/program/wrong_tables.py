@@ -331,13 +331,14 @@ TABLES = {
     ),
     "a batch larger than the set": csv(
         table(),
-        r"data\.batch_size must be at most the \d\d training rows",
+        r"data\.batch_size must be at most the number of training rows, \d\d",
         "got 64",
         "smaller batch",
         data__batch_size=64,
     ),
     "fewer rows than any batch": csv(
-        table(ROWS[:9]), r"data\.batch_size must be at most the 9 training rows"
+        table(ROWS[:9]),
+        r"data\.batch_size must be at most the number of training rows, 9",
     ),
     "a batch of nothing": csv(
         table(),
@@ -360,11 +361,13 @@ TABLES = {
     ),
     "nothing but the label": csv(
         table([str(i) for i in range(60)], "y"),
-        r"mine\.csv has no feature left beside 'y'",
+        r"mine\.csv has no feature left besides 'y'",
         "Add columns",
     ),
     "nothing but constants": csv(
-        table([f"5,{i}" for i in range(60)], "x,y"), "no feature left beside 'y'", "'x'"
+        table([f"5,{i}" for i in range(60)], "x,y"),
+        "no feature left besides 'y'",
+        "'x'",
     ),
     "a model of images": csv(
         table(),
