@@ -54,6 +54,7 @@ def test_wheel_holds_data_configs_and_notices(wheel):
         "dirjax/report/__main__.py",
         "dirjax/report/published.csv",
         "dirjax/report/published.md",
+        "dirjax/report/page.html.jinja",
     ):
         assert name in names
     packages = {p.parent for p in ROOT.glob("dirjax/**/*.py")}
@@ -73,9 +74,11 @@ def test_wheel_works_from_an_empty_folder(wheel, tmp_path):
         "from dirjax.cli import status;"
         f"assert dirjax.__file__.startswith({str(site)!r}), dirjax.__file__;"
         f"assert dirjax.configs.__file__.startswith({str(site)!r});"
-        "sys.exit(status.run(main.main, ['main', "
+        # ml_collections looks there for overrides.
+        "sys.argv = ['main', "
         "'--config=configs/bikeshare.py:vanilla,smoke', '--workdir=run', "
-        "'--config.model.encoder.width=8', '--config.model.encoder.depth=1']))"
+        "'--config.model.encoder.width=8', '--config.model.encoder.depth=1'];"
+        "sys.exit(status.run(main.main, sys.argv))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

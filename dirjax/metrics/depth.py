@@ -115,7 +115,8 @@ def finalize(
       a group without pixels and for non-finite values.
 
     Example:
-      >>> spec = labels_lib.spec([1, 2], bin_width=1)
+      >>> from dirjax import labels
+      >>> spec = labels.spec([1, 2], bin_width=1)
       >>> sums = Ratios(*np.array([[1, 0], [1, 1], [1, 1], [0.2, 0.5], [0.1, 0.2]]))
       >>> finalize(sums, [1, 1], spec=spec)["delta1"]
       {'all': 0.5, 'many': None, 'median': None, 'few': 0.5}

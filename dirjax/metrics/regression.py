@@ -201,7 +201,8 @@ def finalize(
       ValueError: if sums and specification have different numbers of bins.
 
     Example:
-      >>> spec = labels_lib.spec([0, 1], bin_width=1)
+      >>> from dirjax import labels
+      >>> spec = labels.spec([0, 1], bin_width=1)
       >>> sums = batch_sums(jnp.array([1.0, 3.0]), jnp.array([0.0, 1.0]),
       ...                   bins=jnp.array([0, 1]), num_bins=2)
       >>> finalize(sums, spec=spec)["mae"]

@@ -125,7 +125,7 @@ def fit_targets(
     Example:
       >>> norms, many = jnp.array([1.0, 2.0, 9.0]), jnp.array([1.0, 1.0, 0.0])
       >>> found = fit_targets(norms, many, jax.random.key(0))
-      >>> found["target"].round(3).tolist()
+      >>> [round(float(x), 3) for x in found["target"]]
       [1.0, 2.0, 3.0]
     """
     labels = jnp.arange(len(many), dtype=jnp.float32)

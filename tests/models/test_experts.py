@@ -76,7 +76,7 @@ def test_fixed_frame_has_no_parameters_and_is_that_of_its_seed():
     _, params, out = applied(classifier="etf")
     assert set(params) == {"values"}
     assert out.classifier == "etf"
-    frame = heads._random_frame(4, 3, 0)
+    frame = heads.random_etf(4, 3, 0)
     unit = Z / np.linalg.norm(Z, axis=1, keepdims=True)
     np.testing.assert_allclose(out.logits, unit @ frame, rtol=1e-4, atol=1e-6)
     other = applied(classifier="etf", etf_seed=1)[2]

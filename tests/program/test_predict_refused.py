@@ -42,7 +42,7 @@ WRONG = {
     "a row that is too short": (
         HEADER + "0.5,r,True\n0.1\n",
         {},
-        ("the 3 cells", r"row 3 of .*new\.csv has 1", "--on_bad skip"),
+        ("must have 3 cells", r"row 3 of .*new\.csv has 1", "--on_bad skip"),
     ),
     "no rows": (HEADER, {}, (r"new\.csv has no rows", "--input")),
     "an empty file": ("", {}, (r"new\.csv must be a CSV file", "empty")),

@@ -152,7 +152,7 @@ IMAGES = {
         *UNREADABLE, r"bad\.png", "empty", rows=listed("bad.png,3"), bad__png=b""
     ),
     "text for an image": images(
-        *UNREADABLE, "no image", rows=listed("bad.png,3"), bad__png=b"hello"
+        *UNREADABLE, "not know its format", rows=listed("bad.png,3"), bad__png=b"hello"
     ),
     "an image that is cut off": images(
         *UNREADABLE,

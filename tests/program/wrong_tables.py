@@ -363,11 +363,13 @@ TABLES = {
     ),
     "nothing but the label": csv(
         table([str(i) for i in range(60)], "y"),
-        r"mine\.csv has no feature left beside 'y'",
+        r"mine\.csv has no feature left besides 'y'",
         "Add columns",
     ),
     "nothing but constants": csv(
-        table([f"5,{i}" for i in range(60)], "x,y"), "no feature left beside 'y'", "'x'"
+        table([f"5,{i}" for i in range(60)], "x,y"),
+        "no feature left besides 'y'",
+        "'x'",
     ),
     "a model of images": csv(
         table(),

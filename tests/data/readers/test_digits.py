@@ -82,7 +82,7 @@ class TestRotate:
 
 
 def load(label, *, skew=0.0, seed=0, bin_width=2.0):
-    return digits.load(FILE, label=label, skew=skew, seed=seed, bin_width=bin_width)
+    return digits.read(FILE, label=label, skew=skew, seed=seed, bin_width=bin_width)
 
 
 class TestLoad:

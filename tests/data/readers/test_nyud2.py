@@ -42,7 +42,7 @@ def load(path, **options):
     rules = {k: options.pop(k) for k in ("on_bad", "limit", "label") if k in options}
     fixed = {"size": made.SCALED, "crop": made.CROP, "maps": made.MAPS}
     options = fixed | {"val_share": 0.3} | options
-    return nyud2.load("depth", path, labelling.Rules(**RULES | rules), **options)
+    return nyud2.source("depth", path, labelling.Rules(**RULES | rules), **options)
 
 
 def scaled(file):
