@@ -155,7 +155,7 @@ class TestStep:
         np.testing.assert_allclose(mean["loss"], want, rtol=1e-5)
 
     def test_the_probe_of_noise_refuses_maps(self, finished, few_scenes, tmp_path):
-        with pytest.raises(errors.InputError, match="one label a row"):
+        with pytest.raises(errors.InputError, match="one label per row"):
             noise.probe(finished[0], output=tmp_path / "out")
         assert not (tmp_path / "out").exists()
 

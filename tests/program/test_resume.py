@@ -123,6 +123,7 @@ def test_a_stop_between_all_boundaries(tmp_path, monkeypatch):
     assert x == y
 
 
+@pytest.mark.slow
 def test_stretches_of_the_loop_do_not_matter(tmp_path):
     fields = {"log__every": 6, "eval__every": 0.0, "checkpoint__every": 0.0}
     results, lengths = [], []

@@ -218,8 +218,9 @@ METHODS = (
     *("sqinv_fds", "sqinv_lds_fds", "focal_r", "focal_r_lds", "focal_r_lds_fds"),
     *("rrt", "rrt_lds", "rrt_lds_fds"),
 )
-# Images take the same objectives: one with everything stands for all.
-SHORT = {("bikeshare", method) for method in METHODS} | {("mnist5k", "rrt_lds_fds")}
+# Each part once, and all of them; images take the same objectives.
+PARTS = ("vanilla", "sqinv", "fds", "focal_r_lds", "rrt_lds_fds")
+SHORT = {("bikeshare", method) for method in PARTS} | {("mnist5k", "rrt_lds_fds")}
 
 
 @pytest.mark.parametrize(
