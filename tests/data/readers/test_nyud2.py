@@ -392,7 +392,7 @@ class TestRefused:
         [
             ({"crop": (10, 17)}, "which are 12 x 16 .* got .10, 17."),
             ({"maps": (5, 15)}, "at most the crop .10, 14., got .5, 15."),
-            ({"label": "height"}, "has the label 'depth'"),
+            ({"label": "height"}, "needs the label 'depth'"),
         ],
     )
     def test_options(self, folder, options, said):
