@@ -118,5 +118,5 @@ def test_images_without_channels():
 )
 def test_the_data_chooses_among_models(name, kind, better):
     config = {"name": name, "label_scaling": "none"}
-    with pytest.raises(ValueError, match=f"got '{name}'. Use '{better}'"):
+    with pytest.raises(ValueError, match=f"got '{name}', which .* Use '{better}'"):
         models.from_config(config, {"kind": kind})

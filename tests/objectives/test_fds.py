@@ -413,9 +413,9 @@ def test_errors():
     good = unit_spec(5, 2)
     with pytest.raises(ValueError, match="feature_dim above 0, got 0"):
         make().init(None, dataclasses.replace(good, feature_dim=0))
-    with pytest.raises(ValueError, match="there are 5 bins"):
+    with pytest.raises(ValueError, match="for 5 bins, got 5 and 4"):
         make(first_bin=5).init(None, good)
-    with pytest.raises(ValueError, match="there are 5 bins"):
+    with pytest.raises(ValueError, match="for 5 bins, got 0 and 5"):
         make(last_bin=5).init(None, good)
     for options, match in (
         ({"mode": "paper"}, "clean or official, got 'paper'"),

@@ -123,7 +123,7 @@ def test_no_test_split(folder, monkeypatch):
     cut = dataclasses.replace(whole, splits={"train": whole.splits["train"]})
     monkeypatch.setattr(data, "from_config", lambda fields: cut)
     with pytest.raises(
-        errors.InputError, match=r"select.split is test, and .* no test"
+        errors.InputError, match=r"select.split is test, but .* no test"
     ):
         build(made)
 

@@ -153,7 +153,7 @@ class TestWrongInput:
             ({"units": "raw"}, "--units must be one of normalised, .*, got 'raw'"),
             (
                 {"units": "raw255"},
-                "must be 'normalised' for inputs without pixels",
+                "must be 'normalised' for inputs that are not images",
             ),
             ({"epsilon": (0.1, 0.0)}, "--epsilon must be positive and finite, got 0.0"),
             ({"epsilon": (np.inf,)}, "--epsilon must be positive and finite, got inf"),
