@@ -169,7 +169,7 @@ class TestEvalBatches:
         *_, last = stream.eval_batches(split, batch_size=4)
         np.testing.assert_array_equal(last["mask"][0], split.mask[4])
         assert last["mask"][1:].sum() == 0
-        assert last["weight"].shape == last["label"].shape == (4, 2, 3)
+        assert last["weight"].shape == last["value"].shape == (4, 2, 3)
 
     @settings(max_examples=40, deadline=None)
     @given(sizes, st.integers(1, 4), st.sampled_from([1, 2, 4]))
@@ -187,7 +187,7 @@ class TestEvalBatches:
         seen = []
         for batches in zip(*parts, strict=True):
             for batch in batches:
-                assert batch["label"].shape == batch["mask"].shape == (each,)
+                assert batch["value"].shape == batch["mask"].shape == (each,)
                 assert batch["inputs"]["numeric"].shape == (each, 2)
                 seen += batch["index"][batch["mask"] > 0].tolist()
         assert seen == split.index.tolist()

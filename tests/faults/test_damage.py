@@ -105,6 +105,7 @@ def test_the_newest(kind, made, whole, copy, capsys):
     assert (workdir / "checkpoints" / f"damaged-{newest}").is_dir()
 
 
+@pytest.mark.slow
 def test_all_of_them(made, whole, copy, capsys):
     workdir = copy("8")
     for step in steps(workdir)[0]:

@@ -26,6 +26,7 @@ def limit_files(pid, size):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
 def test_a_run_whose_disk_fills_goes_on_when_there_is_space(whole, tmp_path):
     workdir = tmp_path / "run"

@@ -350,7 +350,7 @@ class TestRefused:
         shape = {"shape": [16, 48, 3]}
         small = dataclasses.replace(draw, splits=cut, record=draw.record | shape)
         monkeypatch.setattr(data, "from_config", lambda fields: small)
-        said = r"\(8, 24\) .* labels have \(16, 24\)"
+        said = r"\(8, 24\) .* labels are \(16, 24\)"
         with pytest.raises(errors.InputError, match=said):
             runs.run(config(), tmp_path)
 

@@ -67,7 +67,7 @@ def test_the_log_tells_the_phases(whole):
     assert result["best_step"] > 3
 
 
-@pytest.mark.parametrize("step", [3, 5])
+@pytest.mark.parametrize("step", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_resumed_at_the_border_and_inside(step, whole, tmp_path, monkeypatch):
     """Targets are found again, and found in the checkpoint, bit for bit."""
     workdir, result = whole

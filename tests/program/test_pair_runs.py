@@ -57,9 +57,8 @@ class TestRuns:
         np.testing.assert_allclose(last["ssir/noise"], 1e-3, rtol=1e-4)
         np.testing.assert_allclose(last["ssir/moved"], 1e-3, rtol=1e-3)
 
-    @pytest.mark.parametrize(
-        "method", [pytest.param("fds", marks=pytest.mark.slow), "group_dir"]
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("method", ["fds", "group_dir"])
     def test_others_end(self, folder, method):
         result, workdir = train(folder, method)
         assert result["method"] == method

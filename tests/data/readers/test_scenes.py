@@ -13,7 +13,7 @@ RULES = {"label": "depth", "bin_width": 0.1, "label_range": (0.7, 10.0)}
 
 
 def source(skew=4.0, **rules):
-    return scenes.source("rooms", labelling.Rules(**RULES | rules), skew=skew)
+    return scenes.load("rooms", None, labelling.Rules(**RULES | rules), skew=skew)
 
 
 @pytest.fixture
@@ -108,7 +108,9 @@ class TestLabelsOfPixels:
         np.testing.assert_allclose(made.spec.label_mean, train.mean())
         assert made.spec.bins.edges[[0, -1]].tolist() == [1.0, 24.0]
         assert np.isfinite(made.label).all()
-        cut = sources.assemble("maps", y[..., None], made, record={}).splits
+        cut = sources.assemble(
+            "maps", y[..., None], made, record={"kind": "dense", "encoder": {}}
+        ).splits
         np.testing.assert_array_equal(cut["train"].real(cut["train"].label), train)
         assert cut["val"].mask.sum() == 4
 
