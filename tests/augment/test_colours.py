@@ -212,5 +212,5 @@ class Protocol(chex.TestCase):
 
 
 def test_colours_of_grey_images():
-    with pytest.raises(ValueError, match="have 1 channels"):
+    with pytest.raises(ValueError, match="got 1 channels"):
         image_augment.augment(KEYS[0], PIXELS[..., :1], jitter=0.4)
