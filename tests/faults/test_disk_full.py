@@ -95,7 +95,7 @@ def test_every_file_of_a_run(name, tiny_run, tmp_path, monkeypatch):
     verbose = name == "report"
     with monkeypatch.context() as patch:
         patch.setattr(owner, function, wrapped)
-        said = rf"{re.escape(name)} could not be written: .*\. Free some space and give"
+        said = rf"{re.escape(name)} could not be written: .*\. Free some space and run"
         with pytest.raises(Failed, match=said):
             train.train_and_evaluate(made, tmp_path, verbose=verbose)
     assert not list(tmp_path.glob(".*"))

@@ -100,7 +100,11 @@ def without(name):
     ("change", "model", "said"),
     [
         (without("layer2.0.bn2.bias"), "basic", "layer2.0.bn2.bias is missing"),
-        (lambda weights: None, "bottle", "of a network of 2, 1 basic blocks, a different"),
+        (
+            lambda weights: None,
+            "bottle",
+            "of a network of 2, 1 basic blocks, a different",
+        ),
         (
             lambda weights: weights.update({"conv1.weight": np.zeros((4, 1, 7, 7))}),
             "basic",

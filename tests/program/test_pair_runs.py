@@ -107,7 +107,7 @@ class TestPredict:
                 r"6 values, as in training; those of 'a' in .*new\.npz have 5",
             ),
             (own_data.pairs(), {"keep": ("score",)}, "--keep needs a table"),
-            (None, {}, r"one of pairs of embeddings, .* is a folder"),
+            (None, {}, r"takes pairs of embeddings, .* is a folder"),
         ],
     )
     def test_wrong_input(self, vanilla, tmp_path, capsys, arrays, options, said):

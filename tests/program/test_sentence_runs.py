@@ -108,7 +108,7 @@ class TestPredict:
         ("content", "said"),
         [
             ("a,b\n1,2\n", r"no column 'sentence1' .*trained with it"),
-            ("sentence1\tsentence2\na\tb\tc\n", r"the 2 cells .* row 2 .* has 3"),
+            ("sentence1\tsentence2\na\tb\tc\n", r"have 2 cells .* row 2 .* has 3"),
             (own_data.to_npz(x=[1]), r"pairs of sentences, --input must be a table"),
             (None, r"columns sentence1 and sentence2, got"),
         ],
