@@ -40,7 +40,7 @@ def test_pixels_stay_within_what_a_pixel_can_be():
     ],
 )
 def test_what_cannot_move_is_said(inputs):
-    with pytest.raises(ValueError, match="must have movable|needs a numeric column"):
+    with pytest.raises(ValueError, match=r"must have movable|needs a numeric column"):
         input_domain.FREE.split(inputs)
 
 

@@ -108,9 +108,8 @@ class TestLabelsOfPixels:
         np.testing.assert_allclose(made.spec.label_mean, train.mean())
         assert made.spec.bins.edges[[0, -1]].tolist() == [1.0, 24.0]
         assert np.isfinite(made.label).all()
-        cut = sources.assemble(
-            "maps", y[..., None], made, record={"kind": "dense", "encoder": {}}
-        ).splits
+        record, inputs = {"kind": "dense", "encoder": {}}, np.zeros((6, 2, 2, 1))
+        cut = sources.assemble("maps", inputs, made, record=record).splits
         np.testing.assert_array_equal(cut["train"].real(cut["train"].label), train)
         assert cut["val"].mask.sum() == 4
 
