@@ -109,6 +109,7 @@ def test_a_term(inside):
         assert line["loss/pair_gap"] > 0
 
 
+@pytest.mark.slow
 def test_a_term_with_a_parameter(inside, capsys):
     made, _, workdir = run(command_of(":mine.gauss_nll"))
     lines = log(workdir)
@@ -121,6 +122,7 @@ def test_a_term_with_a_parameter(inside, capsys):
     assert re.search(r"objective/gauss_nll/log_sigma +1\n", said)
 
 
+@pytest.mark.slow
 def test_a_wrapper(inside):
     made, result, workdir = run(command_of(":mine.label_noise"))
     assert made["objective"]["wrappers"] == ("label_noise",)
@@ -132,6 +134,7 @@ def test_a_wrapper(inside):
     assert first["loss"] != other["loss"]
 
 
+@pytest.mark.slow
 def test_a_preset(inside):
     made, result, workdir = run(command_of("my_config.py"))
     assert result["method"] == "lds_pair_gap"

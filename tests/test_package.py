@@ -63,6 +63,7 @@ def test_wheel_holds_data_configs_and_notices(wheel):
         assert any(n.startswith(f"{inside}/") for n in names), inside
 
 
+@pytest.mark.slow
 def test_wheel_works_from_an_empty_folder(wheel, tmp_path):
     site, empty = tmp_path / "site", tmp_path / "empty"
     empty.mkdir()

@@ -229,6 +229,7 @@ def by_hand(network, state):
 
 
 class TestStep:
+    @pytest.mark.slow
     def test_losses_see_the_rows_of_both_views(self, network, started):
         state, _, run = started
         state = state._replace(step=jnp.int32(5))
@@ -356,6 +357,7 @@ class TestConfig:
             self.views("sqinv,slant", **flip)
 
 
+@pytest.mark.slow
 def test_training_sees_both_views_and_evaluation_images_as_they_are():
     plain, changed = (
         runs.built(

@@ -229,6 +229,7 @@ class TestDecodedWhenRead:
         record = load(tree, data__mean_and_std=each).record
         assert (record["input_mean"], record["input_std"]) == each
 
+    @pytest.mark.slow
     def test_a_run(self, tree, tmp_path):
         """Second protocol, decoded while it is read."""
         made = config(

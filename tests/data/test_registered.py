@@ -265,6 +265,7 @@ def test_wrong_input(folder, name, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_predictions_for_the_table(folder, tmp_path):
     """A run on a data set by name predicts rows of a CSV."""
     made = config(folder, "scalars", "price", **own_data.TINY)

@@ -117,6 +117,7 @@ def test_all_of_them(made, whole, copy, capsys):
     assert lines[-1].endswith("cannot be read; the run starts over.")
 
 
+@pytest.mark.slow
 def test_the_best_at_the_end(made, whole, copy, capsys):
     workdir = copy("whole")
     saved, best = steps(workdir)
@@ -129,6 +130,7 @@ def test_the_best_at_the_end(made, whole, copy, capsys):
     assert f"the checkpoint at step {best} cannot be read" in line
 
 
+@pytest.mark.slow
 def test_the_best_where_the_next_stage_begins(made, whole, copy, capsys):
     """`init_from="best"`: the second stage needs the best state of the first."""
     workdir = copy("12")
@@ -141,6 +143,7 @@ def test_the_best_where_the_next_stage_begins(made, whole, copy, capsys):
     assert f"the checkpoint at step {best} cannot be read" in line
 
 
+@pytest.mark.slow
 def test_one_step_back_over_the_start_of_a_stage(
     made, whole, copy, monkeypatch, capsys
 ):

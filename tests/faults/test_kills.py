@@ -45,6 +45,7 @@ def test_killed_while_it_trains(workdir):
     assert stop(workdir, "training", signal.SIGKILL)[0] == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_terminated_while_it_saves(workdir):
     status, _, errors = stop(workdir, "saving_slowly", signal.SIGTERM, save_seconds=0.5)
     assert status == 143, errors
@@ -75,6 +76,7 @@ def stop_twice(workdir, number):
     return status, errors
 
 
+@pytest.mark.slow
 def test_interrupted_twice_ends_at_once(workdir):
     assert stop_twice(workdir, signal.SIGINT) == (130, "dirjax: interrupted\n")
 

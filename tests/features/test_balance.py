@@ -130,6 +130,7 @@ def stored(workdir):
 
 
 class TestFile:
+    @pytest.mark.slow
     def test_a_run_ends_with_features_of_what_is_evaluated(self, finished):
         got = stored(finished)
         run, step, (average, model_state) = evaluate.restore(finished)
@@ -181,6 +182,7 @@ class TestFile:
                 np.testing.assert_array_equal(array, train[name])
         np.testing.assert_array_equal(stored(finished)["norm"], test["norm"])
 
+    @pytest.mark.slow
     def test_evaluate_writes_it_and_the_report_shows_it(self, finished, tmp_path):
         before = stored(finished)
         evaluate.evaluate(finished, split="val", features=True)

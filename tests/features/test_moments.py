@@ -114,6 +114,7 @@ def test_one_device_equals_four():
     assert_close(jax.device_get(got), jax.device_get(fn(features, bins, mask)))
 
 
+@pytest.mark.slow
 @hypothesis.given(st.integers(0, 10_000), st.integers(0, 24))
 @hypothesis.settings(deadline=None, max_examples=25)
 def test_order_padding_and_split_do_not_matter(seed, cut):

@@ -235,6 +235,7 @@ def stored(workdir):
         return {name: arrays[name] for name in arrays.files}
 
 
+@pytest.mark.slow
 class TestRun:
     def test_the_result_is_that_of_the_stored_rows(self, finished):
         workdir, _, result = finished

@@ -117,6 +117,7 @@ class TestFormula:
 class TestNoise:
     """Padding does not move, so that all of the noise is in words."""
 
+    @pytest.mark.slow
     def test_ssir(self, inputs):
         words, join = NETWORK.domain.split(inputs)
 

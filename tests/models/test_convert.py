@@ -140,6 +140,7 @@ def test_files_that_are_none(name, content, said, tmp_path):
         convert.read(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_them(tmp_path):
     weights, _, _ = golden("basic")
     save_file(weights, tmp_path / "a.safetensors")

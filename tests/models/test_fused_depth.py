@@ -44,6 +44,7 @@ def test_published_size():
     assert count(params["refine"]) + count(last) == 822_913
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(112, 152), (17, 23)])
 def test_features_are_at_half_the_size(size):
     features, variables = shapes(fused_depth.FusedDepth(**SMALL), size)

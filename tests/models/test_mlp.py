@@ -245,6 +245,7 @@ def test_missing_entry():
         start(encoder(), {"numeric": jnp.zeros((2, 3))})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embedding", mlp.EMBEDDINGS)
 def test_learns_a_step_and_a_category(embedding):
     """A label from one column's sign and one category is fitted in 200 steps."""

@@ -177,6 +177,7 @@ def test_blocks_of_rows_are_the_whole(monkeypatch):
     assert "[40,40]" not in str(jax.make_jaxpr(jax.value_and_grad(fn))(z, g))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [4096, 8])
 def test_four_devices_are_one(whole, monkeypatch):
     monkeypatch.setattr(group_contrast, "_WHOLE", whole)

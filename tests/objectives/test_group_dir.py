@@ -252,6 +252,7 @@ def test_term_against_formula(criterion, unit):
     assert means["group/kl"] > 0
 
 
+@pytest.mark.slow
 def test_only_the_expert_of_the_true_group_learns():
     for bin_ in range(6):
         batch = jax.tree.map(lambda x: x[:1], toy.batch()) | {"bin": np.int32([bin_])}

@@ -73,6 +73,7 @@ def cost(request):
     return Cost(request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.lowering
 class TestCost:
     @pytest.mark.parametrize("n_steps", [1, 2])

@@ -332,6 +332,7 @@ def test_all_passes_drop_the_same_units():
     np.testing.assert_allclose(noisy, clean, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_running_averages_are_those_of_the_clean_pass():
     net = models.build(
         "small_resnet", shift=2.0, encoder={"width": 4, "stage_sizes": (1,)}

@@ -74,6 +74,7 @@ def outcome(network, inputs, **options):
     return {k: float(s / n) for k, (s, n) in out.metrics.items()}
 
 
+@pytest.mark.slow
 def test_a_noise_survives_a_model_in_bfloat16():
     """Its steps near 1 are 0.008; the noise is a thousandth of that."""
     inputs = jax.tree.map(jnp.asarray, toy.batch()["inputs"])
@@ -85,6 +86,7 @@ def test_a_noise_survives_a_model_in_bfloat16():
     np.testing.assert_allclose(gaps[1], gaps[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_units_of_pixels():
     """A radius counts in prepared units, in those of pixels in 0..1, or in 0..255."""
     encoder = {"width": 4, "stage_sizes": (1,)}

@@ -288,6 +288,7 @@ class TestRun:
         again = evaluate.evaluate(folder)["test"]
         chex.assert_trees_all_close(again, result["test"], rtol=1e-6)
 
+    @pytest.mark.slow
     def test_three_and_three_are_six(self, finished, few_scenes, tmp_path, monkeypatch):
         folder, result = finished
         with monkeypatch.context() as patch:
@@ -301,6 +302,7 @@ class TestRun:
         for (path, x), (_, y) in zip(before, after, strict=True):
             np.testing.assert_array_equal(x, y, err_msg=str(path))
 
+    @pytest.mark.slow
     def test_the_report(self, finished, tmp_path):
         folder, result = finished
         report_lib.write_report([folder], tmp_path)

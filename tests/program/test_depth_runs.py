@@ -56,6 +56,7 @@ def finished(folder, tmp_path_factory):
     return out, made, runs.run(made, out)
 
 
+@pytest.mark.slow
 class TestRun:
     def test_metrics_are_those_of_enlarged_predictions(self, finished):
         out, made, result = finished

@@ -115,6 +115,7 @@ class TestEvaluate:
         assert own_data.snapshot(workdir) == before
 
 
+@pytest.mark.slow
 def test_logarithms_and_an_average_without_a_test_split(tmp_path, capsys):
     fields = {"data__label_scale": "log", "train__average_decay": 0.8}
     text = TABLE.replace(",test", ",train")

@@ -100,6 +100,7 @@ class Untouchable:
         raise AssertionError(f"{name} of another split than train was read")
 
 
+@pytest.mark.slow
 def test_targets_are_those_of_the_training_set_alone():
     """In evaluation mode: dropout is off. Validation and test are not touched."""
     run, (main, tune) = runs.built(tiny())
@@ -143,6 +144,7 @@ def test_targets_are_those_of_the_training_set_alone():
     np.testing.assert_allclose(found["norm_line"], np.maximum(line, 0), 1e-3, 1e-4)
 
 
+@pytest.mark.slow
 def test_prototypes_of_the_data_set_in_a_run():
     """Measured before the first step and after the epoch, dropout off."""
     run, (main,) = runs.built(
@@ -180,6 +182,7 @@ def test_labels_that_are_all_rare(tmp_path):
 
 
 class TestInitFrom:
+    @pytest.mark.slow
     def test_the_best_state_of_a_run(self, whole):
         workdir, result = whole
         run, (tune,) = runs.built(posthoc(workdir))
@@ -205,6 +208,7 @@ class TestInitFrom:
         assert np.any(new["head"]["linear"]["kernel"])
         assert not np.any(old["head"]["linear"]["kernel"])
 
+    @pytest.mark.slow
     def test_a_run(self, whole, tmp_path):
         workdir, _ = whole
         made = posthoc(workdir)

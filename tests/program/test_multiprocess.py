@@ -47,16 +47,17 @@ def run(method, workdir, devices, processes, init_from=None):
         return result, losses, arrays["prediction"]
 
 
+@pytest.mark.slow
 @pytest.mark.multiprocess
 @pytest.mark.parametrize(
     ("method", "alone"),
     [
         # Four devices of one process are in test_contract.py, too.
         ("sqinv_lds_fds", False),
-        pytest.param("sqinv_lds_fds", True, marks=pytest.mark.slow),
-        pytest.param("frobenius", True, marks=pytest.mark.slow),
+        ("sqinv_lds_fds", True),
+        ("frobenius", True),
         # From another run.
-        pytest.param("frobenius_posthoc", True, marks=pytest.mark.slow),
+        ("frobenius_posthoc", True),
     ],
 )
 def test_devices_and_processes_do_not_matter(method, alone, tmp_path):

@@ -49,6 +49,7 @@ def probed(images, tmp_path_factory):
     return folder, arrays, files
 
 
+@pytest.mark.slow
 class TestImages:
     def test_files(self, probed):
         folder, arrays, files = probed

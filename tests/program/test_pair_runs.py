@@ -51,6 +51,7 @@ class TestRuns:
         mse = result["test"]["mse"]["all"]
         np.testing.assert_allclose(mse, (errors(workdir) ** 2).mean(), rtol=1e-5)
 
+    @pytest.mark.slow
     def test_ssir_moves_both_embeddings_by_epsilon_together(self, folder):
         _, workdir = train(folder, "ssir")
         last = runs.log(workdir)[-1]

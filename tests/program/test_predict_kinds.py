@@ -37,6 +37,7 @@ def on_logarithms(tmp_path_factory):
 
 
 class TestLogarithm:
+    @pytest.mark.slow
     def test_as_in_evaluation(self, on_logarithms):
         assert_as_evaluated(on_logarithms / "run", on_logarithms / "mine.csv")
 

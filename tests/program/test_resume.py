@@ -67,6 +67,7 @@ def test_three_and_three_are_six(method, tmp_path, monkeypatch):
         assert stages == ["main"] * 3 + ["head"] * 3
 
 
+@pytest.mark.slow
 def test_augmented_views_go_on_as_they_would_have(tmp_path, monkeypatch):
     fields = {"data__augment__crop": 2, "data__augment__flip": True}
     made = runs.tiny_images("group_etf,joint,smoke", train__chunk=1, **fields)
@@ -103,6 +104,7 @@ def assert_resumes(made, step, tmp_path, monkeypatch):
     return whole
 
 
+@pytest.mark.slow
 def test_a_stop_between_all_boundaries(tmp_path, monkeypatch):
     """SIGTERM inside an epoch, with an evaluated best state not yet on disk."""
     fields = {"train__chunk": 2, "log__every": 2}

@@ -95,6 +95,7 @@ def test_predictions_give_the_metrics_of_the_result(finished):
         np.testing.assert_allclose(test["pearson"], corr, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_again_says_so(finished, capsys):
     _, workdir = finished
     made = runs.config("bikeshare", "sqinv_lds,smoke")
@@ -238,6 +239,7 @@ def test_every_preset_builds_and_its_step_has_shapes(name, method):
         assert collects == ("fds" in program.stage.objective["wrappers"])
 
 
+@pytest.mark.slow
 def test_an_objective_warns_once(tmp_path, capsys):
     """A noise so small that the gap is rounding."""
     made = runs.tiny("ssir", objective__ssir__epsilon=1e-9)

@@ -79,6 +79,7 @@ def found():
     return experiment.experiments(made, [0, 1], [1.0, 3.0])
 
 
+@pytest.mark.slow
 def test_the_test_set_is_balanced_at_every_ratio(found):
     # Labels +m and -m in the mean, so often each: variance m^2 and what is within.
     w = np.asarray(experiment.label_direction(setting()), np.float64)
@@ -303,6 +304,7 @@ def test_what_diverged_is_written_all_the_same(tmp_path, monkeypatch):
     assert "nan ± nan" in drawing.table_text(result)
 
 
+@pytest.mark.slow
 def test_the_command_runs_once_and_refuses_another_study(tmp_path):
     folder = tmp_path / "toy"
     fields = [f"--config.{k}={v}" for k, v in TINY.items()]

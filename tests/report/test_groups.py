@@ -327,6 +327,7 @@ def test_bmae_bars_and_errors_of_each_label(study):
     assert not axes[0].get_shared_y_axes().joined(axes[0], axes[1])
 
 
+@pytest.mark.slow
 def test_report_has_the_figures_where_the_data_are(study, tmp_path, quick):
     made = {"groups", "group_gaps", "group_mse", "shots_bmae", "error_panels"}
 

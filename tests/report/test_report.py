@@ -296,6 +296,7 @@ def test_command_and_show(tmp_path, quick, capsys):
     assert "MAE" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_many_methods_fit(tmp_path, no_png):
     """More methods than colours, long names, and counts on a linear axis."""
     folders = [

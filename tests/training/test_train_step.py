@@ -340,6 +340,7 @@ class TestEvalStep:
         np.testing.assert_allclose(sums.abs.sum(), error.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_moments_are_of_real_rows_in_evaluation_mode():
     state, net = toy.start(toy.l1()), toy.network(dropout=0.5)
     run = toy.jit(eval_step.make_moments_step(net, num_bins=toy.SPEC.bins.num))

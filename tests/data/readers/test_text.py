@@ -233,6 +233,7 @@ def test_describe(load):
     assert "13 distinct words, 9 with a vector of 3 values" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_files(data_dir):
     """Counts of the benchmark, of the words that it has, and of pairs that leak."""
