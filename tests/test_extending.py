@@ -163,6 +163,7 @@ def test_a_kind_of_data(inside):
     assert len(lines) == 6
 
 
+@pytest.mark.slow
 def test_a_kind_of_data_is_described(inside):
     argv = shlex.split(next(c for c in COMMANDS if "describe" in c))[2:]
     done = commands.run("-m", *argv, cwd=inside)

@@ -91,6 +91,7 @@ def slow_box(key, height, width, smallest):
     return (height - h) // 2, (width - w) // 2, h, w
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "smallest"), [(40, 40, 0.2), (4, 40, 0.9), (40, 4, 0.9)]
 )

@@ -247,6 +247,7 @@ class TestStep:
         # So does batch norm.
         chex.assert_trees_all_close(new.model_state, model_state, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.slow
     def test_four_devices_are_one(self, started):
         state, run, one = started
         mesh = sharding.make_mesh()
@@ -263,6 +264,7 @@ class TestStep:
                 atol=1e-6,
             )
 
+    @pytest.mark.slow
     def test_ssir_moves_what_was_augmented(self, network):
         settings = {"ssir": {"epsilon": 0.1, "norm": "linf", "n_steps": 1}}
         objective = base.from_config({"l1": {}}, ("ssir",), settings)

@@ -86,6 +86,7 @@ def test_terminated_twice_ends_at_once(workdir):
     assert stop_twice(workdir, signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
+@pytest.mark.slow
 def test_killed_while_it_saves(workdir):
     assert stop(workdir, "saving", signal.SIGKILL)[0] == -signal.SIGKILL
 
@@ -109,6 +110,7 @@ def test_killed_before_the_report(workdir):
     assert f"{workdir} is finished." in out
 
 
+@pytest.mark.slow
 def test_the_end(workdir, whole):
     """The same command ends the run; nothing of the stops is left."""
     status, _, errors = harness.Process(harness.METHOD, workdir).end()

@@ -129,6 +129,7 @@ def stored(workdir):
         return dict(file)
 
 
+@pytest.mark.slow
 class TestFile:
     @pytest.mark.slow
     def test_a_run_ends_with_features_of_what_is_evaluated(self, finished):

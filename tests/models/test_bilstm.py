@@ -114,6 +114,7 @@ class TestFormula:
         np.testing.assert_allclose(drawn.std(), 0.5 / np.sqrt(12), rtol=0.05)
 
 
+@pytest.mark.slow
 class TestNoise:
     """Padding does not move, so that all of the noise is in words."""
 

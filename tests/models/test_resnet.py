@@ -30,6 +30,7 @@ def _shapes(model, side, channels=3, batch=2):
     return variables, x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "statistics"),
     # Parameters of the PyTorch models without their last layer. Statistics: mean and
@@ -66,7 +67,7 @@ COUNTS = {
 
 
 # Between the smallest and the largest nothing is different, nor between 28 and 48.
-SHORT = (("resnet50", (28, 64)), ("resnet18_small", (28,)), ("small_resnet", (28,)))
+SHORT = (("resnet50", (28,)), ("small_resnet", (28,)))
 
 
 @pytest.mark.lowering
@@ -199,6 +200,7 @@ class VariantsTest(chex.TestCase):
         np.testing.assert_allclose(encode(variables, x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_export_for_every_platform(tiny):
     model, variables, x = tiny
     (batch,) = export.symbolic_shape("b")

@@ -105,6 +105,7 @@ def test_units_of_pixels():
         np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_pair_in_evaluation_mode_has_no_dropout():
     """Both predictions, and the noise, are then those of the network without."""
     inputs = jax.tree.map(jnp.asarray, toy.batch()["inputs"])

@@ -154,6 +154,7 @@ class TestStep:
         want = mean["loss/mse"] + 0.1 * mean["loss/consistency"]
         np.testing.assert_allclose(mean["loss"], want, rtol=1e-5)
 
+    @pytest.mark.slow
     def test_the_probe_of_noise_refuses_maps(self, finished, few_scenes, tmp_path):
         with pytest.raises(errors.InputError, match="one label per row"):
             noise.probe(finished[0], output=tmp_path / "out")

@@ -181,6 +181,7 @@ def test_labels_that_are_all_rare(tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 class TestInitFrom:
     @pytest.mark.slow
     def test_the_best_state_of_a_run(self, whole):

@@ -106,6 +106,7 @@ class TestImages:
         np.testing.assert_allclose(again["clean"], arrays["clean"][:6], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ssir.NORMS)
 def test_a_size_in_the_unit_is_a_size(norm):
     """What allows one program for all sizes."""

@@ -36,6 +36,7 @@ def on_logarithms(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 class TestLogarithm:
     @pytest.mark.slow
     def test_as_in_evaluation(self, on_logarithms):

@@ -137,6 +137,7 @@ def test_stretches_of_the_loop_do_not_matter(tmp_path):
     assert results[0]["test"] == results[1]["test"]
 
 
+@pytest.mark.slow
 def test_lines_of_the_log_hold_every_step(tiny_run, tmp_path):
     """Evaluations between two lines take nothing from the later one."""
     fields = {"train__chunk": 1, "checkpoint__every": 0.0}
@@ -148,6 +149,7 @@ def test_lines_of_the_log_hold_every_step(tiny_run, tmp_path):
     np.testing.assert_allclose(line["loss"], np.mean(each), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_average_of_a_second_stage_starts_afresh():
     """Its warm-up counts the steps of the stage, not of the run."""
     run, (main, head) = runs.built(

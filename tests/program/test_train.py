@@ -104,6 +104,7 @@ def test_again_says_so(finished, capsys):
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_config_is_exit_2(finished):
     _, workdir = finished
     other = command("--config=configs/bikeshare.py:fds,smoke", "--workdir", workdir)
@@ -262,6 +263,7 @@ def test_an_option_that_does_not_fit_the_data_is_found_before_the_run(tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_ssir_goes_on_top_of_any_method():
     made = runs.config("bikeshare", "rrt_lds_fds,ssir,mse")
     assert made["method"] == "rrt_lds_fds_ssir"

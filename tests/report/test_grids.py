@@ -84,6 +84,7 @@ def test_table_of_the_grid(runs):
         assert "sqinv" in write([table])
 
 
+@pytest.mark.slow
 def test_report_has_the_grid(runs, tmp_path, quick):
     folders = [run.path for run in runs]
     page = report.write_report(folders, tmp_path / "out", base="vanilla").read_text()

@@ -120,6 +120,7 @@ def test_rows_that_do_not_add_up():
     assert len(bad) == 16
 
 
+@pytest.mark.slow
 def test_shown_beside_the_same_point(tmp_path, quick):
     folders = [agedb(tmp_path / f"v{k}", "vanilla", seed=k) for k in range(2)]
     for eps, lam in ((1e-3, 1.0), (1e-3, 0.7)):

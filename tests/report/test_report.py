@@ -178,6 +178,7 @@ def test_study_formats(study, tmp_path, quick):
     assert f'<span class="std">[{minus}]</span>' in page
 
 
+@pytest.mark.slow
 def test_names_are_escaped(tmp_path, no_png):
     name = "a_b&c<d>$x$|{%"
     folder = small(tmp_path / "run", method=name)

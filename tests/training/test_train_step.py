@@ -221,6 +221,7 @@ class TestEncoderMode:
             jax.tree.leaves(state.params["model"]["head"])[0],
         )
 
+    @pytest.mark.slow
     def test_other_passes_move_no_batch_statistics(self, norm):
         def twice(view, batch):
             view.encode(jax.tree.map(lambda x: 100 * x, batch["inputs"]))

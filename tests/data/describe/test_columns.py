@@ -186,6 +186,7 @@ class TestText:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_a_table(self, tmp_path):
         rng = np.random.default_rng(0)
         x = rng.normal(size=300)

@@ -209,6 +209,7 @@ class TestPublished:
         assert {"bookstore_0001", "living_room_0004", "kitchen_0029"} <= rooms
         assert all(r[-1].isdigit() for r in rooms)
 
+    @pytest.mark.slow
     def test_the_labelled_pairs(self, data_dir):
         file = data_dir / "nyud2-dir" / "nyuv2_labeled_152x112.npz"
         rules = labelling.Rules(**RULES)
