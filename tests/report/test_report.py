@@ -251,7 +251,7 @@ def test_groups_beside_a_run_without_them(tmp_path, quick):
         ["group_ce", "1", "0.500", "1.000", "-", "0.500"],
     ]
     assert "oracle MAE, lower is better" in text
-    assert "true group, which is not known in use" in " ".join(text.split())
+    assert "true group, which is unknown in practice" in " ".join(text.split())
     assert "group distance" not in text
     best = (tmp_path / "out" / "table.md").read_text()
     assert "| group\\_dir | 1 | **0.750** |" in best
