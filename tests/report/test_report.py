@@ -161,7 +161,7 @@ def test_study_formats(study, tmp_path, quick):
     shown = f"{gap.mean():+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
     text = (tmp_path / "table.txt").read_text()
     assert shown in text
-    assert "not corrected for the number of comparisons" in " ".join(text.split())
+    assert "not corrected for multiple comparisons" in " ".join(text.split())
     assert (row["pairs"], row["base"], row["seeds"]) == ("5", "vanilla", "0 1 2 3 4")
     latex = (tmp_path / "table.tex").read_text()
     assert r"sqinv\_lds & $5$ & $\mathbf{" in latex
