@@ -3,29 +3,29 @@
     python -m dirjax.main --config configs/agedb_dir.py:sqinv_lds \
         --config.data.path=FOLDER --workdir runs/agedb
 
-FOLDER holds agedb.csv (github.com/YyzHarry/imbalanced-regression, agedb-dir/data) and
-the folder AgeDB with the 16,488 images, available from the authors of AgeDB on request.
-12,208 training images, ages 1 to 101 (51 ages many, 16 median, 33 few); 2,140 each in
-val and test. Images are resized to 224 x 224; in training they are padded by 16 black
-pixels, cropped at random and flipped with probability 1/2. ResNet-50 from scratch, Adam
-at 1e-3, times 0.1 after epochs 60 and 80 of 90, batch 256, L1 loss; the best epoch by
-validation L1 is evaluated on test.
+FOLDER contains agedb.csv (github.com/YyzHarry/imbalanced-regression, agedb-dir/data)
+and the folder AgeDB with the 16,488 images, available from the authors of AgeDB on
+request. 12,208 training images, ages 1 to 101 (51 ages many, 16 median, 33 few); 2,140
+each in val and test. Images are resized to 224 x 224; in training they are padded by 16
+black pixels, cropped at random and flipped with probability 1/2. ResNet-50 from
+scratch, Adam at 1e-3, times 0.1 after epochs 60 and 80 of 90, batch size 256, L1 loss;
+the best epoch by validation L1 is evaluated on test.
 
-The folder is read directly; data prepared with `tfds build
-dirjax/data/builders/agedb_dir --manual_dir=FOLDER` gives the same batches:
+The folder is read directly. Data prepared with `tfds build
+dirjax/data/builders/agedb_dir --manual_dir=FOLDER` gives the same batches with
 --config.data.kind=tfds --config.data.path=DATA_DIR.
 
 Options: `resnet18`; `protocol2`, that of Rank-N-Contrast and BSAM: ResNet-18, SGD at
-0.2 with a cosine over 400 epochs, random resized crops and colour jitter, evaluation on
-the central 224 of 256 pixels. Its results are not comparable, so its data set has
-another name, agedb_dir_p2, and no table mixes the two.
+0.2 with a cosine schedule over 400 epochs, random resized crops and colour jitter,
+evaluation on the central 224 of 256 pixels. Its results are not comparable, so its data
+set has a separate name, agedb_dir_p2, which no table mixes with agedb_dir.
 """
 
 from dirjax.configs import common
 
 
 def faces(name):
-    """All fields, as published for ages of faces."""
+    """All fields, as published for age from faces."""
     config = common.get_config()
     config.data.kind = "images"
     config.data.name = name
@@ -49,7 +49,7 @@ def faces(name):
 
 
 def finish(config, arg):
-    """`common.finish`, with the options `resnet18` and `protocol2` of faces.
+    """Applies `common.finish` with the additional options `resnet18` and `protocol2`.
 
     The second protocol is that of "Rank-N-Contrast", Zha et al., NeurIPS 2023.
     """
@@ -59,7 +59,7 @@ def finish(config, arg):
         config.model.name = "resnet18"
     if "protocol2" in options:
         options.remove("protocol2")
-        # A separate data set name: no table mixes the two.
+        # A separate data set name, so that no table mixes the two.
         config.data.name += "_p2"
         config.data.fit = "cover"
         config.data.image_size = 256
@@ -81,6 +81,6 @@ def finish(config, arg):
 def get_config(arg="sqinv_lds"):
     """The config for METHOD[,OPTION...]; `resnet18` and `protocol2` are options."""
     config = faces("agedb_dir")
-    # Published: one bucket a year from 3 to 99.
+    # Published: one bin per year from 3 to 99.
     config.base.changes.fds = {"first_bin": 3, "last_bin": 99}
     return finish(config, arg)

@@ -1,4 +1,4 @@
-"""UCI Bike Sharing: hourly rentals from date and weather. Embedded; the default run.
+"""UCI Bike Sharing: hourly rentals from date and weather. Shipped; the default run.
 
     python -m dirjax.main --config configs/bikeshare.py:sqinv_lds --workdir runs/bike
 

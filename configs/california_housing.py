@@ -21,7 +21,7 @@ def get_config(arg="sqinv_lds"):
     config.data.bin_width = 10000.0
     config.data.label_range = (10000.0, 510000.0)
     config.data.scaling = "standard"
-    # Longitude and latitude want fine waves.
+    # Longitude and latitude need high frequencies.
     config.model.encoder.frequency_scale = 3.0
     config.model.encoder.dropout = 0.2
     return common.finish(config, arg)

@@ -1,4 +1,4 @@
-"""Prices of 53,794 diamonds (ggplot2). Not shipped: the file comes from data.path.
+"""Prices of 53,794 diamonds (ggplot2). Not shipped: data.path is the file.
 
     python -m dirjax.main --config configs/diamonds.py:sqinv_lds --workdir runs/gems \
         --config.data.path=diamonds.csv.gz

@@ -1,10 +1,10 @@
-"""Images of your own: a folder, and a CSV with the columns path, label and split.
+"""Your own images: a folder, and a CSV with the columns path, label and split.
 
     python -m dirjax.main --config configs/images.py:sqinv_lds --workdir runs/mine \
         --config.data.path=folder
 
-The folder holds the CSV (or `data.path` names it); paths are relative to it. Grey or
-RGB, 8 or 16 bits, PNG, JPEG and other formats that Pillow reads, of any size: all are
+The CSV is in the folder, or `data.path` is the CSV; paths are relative to its folder.
+Images are grey or RGB, 8 or 16 bits, in any size and format that Pillow reads, and are
 resized to `data.image_size`. Without a column `split`, a balanced split is made. The
 model is a small ResNet; `--config.model.name=resnet18` is a larger one. See
 docs/own-data.md.

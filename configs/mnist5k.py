@@ -1,4 +1,4 @@
-"""5,000 MNIST digits with a continuous label. Embedded.
+"""5,000 MNIST digits with a continuous label. Shipped.
 
     python -m dirjax.main --config configs/mnist5k.py:sqinv_lds --workdir runs/digits
 
@@ -10,7 +10,7 @@ pixels.
 
 from dirjax.configs import common
 
-# Width of bins and range for each label.
+# Bin width and label range for each label.
 LABEL = {
     "thickness_px": (0.1, (0.8, 7.8)),
     "slant_deg": (2.0, (-44.0, 58.0)),
@@ -27,8 +27,8 @@ def get_config(arg="sqinv_lds"):
         if option in options:
             options.remove(option)
             label = f"{option}_deg"
-    # The stem halves the image twice: three times as fast on a CPU as a 3x3 stem, with
-    # equal errors.
+    # The stem halves the image twice: three times as fast on a CPU as a 3x3 stem, at
+    # equal error.
     config = common.images()
     config.data.kind = "digits"
     config.data.name = "mnist5k"

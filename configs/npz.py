@@ -1,12 +1,12 @@
-"""Arrays of your own: an NPZ file with `x`, `y` and, optionally, `split`.
+"""Your own arrays: an NPZ file with `x`, `y` and, optionally, `split`.
 
     python -m dirjax.main --config configs/npz.py:sqinv_lds --workdir runs/mine \
         --config.data.path=my.npz
 
-`x` is `[rows, columns]` numbers, NaN for a missing value, or with the option `images`
-(`configs/npz.py:sqinv_lds,images`) uint8 `[rows, height, width]`, with 1 or 3 channels
-as a fourth axis or without. `split` holds train, val and test (or 0, 1, 2); without it
-a balanced split is made. See docs/own-data.md.
+`x` is `[rows, columns]` numbers, NaN for missing values, or with the option `images`
+(`configs/npz.py:sqinv_lds,images`) uint8 `[rows, height, width]`, optionally with 1 or
+3 channels as a fourth axis. `split` contains train, val and test (or 0, 1, 2); without
+it, a balanced split is made. See docs/own-data.md.
 """
 
 from dirjax.configs import common

@@ -3,15 +3,15 @@
     python -m dirjax.main --config configs/nyud2_dir.py:inv --workdir runs/depth \
         --config.data.path=FOLDER
 
-50,688 training images of 304 x 228 pixels, depth at half of that, 0.7 to 10 m in 100
-bins of 0.1 m (39 many, 15 median, 46 few, by the fixed lists of the benchmark; the
-first seven are empty); 654 test images at full size, of which the benchmark's mask
-keeps 9,357 pixels of each bin. Model and augmentation follow Hu et al. 2019, on a
-ResNet-50, which starts from ImageNet weights in published results: add
---config.model.pretrained=FILE. All pairs stay in memory, 16 GB. Rooms with 5 % of the
-images are held out for validation.
+50,688 training images of 304 x 228 pixels, with depth at half that resolution, 0.7 to
+10 m in 100 bins of 0.1 m (39 many, 15 median, 46 few, by the fixed lists of the
+benchmark; the first seven are empty); 654 test images at full size, of which the
+benchmark's mask keeps 9,357 pixels per bin. Model and augmentation follow Hu et al.
+2019, with a ResNet-50 that published results initialise from ImageNet weights: add
+--config.model.pretrained=FILE. All pairs are kept in memory, 16 GB. Rooms with 5 % of
+the images are held out for validation.
 
-In the public code the test split selects the epoch, and all rows train. The option
+The public code selects the epoch on the test split and trains on all rows. The option
 `test_selection` does the same, and result.json and the report state it.
 
 The option `small` reads the 1,449 labelled pairs of NYU Depth V2 at 152 x 112 pixels
@@ -19,11 +19,11 @@ The option `small` reads the 1,449 labelled pairs of NYU Depth V2 at 152 x 112 p
 
     python -m dirjax.main --config configs/nyud2_dir.py:vanilla,small --workdir runs/a
 
-Its test mask is drawn, 1,848 pixels of each bin, so use it to compare methods, not for
-published numbers. Floors (RMSE, m): a constant 3.70 and the mean depth map 3.33 under
-this mask, vanilla has 2.63; on all pixels (data.depth.test_mask=all) 1.36 and 1.22, and
-vanilla 1.08 at the end of training. Five minutes of one core; docs/results.md has seeds
-and other methods.
+Its test mask is drawn at random, 1,848 pixels per bin, so use it to compare methods,
+not against published numbers. RMSE in m under this mask: 3.70 for a constant, 3.33 for
+the mean depth map, 2.63 for vanilla; on all pixels (data.depth.test_mask=all): 1.36,
+1.22, and 1.08 for vanilla at the end of training. A run takes five minutes on one core;
+docs/results.md has more seeds and methods.
 """
 
 from ml_collections import ConfigDict
@@ -51,9 +51,9 @@ def get_config(arg="vanilla"):
     # Shorter side of the images in pixels, before the crop.
     data.image_size = 240
     data.batch_size = 32
-    # The centre crop (height, width); the model's maps, half the crop; the share of
-    # training rows to hold out by room; the file of tested pixels, or drawn, or all;
-    # and the table of rows for feature statistics (empty: all training rows).
+    # The centre crop (height, width); size of the model's maps, half the crop; share of
+    # training rows to hold out by room; mask of test pixels: a file, drawn or all; and
+    # the table of rows for feature statistics (empty: all training rows).
     data.depth = ConfigDict(
         {
             "crop": (228, 304),
@@ -63,9 +63,9 @@ def get_config(arg="vanilla"):
             "statistics": "nyu2_train_FDS_subset.csv",
         }
     )
-    # For images and depth together: flip with probability 1/2, rotation by up to this
-    # many degrees. For images: lighting, and the largest share of brightness, contrast
-    # and saturation. Depth from outside the image: hidden | zero.
+    # Images and depth together: flip with probability 1/2, rotation by up to this many
+    # degrees. Images only: lighting, and largest relative change of brightness,
+    # contrast and saturation. Depth outside the image: hidden | zero.
     data.augment_dense = ConfigDict(
         {
             "flip": True,
@@ -91,7 +91,7 @@ def get_config(arg="vanilla"):
     main.warmup = 0.0
     config.train.average_decay = 0.0
     config.eval.batch_size = 16
-    # Bins before the seventh hold no depth.
+    # Bins 0 to 6 are empty.
     for field in ("reweight", "lds", "fds"):
         config.base.changes[field].first_bin = 7
     if "small" in options:
@@ -109,7 +109,7 @@ def get_config(arg="vanilla"):
 
 
 def _small(config):
-    """The labelled pairs, and a small model with the same parts."""
+    """Sets the labelled pairs, and a small model with the same parts."""
     data = config.data
     data.input = "nyuv2_labeled_152x112.npz"
     data.image_size = 112

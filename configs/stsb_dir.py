@@ -3,31 +3,32 @@
     python -m dirjax.main --config configs/stsb_dir.py:vanilla --workdir runs/sts \
         --config.data.path=FOLDER
 
-Without data.path, dirjax looks for `sts-b-dir` in the folder DIRJAX_DATA. It holds
-train_new.tsv, dev_new.tsv and test_new.tsv, and glove/glove.840B.300d.txt. 5,249
+Without data.path, dirjax looks for `sts-b-dir` in the folder DIRJAX_DATA. FOLDER
+contains train_new.tsv, dev_new.tsv, test_new.tsv and glove/glove.840B.300d.txt. 5,249
 training pairs, 50 bins of 0.1 (22 many, 7 median, 21 few, by the fixed lists of the
 benchmark), 428 pairs in the largest bin (score 0) and one in the smallest; 1,000 pairs
-each in val and test, 50 in each quarter of a point. Bins are compared in float32; in
-float64 a quarter of the training pairs would change bins. A constant has an MSE of 2.16
-on test.
+each in val and test, 50 in each quarter of a point. Bins are computed in float32; in
+float64, a quarter of the training pairs would change bins. A constant prediction has a
+test MSE of 2.16.
 
-By default this is the published network, a BiLSTM of 2 x 1500 on 300-dimensional GloVe,
+The default is the published network, a BiLSTM of 2 x 1500 on 300-dimensional GloVe,
 with the published training: Adam, learning rate 1e-4, batches of 128, validation every
 400 steps. Published training stops after ten validations without improvement, at most
-40,000 steps; here it always takes 8,000, and the best validation is kept. It needs a
-GPU. Published for vanilla: a test MSE of 0.974. Losses are in label units, 25 times
-those of scores divided by 5, so the gradient clip is 125 instead of 5.
+40,000 steps; here it always takes 8,000 and keeps the best validation. It needs a GPU.
+Published for vanilla: a test MSE of 0.974. Losses are in label units, 25 times those of
+scores divided by 5, so the gradient clip is 125 instead of 5.
 
-Options, before those of all configs:
+Options, to be given before those of all configs:
 
-    small       GloVe 6B of 50 values in lower case, the first 24 words of a sentence,
-                one layer of 128, |u - v| and u * v alone, AdamW and averaged
-                parameters: one CPU core trains it in less than a minute. Not for
-                published numbers. Vanilla comes to a test MSE of 1.11 (one seed), with
-                u and v as well to 1.26.
-    embeddings  an MLP on frozen embeddings of all-MiniLM-L6-v2, 384 values: compare
-                methods on it, not with published numbers. Ridge regression on |u - v|
-                and u * v comes to 0.657; vanilla to 0.564 (0.009 over five seeds).
+    small       50-dimensional GloVe 6B in lower case, the first 24 words of a sentence,
+                one layer of 128, only |u - v| and u * v, AdamW and averaged parameters:
+                trains in less than a minute on one CPU core. Not comparable with
+                published numbers. Vanilla reaches a test MSE of 1.11 (one seed), or
+                1.26 with u and v as further inputs.
+    embeddings  an MLP on frozen 384-dimensional embeddings of all-MiniLM-L6-v2: for
+                comparing methods, not comparable with published numbers. Ridge
+                regression on |u - v| and u * v reaches 0.657, vanilla 0.564 (0.009 over
+                five seeds).
 """
 
 from dirjax.configs import common
@@ -47,7 +48,8 @@ def get_config(arg="vanilla"):
     forms = [option for option in options if option in FORMS]
     if len(forms) > 1:
         raise ValueError(
-            f"stsb_dir takes one of the options {' and '.join(FORMS)}, got {arg!r}."
+            f"stsb_dir takes only one of the options {' and '.join(FORMS)}, got "
+            f"{arg!r}."
         )
     config = common.get_config()
     data = config.data
@@ -57,14 +59,14 @@ def get_config(arg="vanilla"):
     data.bin_dtype = "float32"
     data.label_range = (0.0, 5.0)
     data.shot_lists.update(SHOTS)
-    # Drops training pairs that are also in val or test (the official split has 11 and
-    # 19 such pairs).
+    # Whether to drop training pairs that are also in val or test (11 and 19 pairs of
+    # the official split).
     data.drop_leaks = False
     data.batch_size = 128
     config.select.metric = "mse"
     config.base.term = "mse"
-    # As published for this benchmark. There labels are divided by 5, so that beta is 5
-    # times (Huber) or a fifth (Focal-R) of the published one.
+    # As published for this benchmark, where labels are divided by 5: beta is 5 times
+    # (Huber) or a fifth (Focal-R) of the published value.
     config.base.beta = 1.5
     config.base.changes = {
         "reweight": {"clip": None},
@@ -83,19 +85,19 @@ def get_config(arg="vanilla"):
 
 
 def _sentences(config):
-    """The published form: raw text and a BiLSTM."""
+    """Sets the published form: raw text and a BiLSTM."""
     data = config.data
     data.kind = "text"
     data.text = {
-        # Columns of the two sentences, and how many words of each are used.
+        # Columns of the two sentences, and the number of words used of each.
         "columns": ("sentence1", "sentence2"),
         "max_tokens": 40,
-        # File of vectors, from data.path: GloVe's text, or NPZ with `words` and
-        # `vectors`; and the size of a vector.
+        # File of word vectors, relative to data.path: GloVe text, or NPZ with `words`
+        # and `vectors`; and the dimension of the vectors.
         "vectors": "glove/glove.840B.300d.txt",
         "dim": 300,
-        # The vocabulary: most words, counted in all splits or in train only: all |
-        # train; and whether words are looked up in lower case.
+        # Vocabulary: its largest size, the splits it is counted on (all | train), and
+        # whether words are looked up in lower case.
         "max_words": 30_000,
         "words_of": "all",
         "lower": False,
@@ -121,7 +123,7 @@ def _sentences(config):
 
 
 def _small(config):
-    """The same in a size for a CPU."""
+    """Reduces the published form to a size for a CPU."""
     text = config.data.text
     text.vectors = "glove_6B_50d_stsb.npz"
     text.dim = 50
@@ -146,7 +148,7 @@ def _small(config):
 
 
 def _embeddings(config):
-    """Frozen embeddings and an MLP."""
+    """Sets frozen embeddings and an MLP."""
     config.data.kind = "pairs"
     config.data.input = "minilm_l6_v2_embeddings.npz"
     config.data.scaling = "standard"

@@ -1,10 +1,10 @@
-"""Drawn rooms with a depth for each pixel: a dense task that needs no file.
+"""Rendered rooms with a depth per pixel: a dense task that needs no file.
 
     python -m dirjax.main --config configs/synthetic_depth.py:sqinv --workdir runs/depth
 
-400 training images of 32 x 48 pixels, depth in metres at half of that, 0.7 to 10. Far
-pixels are rare in training and as many as near ones in val and test.
-`--config.data.skew=S` sets how rare; 0 leaves what perspective does.
+400 training images of 32 x 48 pixels, with depth at half that resolution, 0.7 to 10 m.
+Distant pixels are rare in training, but as frequent as near ones in val and test.
+`--config.data.skew=S` sets how rare; 0 leaves only the effect of perspective.
 """
 
 from dirjax.configs import common
@@ -17,7 +17,7 @@ def get_config(arg="vanilla"):
     config.data.name = "synthetic_depth"
     config.data.label_range = (0.7, 10.0)
     config.data.skew = 4.0
-    # Pixels: 20 times as many in a bin as images.
+    # Counts are pixels, of which a bin has 20 times as many as images.
     config.data.many = 1000
     config.data.few = 300
     config.data.batch_size = 16

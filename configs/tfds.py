@@ -1,12 +1,12 @@
-"""A data set of TensorFlow Datasets by name: images, or a table of scalars.
+"""Any data set of TensorFlow Datasets: images, or a table of scalars.
 
     python -m dirjax.main --config configs/tfds.py:sqinv_lds,images \
         --workdir runs/mine --config.data.name=NAME --config.data.label=FEATURE
 
-`data.path` is the `data_dir` of TensorFlow Datasets if it is not the default one. The
-data set has to be prepared (`tfds build`); `--config.data.download=true` does it first.
-The option `images` takes the image feature (`data.input` if there are several), without
-it all scalar features make a table. See docs/own-data.md.
+`data.path` is the `data_dir` of TensorFlow Datasets, if not the default one. The data
+set must be prepared (`tfds build`); `--config.data.download=true` does this first. With
+the option `images`, the input is the image feature (`data.input` if there are several);
+without it, the scalar features form a table. See docs/own-data.md.
 """
 
 from dirjax.configs import common

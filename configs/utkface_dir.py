@@ -4,15 +4,15 @@
 
 17,826 training images of 64x64, ages 1 to 116 (42 many, 35 median, 26 few), at most
 2,007 of one age; 1,532 images each in val and test. The file is read from DIRJAX_DATA
-or `data.path`. The labels are noisy: an MAE far below 4 cannot be had, and gradient
-boosting on PCA components reaches 14.7. The option `small` takes 32x32 images and
-fewer epochs, which two CPU cores carry:
+or `data.path`. The labels are noisy: an MAE far below 4 is unattainable, and gradient
+boosting on PCA components reaches 14.7. The option `small` uses 32x32 images and fewer
+epochs, which is feasible on two CPU cores:
 
     python -m dirjax.main --config configs/utkface_dir.py:sqinv,small --workdir runs/a
 
 The option `augment` flips training images and crops them after padding by a sixteenth
-of their side, as published for other faces (16 pixels of 224). It is not the default:
-the results in docs/ are without.
+of their side, as published for other faces (16 of 224 pixels). It is off by default;
+the results in docs/ do not use it.
 """
 
 from dirjax.configs import common

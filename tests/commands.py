@@ -1,4 +1,4 @@
-"""Commands as a user starts them, in processes of their own."""
+"""Runs commands as a user would, in separate processes."""
 
 import importlib.util
 import mmap
@@ -10,12 +10,12 @@ import time
 
 
 def _fast_compiler() -> str:
-    """Flags with which XLA takes a third of the time; it aborts at unknown ones."""
+    """XLA flags that cut compilation to a third; XLA aborts on unknown flags."""
     always = (
         "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     )
-    # Its compiler of fusions costs as much as all the rest; a program in many parts
-    # costs more than in one.
+    # The fusion emitter takes as long as the rest of compilation, and splitting code
+    # generation takes longer than doing it in one part.
     wanted = {
         "xla_cpu_use_fusion_emitters": "false",
         "xla_cpu_parallel_codegen_split_count": "1",
@@ -38,13 +38,13 @@ FAST_COMPILER = _fast_compiler()
 
 
 def environment(devices: int = 1) -> dict[str, str]:
-    """This environment, with so many CPU devices."""
+    """This process's environment, with a number of CPU devices."""
     count = f"--xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": f"{FAST_COMPILER} {count}"}
 
 
 def run(*command, devices: int = 1, **kwargs) -> subprocess.CompletedProcess:
-    """Runs `python COMMAND...` to its end."""
+    """Runs `python COMMAND...` to completion."""
     return subprocess.run(
         [sys.executable, *map(str, command)],
         capture_output=True,
@@ -56,7 +56,7 @@ def run(*command, devices: int = 1, **kwargs) -> subprocess.CompletedProcess:
 
 
 def wait_for_lines(workdir: pathlib.Path, running: list[subprocess.Popen]) -> None:
-    """Returns when a run has written a few lines of metrics."""
+    """Waits until a run has written a few lines of metrics."""
     log = workdir / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (log.exists() and log.read_text().count("\n") > 3):

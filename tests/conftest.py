@@ -1,7 +1,7 @@
-"""Test setting: four CPU devices, strict ranks, warnings as errors.
+"""Test configuration: four CPU devices, no rank promotion, warnings as errors.
 
-Programs are compiled with little optimisation and once a session: most of the time of
-a test is the compiler's.
+Compilation dominates the test time, so programs are compiled with little optimisation
+and only once per session.
 """
 
 import fcntl
@@ -17,11 +17,11 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Workers inherit them; with the same twice a program would count as another.
+# Workers inherit the flags; duplicates would change the key of the compilation cache.
 _FLAGS = os.environ.get("XLA_FLAGS", "").split()
 _FLAGS += [flag for flag in FAST_COMPILER.split() if flag not in _FLAGS]
 os.environ["XLA_FLAGS"] = " ".join(_FLAGS)
-# One for all workers of a session, which inherit it, as do commands that tests start.
+# One cache per session, inherited by workers and by commands that tests start.
 _CACHE = os.environ.get("DIRJAX_TEST_CACHE")
 if _CACHE is None:
     _FOLDER = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
@@ -35,13 +35,13 @@ import jax  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
-# Programs need not say which lines they come from.
+# Programs do not need source locations.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 
-# Traces are millions of objects that live long: by default they are looked through
-# again and again.
+# Traces are millions of long-lived objects, which the garbage collector would scan over
+# and over by default.
 gc.set_threshold(200_000, 20, 100)
-# Bytes of a worker above which it drops its programs.
+# Memory in bytes above which a worker drops its programs.
 MEMORY = 3 * 2**30
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ def pytest_sessionstart(session):
 
 
 def memory() -> int:
-    """Bytes that this process holds; more than all where that is not known."""
+    """Resident bytes of this process; above `MEMORY` if unknown."""
     pages = pathlib.Path("/proc/self/statm")
     if not pages.exists():
         return MEMORY + 1
@@ -63,9 +63,9 @@ def memory() -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_are_dropped():
-    """A worker would keep gigabytes of them, and pause to collect garbage.
+    """Drops programs, which take gigabytes and slow down garbage collection.
 
-    Those that another module needs again come from the cache on disk.
+    Programs that another module needs again come from the cache on disk.
     """
     yield
     if memory() > MEMORY:
@@ -92,9 +92,9 @@ def root(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def shared(root):
-    """`shared(name, make)` is a folder that `make(folder)` has filled, once for all.
+    """`shared(name, make)` is a folder that `make(folder)` fills once per session.
 
-    Classes of one module may be on workers far apart, and none of them changes it.
+    Several workers may use the folder, so no test may change it.
     """
 
     def folder(name, make):
@@ -113,7 +113,7 @@ def shared(root):
 
 @pytest.fixture(scope="session")
 def tiny_run(shared) -> pathlib.Path:
-    """The directory of a finished `runs.tiny("vanilla,smoke")`, to be copied."""
+    """Directory of a finished `runs.tiny("vanilla,smoke")`; copy it to change it."""
     from tests import runs
 
     made = runs.tiny("vanilla,smoke")

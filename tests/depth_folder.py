@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-# Pictures are twice the size that `load` scales them to.
+# Images are twice as large as after scaling by `load`.
 SIZE = (24, 32)  # height and width of the files
-SCALED = 12  # their shorter side in a run
+SCALED = 12  # shorter side after scaling
 CROP = (10, 14)
 MAPS = (5, 7)
 ROOMS = {"attic_0001a": 3, "attic_0001b": 2, "hall_0002": 4, "study_0003": 3}
@@ -15,14 +15,14 @@ TEST = 5
 
 
 def smooth(rng, low, high):
-    """A tilted plane with noise, `[h, w]` float, between low and high."""
+    """A tilted plane with noise between low and high, `[h, w]` float."""
     down, right = np.meshgrid(*(np.linspace(0, 1, n) for n in SIZE), indexing="ij")
     plane = 0.6 * rng.random() * down + 0.4 * right + 0.2 * rng.random(SIZE)
     return low + (high - low) * np.clip(plane, 0, 1)
 
 
 def make(folder: pathlib.Path, *, seed=0) -> pathlib.Path:
-    """Writes pictures, depth, tables, mask and subset; the folder `data`."""
+    """Writes images, depth, tables, mask and subset; returns the folder `data`."""
     rng = np.random.default_rng(seed)
     data = folder / "data"
     train, test = [], []
@@ -52,12 +52,12 @@ def make(folder: pathlib.Path, *, seed=0) -> pathlib.Path:
 
 
 def write(file, rng):
-    """A picture of noise."""
+    """Writes an image of noise."""
     Image.fromarray(rng.integers(0, 256, (*SIZE, 3), np.uint8)).save(file)
 
 
 def fields(folder: pathlib.Path) -> dict:
-    """What a config of `nyud2_dir` needs for it, as `runs.config` takes it."""
+    """The fields of `nyud2_dir` for this folder, as arguments of `runs.config`."""
     return {
         "data__path": str(folder),
         "data__image_size": SCALED,

@@ -1,4 +1,4 @@
-"""Made-up run folders that look like the trainer's, for tests of what reads them."""
+"""Synthetic run directories in the trainer's format, for tests of their readers."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ SHOTS = ("many", "median", "few")
 
 
 def label_bins(rng, unit=""):
-    """A long-tailed label, such as hourly bike rentals, in bins of width ten."""
+    """Bins of width ten for a long-tailed label like hourly bike rentals."""
     train = np.minimum(rng.gamma(0.95, 190.0, 10_000), 976.0)
     edges = np.arange(0.0, 981.0, 10.0)
     count = np.histogram(train, edges)[0]
@@ -25,7 +25,7 @@ def label_bins(rng, unit=""):
 
 
 def by_shot(error, prediction, label, shot):
-    """The metrics of result.json, from their definitions."""
+    """The metrics of result.json, computed from their definitions."""
     table = {n: {} for n in ("mae", "gm", "mse", "rmse", "pearson", "count")}
     for name in ("all", *SHOTS):
         here = np.ones_like(shot, bool) if name == "all" else shot == name
@@ -42,7 +42,7 @@ def by_shot(error, prediction, label, shot):
 
 
 def by_bin(error, index, shot):
-    """bMAE: the mean over bins of the mean error in the bin."""
+    """bMAE: the mean over bins of the mean error in each bin."""
     table = {}
     for name in ("all", *SHOTS):
         here = np.ones_like(shot, bool) if name == "all" else shot == name
@@ -52,7 +52,7 @@ def by_bin(error, index, shot):
 
 
 def predicted_groups(num, bins, index, prediction, label, shot):
-    """Groups of equally many bins, the group of each prediction, and its metrics."""
+    """Adds groups of equally many bins; returns predicted groups and their metrics."""
     of_bin = np.arange(98) * num // 98
     edges = np.asarray(bins["edges"])
     train = np.bincount(of_bin, weights=bins["train_count"], minlength=num)
@@ -82,7 +82,7 @@ def predicted_groups(num, bins, index, prediction, label, shot):
 
 
 def set_counts(scores, counts):
-    """Other numbers of test examples, with the errors of all that follow."""
+    """Sets the numbers of test examples and updates the errors of `all`."""
     scores["count"] = {"all": sum(counts), **dict(zip(SHOTS, counts, strict=True))}
     share = np.asarray(counts) / sum(counts)
     for name in ("mae", "gm", "mse"):
@@ -107,12 +107,12 @@ def write_run(
     small_term=None,
     **config,
 ):
-    """Writes a run folder; returns it.
+    """Writes a run directory and returns its path.
 
-    `counts` are the test examples of many, median and few, where they matter;
-    `small_term` names a term of the loss that is much smaller than the others. A
-    config with `groups` is that of a method that predicts groups, one with `squared`
-    of plain MSE; the stage `contrast` has a loss of its own and is not validated.
+    `counts` overrides the numbers of many-, median- and few-shot test examples;
+    `small_term` names a loss term that is much smaller than the others. A config with
+    `groups` stands for a method that predicts groups, one with `squared` for plain MSE;
+    the stage `contrast` has a separate loss and no validation.
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Data of one's own, for tests: small files, how they are loaded, and answers."""
+"""User data for tests: small files, loading them, and the resulting messages."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from dirjax.cli import status as status_lib
 from dirjax.config import validation
 from tests import runs
 
-# A run of a few seconds on whatever data there is.
+# Fields of a run that takes a few seconds on any data.
 TINY = {
     "data__batch_size": 16,
     "stage__main__steps": 4,
@@ -35,19 +35,19 @@ ROWS = tuple(f"{i / 7:.3f},{'rgb'[i % 3]},{i % 10}" for i in range(60))
 
 
 def table(rows=ROWS, header=HEADER) -> str:
-    """A CSV file."""
+    """Content of a CSV file."""
     return "\n".join([header, *rows]) + "\n"
 
 
 def changed(row: int, text: str, rows=ROWS, header=HEADER) -> str:
-    """A CSV file with one row anew, counted as spreadsheets do; the header is 1."""
+    """Content of a CSV file with one row replaced; the header is row 1."""
     new = list(rows)
     new[row - 2] = text
     return table(new, header)
 
 
 def write(folder: pathlib.Path, name: str, content: str | bytes) -> pathlib.Path:
-    """Writes a file, with the line ends as they are."""
+    """Writes a file without changing line endings; returns its path."""
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -69,7 +69,7 @@ def to_npz(**arrays) -> bytes:
 
 
 def pairs(seed=0, sizes=(72, 24, 24), values=6, **changes) -> dict[str, np.ndarray]:
-    """The arrays of STS-B-DIR with frozen embeddings; `changes` replace some."""
+    """Arrays of STS-B-DIR with frozen embeddings, updated by `changes`."""
     rng = np.random.default_rng(seed)
     arrays = {}
     for part, rows in zip(("train", "dev", "test"), sizes, strict=True):
@@ -85,7 +85,7 @@ def pairs(seed=0, sizes=(72, 24, 24), values=6, **changes) -> dict[str, np.ndarr
 
 
 WORDS = ("a", "man", "dog", "cat", "runs", "eats", "red", "blue", "fast", "Mr.")
-# It has neither the last of them nor the marks and the `so` of `sentences`.
+# Lacks the last word, and the punctuation and `so` of `sentences`.
 GLOVE = "".join(
     f"{word.lower()} {' '.join(f'{math.sin(3 * i + k):.3f}' for k in range(3))}\n"
     for i, word in enumerate(WORDS[:-1])
@@ -93,7 +93,7 @@ GLOVE = "".join(
 
 
 def sentences(seed=0, sizes=(72, 24, 24)) -> dict[str, list[list[str]]]:
-    """Rows of STS-B-DIR, (sentence1, sentence2, score), by name of the file."""
+    """Rows (sentence1, sentence2, score) of STS-B-DIR, by file name."""
     rng = np.random.default_rng(seed)
     found = {}
     for part, rows in zip(("train", "dev", "test"), sizes, strict=True):
@@ -111,7 +111,7 @@ def sentences(seed=0, sizes=(72, 24, 24)) -> dict[str, list[list[str]]]:
 
 
 def write_sentences(folder: pathlib.Path, rows=None, glove=GLOVE, **changed) -> None:
-    """Writes the files of STS-B-DIR; `changed` are whole lines, by name of the file."""
+    """Writes files of STS-B-DIR; `changed`: file name -> line number -> new line."""
     for name, lines in (sentences() if rows is None else rows).items():
         text = ["score\tindex\tsentence1\tsentence2"]
         text += [f"{score}\t{i}\t{a}\t{b}" for i, (a, b, score) in enumerate(lines)]
@@ -121,7 +121,7 @@ def write_sentences(folder: pathlib.Path, rows=None, glove=GLOVE, **changed) -> 
     write(folder, "glove.txt", glove)
 
 
-# What reads those files.
+# Fields for reading these files.
 TEXT = {
     "data__text__vectors": "glove.txt",
     "data__text__dim": 3,
@@ -138,14 +138,14 @@ def to_image(pixels, kind="PNG", mode=None, **options) -> bytes:
 
 
 def config(path, name="csv", argument="vanilla", **fields):
-    """A config for a file, as plain values; see `runs.config`."""
+    """The config for a file, as plain values; see `runs.config`."""
     label = {"csv": "y", "npz": "y", "images": "label"}[name]
     fields = {"data__path": str(path), "data__label": label, **fields}
     return runs.config(name, argument, **fields)
 
 
 def load(path, name="csv", argument="vanilla", **fields) -> data.Source:
-    """What is read from a file; `fields` are those of `config.data`."""
+    """Loads a file; `fields` are those of `config.data`."""
     fields = {f"data__{field}": value for field, value in fields.items()}
     made = config(path, name, argument, **fields)
     validation.validate(made)
@@ -153,12 +153,12 @@ def load(path, name="csv", argument="vanilla", **fields) -> data.Source:
 
 
 def notes(source: data.Source) -> str:
-    """All that is said of a source."""
+    """All notes of a source, one per line."""
     return "\n".join(source.notes)
 
 
 def whole(source: data.Source, name: str) -> np.ndarray:
-    """A field of all splits, in the order of the file."""
+    """A field of all splits, in file order."""
     parts = source.splits.values()
     place = np.argsort(np.concatenate([part.index for part in parts]))
     return np.concatenate([getattr(part, name) for part in parts])[place]
@@ -175,7 +175,7 @@ def codes(source: data.Source, split="train") -> np.ndarray:
 
 
 def snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
-    """Names of all that is below a folder, with the content of files."""
+    """Relative paths below a folder -> content of files, None for folders."""
     return {
         str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
         for p in folder.rglob("*")
@@ -183,15 +183,15 @@ def snapshot(folder: pathlib.Path) -> dict[str, bytes | None]:
 
 
 def sentence(capsys, call) -> str:
-    """What a command answers to wrong input, which must be one line and status 2."""
+    """The error message of a call with invalid input: one line, with status 2."""
     capsys.readouterr()
     status = status_lib.run(lambda argv: call(), [])
     _, errors = capsys.readouterr()
-    assert status == 2, f"it was accepted, status {status}: {errors}"
+    assert status == 2, f"the input was accepted, status {status}: {errors}"
     (line,) = errors.splitlines()
     assert line.startswith("dirjax: "), line
     assert line[-1] in ".?", line
-    # Neither two full stops nor how Python writes an object.
+    # Neither two full stops nor the repr of a Python object.
     assert not re.search(r"[^./]\.\.( |$)", line), line
     for sign in ("Traceback", "np.", "object at 0x", "\\n"):
         assert sign not in line, line
@@ -199,5 +199,5 @@ def sentence(capsys, call) -> str:
 
 
 def trained(made, workdir: pathlib.Path):
-    """Calls the command's body, with all that it prints."""
+    """Trains as the command does, with all output."""
     return train.train_and_evaluate(made, workdir)

@@ -18,13 +18,13 @@ from dirjax.training.stage_program import (
     stage_program,
 )
 
-# Columns of bikeshare that short runs leave out; programs are half as large then.
+# Columns of bikeshare that short runs drop, which halves the size of programs.
 DROPPED = ("season", "day", "holiday", "weekday", "workingday", "weathersit")
 DROPPED += ("atemp", "windspeed")
 
 
 def config(name="bikeshare", argument="vanilla,smoke", **fields):
-    """A config as plain values; `fields` are paths with `__` for dots."""
+    """A config as plain values; `fields` are paths with `__` instead of dots."""
     made = config_files.load(f"configs/{name}.py", argument)
     for path, value in fields.items():
         made.update_from_flattened_dict({path.replace("__", "."): value})
@@ -32,7 +32,7 @@ def config(name="bikeshare", argument="vanilla,smoke", **fields):
 
 
 def tiny(argument, **fields):
-    """Six steps of a tiny MLP on 96 rows, an epoch of three steps."""
+    """Six steps of a tiny MLP on 96 rows, three steps per epoch."""
     fields = {
         "data__limit": 96,
         "data__batch_size": 32,
@@ -52,7 +52,7 @@ def tiny(argument, **fields):
 
 
 def tiny_images(argument="group_dir,smoke", **fields):
-    """Two stages of three steps of a tiny ResNet on 48 digits, an epoch each."""
+    """Two stages of one epoch (three steps) of a tiny ResNet on 48 digits."""
     fields = {
         "data__limit": 48,
         "data__batch_size": 16,
@@ -71,7 +71,7 @@ def tiny_images(argument="group_dir,smoke", **fields):
 
 
 def run(made, workdir: pathlib.Path):
-    """Trains quietly; the result."""
+    """Trains without output and returns the result."""
     return train.train_and_evaluate(made, workdir, verbose=False)
 
 
@@ -95,7 +95,7 @@ def trace(pieces, program):
 
 
 def model_of(state):
-    """What is evaluated of a state."""
+    """The parts of a state that are evaluated."""
     return state.eval_params, state.model_state
 
 
@@ -106,5 +106,5 @@ def log(workdir: pathlib.Path, split="train"):
 
 
 def result(workdir: pathlib.Path) -> dict:
-    """What a finished run has ended with."""
+    """The content of result.json of a finished run."""
     return json.loads((workdir / "result.json").read_text())

@@ -1,8 +1,8 @@
-"""Residual networks in PyTorch with torchvision's names, to compare with.
+"""Residual networks in PyTorch with torchvision's names, as a reference.
 
-Written from the paper and from torchvision's documented layout: the stride of a
-bottleneck on its 3x3 convolution. `python -m tests.torch_resnet FILE` writes the
-golden file of `test_convert.py`.
+Written from the paper and from torchvision's documented layout, in which the 3x3
+convolution of a bottleneck has the stride. `python -m tests.torch_resnet FILE` writes
+the golden file of `test_convert.py`.
 """
 
 import sys
@@ -56,7 +56,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(inner, 10)
 
     def forward(self, x):
-        """Features before the last layer."""
+        """Returns the features before the last layer."""
         x = self.pool(torch.relu(self.bn1(self.conv1(x))))
         for k in range(self.number):
             x = getattr(self, f"layer{k + 1}")(x)
@@ -64,7 +64,7 @@ class ResNet(nn.Module):
 
 
 def perturbed(model, seed):
-    """The model in evaluation mode with norms that are not at their start."""
+    """The model in evaluation mode, with batch norms moved from initial values."""
     key = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""A tiny table problem that goes the real way: network, objective, step."""
+"""A tiny table problem with real components: network, objective, step."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from dirjax.training import train_step as train_step_lib
 
 WIDTH = 4
 ROWS = 8
-# Six bins of width 1 over 0..6; the fourth and the last hold no training label.
+# Six bins of width 1 over 0..6; the fourth and the last have no training labels.
 SPEC = dataclasses.replace(
     labels.spec(
         np.repeat([0.5, 1.5, 2.5, 4.5], [40, 9, 3, 1]),
@@ -25,7 +25,7 @@ SPEC = dataclasses.replace(
     ),
     feature_dim=WIDTH,
 )
-# The second of three groups has few training labels, the last ones only one.
+# Three groups: the second has few training labels, the last only one.
 SPEC = dataclasses.replace(SPEC, groups=groups.make(SPEC.bins, SPEC.counts, num=3))
 
 
@@ -35,9 +35,9 @@ jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_lev
 
 @functools.cache
 def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
-    """Two numeric columns and one category to four features.
+    """A network from two numeric columns and one category to four features.
 
-    `options` are pairs of fields of the head; those with groups have the groups of
+    `options` are pairs (field, value) of the head; a head of experts has the groups of
     `SPEC`.
     """
     grouped = {"num_groups": SPEC.groups.num} if head == "experts" else {}
@@ -60,7 +60,7 @@ def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
 
 
 def batch(seed=0, rows=ROWS):
-    """Labels in all bins, some of them tied, as a stream yields them."""
+    """A training batch as a stream yields it; some labels are tied."""
     rng = np.random.default_rng(seed)
     label = np.float32(rng.choice([0.5, 0.5, 1.25, 2.5, 3.5, 4.75, 5.5], rows))
     return {
@@ -77,7 +77,7 @@ def batch(seed=0, rows=ROWS):
 
 
 def eval_batch(seed=0, rows=ROWS):
-    """The same for evaluation: labels in units of the file."""
+    """An evaluation batch, with labels in the units of the file."""
     found = batch(seed, rows)
     found["value"] = found.pop("label")
     return found
@@ -109,12 +109,12 @@ def start(objective, tx=None, net=None, average=False):
 
 @functools.cache
 def sgd(rate=0.05):
-    """An optimiser that moves parameters in proportion to gradients."""
+    """An SGD optimiser."""
     return optimizers.make("sgd", rate)
 
 
 def train_step(objective, net=None, tx=None, **options):
-    """The step of dirjax, not compiled."""
+    """The training step of dirjax, not compiled."""
     options = {"seed": 3} | options
     return train_step_lib.make_train_step(
         net or network(), objective, tx or sgd(), **options
@@ -122,5 +122,5 @@ def train_step(objective, net=None, tx=None, **options):
 
 
 def l1():
-    """The plain loss, as `from_config` makes it."""
+    """The plain L1 loss from `from_config`."""
     return base.from_config({"l1": {}})

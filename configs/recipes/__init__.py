@@ -1,1 +1,1 @@
-"""Rows of published tables, one config each."""
+"""Published tables as configs, one module per table."""

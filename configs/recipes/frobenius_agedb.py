@@ -4,10 +4,10 @@
         --config.data.path=FOLDER --workdir runs/frobenius
 
 The four models of its ablation, 100 epochs: 70 of ordered norms, 20 for the line and 10
-of fine-tuning. Of its results only two numbers are to be had, from a review: an MAE of
-7.35 on many and of 9.24 on few for `frobenius`, a single run. Factors are not
-published; see docs/frobenius.md. Estimate, not measured, from 2,400 images a second of
-training on one A100 in TF32: 0.2 hours for each.
+of fine-tuning. Only two of its results are known, from a review: an MAE of 7.35 on many
+and 9.24 on few for a single run of `frobenius`. Factors are not published; see
+docs/frobenius.md. Training time, estimated from 2,400 images per second on one A100 in
+TF32, not measured: 0.2 hours each.
 """
 
 from dirjax.configs import agedb_dir

@@ -1,9 +1,9 @@
-"""AgeDB-DIR with ResNet-50: Table 1 of Group-DIR (AAAI 2025), rows that dirjax has.
+"""AgeDB-DIR with ResNet-50: Table 1 of Group-DIR (AAAI 2025), methods in dirjax.
 
     python -m dirjax.main --config configs/recipes/group_dir_agedb.py:group_dir \
         --config.data.path=FOLDER --workdir runs/group_dir
 
-Published MAE, then GM, each of all, many, median and few; single runs:
+Published MAE, then GM, each for all, many, median and few; single runs:
 
     vanilla          7.77  6.62  9.55 13.67   5.05  4.23  7.01 10.75
     rrt              7.74  6.98  8.79 11.99   5.00  4.50  5.88  8.63
@@ -14,12 +14,12 @@ Published MAE, then GM, each of all, many, median and few; single runs:
     sqinv_lds_fds    7.55  7.01  8.24 10.79   4.72  4.36  5.45  6.79
     group_dir        6.87  6.54  6.96  9.83   4.30  4.10  4.39  6.45
 
-Only the last row is that paper's own run. Its number of groups, weights of losses and
-length of the first stage are not published: 10 groups and weights of 1, tuned by
-`configs/studies/group_grid.py`. What its code evaluates, the expert of the true group,
-is in result.json as oracle_mae. Estimate, not measured, from 800 images a second of
-training on one A100 in TF32: 0.4 hours for vanilla, 1.2 for group_dir, whose first
-stage sees two views.
+Only the last row is that paper's own run. Its number of groups, loss weights and length
+of the first stage are not published; the defaults here are 10 groups and weights of 1,
+and `configs/studies/group_grid.py` tunes them. Its code evaluates the expert of the
+true group, which result.json has as oracle_mae. Training time, estimated from 800
+images per second on one A100 in TF32, not measured: 0.4 hours for vanilla, 1.2 for
+group_dir, whose first stage uses two views.
 """
 
 from dirjax.configs import agedb_dir

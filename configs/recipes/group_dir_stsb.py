@@ -1,9 +1,9 @@
-"""STS-B-DIR with a BiLSTM on GloVe: Table 3 of Group-DIR (AAAI 2025), rows of dirjax.
+"""STS-B-DIR with BiLSTM and GloVe: Table 3 of Group-DIR (AAAI 2025), methods in dirjax.
 
     python -m dirjax.main --config configs/recipes/group_dir_stsb.py:group_dir \
         --config.data.path=FOLDER --workdir runs/group_dir
 
-Published MSE, then Pearson's correlation in per cent, each of all, many, median and
+Published MSE, then Pearson's correlation in per cent, each for all, many, median and
 few; single runs:
 
     vanilla          0.974 0.851 1.520 0.984   74.2  72.0  62.7  75.2
@@ -15,9 +15,9 @@ few; single runs:
     lds_fds          0.907 0.802 1.363 0.942   76.0  74.0  65.2  76.6
     group_dir        0.887 0.897 0.891 0.779   77.4  74.9  70.7  85.8
 
-Only the last row is that paper's own run; see `group_dir_agedb.py` for what it leaves
-open. Estimate, not measured, from 10 steps a second on one A100: 0.3 hours for vanilla,
-0.6 for group_dir.
+Only the last row is that paper's own run; see `group_dir_agedb.py` for unpublished
+settings. Training time, estimated from 10 steps per second on one A100, not measured:
+0.3 hours for vanilla, 0.6 for group_dir.
 """
 
 from dirjax.configs import stsb_dir

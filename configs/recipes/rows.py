@@ -8,11 +8,11 @@ def build(dataset, rows, arg):
 
     Args:
       dataset: module of the data set's config.
-      rows: name -> `METHOD[,OPTION...]` of that config, and fields, path to value.
+      rows: name -> (`METHOD[,OPTION...]` of that config, fields as path -> value).
       arg: `ROW[,OPTION...]`.
 
     Raises:
-      ValueError: if there is no such row.
+      ValueError: for an unknown row.
     """
     row, *options = [part.strip() for part in arg.split(",")]
     compose.choose("row", row, rows)

@@ -1,9 +1,9 @@
-"""IMDB-WIKI-DIR with ResNet-50: Table 1 of the SSIR paper, its first columns.
+"""IMDB-WIKI-DIR with ResNet-50: the first columns of Table 1 of the SSIR paper.
 
     python -m dirjax.main --config configs/recipes/ssir_table1.py:sqinv_ssir \
         --config.data.path=FOLDER --workdir runs/sqinv_ssir
 
-Published MAE, then GM, each of all, many, median and few; single runs:
+Published MAE, then GM, each for all, many, median and few; single runs:
 
     vanilla          8.06  7.23 15.12 26.33   4.57  4.17 10.59 20.46
     rrt              7.81  7.07 14.06 25.13   4.35  4.03  8.19 16.96
@@ -16,9 +16,9 @@ Published MAE, then GM, each of all, many, median and few; single runs:
     focal_r_lds_fds  7.88  7.10 14.08 25.75   4.47  4.11  9.32 18.67
     focal_r_ssir     7.88  7.08 14.75 25.16   4.39  4.01 10.20 18.04
 
-Only the two rows of SSIR are that paper's own runs. Few-shot has about 100 test images.
-Estimate, not measured, from 800 images a second of training on one A100 in TF32: 6
-hours for vanilla, 8 with a second stage or FDS, 18 with SSIR.
+Only the two rows of SSIR are that paper's own runs. There are about 100 few-shot test
+images. Training time, estimated from 800 images per second on one A100 in TF32, not
+measured: 6 hours for vanilla, 8 with a second stage or FDS, 18 with SSIR.
 """
 
 from dirjax.configs import imdb_wiki_dir

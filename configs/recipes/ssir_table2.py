@@ -3,7 +3,7 @@
     python -m dirjax.main --config configs/recipes/ssir_table2.py:sqinv_ssir \
         --config.data.path=FOLDER --workdir runs/sqinv_ssir
 
-Published MAE, then GM, each of all, many, median and few; single runs:
+Published MAE, then GM, each for all, many, median and few; single runs:
 
     vanilla          7.77  6.62  9.55 13.67   5.05  4.23  7.01 10.75
     rrt              7.74  6.98  8.79 11.99   5.00  4.50  5.88  8.63
@@ -16,16 +16,16 @@ Published MAE, then GM, each of all, many, median and few; single runs:
     focal_r_lds_fds  7.47  6.69  8.30 12.55   4.71  4.25  5.36  8.59
     focal_r_ssir     7.35  6.53  8.51 11.81   4.62  4.09  5.64  8.46
 
-Only the two rows of SSIR are that paper's own runs. Of the others, inv and focal_r are
-no weighted mean of their shots. Estimate, not measured, from 800 images a second of
-training on one A100 in TF32: 0.4 hours for vanilla, 0.5 with a second stage or FDS, 1.2
-with SSIR.
+Only the two rows of SSIR are that paper's own runs. For inv and focal_r, `all` is not
+the weighted mean of the shots. Training time, estimated from 800 images per second on
+one A100 in TF32, not measured: 0.4 hours for vanilla, 0.5 with a second stage or FDS,
+1.2 with SSIR.
 """
 
 from dirjax.configs import agedb_dir
 from dirjax.configs.recipes import rows, ssir_table1
 
-# As on IMDB-WIKI-DIR, but for one factor.
+# As on IMDB-WIKI-DIR, except for one factor.
 ROWS = ssir_table1.ROWS | {
     "focal_r_ssir": ("focal_r_ssir", {"objective.ssir.lam": 1.0}),
 }

@@ -1,8 +1,8 @@
-"""The eleven baselines on three data sets, five seeds: docs/results.md.
+"""The eleven baselines on three data sets with five seeds; see docs/results.md.
 
     python -m dirjax.sweep --config configs/studies/baselines.py --workdir runs/base
 
-The argument after the colon picks one data set: `baselines.py:mnist5k`.
+The argument after the colon selects one data set: `baselines.py:mnist5k`.
 """
 
 from dirjax.configs.studies import common

@@ -1,18 +1,18 @@
-"""One method of each family, on one data set: docs/results.md.
+"""One method of each family on one data set; see docs/results.md.
 
     python -m dirjax.sweep --config configs/studies/benchmarks.py:stsb_bilstm \
         --workdir runs/stsb
 
-The argument is a data set of `common.py`, or another file in configs/. Methods have the
-factors that `ssir.py`, `group.py` and `frobenius.py` found best on validation, where
-they list the data set, and else are as they come. Depth maps have the weights of depth
-benchmarks, and neither groups nor ordered norms.
+The argument is a data set of `common.py`, or another file in configs/. Methods use the
+factors that `ssir.py`, `group.py` and `frobenius.py` list for the data set, which were
+best on validation, otherwise their defaults. On depth maps, the methods are the
+weighting methods of depth benchmarks and SSIR, without groups and ordered norms.
 """
 
 from dirjax.configs.studies import common, frobenius, group, ssir
 
 METHODS = ("vanilla", "sqinv_lds", "sqinv_lds_fds", "ssir", "group_dir", "frobenius")
-# Files of depth maps, and their methods.
+# Config files of depth maps, and their methods.
 MAPS = ("configs/nyud2_dir.py", "configs/synthetic_depth.py")
 DENSE = ("vanilla", "inv", "lds", "lds_fds", "ssir", "inv_ssir")
 

@@ -1,9 +1,9 @@
-"""Fields of a study, and the data sets that studies of methods run on."""
+"""Fields of a study, and the data sets of method studies."""
 
 from ml_collections import ConfigDict
 
-# Config file, options, seeds, and epochs of the main stage, None or fewer than the
-# config's.
+# Config file, options, number of seeds, epochs of the main stage (None: as in the
+# config).
 DATASETS = {
     "bikeshare": ("bikeshare", (), 5, 50.0),
     "diamonds": ("diamonds", (), 5, 7.5),
@@ -19,24 +19,24 @@ DATASETS = {
 def get_config():
     """An empty study."""
     study = ConfigDict()
-    # Module whose `run_study(study, workdir)` is called instead; empty for the grid.
+    # Module whose `run_study(study, workdir)` replaces the grid of runs, or empty.
     study.program = ""
     # Config files of data sets.
     study.configs = ("configs/bikeshare.py",)
-    # Presets, or names of the study's own.
+    # Presets, or names defined in `arguments`.
     study.methods = ("vanilla",)
-    # What stands after the colon for a name of its own: (method, "PRESET,OPTION...").
+    # Config arguments of names that are not presets: (method, "PRESET,OPTION...").
     study.arguments = ()
-    # Methods that start from the run of another one, of the same seed and point of the
-    # grid: (method, other), the other before it in `methods`.
+    # Methods that start from a run of another method with the same seed and grid point:
+    # (method, other), where `other` comes first in `methods`.
     study.starts = ()
     # Options after the method, for every run.
     study.options = ()
     study.seeds = (0, 1, 2, 3, 4)
-    # Fields that every run sets, (path, value), and fields that vary, (path, values).
+    # Fields of all runs, (path, value), and fields that vary, (path, values).
     study.fields = ()
     study.grid = ()
-    # Fields that every run of one method sets: (method, path, value).
+    # Fields of all runs of one method: (method, path, value).
     study.method_fields = ()
     # Method that the others are compared with, seed by seed; empty for none.
     study.base = "vanilla"

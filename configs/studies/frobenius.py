@@ -1,22 +1,22 @@
-"""The Frobenius-norm method taken apart: the four models of the paper's ablation.
+"""Ablation of the Frobenius-norm method: the four models of the paper.
 
     python -m dirjax.sweep --config configs/studies/frobenius.py:bikeshare \
         --workdir runs/norms
 
-The argument is a data set of `common.py`, or another file in configs/. Plain training,
-ordered norms (phase 1), fine-tuning towards the line (phases 2 and 3), and all. They
-have the same length and the same labels, over their deviation and not centred, without
-which norms do not follow the label. Runs end with the norms and errors of each label,
-on training and on test data, which the report draws.
+The argument is a data set of `common.py`, or another file in configs/. The models are
+plain training, ordered norms (phase 1), fine-tuning towards the line (phases 2 and 3),
+and all phases. They train equally long on labels divided by their deviation but not
+centred, since norms cannot follow centred labels. At the end, each run writes norms and
+errors by label on training and test data, which the report plots.
 
-Factors are those that `frobenius_grid.py` found best on validation, one after the
-other: beta and alpha of the ordered norms, then gamma of the fine-tuning.
+Factors are those that `frobenius_grid.py` found best on validation, in this order: beta
+and alpha of the ordered norms, then gamma of the fine-tuning.
 """
 
 from dirjax.configs import methods
 from dirjax.configs.studies import common
 
-# Data set -> what was chosen. Others: the presets' own.
+# Data set -> factors chosen on validation. Others: defaults of the presets.
 TUNED = {
     "bikeshare": {"beta": 1.0, "alpha": 0.1, "gamma": 1e-3},
     "diamonds": {"beta": 1e-2, "alpha": 10.0, "gamma": 1e-2},
@@ -31,14 +31,14 @@ LABELS = ("model.label_scaling", methods.FROM_ZERO["label_scaling"])
 
 
 def tuned(dataset):
-    """Factors on a data set: alpha, beta, gamma."""
+    """The factors alpha, beta and gamma for a data set."""
     order, target = methods.NORM_ORDER, methods.NORM_TARGET
     published = {"beta": order["weight"], "gamma": target["weight"]}
     return published | {"alpha": order["alpha"]} | TUNED.get(dataset, {})
 
 
 def fields(dataset, methods=METHODS):
-    """The fields of methods with phases on a data set."""
+    """The fields of the methods with phases, for a data set."""
     factors = tuned(dataset)
     order = ((f"{ORDER}.weight", "beta"), (f"{ORDER}.alpha", "alpha"))
     target = ((f"{TARGET}.weight", "gamma"),)

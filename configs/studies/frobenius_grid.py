@@ -1,26 +1,26 @@
-"""The Frobenius-norm method over its fields, and under readings of its source.
+"""The Frobenius-norm method over its fields and interpretations of its source.
 
     python -m dirjax.sweep --config configs/studies/frobenius_grid.py:bikeshare,alpha \
         --workdir runs/alpha
 
-The argument is a data set of `common.py`, a question, and the preset that is asked
-(frobenius where none is given; frobenius_order has no fine-tuning that could hide what
-its first phase does):
+The argument is a data set of `common.py`, a question, and the preset to study (default:
+frobenius; frobenius_order has no fine-tuning that could mask effects of the first
+phase):
 
     phases       the split of the epochs, as in Figs. 1 and 2 of the paper's appendix;
                  with fit="sgd", whose epochs are those of phase 2
-    alpha, beta  factor of L_OE in the ordinal penalty, and of the penalty (Figs. 3, 4)
+    alpha, beta  factors of L_OE in the ordinal penalty, and of the penalty (Figs. 3, 4)
     alpha_beta   both
     gamma        factor of the fine-tuning penalty
-    bins         width of label bins, so their number. Shots follow: compare `all`. An
-                 order of norms by bins asks for more norm where bins are narrow.
+    bins         width, and thus number, of label bins. Shots change with it: compare
+                 `all`. Ordering norms by bin demands larger norms for narrow bins.
     prototypes   norm of a bin's mean feature in the batch, in a running mean or in the
-                 whole training set, or mean of the batch's norms, in all phases
-    distance     of norms and labels in L_KL, absolute or squared
-    readings     what else the source leaves open
+                 whole training set, or mean of the norms in the batch, in all phases
+    distance     distance of norms and labels in L_KL, absolute or squared
+    readings     other details that the source leaves open
 
-alpha, beta, alpha_beta and gamma have one seed of their own, so that what is chosen
-there is not what `frobenius.py` reports. Choose by
+alpha, beta, alpha_beta and gamma use a separate seed, so that tuning does not use the
+runs that `frobenius.py` reports. To compare on validation:
 
     python -m dirjax.report runs/alpha/*/*/*/seed_100 --split val
 """
@@ -31,14 +31,14 @@ from dirjax.configs.studies.frobenius import ORDER, TARGET
 
 TUNED_ORDER = "stage.tune.objective.terms.norm_order"
 DECADES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-# Question -> fields and their values, of a grid with one seed for tuning.
+# Question -> fields and values of a grid with one seed, for tuning.
 GRIDS = {
     "alpha": ((f"{ORDER}.alpha", DECADES),),
     "beta": ((f"{ORDER}.weight", DECADES),),
     "alpha_beta": ((f"{ORDER}.weight", DECADES), (f"{ORDER}.alpha", DECADES)),
     "gamma": ((f"{TARGET}.weight", (1e-4, 1e-3, 1e-2, 1e-1, 1.0)),),
 }
-# Of phase 1, 2 and 3 in per cent; the first is the example of the paper.
+# Epochs of phases 1, 2 and 3 in per cent; the first is the example of the paper.
 SPLITS = (
     (70, 20, 10),
     (80, 10, 10),
@@ -51,7 +51,7 @@ SPLITS = (
 
 
 def _in_all_phases(field, value):
-    """A field of prototypes, set alike in every term that has it."""
+    """A field of prototypes, set to one value in all terms that have it."""
     return {f"{part}.{field}": value for part in (ORDER, TARGET, TUNED_ORDER)}
 
 
@@ -82,8 +82,8 @@ ARMS = {
         "order_kept": {f"{TUNED_ORDER}.weight": methods.NORM_ORDER["weight"]},
     },
 }
-# Data set -> widths of label bins, in units of the label. Shots of stsb are lists of
-# bins, which fixes these.
+# Data set -> widths of label bins, in label units. Without stsb, whose shots are lists
+# of bins of fixed width.
 BINS = {
     "bikeshare": (5.0, 10.0, 20.0, 40.0),
     "diamonds": (100.0, 200.0, 400.0, 800.0),
@@ -92,7 +92,7 @@ BINS = {
     "utkface": (1.0, 2.0, 5.0, 10.0),
 }
 QUESTIONS = (*GRIDS, "bins", *ARMS)
-# Presets, and where the fields of these studies are that they have.
+# Preset -> path prefixes of those fields above that it has.
 PARTS = {
     "frobenius": (ORDER, TARGET, TUNED_ORDER, "phases"),
     "frobenius_order": (ORDER,),
@@ -105,14 +105,14 @@ def _grid(dataset, question):
         return GRIDS[question]
     if dataset not in BINS:
         raise ValueError(
-            f"{dataset} has no widths of bins in studies/frobenius_grid.py. Known: "
+            f"{dataset} has no bin widths in studies/frobenius_grid.py. Known: "
             f"{', '.join(BINS)}."
         )
     return (("data.bin_width", BINS[dataset]),)
 
 
 def _of(preset, fields):
-    """The fields that a preset has."""
+    """Those of the fields that a preset has."""
     return {k: v for k, v in fields.items() if k.startswith(("data.", *PARTS[preset]))}
 
 
@@ -126,7 +126,7 @@ def get_config(arg="bikeshare,alpha"):
     study = common.data(dataset)
     study.base = ""
     if question in ARMS:
-        # An arm is left out where the preset has none of its fields.
+        # Skips arms of which the preset has no field.
         arms = {
             name: _of(preset, fields)
             for name, fields in ARMS[question].items()
@@ -147,5 +147,5 @@ def get_config(arg="bikeshare,alpha"):
         if question in GRIDS:
             study.seeds = (100,)
     if not asked:
-        raise ValueError(f"{preset} has no field that {question} asks about.")
+        raise ValueError(f"{preset} has no field that {question} varies.")
     return study

@@ -4,9 +4,9 @@
         --workdir runs/posthoc
 
 The argument is a data set of `common.py`, or another file in configs/. For each of
-`BASES`: the method itself, what `norm_target` makes of its runs (`BASE_norms`), and the
-control that trains on as long without it (`BASE_longer`). Fine-tuning has a tenth of
-the epochs of the base.
+`BASES`: the method itself, its runs fine-tuned with `norm_target` (`BASE_norms`), and a
+control that trains equally long without it (`BASE_longer`). Fine-tuning takes a tenth
+of the epochs of the base.
 """
 
 from dirjax.configs import methods

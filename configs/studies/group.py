@@ -1,11 +1,12 @@
-"""Group-DIR, the criteria it is compared with, and plain regression.
+"""Group-DIR, its alternative criteria, and plain regression.
 
     python -m dirjax.sweep --config configs/studies/group.py:bikeshare --workdir runs/a
 
 The argument after the colon is a data set of `common.py`, or another file in configs/.
-The base has the squared error, as the experts have; `vanilla` has the loss of the data
-set. Methods with groups train longer: their contrast comes first. How long it is, and
-the number of groups, are what `group_grid.py` found best for group_dir on validation.
+The base uses the squared error, like the experts; `vanilla` uses the loss of the data
+set. Methods with groups train longer because of their contrastive stage. Its length and
+the number of groups are those that `group_grid.py` found best for group_dir on
+validation.
 """
 
 from dirjax.configs.studies import common
@@ -13,7 +14,7 @@ from dirjax.configs.studies import common
 BASE = "vanilla_mse"
 ARGUMENTS = ((BASE, "vanilla,mse"),)
 CRITERIA = ("group_ce", "group_la", "group_etf", "group_dir")
-# Data set -> epochs of the contrast, number of groups. Others: as in the presets.
+# Data set -> contrastive epochs, number of groups. Others: as in the presets.
 TUNED = {
     "bikeshare": (50.0, 20),
     "diamonds": (0.75, 20),
@@ -24,7 +25,7 @@ TUNED = {
 
 
 def tuned(dataset, methods=CRITERIA):
-    """The fields of methods with groups on a data set."""
+    """The fields of methods with groups, for a data set."""
     fields = ("stage.contrast.epochs", "groups.num")
     return tuple(
         (method, field, value)

@@ -1,15 +1,15 @@
-"""Group-DIR without its parts, and under the readings that its source leaves open.
+"""Ablation of Group-DIR, and interpretations that its source leaves open.
 
     python -m dirjax.sweep --config configs/studies/group_ablation.py:bikeshare \
         --workdir runs/parts
 
-The argument is a data set of `common.py`. With `,beta` after it: over the slope of the
-soft labels instead. Contrast and groups are those of `group.py`.
+The argument is a data set of `common.py`. With `,beta` after it, the study varies the
+slope of the soft labels instead. Contrastive epochs and groups are those of `group.py`.
 """
 
 from dirjax.configs.studies import common, group
 
-# Name -> preset with options, and its fields.
+# Name -> preset with options, and fields.
 PARTS = {
     "group_dir": ("group_dir", {}),
     "without_contrast": ("group_dir", {"stages": ("main",)}),
@@ -26,7 +26,7 @@ PARTS = {
         {"objective.terms.group_dir.criterion": "soft_asymmetric"},
     ),
 }
-# Arms without a stage of contrast.
+# Arms without a contrastive stage.
 ONE_STAGE = ("without_contrast", "joint")
 BETA = (0.5, 1.0, 2.0, 4.0)
 

@@ -1,11 +1,11 @@
-"""Squared errors during training, plain against decomposed: Fig. 3 of Group-DIR.
+"""Squared errors during plain and decomposed training: Fig. 3 of Group-DIR.
 
     python -m dirjax.sweep --config configs/studies/group_curves.py:bikeshare \
         --workdir runs/curves
 
-The argument is a data set of `common.py`. Both sides train everything in one stage:
-the squared error alone, and the sum that Lemma 1 gives, cross-entropy of the group and
-squared error of its expert, with 20 groups as in the paper.
+The argument is a data set of `common.py`. Both methods train all parameters in one
+stage: on the squared error alone, and on the sum from Lemma 1, cross-entropy of the
+group plus squared error of its expert, with 20 groups as in the paper.
 """
 
 from dirjax.configs.studies import common, group

@@ -1,18 +1,18 @@
-"""Group-DIR over the length of its contrast and the number of groups: for tuning.
+"""Tuning of Group-DIR: length of the contrastive stage and number of groups.
 
     python -m dirjax.sweep --config configs/studies/group_grid.py:bikeshare \\
         --workdir runs/grid
 
-The argument is a data set of `common.py`, then a criterion of `group.py` (group_dir
-where none is given). One seed of its own, so that what is chosen here is not what
-`group.py` reports. Choose by
+The argument is a data set of `common.py` and a criterion of `group.py` (default:
+group_dir). A separate seed is used, so that tuning does not use the runs that
+`group.py` reports. To compare on validation:
 
     python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """
 
 from dirjax.configs.studies import common, group
 
-# Epochs of the contrast over those of the main stage. The paper has 3 to 6.
+# Contrastive epochs relative to those of the main stage. The paper uses 3 to 6 epochs.
 SHARES = (0.1, 0.3, 1.0)
 NUMBERS = (5, 10, 20)
 
@@ -29,8 +29,8 @@ def get_config(arg="bikeshare"):
     epochs = dict(study.fields).get("stage.main.epochs")
     if epochs is None:
         raise ValueError(
-            f"{dataset} has no number of epochs in studies/common.py to take shares "
-            f"of. Known: {', '.join(common.DATASETS)}."
+            f"{dataset} has no number of epochs in studies/common.py. Known: "
+            f"{', '.join(common.DATASETS)}."
         )
     study.methods = (method,)
     study.seeds = (100,)

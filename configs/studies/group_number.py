@@ -1,14 +1,14 @@
-"""Group-DIR over the number of groups: Figs. 7 and 8, and the accuracies by criterion.
+"""Group-DIR over the number of groups: Figs. 7 and 8, and accuracies by criterion.
 
     python -m dirjax.sweep --config configs/studies/group_number.py:bikeshare \
         --workdir runs/number
 
-The argument is a data set of `common.py`, then in any order `full` for all numbers of
-the paper, and how labels are cut: `exact` (the default), `int_floor` (the public code,
-whose last group is large) or `equal_count`.
+The argument is a data set of `common.py`, then in any order `full` for all numbers in
+the paper, and the division into groups: `exact` (default), `int_floor` (as in the
+public code, whose last group is large) or `equal_count`.
 
-There can be no more groups than label bins: `rotation` has 45, so give it a grid of its
-own, `--config.grid="(('groups.num', (2, 5, 10, 15, 20, 25, 40)),)"`.
+There cannot be more groups than label bins: `rotation` has 45 bins, so change its grid,
+`--config.grid="(('groups.num', (2, 5, 10, 15, 20, 25, 40)),)"`.
 """
 
 from dirjax.configs.studies import common, group

@@ -1,24 +1,24 @@
-"""SSIR on three bases, without it, and with random noise: docs/results.md.
+"""Three bases, alone, with SSIR, and with random noise; see docs/results.md.
 
     python -m dirjax.sweep --config configs/studies/ssir.py:bikeshare --workdir runs/a
 
 The argument after the colon is a data set: bikeshare, diamonds, mnist5k, rotation
-(mnist5k with turned digits), utkface, or another file in configs/. Radius and factor
-are those of `TUNED`, which `ssir_grid.py` found best on validation, elsewhere those
-published for ages; the control takes the same.
+(mnist5k with rotated digits), utkface, or another file in configs/. Radius and factor
+are those of `TUNED`, which `ssir_grid.py` found best on validation, otherwise those
+published for ages; the control uses the same values.
 """
 
 from dirjax.configs.studies import common
 
 BASES = ("vanilla", "sqinv", "focal_r")
-# Preset of SSIR and of its control on each base.
+# Base -> presets of SSIR and its control.
 WITH = {
     "vanilla": ("ssir", "random_noise"),
     "inv": ("inv_ssir", "inv_random_noise"),
     "sqinv": ("sqinv_ssir", "sqinv_random_noise"),
     "focal_r": ("focal_r_ssir", "focal_r_random_noise"),
 }
-# Data set -> base -> (epsilon, lam), by validation. Others: as published for ages.
+# Data set -> base -> (epsilon, lam), from validation. Others: as published for ages.
 TUNED = {
     "bikeshare": {
         "vanilla": (1e-3, 0.5),
@@ -50,7 +50,7 @@ PUBLISHED = {"vanilla": (1e-3, 1.0), "sqinv": (1e-3, 0.1), "focal_r": (1e-3, 1.0
 
 
 def tuned(dataset, bases=BASES):
-    """The fields of SSIR and its control on some bases, on a data set."""
+    """The fields of SSIR and its control for some bases and a data set."""
     chosen = {**PUBLISHED, **TUNED.get(dataset, {})}
     return tuple(
         (method, f"objective.ssir.{field}", value)

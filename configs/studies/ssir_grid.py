@@ -1,12 +1,12 @@
-"""SSIR over radius and factor: Tables 4 to 6 and Fig. 3a of the paper, on any data.
+"""SSIR over radius and factor: Tables 4 to 6 and Fig. 3a of the paper.
 
     python -m dirjax.sweep --config configs/studies/ssir_grid.py:bikeshare,focal_r \\
         --workdir runs/grid
 
-The argument is a data set of `common.py` (or another file in configs/), a base, and
-whose grid: `agedb` (Table 5, the default: vanilla takes that of focal_r), `imdb` (Table
-4) or `nyud2` (Table 6, vanilla and inv). One seed of its own, so that what is chosen
-here is not what `ssir.py` reports. Choose by
+The argument is a data set of `common.py` (or another file in configs/), a base, and a
+grid: `agedb` (Table 5, the default; vanilla uses that of focal_r), `imdb` (Table 4) or
+`nyud2` (Table 6, vanilla and inv). A separate seed is used, so that tuning does not use
+the runs that `ssir.py` reports. To compare on validation:
 
     python -m dirjax.report runs/grid/*/*/*/*/seed_100 --split val
 """
@@ -14,7 +14,7 @@ here is not what `ssir.py` reports. Choose by
 from dirjax.configs.studies import common, ssir
 
 _FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
-# Paper's table -> base -> (values of epsilon, values of lam).
+# Published grid -> base -> (values of epsilon, values of lam).
 GRIDS = {
     "agedb": {
         "vanilla": _FOCAL_R,
@@ -26,7 +26,7 @@ GRIDS = {
         "focal_r": ((1e-3,), (0.1, 0.3, 0.5, 1.0)),
     },
     "nyud2": {
-        # Of epsilon 1e-3 the paper has the first four.
+        # For epsilon 1e-3, the paper has only the first four values of lam.
         "vanilla": ((5e-4, 1e-3), (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)),
         "inv": ((5e-4,), (1.0, 1.5, 2.0, 2.5)),
     },

@@ -1,10 +1,10 @@
-"""The toy experiment behind SSIR, ten seeds: test MSE against the imbalance ratio.
+"""Toy experiment that motivates SSIR: test MSE against imbalance ratio, ten seeds.
 
     python -m dirjax.sweep --config configs/studies/ssir_motivation.py --workdir DIR
 
-One program for all seeds, ratios and arms; 70 s of processor time.
-dirjax/projects/ssir_toy/experiment.py says which of these values are the paper's and
-how it was read. Any of them can be set: `--config.delta=10 --config.noise=shrunk
+One program runs all seeds, ratios and arms in 70 s of CPU time. Values marked "paper"
+are published; dirjax/projects/ssir_toy/experiment.py explains how the paper was read.
+All values can be changed: `--config.delta=10 --config.noise=shrunk
 --config.seeds="(0, 1)"`.
 """
 
@@ -16,18 +16,18 @@ def get_config():
     study = ConfigDict()
     study.program = "dirjax.projects.ssir_toy.study"
     study.seeds = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-    # Rows of the common component for one of the rare (paper).
+    # Common rows per rare row (paper).
     study.ratios = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 100.0)
 
     # Data. Paper: dimension, means, and variances of 25.
     study.dim = 100
     study.means = (10.0, -10.0)
     study.stds = (5.0, 5.0)
-    # Training rows at every ratio, and balanced test rows. 202 is 101 times 2: two rare
-    # rows are left at ratio 100.
+    # Training rows at every ratio, and balanced test rows. 202 = 101 * 2, which leaves
+    # two rare rows at ratio 100.
     study.total = 202
     study.test = 1000
-    # Of w in y = w^T x: seed, and standard deviation of its entries.
+    # Seed of w in y = w^T x, and standard deviation of its entries.
     study.w_seed = 0
     study.w_scale = 0.1
 
@@ -43,13 +43,13 @@ def get_config():
     study.weight_decay = 5e-5
     # "adam", "adamw" or "sgd"; with sgd these rates diverge on inputs of this size.
     study.optimizer = "adam"
-    # 0 for all rows, so that an epoch is a step.
+    # 0 for all rows: an epoch is then one step.
     study.batch_size = 0
-    # In the second phase: "all" or "head".
+    # Parameters trained in the second phase: "all" or "head".
     study.trained = "all"
 
-    # Noise n of the pretext task, |w^T n| < delta: "conditional" or "shrunk", and the
-    # standard deviation of its coordinates.
+    # Noise n of the pretext task with |w^T n| < delta: "conditional" or "shrunk";
+    # standard deviation of its coordinates; and delta.
     study.noise = "conditional"
     study.noise_std = 1.0
     study.delta = 1.0

@@ -1,13 +1,13 @@
-"""SSIR under the readings that its source leaves open: size, norm and target.
+"""SSIR under interpretations that its source leaves open.
 
     python -m dirjax.sweep --config configs/studies/ssir_readings.py:bikeshare,target \
         --workdir runs/readings
 
-The argument is a data set of `common.py` and a question: `epsilon` (what size brings
-the gap near one bin, and whether the direction matters then), `norm` (over what it is
-measured), `target` (which of the two predictions learns), `mode` (of batch norm and
-dropout) or `weighted` (whether the consistency term is). All on SQINV, the base of
-most of the paper's tables.
+The argument is a data set of `common.py` and a question: `epsilon` (the noise size that
+moves predictions by about a bin, and whether the direction then matters), `norm` (of
+the noise), `target` (which of the two predictions receives gradients), `mode` (of batch
+norm and dropout) or `weighted` (whether weights apply to the consistency term). The
+base is SQINV, as in most of the paper's tables.
 """
 
 from dirjax.configs.studies import common, ssir

@@ -1,4 +1,4 @@
-"""SSIR with one, two and three steps to find the noise: section 8.2 of the paper.
+"""SSIR with one, two and three steps for the noise: section 8.2 of the paper.
 
     python -m dirjax.sweep --config configs/studies/ssir_steps.py:bikeshare,sqinv \
         --workdir runs/steps

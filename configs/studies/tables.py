@@ -1,8 +1,8 @@
-"""Four methods on the four UCI sets and California housing, five seeds.
+"""Four methods on four UCI data sets and California housing, with five seeds.
 
     python -m dirjax.sweep --config configs/studies/tables.py --workdir runs/tables
 
-The files are read from the folder DIRJAX_DATA. docs/results.md has the result.
+The files are read from the folder DIRJAX_DATA. Results are in docs/results.md.
 """
 
 from dirjax.configs.studies import common

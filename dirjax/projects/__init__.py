@@ -1,1 +1,1 @@
-"""Experiments with a loop of their own."""
+"""Experiments with their own training loop."""

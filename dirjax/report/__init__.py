@@ -3,10 +3,10 @@
     python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--split val]
         [--published]
 
-One run gives its errors by shot, label histogram, error by label, curves and
-predictions. Several runs give mean and spread over seeds, differences to a base
-paired by seed with their 95 % intervals, and figures that compare methods, or show
-the error over a grid of fields; each data set has its own section.
+For one run, the report shows errors by shot, the label histogram, the error by label,
+training curves and predictions. For several runs, it shows mean and spread over seeds,
+differences from a base paired by seed with 95 % intervals, and figures that compare
+methods or show the error over a grid of fields; each data set has its own section.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -67,7 +67,7 @@ def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
     metrics = (*METRICS, *balanced, *published_numbers.metrics(runs), *some)
     plain = table(runs, metrics)
     names = {row.method for one in plain for row in one.rows}
-    # Where one preset stands for several configs nobody knows which is the base.
+    # If the base preset was run with several configs, none of them is the default base.
     if base is None and {DEFAULT_BASE} < names:
         base = DEFAULT_BASE
     return plain if base is None else table(runs, metrics, base)
@@ -110,18 +110,18 @@ def write_report(
     """Writes `report.html`, `table.{txt,csv,md,tex}` and the figures as PNG.
 
     Args:
-      run_dirs: run directories; one that is named twice counts once.
-      output: directory to write to, made if missing.
-      base: method that others are compared to, seed by seed. Default: `vanilla`, if
-        it is among several methods.
-      published: show published numbers of the same experiments, if there are any.
+      run_dirs: run directories; duplicates count once.
+      output: directory to write to, created if missing.
+      base: method that the others are compared with, seed by seed. Default: `vanilla`,
+        if it is one of several methods.
+      published: whether to show published numbers for the same experiments.
 
     Returns:
       The path of `report.html`.
 
     Raises:
-      InputError: if a directory is no run, no run is finished, or no run has the
-        base.
+      InputError: if a directory is not a run, no run is finished, or no run has the
+        base method.
     """
     runs = _read(run_dirs)
     tables = _tables(runs, base)
@@ -140,7 +140,7 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
       The content of `result.json`.
 
     Raises:
-      InputError: if the directory is no finished run.
+      InputError: if the directory is not a finished run.
     """
     workdir = pathlib.Path(workdir)
     run = read_run(workdir)
@@ -151,18 +151,19 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
 
 
 def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
-    """The table of an evaluation.
+    """The table of an evaluation, as text.
 
     Args:
       workdir: the run directory.
-      result: as `result.json`, where `split` names the entry with the metrics.
+      result: content in the form of `result.json`; `split` names the entry that holds
+        the metrics.
     """
     run = read_run(pathlib.Path(workdir))
     return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
 
 
 def _of_split(run: Run, split: str) -> Run:
-    """The run with the metrics of a split; predictions are of the test set only."""
+    """The run with the metrics of a split; only the test set has predictions."""
     if split == run.split or run.result is None:
         return run
     return dataclasses.replace(
@@ -183,21 +184,21 @@ def _main(argv: Sequence[str]) -> None:
         path = _write(runs, tables, options.output)
     except OSError as error:
         raise InputError(
-            f"cannot write to {options.output} ({error.strerror}): pass another folder "
+            f"cannot write to {options.output} ({error.strerror}). Pass another folder "
             "as --output."
         ) from error
     print(formats.to_text(tables))
     unfinished = [str(run.path) for run in runs if run.result is None]
     if unfinished:
-        print(f"Unfinished, not in the table: {', '.join(unfinished)}\n")
+        print(f"Unfinished runs, not in the table: {', '.join(unfinished)}\n")
     print(f"Report: {path}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dirjax.report", description="Tables and figures over runs."
+        prog="python -m dirjax.report", description="Tables and figures of runs."
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a --workdir")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directory")
     parser.add_argument(
         "--output",
         type=pathlib.Path,
@@ -207,24 +208,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base",
         metavar="METHOD",
-        help=f"differences are to this method, by seed (default: {DEFAULT_BASE})",
+        help=f"compare with this method, seed by seed (default: {DEFAULT_BASE})",
     )
     parser.add_argument(
         "--split",
         default="test",
         choices=("test", "val"),
-        help="whose metrics: test (default), or val, to choose settings by",
+        help="split of the metrics: test (default), or val for model selection",
     )
     parser.add_argument(
         "--published",
         action="store_true",
-        help="published numbers of the same experiments, or why there are none",
+        help="show published numbers for the same experiments, or why there are none",
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit status, 2 for a wrong input."""
+    """Runs the command; returns the exit status, 2 for invalid input."""
     argv = sys.argv[1:] if argv is None else argv
     return status.run(_main, argv, debug="--debug" in argv)

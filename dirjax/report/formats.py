@@ -1,10 +1,9 @@
-"""Tables as text, CSV, Markdown and LaTeX, from one layout in blocks of cells.
+"""Tables as text, CSV, Markdown and LaTeX, from one layout of blocks.
 
-One method gives one block with a row for each metric; several methods give a block
-for each metric, with a row for each method and below it the paired differences to
-the base. A grid of one or two fields gives a block with a row for each point.
-Published numbers stand below the row that they belong to. Deviations: none, this
-module is dirjax's own.
+A single method gives one block with a row per metric. Several methods give one block
+per metric, with a row per method, followed by the paired differences from the base. A
+grid of one or two fields gives a block with a row per point. Published rows follow the
+row that they belong to. Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ CSV_COLUMNS = (
 
 
 class Cell(NamedTuple):
-    """One cell: a mean, its spread or interval, and whether it is the column's best."""
+    """One cell: mean, spread or interval, and whether it is the best of its column."""
 
     mean: str
     std: str = ""
@@ -48,14 +47,13 @@ class Cell(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Cells to be written in a grid.
+    """One table as it is written.
 
     Attributes:
       title: one line.
       header: names of the columns.
-      rows: rows of cells, the first cell is the name of the row.
-      rule: number of rows above the line between values and differences; 0 for no
-        line.
+      rows: rows of cells; the first cell of a row is its name.
+      rule: number of rows above a horizontal line; 0 for no line.
     """
 
     title: str
@@ -72,7 +70,7 @@ def _cell(value: Spread, digits: int, best: bool = False) -> Cell:
 
 
 def _cells(metric: str, lines: Sequence[Sequence[Spread]], digits: int) -> list[list]:
-    """Cells of rows of values; the best of a column, as it is written, is marked."""
+    """Cells of rows of values; marks the best of each column after rounding."""
     choose = min if lower_is_better(metric) else max
     tops = []
     for column in zip(*lines, strict=True):
@@ -97,7 +95,7 @@ def _difference(value: Spread, digits: int) -> Cell:
 def _published(
     row: Row, table: Table, metric: str, prefix: str, *before: Cell
 ) -> list[tuple[Cell, ...]]:
-    """Published rows that belong to `row`, with `before` ahead of the numbers."""
+    """Published rows that belong to `row`; the cells `before` precede the numbers."""
     rows = []
     for printed in table.published.get(row.method, ()):
         if numbers := printed.values.get(metric):
@@ -156,7 +154,7 @@ def _one_metric(table: Table, metric: str) -> Block | None:
 
 
 def _grid(table: Table, grid: grids.Grid, method: str) -> Block | None:
-    """Fields and errors of each point, as papers print a parameter study."""
+    """Fields and errors of each point, as in a published parameter study."""
     points, header = grid.points[method], []
     rows = [
         [*(Cell(f"{v:g}") for v in point.values), Cell(f"{len(point.row.runs)}")]
@@ -178,7 +176,7 @@ def _grid(table: Table, grid: grids.Grid, method: str) -> Block | None:
 
 
 def _accuracies(table: Table, grid: grids.Grid) -> Block:
-    """Group accuracy in per cent: a row for each method, a column for each value."""
+    """Group accuracy in per cent: one row per method, one column per field value."""
     metric, places = "group_accuracy", grid.values(0)
     lines = []
     for points in grid.points.values():
@@ -198,7 +196,7 @@ def _percent(value: Spread) -> Spread:
 
 
 def _orders(table: Table) -> Block | None:
-    """Rank correlation of feature norm and label, of runs that stored norms."""
+    """Rank correlation of feature norm and label, for runs that stored norms."""
     rows = tuple(
         (
             Cell(f"{method}, {split}"),
@@ -212,15 +210,15 @@ def _orders(table: Table) -> Block | None:
 
 
 def blocks(table: Table) -> list[Block]:
-    """Lays a table out.
+    """Lays out a table.
 
     Args:
       table: one data set.
 
     Returns:
-      One block with metrics as rows for a single method; else one block for each
-      metric with methods as rows, and one for each method of a grid. Metrics that no
-      run has are left out. Last, if runs stored norms, how these are ordered.
+      For a single method, one block with metrics as rows; otherwise one block per
+      metric with methods as rows, and one per method of a grid. Metrics that no run has
+      are omitted. If runs stored norms, the last block is their order.
     """
     if len(table.rows) == 1:
         laid: list[Block | None] = [_one_method(table)]
@@ -235,7 +233,7 @@ def blocks(table: Table) -> list[Block]:
 
 
 def footnote(table: Table) -> str:
-    """What the numbers are, in a few sentences; empty for most single runs."""
+    """Explains the numbers in a few sentences; empty for most single runs."""
     said = []
     if len(table.rows) > 1:
         said.append("Values are mean ± sample standard deviation over seeds.")
@@ -245,22 +243,23 @@ def footnote(table: Table) -> str:
             said.append(f"Test examples: {named}.")
     if any(row.difference is not None for row in table.rows):
         said.append(
-            f"Rows with 'minus {table.base}' are differences paired by seed, over the"
-            " seeds counted in the second column; a negative one is a smaller error."
-            " In brackets: 95 % interval of the mean difference by Student's t, not "
-            "corrected for the number of comparisons; one pair has none."
+            f"Rows with 'minus {table.base}' are differences paired by seed; the second"
+            " column counts the pairs. Negative differences are smaller errors. In "
+            "brackets: 95 % interval of the mean difference by Student's t, not "
+            "corrected for multiple comparisons; undefined for a single pair."
         )
     oracle = (row.values.get("oracle_mae", {}).get("all") for row in table.rows)
     if any(value and value.size for value in oracle):
         said.append(
-            "The oracle is the expert of the true group, which is not known in use: a "
-            "diagnostic."
+            "The oracle is the expert of the true group, which is unknown in practice: "
+            "it is a diagnostic only."
         )
     sources = {p.source for rows in table.published.values() for p in rows}
     if sources:
         said.append(
-            "Rows with 'published' are copied, mostly single runs; training and "
-            f"selection may differ from ours. Sources: {'; '.join(sorted(sources))}."
+            "Rows with 'published' are copied from papers, mostly single runs; training"
+            " and selection may differ from ours. Sources: "
+            f"{'; '.join(sorted(sources))}."
         )
     return " ".join([*said, *table.notes])
 
@@ -270,7 +269,7 @@ def _document(
     block: Callable[[Block], str],
     note: Callable[[str], str],
 ) -> str:
-    """Blocks, footnote and warnings of each table, with empty lines between."""
+    """Blocks, footnote and warnings of each table, separated by empty lines."""
     parts = []
     for table in tables:
         parts += map(block, blocks(table))
@@ -337,7 +336,7 @@ _LATEX = str.maketrans(
 
 
 def to_latex(tables: Sequence[Table]) -> str:
-    r"""One booktabs `tabular` for each block; needs `\usepackage{booktabs}`."""
+    r"""One booktabs `tabular` per block; needs `\usepackage{booktabs}`."""
 
     def comment(text: str) -> str:
         return f"% {' '.join(text.split())}"
@@ -368,9 +367,9 @@ def to_latex(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """All numbers in full precision, one row for each method, metric and shot.
+    """All numbers in full precision, one row per method, metric and shot.
 
-    Published numbers have a mean and nothing else.
+    Published numbers have a mean only.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

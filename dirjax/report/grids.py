@@ -1,8 +1,8 @@
-"""Grids: runs of a method that differ in one or two numeric fields of the config.
+"""Grids: runs of a method that differ in one or two numeric config fields.
 
-`find` sees them in a table, so a study of `objective.ssir.epsilon` and
-`objective.ssir.lam`, or of any other fields, needs nothing but its runs. Deviations:
-none, this module is dirjax's own.
+`find` detects them in a table, so a study of `objective.ssir.epsilon` and
+`objective.ssir.lam`, or of any other fields, is reported from its runs alone.
+Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from dirjax.report.runs import finite
 from dirjax.report.tables import Row, Spread, Table, varied_fields
 
-# Fields whose last word alone says nothing.
+# Names of fields that are unclear without their path.
 _NAMES = {
     "groups.num": "number of groups",
     "data.bin_width": "width of label bins",
@@ -24,7 +24,7 @@ _NAMES = {
 
 
 class Point(NamedTuple):
-    """Values of the fields, in their order, and the row of the table."""
+    """Values of the grid's fields, in order, and the row of the table."""
 
     values: tuple[float, ...]
     row: Row
@@ -32,11 +32,11 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Methods over the same fields.
+    """Methods that vary the same fields.
 
     Attributes:
-      fields: one or two paths; the last has the most values.
-      points: method -> its points, rising by the fields.
+      fields: one or two config paths; the last has the most values.
+      points: method -> its points, sorted by the values of the fields.
     """
 
     fields: tuple[str, ...]
@@ -44,12 +44,12 @@ class Grid:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields without the path, where that tells them apart."""
+        """Short names of the fields, or full paths if the short names coincide."""
         short = tuple(_NAMES.get(f, f.rsplit(".", 1)[-1]) for f in self.fields)
         return short if len(set(short)) == len(short) else self.fields
 
     def values(self, field: int) -> list[float]:
-        """All values of a field, rising."""
+        """All values of a field, ascending."""
         return sorted({p.values[field] for ps in self.points.values() for p in ps})
 
     def has(self, metric: str) -> bool:
@@ -65,7 +65,7 @@ def _number(config: Any, field: str) -> float | None:
 
 
 def _points(rows: Sequence[Row], fields: Sequence[str]) -> list[Point] | None:
-    """The points of one method; None if they are no grid."""
+    """The points of one method; None if they do not form a grid."""
     points = []
     for row in rows:
         values = [_number(row.runs[0].config, field) for field in fields]
@@ -76,7 +76,7 @@ def _points(rows: Sequence[Row], fields: Sequence[str]) -> list[Point] | None:
     sizes = [
         len(set(column)) for column in zip(*(p.values for p in points), strict=True)
     ]
-    # Two fields that move together are one knob, and no grid.
+    # Two fields that vary together span a line, not a grid.
     return None if len(fields) == 2 and max(sizes) == len(points) else points
 
 
@@ -87,8 +87,8 @@ def find(table: Table) -> list[Grid]:
       table: rows of one data set.
 
     Returns:
-      One grid for each set of fields; methods whose runs differ in no field, in
-      more than two, or in one that is no number, are in none.
+      One grid per set of fields. Methods whose runs differ in no field, in more than
+      two, or in one that is not a number, are in no grid.
     """
     methods: dict[str, list[Row]] = {}
     for row in table.rows:
@@ -105,7 +105,7 @@ def find(table: Table) -> list[Grid]:
 
 
 def _ordered(fields: tuple[str, ...], members: Mapping[str, list[Point]]) -> Grid:
-    """The grid with the field of most values last, and its points sorted."""
+    """The grid with its points sorted and the field with the most values last."""
     every = [point.values for points in members.values() for point in points]
     sizes = [len(set(column)) for column in zip(*every, strict=True)]
     order = sorted(range(len(fields)), key=lambda k: sizes[k])
@@ -122,12 +122,12 @@ def _ordered(fields: tuple[str, ...], members: Mapping[str, list[Point]]) -> Gri
 
 
 def metric_of(table: Table) -> str:
-    """The error that is drawn: RMSE for depth, as in papers, else MAE."""
+    """The error to plot: RMSE for depth, as in the literature, otherwise MAE."""
     return "rmse" if "delta1" in table.metrics else "mae"
 
 
 def base_of(grid: Grid, table: Table, metric: str) -> Row | None:
-    """The base's row, unless it is a point of the grid or lacks the metric."""
+    """The row of the base; None if it is a point of the grid or lacks the metric."""
     row = table.rows[0]
     inside = row.runs[0].method in grid.points
     known = table.base is not None and row.values[metric]["all"].size

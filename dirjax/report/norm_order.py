@@ -1,16 +1,16 @@
-"""Feature norms and errors by label, and how far norms rise with the label.
+"""Feature norms and errors by label, and how well norms follow the label order.
 
-Read from `features.npz` and `features_train.npz` of a run of any method (see
-`dirjax.evaluate`): training and test data are measured separately, and runs of the
-Frobenius method have the norm line and the targets besides.
+Reads `features.npz` and `features_train.npz` of a run of any method (see
+`dirjax.evaluate`). Training and test data are measured separately; runs of the
+Frobenius method also have the norm line and the targets.
 
 "Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
 authors, ICLR 2026 submission. https://openreview.net/forum?id=6XpSwo3ZCe
 
-Deviations: norms are those that the run was trained on, else of prototypes (mean
-features). A prototype of few examples is longer than that of many, in test data above
-all. Order is Spearman's correlation of norms and labels, bin by bin, a number that no
-source has.
+Deviations: the norms are those the run was trained on, otherwise norms of prototypes
+(mean features). A prototype of few examples tends to be longer than one of many,
+especially on test data. The order is measured by Spearman's correlation of norms and
+labels over bins, which the source does not report.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dirjax.report.runs import COLUMNS, Run
 
 # Name of a line -> its values by bin.
 Lines = Mapping[str, np.ndarray]
-# Of a config's term -> array of the file.
+# `reading` of a norm term -> array of the file.
 _READINGS = {"prototype": "norm_prototype", "mean_of_norms": "norm"}
 _TERMS = ("norm_target", "norm_order")
 
 
 def which(run: Run) -> str:
-    """The array of the file with the norms that the run's method is about."""
+    """Name of the array that holds the norms used by the run's method."""
     parts = (*(run.config.get("stage") or {}).values(), run.config)
     objectives = [(p.get("objective") or {}).get("terms") or {} for p in parts]
     readings = (o[t].get("reading") for t in _TERMS for o in objectives if t in o)
@@ -39,7 +39,7 @@ def which(run: Run) -> str:
 
 
 def _splits(run: Run) -> dict[str, Mapping[str, np.ndarray]]:
-    """Features with norms, by name of the line: "training", and "test" or "val"."""
+    """Stored features with norms, by line: "training", and "test" or "val"."""
     stored = (run.train_features, run.features)
     names = {"train": "training"}
     return {
@@ -53,9 +53,9 @@ def norms(run: Run) -> Lines:
     """Norms by label.
 
     Returns:
-      `[bins]` each, NaN where there is none: of "training" and "test" data (or "val"),
-      and of runs with targets "before fine-tuning", the "line" and the "target", where
-      there are training examples. Empty without files.
+      Arrays `[bins]`, NaN where undefined: norms of "training" and "test" (or "val")
+      data; for runs with targets also "before fine-tuning" and "target", in bins with
+      training examples, and "line". Empty without files.
     """
     splits = _splits(run)
     found = {name: f[which(run)] for name, f in splits.items()}
@@ -69,16 +69,16 @@ def norms(run: Run) -> Lines:
 
 
 def errors(run: Run) -> Lines:
-    """Mean absolute error by label, `[bins]`, of "training" and "test" (or "val")."""
+    """Mean absolute error `[bins]` by label for "training" and "test" (or "val")."""
     return {name: f["error"] for name, f in _splits(run).items()}
 
 
 def order(run: Run) -> dict[str, dict[str, float | None]]:
-    """How far norms rise with the label: Spearman's correlation over label bins.
+    """Spearman's correlation of feature norm and label over bins.
 
     Returns:
-      "training" and "test" (or "val") -> all bins and those of each shot group; None
-      for fewer than two bins.
+      "training" and "test" (or "val") -> column of `COLUMNS` -> correlation over the
+      bins of that shot group, or None for fewer than two bins.
     """
     bins, found = run.bins, {}
     if bins is None:
@@ -103,7 +103,7 @@ def orders(
       groups: method -> its runs.
 
     Returns:
-      (method, split) -> for each of `COLUMNS` a value for each run that has one.
+      (method, split) -> for each of `COLUMNS`, one value per run that stored norms.
     """
     found: dict[tuple[str, str], list[list[float | None]]] = {}
     for method, runs in groups.items():

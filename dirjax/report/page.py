@@ -1,8 +1,8 @@
-"""The report as one HTML page that needs nothing beside itself.
+"""The report as one self-contained HTML page.
 
-`page.html.jinja` has the markup and the style. Figures are inline SVG whose colours are
-CSS variables, so one drawing serves the light and the dark page. Deviations: none, this
-module is dirjax's own.
+`page.html.jinja` holds the markup and the style. Figures are inline SVG whose colours
+are CSS variables, so one drawing serves the light and the dark page. Deviations: none,
+this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Picture:
     """A figure on the page.
 
     Attributes:
-      name: its file is `<name>.png`.
+      name: name of the PNG file, without extension.
       svg: from `style.svg`.
-      caption: one or two sentences below it.
+      caption: one or two sentences below the figure.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Section:
     """One data set of the report.
 
     Attributes:
-      table: its numbers.
+      table: its metrics.
       pictures: its figures, in order.
-      notes: what is missing or was left out.
+      notes: sentences about missing or skipped data.
     """
 
     table: Table
@@ -57,8 +57,8 @@ def command(run: Run) -> str:
     """The shell command that trains the run again.
 
     Returns:
-      The stored command if the run has one, else the command of its preset, which
-      lacks the fields that were changed on the command line.
+      The stored command if the run has one, otherwise the command of its preset,
+      without the fields that were changed on the command line.
     """
     if (stored := stored_command(run)) is not None:
         return stored
@@ -75,7 +75,7 @@ def _duration(seconds: float) -> str:
 
 
 def facts(run: Run) -> dict[str, str]:
-    """What was run, where and for how long: name -> value, without what is unknown."""
+    """What was run, where and for how long: name -> value, unknown values omitted."""
     result = run.result or {}
     select, processes = result.get("select"), result.get("processes") or 1
     versions = {"dirjax": result.get("dirjax"), **(result.get("versions") or {})}
@@ -103,8 +103,8 @@ def render(sections: Sequence[Section], unfinished: Sequence[Run]) -> str:
     """Writes the page.
 
     Args:
-      sections: one for each data set.
-      unfinished: runs without a result, listed by name.
+      sections: one per data set.
+      unfinished: runs without a result, listed at the end.
 
     Returns:
       A complete HTML document.

@@ -1,11 +1,11 @@
-"""Published numbers beside ours, where they are of the same experiment.
+"""Published numbers next to our results for the same experiments.
 
-`published.csv` has them, `published.md` says where they come from. A row stands
-beside a run only if the data set, its test examples, the network, the method and the
-settings that a paper varies are the same; what else a paper did may still differ.
+`published.csv` holds the numbers, `published.md` describes their sources. A published
+row is shown with a run only if the data set, its test examples, the network, the method
+and the settings that the paper varies agree; other details may still differ.
 
-Deviations: none, this module is dirjax's own. RMSE and delta1 of NYUD2-DIR, MAE and
-GM of ages, and MSE and Pearson of STS-B-DIR are what papers print.
+Deviations: none, this module is dirjax's own. Papers report RMSE and delta1 for
+NYUD2-DIR, MAE and GM for ages, and MSE and Pearson's correlation for STS-B-DIR.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dirjax.labels import SHOTS
 from dirjax.report.runs import COLUMNS, Run
 from dirjax.report.tables import Printed, Table, metric_name
 
-# Our `data.name`, `model.name` and presets -> names of the papers. A preset whose
-# base the papers leave open, as RankSim's, is not here.
+# Our `data.name`, `model.name` and presets -> names in the papers, without presets
+# whose base the papers do not state, such as RankSim's.
 DATASETS = {
     "agedb_dir": "AgeDB-DIR",
     "imdb_wiki_dir": "IMDB-WIKI-DIR",
@@ -37,7 +37,7 @@ BACKBONES = {
     "fused_depth50": "ResNet-50 encoder-decoder",
     "bilstm": "BiLSTM+GloVe",
 }
-# Fields of these networks that papers have at one value only.
+# Network fields for which papers use only one value.
 SIZES = {
     "bilstm": {
         "model.encoder.width": 1500,
@@ -72,8 +72,8 @@ METHODS = {
     "focal_r_random_noise": "FOCAL-R+SSIR",
     "group_dir": "Group-DIR",
 }
-# What the SSIR paper varies -> our field. Fields that a config lacks have the value
-# of algorithm 1; eps and lambda have no such value.
+# Settings that the SSIR paper varies -> our field. Fields that a config lacks default
+# to the values of algorithm 1, which has none for eps and lambda.
 FIELDS = {
     "eps": "objective.ssir.epsilon",
     "lambda": "objective.ssir.lam",
@@ -81,7 +81,7 @@ FIELDS = {
     "noise": "objective.ssir.noise",
 }
 ALGORITHM = {"steps": 2.0, "noise": "gradient"}
-# Settings of the main tables (section 8.4); each stands in an ablation table, too.
+# Settings of the main tables (section 8.4); the ablation tables contain each of them.
 MAIN = {
     ("AgeDB-DIR", "SQINV+SSIR"): {"eps": 1e-3, "lambda": 0.1},
     ("AgeDB-DIR", "FOCAL-R+SSIR"): {"eps": 1e-3, "lambda": 1.0},
@@ -90,31 +90,31 @@ MAIN = {
     ("NYUD2-DIR", "VANILLA+SSIR"): {"eps": 5e-4, "lambda": 1.0},
     ("NYUD2-DIR", "INV+SSIR"): {"eps": 5e-4, "lambda": 2.5},
 }
-# Test examples of many, median and few, where the split files were counted.
+# Many-, median- and few-shot test examples, where counted from the split files.
 COUNTS = {"AgeDB-DIR": (1530, 448, 162)}
-# Their shares; IMDB-WIKI-DIR is fitted. NYUD2-DIR weighs its 93 bins alike.
+# Weights of the shots in `all`; IMDB-WIKI-DIR: fitted, NYUD2-DIR: numbers of bins.
 WEIGHTS = {
     "AgeDB-DIR": (1530, 448, 162),
     "IMDB-WIKI-DIR": (0.908, 0.083, 0.009),
     "NYUD2-DIR": (39, 15, 39),
     "STS-B-DIR": (0.756, 0.170, 0.074),
 }
-# Largest gap between `all` and the shots that rounding and weights explain.
+# Largest gap between `all` and the shots that rounding and weights can explain.
 _TOLERANCE = {"mse": 0.008, "rmse": 0.006, "delta1": 0.003}
 _AGES = {"AgeDB-DIR": 0.03, "IMDB-WIKI-DIR": 0.06}
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One row of a paper's table.
+    """One row of a published table.
 
     Attributes:
-      method: in the naming of the papers.
-      dataset: likewise.
-      backbone: likewise.
+      method: name in the papers, such as `"SQINV+SSIR"`.
+      dataset: name in the papers, such as `"AgeDB-DIR"`.
+      backbone: name in the papers, such as `"ResNet-50"`.
       source: paper and table, or repository and file.
       kind: who ran it: "authors own run", "ablation: ...".
-      settings: of `FIELDS`, empty for methods without.
+      settings: values of `FIELDS`; empty for methods other than SSIR.
       values: metric -> column -> number as printed; Pearson as a fraction.
     """
 
@@ -128,7 +128,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Method and place, short."""
+        """Method and source, abbreviated."""
         place = re.fullmatch(
             r"paper: [^,]+, ([^,]+), .*?((?:Table|sec\.) \S+)", self.source
         )
@@ -153,7 +153,7 @@ def _settings(dataset: str, method: str, kind: str) -> dict[str, Any]:
 
 @functools.cache
 def records() -> tuple[Record, ...]:
-    """All rows of `published.csv`, in its order."""
+    """All rows of `published.csv`, in file order."""
     file = importlib.resources.files("dirjax.report") / "published.csv"
     grouped: dict[tuple[str, ...], dict[str, dict[str, str]]] = {}
     with file.open(encoding="utf-8") as lines:
@@ -178,13 +178,13 @@ def lookup(
     """Published rows of one experiment.
 
     Args:
-      dataset: as papers write it, `"AgeDB-DIR"`.
-      method: likewise, `"SQINV+SSIR"`.
-      backbone: likewise, `"ResNet-50"`.
-      settings: values of `FIELDS`; None takes all.
+      dataset: name in the papers, such as `"AgeDB-DIR"`.
+      method: name in the papers, such as `"SQINV+SSIR"`.
+      backbone: name in the papers, such as `"ResNet-50"`.
+      settings: values of `FIELDS`; None matches any.
 
     Returns:
-      Rows in the order of the file; of those with the same numbers the first.
+      Rows in file order; rows that repeat the numbers of an earlier one are dropped.
 
     Example:
       >>> point = {"eps": 5e-3, "lambda": 1.0, "steps": 2.0, "noise": "gradient"}
@@ -205,7 +205,7 @@ def lookup(
 
 
 def _same_numbers(one: Record, other: Record) -> bool:
-    """Whether one row repeats another; 1.0 and 1.00 are the same."""
+    """Whether two rows have equal numbers; 1.0 equals 1.00."""
     first, second = (
         {(m, s): float(v) for m, column in r.values.items() for s, v in column.items()}
         for r in (one, other)
@@ -228,12 +228,12 @@ def _equal(published: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 
 
 def gaps(record: Record) -> dict[str, tuple[float, float]]:
-    """Where `all` of a row is not its shots put together.
+    """Metrics of a row whose `all` is inconsistent with its shots.
 
     Returns:
-      metric -> `all` as printed and as its shots give it, where they differ by more
-      than rounding and the shares of the shots explain: one of the numbers is wrong
-      or of another run.
+      metric -> `all` as printed and as computed from the shots, if they differ by more
+      than rounding and the weights of the shots can explain: one of the numbers is
+      wrong or from another run.
     """
     weights, found = WEIGHTS[record.dataset], {}
     power = {"rmse": (lambda v: v**2, math.sqrt), "gm": (math.log, math.exp)}
@@ -261,16 +261,17 @@ def _field(run: Run, path: str) -> Any:
 
 
 def of_run(run: Run) -> tuple[list[Record], str]:
-    """Published rows of the experiment of a run, or a sentence why there are none."""
+    """Published rows of a run's experiment, or the reason why there are none."""
     dataset, method = DATASETS.get(run.dataset), METHODS.get(run.method)
     if dataset is None:
-        return [], f"they are of {', '.join(DATASETS.values())}, not of {run.dataset}"
+        return [], f"they are for {', '.join(DATASETS.values())}, not {run.dataset}"
     counts = tuple(run.value("count", shot) for shot in SHOTS)
     if counts != COUNTS.get(dataset, counts):
         wanted = "/".join(map(str, COUNTS[dataset]))
         have = "/".join("?" if c is None else f"{c:.0f}" for c in counts)
         return [], (
-            f"{dataset} has {wanted} test examples of many, median and few, not {have}"
+            f"{dataset} has {wanted} many-, median- and few-shot test examples, not "
+            f"{have}"
         )
     network = _field(run, "model.name")
     backbone = BACKBONES.get(str(network))
@@ -294,24 +295,24 @@ def of_run(run: Run) -> tuple[list[Record], str]:
     if found:
         return found, ""
     point = "".join(f", {name}={value}" for name, value in (settings or {}).items())
-    return [], f"there is none of {method} on {dataset}{point}"
+    return [], f"there are none for {method} on {dataset}{point}"
 
 
 def metrics(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Metrics that papers print for these data sets and the tables lack."""
+    """Metrics that papers report for these data sets, beyond the default ones."""
     return ("mse",) * any(DATASETS.get(run.dataset) == "STS-B-DIR" for run in runs)
 
 
 def attach(table: Table, *, explain: bool = False) -> Table:
-    """Puts published rows beside those of a table.
+    """Adds published rows to a table.
 
     Args:
       table: rows of one data set.
-      explain: say in the notes which rows have no published one, and why.
+      explain: whether to note which rows have no published counterpart, and why.
 
     Returns:
       The table with `published`, and with a warning for each published number that
-      does not agree with its own shots.
+      is inconsistent with its own shots.
     """
     rows: dict[str, tuple[Printed, ...]] = {}
     warnings, reasons = list(table.warnings), {}
@@ -332,8 +333,8 @@ def attach(table: Table, *, explain: bool = False) -> Table:
             for metric, (printed, together) in gaps(record).items():
                 warnings.append(
                     f"{record.name}: {metric_name(metric)} of all is printed as "
-                    f"{printed:g}, but its shots make {together:.3g}. Compare with it "
-                    "shot by shot only."
+                    f"{printed:g}, but the shots give {together:.3g}. Compare only "
+                    "shot by shot."
                 )
     notes = list(table.notes)
     for why, methods in reasons.items() if explain else ():

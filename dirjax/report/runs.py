@@ -1,7 +1,7 @@
-"""Run directories: reads what a finished or unfinished run left on disk.
+"""Reads run directories, finished or not.
 
-Host numpy and JSON only: a laptop without JAX can read the runs of a cluster. Missing
-or damaged files become notes of the run; only a directory that is no run at all is an
+Needs only numpy and JSON: a laptop without JAX can read the runs of a cluster. Missing
+or damaged files become notes of the run; only a directory that is not a run is an
 error. Deviations: none, this module is dirjax's own.
 """
 
@@ -25,11 +25,11 @@ from dirjax.workdir import run_files
 COLUMNS = ("all", *SHOTS)
 SCHEMA = 1
 Log = Sequence[Mapping[str, Any]]
-# Arrays of predictions.npz: one value per row (the last two only of methods that
-# predict groups), or, of dense tasks, one per bin.
+# Arrays of predictions.npz: one value per row (the last two only for methods that
+# predict groups) or, for dense tasks, one per bin.
 _ROWS = ("label", "prediction", "group", "group_prediction")
 _SUMS = ("count", "abs")
-# Arrays of features.npz, one value per bin; the first name of each set stands for it.
+# Arrays of features.npz, one value per bin; each set is present if its first array is.
 _BY_BIN = (
     ("count", "norm", "variance_mean"),
     ("norm_prototype", "error"),
@@ -39,13 +39,13 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def ratio(total: np.ndarray, count: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    """`total / count`, and `empty` where the count is 0."""
+    """`total / count`, or `empty` where the count is 0."""
     out = np.full(np.shape(total), empty, np.float64)
     return np.divide(total, count, out=out, where=np.asarray(count) > 0)
 
 
 def of_split(log: Log, split: str) -> list[Mapping[str, Any]]:
-    """The lines of a log about one split."""
+    """The log entries of one split."""
     return [entry for entry in log if entry.get("split") == split]
 
 
@@ -55,7 +55,7 @@ class TrainGroups:
 
     Attributes:
       of_bin: `[num_bins]` int, group of each label bin.
-      count: `[num]` int64, training examples.
+      count: `[num]` int64, training examples per group.
     """
 
     of_bin: np.ndarray
@@ -63,7 +63,7 @@ class TrainGroups:
 
     @property
     def edges(self) -> np.ndarray:
-        """`[num + 1]`, around the numbers of the groups."""
+        """`[num + 1]` plot edges, half a step around each group number."""
         return np.arange(len(self.count) + 1) - 0.5
 
 
@@ -73,13 +73,13 @@ class TrainBins:
 
     Attributes:
       label: name of the label, such as `"age"`.
-      unit: its unit, such as `"years"`; may be empty.
-      edges: `[num + 1]` float64, rising, in label units.
-      count: `[num]` int64, training examples.
+      unit: unit of the label, such as `"years"`; may be empty.
+      edges: `[num + 1]` float64, increasing, in label units.
+      count: `[num]` int64, training examples per bin.
       shot: `[num]` int, index into `labels.SHOTS`.
-      many: a bin with more training examples than this is many-shot.
-      few: a bin with fewer is few-shot.
-      groups: ordered groups of bins, of methods that predict them; else None.
+      many: bins with more training examples are many-shot.
+      few: bins with fewer training examples are few-shot.
+      groups: ordered groups of bins if the method predicts them, otherwise None.
     """
 
     label: str
@@ -93,11 +93,11 @@ class TrainBins:
 
     @property
     def centers(self) -> np.ndarray:
-        """`[num]`, the middle of each bin."""
+        """`[num]`, the midpoint of each bin."""
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     def index(self, labels: np.ndarray) -> np.ndarray:
-        """Bin of each label, same shape; labels outside go to the end bins."""
+        """Bin of each label, same shape; labels out of range go to the end bins."""
         inside = np.searchsorted(self.edges, labels, side="right") - 1
         return np.clip(inside, 0, len(self.count) - 1)
 
@@ -109,13 +109,13 @@ class Run:
     Attributes:
       path: the directory.
       config: `config.json`, or an empty dict.
-      result: `result.json`, or None while the run is not finished.
-      log: the lines of `metrics.jsonl`, in order.
+      result: `result.json`, or None if the run is not finished.
+      log: the entries of `metrics.jsonl`, in order.
       bins: `bins.json`, or None.
-      predictions: arrays of `predictions.npz` by name, empty if there are none.
+      predictions: arrays of `predictions.npz` by name; may be empty.
       features: arrays of `features.npz` by name, written by
-        `dirjax.evaluate --features`; empty if there are none.
-      notes: sentences on what is missing or damaged.
+        `dirjax.evaluate --features`; may be empty.
+      notes: sentences about missing or damaged files.
       train_features: arrays of `features_train.npz` by name.
     """
 
@@ -149,32 +149,32 @@ class Run:
 
     @property
     def best_step(self) -> int | None:
-        """Step whose parameters were tested."""
+        """Training step of the tested parameters."""
         return self._field("best_step")
 
     @property
     def learns_logarithm(self) -> bool:
-        """Whether losses are in another unit than metrics."""
+        """Whether labels are learnt as logarithms, so that losses are in log units."""
         return _data(self.config).get("label_scale") == "log"
 
     @property
     def split(self) -> str:
-        """The split whose metrics count: "test", unless the result says otherwise."""
+        """The split that metrics are read from: "test" unless the result names one."""
         return self._field("split", "test")
 
     def value(self, metric: str, shot: str) -> float | None:
-        """One number of `result.json`; None if it is missing or not finite."""
+        """One metric of `result.json`; None if it is missing or not finite."""
         table = (self._field(self.split) or {}).get(metric)
         if not isinstance(table, Mapping):
             table = {"all": table}
         return finite(table.get(shot))
 
     def bin_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Test examples and sum of absolute errors by label bin.
+        """Number of test examples and sum of absolute errors by label bin.
 
         Returns:
           `(count [num], absolute [num])` in float64, or None without bins or
-          predictions. Dense tasks store these two sums in `predictions.npz`.
+          predictions. Dense tasks store both sums in `predictions.npz`.
         """
         if self.bins is None:
             return None
@@ -191,7 +191,7 @@ class Run:
 
 
 def same_bins(run: Run, bins: TrainBins | None) -> bool:
-    """Whether a run has bins, and these."""
+    """Whether a run has exactly these bins."""
     if run.bins is None or bins is None:
         return False
     return np.array_equal(run.bins.edges, bins.edges)
@@ -203,7 +203,7 @@ def _data(config: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def finite(value: Any) -> float | None:
-    """A number as a float; None for anything else, and for NaN and infinity."""
+    """A finite number as a float; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
@@ -217,12 +217,12 @@ def _read_json(path: pathlib.Path) -> Mapping[str, Any] | None:
     except (ValueError, OSError) as error:
         raise ValueError(f"{path.name} cannot be read as JSON ({error}).") from error
     if not isinstance(content, Mapping):
-        raise ValueError(f"{path.name} must hold a JSON object.")
+        raise ValueError(f"{path.name} must contain a JSON object.")
     return content
 
 
 def _entry(line: str) -> Mapping[str, Any] | None:
-    """One line of the log; None if it is broken."""
+    """One line of the log; None if it is invalid."""
     try:
         entry = json.loads(line)
     except ValueError:
@@ -243,15 +243,15 @@ def _read_log(path: pathlib.Path, notes: list[str]) -> list[Mapping[str, Any]]:
     broken = [number for number, entry in entries.items() if entry is None]
     if broken and broken[-1] == len(lines):
         broken.pop()
-        notes.append("the last line of metrics.jsonl is cut off and was left out.")
+        notes.append("the last line of metrics.jsonl is cut off and was skipped.")
     if broken:
         notes.append(
-            f"{len(broken)} lines of metrics.jsonl cannot be read and were left out "
-            f"(the first is line {broken[0]})."
+            f"{len(broken)} unreadable lines of metrics.jsonl were skipped (the first "
+            f"is line {broken[0]})."
         )
     if not log:
         notes.append("metrics.jsonl has no readable line: no training curves.")
-    # A run that was stopped and resumed writes some steps again; the last one counts.
+    # A resumed run logs some steps again; the last entry of a step counts.
     last = {(entry["step"], entry.get("split")): entry for entry in log}
     return sorted(last.values(), key=lambda entry: entry["step"])
 
@@ -263,7 +263,7 @@ def _groups(content: Mapping[str, Any] | None, num_bins: int) -> TrainGroups | N
     count = np.asarray(content["train_count"], np.int64)
     inside = (of_bin >= 0) & (of_bin < len(count))
     if of_bin.shape != (num_bins,) or count.ndim != 1 or not inside.all():
-        raise ValueError("the groups in bins.json do not fit its bins.")
+        raise ValueError("the groups in bins.json do not match its bins.")
     return TrainGroups(of_bin, count)
 
 
@@ -279,9 +279,9 @@ def _read_bins(
         count = np.asarray(content["train_count"], np.int64)
         shot = np.asarray([SHOTS.index(name) for name in content["shots"]], np.int64)
         if not len(edges) - 1 == len(count) == len(shot) > 0:
-            raise ValueError("bins.json needs one edge more than counts and shots.")
+            raise ValueError("bins.json needs one more edge than counts and shots.")
         if not (np.diff(edges) > 0).all():
-            raise ValueError("the edges in bins.json must rise.")
+            raise ValueError("the edges in bins.json must increase.")
         label = str(content.get("label") or data.get("label") or "label")
         unit = str(content.get("unit") or data.get("unit") or "")
         if (ending := re.fullmatch(r"(.*\S) \(([^()]+)\)", label)) is not None:
@@ -290,12 +290,12 @@ def _read_bins(
         groups = _groups(content.get("groups"), len(count))
         return TrainBins(label, unit, edges, count, shot, *limits, groups)
     except (KeyError, TypeError, ValueError) as error:
-        notes.append(f"bins.json is damaged, no plots by label bin: {error}")
+        notes.append(f"bins.json is damaged, so there are no plots by bin: {error}")
         return None
 
 
 def _arrays(path: pathlib.Path, names: Iterable[str] | None = None) -> dict[str, Any]:
-    """The arrays of a file, or those of `names` that it has."""
+    """All arrays of a file, or those of `names` that it contains."""
     with np.load(path, allow_pickle=False) as stored:
         wanted = stored.files if names is None else names
         return {n: np.asarray(stored[n]) for n in wanted if n in stored.files}
@@ -303,7 +303,7 @@ def _arrays(path: pathlib.Path, names: Iterable[str] | None = None) -> dict[str,
 
 def _read_predictions(path: pathlib.Path, notes: list[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
-        notes.append("predictions.npz is missing: no plots of the test predictions.")
+        notes.append("predictions.npz is missing: no plots of test predictions.")
         return {}
     try:
         arrays = _arrays(path, (*_ROWS, *_SUMS))
@@ -313,9 +313,11 @@ def _read_predictions(path: pathlib.Path, notes: list[str]) -> dict[str, np.ndar
                 if len({values.shape for values in found.values()}) > 1:
                     raise ValueError(f"{' and '.join(found)} differ in shape.")
                 return {n: v.reshape(-1).astype(float) for n, v in found.items()}
-        raise ValueError("it holds neither label and prediction nor count and abs.")
+        raise ValueError("it has neither label and prediction nor count and abs.")
     except _UNREADABLE as error:
-        notes.append(f"predictions.npz is damaged, no plots of predictions: {error}")
+        notes.append(
+            f"predictions.npz is damaged, so there are no plots of predictions: {error}"
+        )
         return {}
 
 
@@ -330,20 +332,20 @@ def _read_features(
         required, *optional = _BY_BIN
         names = [*required, *(n for ns in optional if ns[0] in arrays for n in ns)]
         if any(arrays[name].shape != (size,) for name in names):
-            raise ValueError("it needs one edge more than counts, norms and variances.")
+            raise ValueError("it needs one more edge than counts, norms and variances.")
         if any(arrays[name].shape for name in ("total_mean", "split", "step")):
-            raise ValueError("total_mean, split and step must be single values.")
+            raise ValueError("total_mean, split and step must be scalars.")
     except _UNREADABLE as error:
-        notes.append(f"{path.name} is damaged, and left out: {error}")
+        notes.append(f"{path.name} is damaged and was skipped: {error}")
         return {}
     if arrays["step"] != step:
         notes.append(
-            f"{path.name} is of step {arrays['step']} and not of the best, {step}, and "
-            "left out. python -m dirjax.evaluate --features writes it anew."
+            f"{path.name} is from step {arrays['step']}, not the best step {step}, and "
+            "was skipped. Rewrite it with python -m dirjax.evaluate --features."
         )
         return {}
     if bins is not None and not np.array_equal(bins.edges, arrays["edges"]):
-        notes.append(f"{path.name} has other bins than bins.json, and is left out.")
+        notes.append(f"{path.name} and bins.json differ in their bins: skipped.")
         return {}
     return arrays
 
@@ -358,7 +360,7 @@ def read_run(path: str | pathlib.Path) -> Run:
       The run; `result` is None if it is not finished.
 
     Raises:
-      InputError: if the directory is missing or no run, or if its `config.json` or
+      InputError: if the directory is missing or not a run, or if its `config.json` or
         `result.json` cannot be read.
 
     Example:
@@ -371,14 +373,14 @@ def read_run(path: str | pathlib.Path) -> Run:
     path = pathlib.Path(path)
     if not path.is_dir():
         raise InputError(
-            f"there is no folder {path}: pass the --workdir of a run of dirjax.main."
+            f"there is no folder {path}. Pass the --workdir of a run of dirjax.main."
         )
     files = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)
     if not any((path / name).is_file() for name in files):
         inside = any(path.glob("*/result.json")) or any(path.glob("*/config.json"))
-        hint = f"pass the runs inside it, {path}/*" if inside else "pass a --workdir"
+        hint = f"Pass the runs inside it, {path}/*" if inside else "Pass a --workdir"
         raise InputError(
-            f"{path} is no run folder, it has none of {', '.join(files)}: {hint}."
+            f"{path} is not a run directory, it has none of {', '.join(files)}. {hint}."
         )
     try:
         config = _read_json(path / run_files.CONFIG)
@@ -387,8 +389,8 @@ def read_run(path: str | pathlib.Path) -> Run:
         raise InputError(f"{path}: {error} Restore the file or run again.") from error
     if result is not None and result.get("schema") != SCHEMA:
         raise InputError(
-            f"{path}/result.json has schema {result.get('schema')!r}, this dirjax "
-            f"reads schema {SCHEMA}: use the dirjax that wrote it."
+            f"{path}/result.json has schema {result.get('schema')!r}, but this dirjax "
+            f"reads schema {SCHEMA}. Use the version of dirjax that wrote it."
         )
     notes = [] if config is not None else ["config.json is missing."]
     log = _read_log(path / run_files.METRICS, notes)

@@ -1,8 +1,8 @@
-"""Tables over runs: mean and spread over seeds, paired differences to a base.
+"""Tables of runs: mean and spread over seeds, paired differences from a base.
 
-`table` groups runs by data set and method. Runs of one method whose configs differ
-in more than the seed are kept apart, and the row names the fields. A difference to the
-base is taken seed by seed, on the seeds that both have.
+`table` groups runs by data set and method. Runs of one method whose configs differ in
+more than the seed get separate rows, named by the differing fields. Differences from
+the base are paired by seed, over the seeds that both have.
 
 Spread is the sample standard deviation (divisor n - 1). Deviations: none, this
 module is dirjax's own.
@@ -23,7 +23,7 @@ from dirjax.labels import SHOTS
 from dirjax.report.runs import COLUMNS, Run
 
 METRICS = ("mae", "gm", "rmse", "pearson")
-# Those that not every run has.
+# Metrics that only some runs have.
 DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")
 GROUP_METRICS = ("group_accuracy", "group_distance", "oracle_mae")
 NAMES = {
@@ -42,7 +42,7 @@ NAMES = {
     "nll": "NLL",
     "nll_bound": "NLL bound",
 }
-# Errors, as opposed to correlations and accuracies, are better when they are low.
+# Correlations and accuracies, for which higher is better, unlike errors.
 _BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3", "group_accuracy")
 
 
@@ -63,7 +63,7 @@ class Spread(NamedTuple):
         """
         if self.mean is None or self.std is None:
             return None
-        # What `scipy.stats.t.ppf` calls; `scipy.stats` takes a second to import.
+        # As `scipy.stats.t.ppf`, but `scipy.stats` takes a second to import.
         from scipy import special
 
         quantile = float(special.stdtrit(self.size - 1, 0.975))
@@ -80,11 +80,11 @@ class Row:
     """One method on one data set.
 
     Attributes:
-      method: preset, with the fields in which it differs from runs of the same
+      method: preset, with the fields that distinguish it from other runs of the same
         preset: `"ssir [radius=0.5]"`.
-      runs: its runs, by rising seed.
-      values: spreads of its metrics.
-      difference: spreads of `method - base` paired by seed, or None.
+      runs: its runs, ordered by seed.
+      values: spreads of its metrics over seeds.
+      difference: spreads of `method - base`, paired by seed, or None.
       pairs: number of seeds that method and base have in common.
     """
 
@@ -97,11 +97,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Printed:
-    """One row of a paper that stands beside a row of ours.
+    """A published row that is shown next to one of ours.
 
     Attributes:
-      name: method and place, in the naming of the paper.
-      source: the place in full.
+      name: method as named in the paper, and abbreviated source.
+      source: full source.
       values: metric -> column of `COLUMNS` -> number as printed.
     """
 
@@ -117,9 +117,9 @@ class Table:
     Attributes:
       dataset: its name.
       metrics: names of the metrics, in order.
-      rows: one for each method, the base first.
-      base: method that differences are taken to, or None.
-      warnings: sentences a reader must know before using the numbers.
+      rows: one per method, the base first.
+      base: method that the others are compared with, or None.
+      warnings: sentences to read before using the numbers.
       published: method of a row -> published rows; see `published.attach`.
       notes: further sentences below the numbers.
     """
@@ -141,7 +141,7 @@ class Table:
 
     @property
     def split(self) -> str:
-        """The split that the numbers are of."""
+        """The split that the metrics are computed on."""
         return self.rows[0].runs[0].split
 
     @property
@@ -151,21 +151,21 @@ class Table:
 
 
 def metric_name(metric: str) -> str:
-    """How a metric is written: `"mae" -> "MAE"`."""
+    """Display name of a metric: `"mae" -> "MAE"`."""
     return NAMES.get(metric, metric)
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a small value of the metric is a good one."""
+    """Whether smaller values of the metric are better."""
     return metric not in _BOUNDED
 
 
 def decimals(metric: str, values: Sequence[Spread]) -> int:
-    """How many decimals a column of a table shows.
+    """Number of decimals in a column of a table.
 
     Args:
-      metric: its name; correlations and accuracies have three.
-      values: what the column holds; errors of tens and hundreds have two.
+      metric: name of the metric; correlations and accuracies have three decimals.
+      values: values of the column; errors between 10 and 1,000 have two decimals.
     """
     largest = max((abs(v.mean) for v in values if v.mean is not None), default=0.0)
     if not lower_is_better(metric) or not largest:
@@ -188,10 +188,10 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def identity_gap(run: Run, metric: str = "mae") -> float | None:
-    """How far `all` is from the shot groups put together.
+    """Relative gap between `all` and its value computed from the shot groups.
 
-    `mae_all = sum_s w_s mae_s` with `w_s` the share of test examples in group s;
-    the same holds for `mse`, and for the logarithm of `gm`.
+    `mae_all = sum_s w_s mae_s`, where `w_s` is the share of test examples in shot group
+    s; the same holds for `mse` and for the logarithm of `gm`.
 
     Args:
       run: a finished run.
@@ -223,23 +223,23 @@ def _run_warnings(run: Run) -> list[str]:
         if gap is not None and gap > 1e-3:
             warnings.append(
                 f"{run.path}: {NAMES[metric]} of all test examples and of the shot "
-                f"groups disagree by {100 * gap:.2g}%. Do not use this row before "
-                "the evaluation has been checked."
+                f"groups disagree by {100 * gap:.2g}%. Check the evaluation before "
+                "using this row."
             )
     if run.value("mae", "all") is None:
         warnings.append(
-            f"{run.path}: the test MAE is missing or not finite, as after a diverged "
-            "training. This seed is not part of the mean."
+            f"{run.path}: the test MAE is missing or not finite, as after diverged "
+            "training. The mean excludes this seed."
         )
     elif identity_gap(run) is None:
         warnings.append(
-            f"{run.path}: result.json lacks counts or errors by shot, so overall and "
-            "shot errors cannot be checked against each other."
+            f"{run.path}: result.json lacks counts or errors by shot, so the overall "
+            "error cannot be checked against the errors by shot."
         )
     return warnings
 
 
-# Fields that say where and how a run went, not what it computed.
+# Fields that do not affect the results of a run; the seed is handled separately.
 _NO_VARIANT = {"seed", "workdir", "command", "method", "writers", "data.path"}
 _NO_VARIANT |= {"log.every", "checkpoint.every"}
 
@@ -255,7 +255,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def varied_fields(runs: Sequence[Run]) -> list[str]:
-    """Config fields, by name, in which runs of one method differ; not their seeds."""
+    """Paths of the config fields, other than the seed, in which runs differ; sorted."""
     flats = [_flat(run.config) for run in runs]
     if not all(flats):
         return []
@@ -269,7 +269,7 @@ def varied_fields(runs: Sequence[Run]) -> list[str]:
 
 
 def _variants(runs: Sequence[Run]) -> list[str]:
-    """Name of each run's row: the method, and what sets its config apart."""
+    """Row name of each run: the method and the fields that distinguish its config."""
     varied = varied_fields(runs)
     names = []
     for run in runs:
@@ -280,7 +280,7 @@ def _variants(runs: Sequence[Run]) -> list[str]:
 
 
 def _group(runs: Sequence[Run]) -> tuple[dict[str, tuple[Run, ...]], list[str]]:
-    """Runs by the name of their row, and warnings of seeds that are there twice."""
+    """Runs by row name, and warnings about duplicate seeds."""
     by_method: dict[str, list[Run]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)
@@ -331,17 +331,17 @@ def _table(
     counts = {tuple(run.value("count", shot) for shot in COLUMNS) for run in runs}
     if len(counts) > 1:
         warnings.append(
-            "the runs were tested on different numbers of examples by shot: their "
-            "errors by shot cannot be compared."
+            "the runs have different numbers of test examples by shot, so their errors "
+            "by shot are not comparable."
         )
     if base is not None and base not in groups:
         same = [name for name in groups if name.startswith(f"{base} [")]
         if same:
             raise InputError(
-                f"{base} stands for several configs on {dataset}, name one of them "
-                f"as --base: {'; '.join(same)}."
+                f"{base} has several configs on {dataset}. Choose one of them as "
+                f"--base: {'; '.join(same)}."
             )
-        warnings.append(f"no run of {base} on {dataset}, so there are no differences.")
+        warnings.append(f"there are no differences: no run of {base} on {dataset}.")
         base = None
     rows = tuple(
         _row(name, groups[name], metrics, groups.get(base or "", ()))
@@ -355,12 +355,12 @@ def table(
     metrics: Sequence[str] = METRICS,
     base: str | None = None,
 ) -> list[Table]:
-    """One table for each data set.
+    """One table per data set.
 
     Args:
-      runs: runs as read; unfinished ones are left out.
+      runs: runs from `read_run`; unfinished ones are skipped.
       metrics: names of metrics in `result.json`.
-      base: method that the others are compared to, seed by seed.
+      base: method that the others are compared with, seed by seed.
 
     Returns:
       Tables in the order in which the data sets first appear.
@@ -374,14 +374,14 @@ def table(
             by_dataset.setdefault(run.dataset, []).append(run)
     if not by_dataset:
         raise InputError(
-            f"none of the {len(runs)} runs is finished, there is no result.json: "
-            "start the same training command again, it resumes."
+            f"none of the {len(runs)} runs is finished: result.json is missing. Repeat "
+            "the training command to resume."
         )
     names = sorted(set().union(*(_group(group)[0] for group in by_dataset.values())))
     methods = {run.method for group in by_dataset.values() for run in group}
     if base is not None and base not in names and base not in methods:
         raise InputError(
-            f"there is no finished run of the base {base!r}: choose one of "
+            f"there is no finished run of the base {base!r}. Choose one of "
             f"{', '.join(names)}."
         )
     return [_table(d, g, tuple(metrics), base) for d, g in by_dataset.items()]

@@ -1,4 +1,4 @@
-"""Data that several files read."""
+"""Data that several test files use."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A small folder of faces, as AgeDB is laid out."""
+"""A small folder of faces in the layout of AgeDB."""
 
 import numpy as np
 
@@ -24,19 +24,19 @@ def ages():
 
 
 def name_of(row):
-    """As in AgeDB, with a blank at the end of a name and a letter that is not Latin."""
+    """A path as in AgeDB, with a trailing blank in the name and a non-Latin letter."""
     return f"AgeDB/{row}_Ann\u0430 Other _{ages()[row]}_f.jpg"
 
 
 def lines(paths=None):
-    """The rows of the CSV; columns in the order of the original."""
+    """The rows of the CSV, with columns in the original order."""
     parts = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     paths = paths or [name_of(i) for i in range(ROWS)]
     return [f"{a},{p},{s}" for a, p, s in zip(ages(), paths, parts, strict=True)]
 
 
 def picture(row, size=(10, 12)):
-    """A photograph of one colour, which tells the row."""
+    """A JPEG of one colour, which identifies the row."""
     return own_data.to_image(np.full((*size, 3), 4 * row, np.uint8), "JPEG")
 
 

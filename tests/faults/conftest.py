@@ -1,4 +1,4 @@
-"""The run that nobody disturbs, once for all tests that compare with it."""
+"""The undisturbed run, trained once for all tests that compare with it."""
 
 import json
 
@@ -11,7 +11,7 @@ from tests.faults import harness
 def whole(root, shared):
     """Outcome and evaluations of the undisturbed run of `harness.METHOD`.
 
-    Runs that come later find its programs compiled.
+    Later runs reuse its compiled programs.
     """
     harness.ENVIRONMENT["JAX_COMPILATION_CACHE_DIR"] = str(root / "xla")
 

@@ -1,4 +1,4 @@
-"""Disks that are full, and disks that have damaged what was written."""
+"""Full disks, and damage to written files."""
 
 import contextlib
 import pathlib
@@ -8,7 +8,7 @@ import shutil
 
 @contextlib.contextmanager
 def full(size=0):
-    """No file can grow beyond so many bytes meanwhile."""
+    """Context in which no file can grow beyond `size` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -23,23 +23,23 @@ def files(folder):
 
 
 def largest(folder):
-    """The file with the arrays."""
+    """The largest file of a folder, which holds the arrays."""
     return max(files(folder), key=lambda f: f.stat().st_size)
 
 
 def flip(file, where=0.5):
-    """Flips a bit at a fraction of a file."""
+    """Flips a bit at a relative position in a file."""
     content = bytearray(file.read_bytes())
     content[int(where * (len(content) - 1))] ^= 1
     file.write_bytes(content)
 
 
 def truncate(file):
-    """Takes the second half away."""
+    """Removes the second half of a file."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-# What happens to the folder of a step.
+# Kinds of damage to the folder of a step.
 DAMAGES = {
     "arrays flipped": lambda step: flip(largest(step / "state")),
     "arrays truncated": lambda step: truncate(largest(step / "state")),

@@ -1,4 +1,4 @@
-"""Runs that take a few seconds of many steps, to be stopped from outside."""
+"""Runs of many steps in a few seconds, to be stopped from outside."""
 
 import json
 import pathlib
@@ -15,14 +15,14 @@ STEPS = {
     "rrt_lds_fds": {"main": 36, "head": 24},
 }
 
-# That of the default tests: two stages, statistics and weights.
+# The method of the default tests: two stages, statistics and weights.
 METHOD = "rrt_lds_fds"
 
-# Of `Process`; tests/faults/conftest.py adds the compiler's cache of all workers.
+# Environment of `Process`; tests/faults/conftest.py adds the shared compilation cache.
 ENVIRONMENT: dict[str, str] = {}
 
-# As `python -m dirjax.main`, with `Checkpoints.save` that takes long: it touches the
-# file of the first argument and waits for the seconds of the second.
+# `python -m dirjax.main` with a slow `Checkpoints.save`, which touches the file of the
+# first argument and then waits for the seconds of the second.
 SLOW_SAVES = """
 import pathlib, sys, time
 from dirjax import main
@@ -45,9 +45,10 @@ sys.exit(status.run(main.main, ["main", *arguments]))
 
 
 def arguments(method: str, workdir: pathlib.Path) -> list[str]:
-    """Evaluates each epoch of three steps and saves every other one.
+    """Arguments of a run that evaluates every epoch and saves every other one.
 
-    The learning rate grows, so that the best state is not the last.
+    An epoch has three steps. The learning rate grows, so that the best state is not the
+    last.
     """
     fields = {
         "data.limit": 96,
@@ -72,12 +73,12 @@ def arguments(method: str, workdir: pathlib.Path) -> list[str]:
 
 
 class Process:
-    """A run in a process of its own.
+    """A run in a separate process.
 
     Args:
-      method: one of STEPS.
-      workdir: its directory.
-      save_seconds: how long each save takes, if it is to be slow.
+      method: a method of `STEPS`.
+      workdir: the run directory.
+      save_seconds: duration of each save, to slow saves down.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class Process:
         start = ["-m", "dirjax.main"]
         if save_seconds is not None:
             start = ["-c", SLOW_SAVES, str(self.marker), str(save_seconds)]
-        # Shells start what runs in the background with SIGINT ignored, which tests that
-        # run there would hand on; a handler is not handed on.
+        # Shells start background jobs with SIGINT ignored, which child processes would
+        # inherit; they do not inherit a handler.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._popen = subprocess.Popen(
@@ -108,27 +109,27 @@ class Process:
         return log.read_bytes().count(b"\n") if log.exists() else 0
 
     def wait_until(self, reached) -> None:
-        """Returns when `reached()`, or when the process has ended."""
+        """Waits until `reached()` is true or the process has ended."""
         deadline = time.monotonic() + 120
         while not reached() and self._popen.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.002)
 
     def wait_for(self, moment: str) -> None:
-        """Returns at a moment of the run, see below, or when the process has ended."""
+        """Waits for a moment of the run (see below) or the end of the process."""
         self.wait_until(lambda: getattr(self, f"_{moment}")())
 
     def _starting(self) -> bool:
-        """It has the lock; data are loaded and programs built."""
+        """The process has the lock; it loads data and builds programs."""
         lock = self.workdir / ".lock"
         return lock.exists() and f'"pid": {self.pid},' in lock.read_text()
 
     def _training(self) -> bool:
-        """Two lines more than before: after the compiler."""
+        """Two more lines are logged, so compilation is over."""
         return self._count() >= self._lines + 2
 
     def _saving(self) -> bool:
-        """Orbax writes."""
+        """Orbax is writing."""
         return any(self.workdir.glob("checkpoints/*tmp*"))
 
     def _saving_slowly(self) -> bool:
@@ -139,7 +140,7 @@ class Process:
         return log.exists() and log.read_text().count('"stage": "head"') > 2
 
     def _evaluating(self) -> bool:
-        """The final evaluation is over, its result is not written."""
+        """The final evaluation is done; its result is not written yet."""
         return (self.workdir / "predictions.npz").exists()
 
     def _reporting(self) -> bool:
@@ -150,7 +151,7 @@ class Process:
         self._popen.send_signal(number)
 
     def end(self, timeout: float = 240) -> tuple[int, str, str]:
-        """Waits for the end: status (negative if killed), output, errors."""
+        """Waits for the end; returns status (negative if killed), stdout and stderr."""
         try:
             out, errors = self._popen.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -161,7 +162,7 @@ class Process:
 
 
 def whole(method: str, workdir: pathlib.Path) -> dict:
-    """The outcome of a run that nobody disturbs."""
+    """The outcome of an undisturbed run."""
     status, _, errors = Process(method, workdir).end()
     assert (status, errors) == (0, "")
     found = outcome(workdir)
@@ -172,13 +173,13 @@ def whole(method: str, workdir: pathlib.Path) -> dict:
 
 
 def outcome(workdir: pathlib.Path) -> dict:
-    """What must not depend on how often a run was stopped."""
+    """Results that must not depend on interruptions of the run."""
     result = json.loads((workdir / "result.json").read_text())
     return {name: result[name] for name in ("best_step", "steps", "test", "val")}
 
 
 def evaluations(workdir: pathlib.Path) -> list[dict]:
-    """Records of evaluations in metrics.jsonl, without clock readings."""
+    """Evaluation records of metrics.jsonl, without times."""
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     records = [r for r in map(json.loads, lines) if r["split"] != "train"]
     return [{k: v for k, v in r.items() if k != "time"} for r in records]

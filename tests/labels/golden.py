@@ -1,4 +1,4 @@
-"""Public cases of weights and kernels."""
+"""Golden cases of weights and kernels from public code."""
 
 import pathlib
 

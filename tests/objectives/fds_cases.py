@@ -1,4 +1,4 @@
-"""Shapes that tests of FDS share, so that they share compiled functions."""
+"""Helpers for FDS tests, with common shapes to share compiled functions."""
 
 import functools
 import types
@@ -31,7 +31,7 @@ def view_of(features):
 
 
 def probe_loss(variables, view, batch, key):
-    """Shows what the inner objective sees, and has a gradient for each entry."""
+    """Reports the inputs of the inner objective, with a gradient for each entry."""
     del key
     loss = jnp.sum(view.outputs.z * batch["cotangent"])
     again = view.head(view.encode(batch["inputs"])).z
@@ -54,7 +54,7 @@ def start(objective, spec):
 
 @functools.partial(jax.jit, static_argnums=0)
 def smooth(objective, variables, features, bins, cotangent=None):
-    """Calibrated features and the gradient to the raw ones."""
+    """Calibrated features, and the gradient with respect to the raw ones."""
     cotangent = jnp.ones_like(features) if cotangent is None else cotangent
 
     def loss(x):

@@ -1,4 +1,4 @@
-"""Networks, inputs and a slow version for tests of SSIR."""
+"""Networks, inputs and a slow reference implementation for tests of SSIR."""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ ACTIVATIONS = {
 
 
 def perceptron(x, kind="tanh", *, dense=False, xp=jnp, w=WEIGHTS):
-    """Two layers: `[batch, ...]` to `[batch]`, or to maps of 2x2."""
+    """Two layers, from `[batch, ...]` to `[batch]`, or to 2x2 maps if dense."""
     if xp is jnp:
         w = jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), w)
     hidden = ACTIVATIONS[kind](x.reshape(len(x), -1) @ w["a"] + w["b"][None], xp)
@@ -43,18 +43,18 @@ def perceptron(x, kind="tanh", *, dense=False, xp=jnp, w=WEIGHTS):
 
 
 def images(seed=1, shape=(ROWS, *SHAPE)):
-    """Inputs of which some lie outside the bounds of CHANNELS."""
+    """Inputs, some of them outside the bounds of CHANNELS."""
     return np.float32(np.random.default_rng(seed).uniform(-1.3, 1.3, shape))
 
 
 def offsets_of(shape=(ROWS,), seed=2, size=1.5):
-    """Both signs, never near zero, small and large for the Huber distance."""
+    """Offsets of both signs, away from zero, on both sides of the Huber threshold."""
     rng = np.random.default_rng(seed)
     sign = np.where(np.arange(np.prod(shape)) % 2, -1.0, 1.0).reshape(shape)
     return np.float32(sign * rng.uniform(0.2, size, shape))
 
 
-# The slow version: one sample at a time, float64, finite differences.
+# The slow reference: one sample at a time, float64, finite differences.
 
 
 def slow_distance(p, q, distance, valid):
@@ -78,7 +78,7 @@ def slow_slope(fn, x, h=1e-6):
 
 
 def lengths(noise, norm, unit=CHANNELS["unit"]):
-    """Of the noise in units: of each sample, pixel or coordinate."""
+    """Length of the noise, in units, per sample, pixel or coordinate."""
     noise = np.asarray(noise, np.float64) / unit
     if norm == "linf":
         return np.abs(noise)

@@ -1,4 +1,4 @@
-"""New rows for runs on tables, and how they are answered."""
+"""New rows for runs on tables, and their predictions."""
 
 import csv
 import pathlib
@@ -11,7 +11,7 @@ from tests import own_data
 RNG = np.random.default_rng(0)
 COUNT = 150
 PARTS = [("train", "train", "train", "val", "test")[i % 5] for i in range(COUNT)]
-# Gaps in all splits, and a colour that training lacks.
+# Missing values in all splits, and a colour that is not in the training split.
 NORMAL = RNG.normal(size=COUNT).round(4).tolist()
 X = [None if i % 7 == 3 else v for i, v in enumerate(NORMAL)]
 COLOR = [
@@ -24,7 +24,7 @@ COLUMNS = {"x": X, "color": COLOR, "ok": OK, "y": Y, "split": PARTS}
 
 
 def to_csv(columns, order=None) -> str:
-    """A CSV file of columns, or of some of their rows."""
+    """A CSV file of columns, or of the rows `order` of them."""
     rows = list(zip(*columns.values(), strict=True))
     cells = [
         ",".join("" if cell is None else str(cell) for cell in rows[i])
@@ -34,7 +34,7 @@ def to_csv(columns, order=None) -> str:
 
 
 def answers(workdir, path, **options) -> dict[str, list[str]]:
-    """Columns of the output; it is not kept."""
+    """Columns of the predicted file, which is deleted."""
     output = pathlib.Path(path).parent / "answers.csv"
     predict.predict(workdir, path, output, **options)
     with output.open(newline="") as stream:

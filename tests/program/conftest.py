@@ -1,4 +1,4 @@
-"""Finished runs that several files ask for predictions, and models read once."""
+"""Finished runs for prediction tests of several files, and cached models."""
 
 import functools
 import pathlib
@@ -20,7 +20,7 @@ READ = predictor_lib.Predictor
 
 @pytest.fixture
 def read_once(monkeypatch):
-    """`predict` reads and compiles the model of a run once for all tests."""
+    """Makes `predict` read and compile the model of a run once for all tests."""
     monkeypatch.setattr(predictor_lib, "Predictor", read_model)
 
 

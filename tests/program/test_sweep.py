@@ -280,8 +280,8 @@ def test_the_questions_to_the_frobenius_method():
     for wrong, said in (
         ("bikeshare,alfa", "unknown 'alfa'"),
         ("bikeshare,alpha,vanilla", "unknown 'vanilla'"),
-        ("bikeshare,gamma,frobenius_order", "no field that gamma asks about"),
-        ("stsb,bins", "no widths of bins"),
+        ("bikeshare,gamma,frobenius_order", "no field that gamma varies"),
+        ("stsb,bins", "no bin widths"),
     ):
         with pytest.raises(ValueError, match=said):
             frobenius_grid.get_config(wrong)

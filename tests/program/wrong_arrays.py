@@ -1,4 +1,4 @@
-"""Arrays and images that are wrong, and what has to be said of them."""
+"""Invalid arrays and images, and the expected error messages."""
 
 import struct
 import zlib
@@ -87,7 +87,7 @@ ARRAYS = {
 
 
 def huge_png() -> bytes:
-    """The head of a PNG file of ten milliard pixels, with hardly any data."""
+    """A PNG file whose header claims ten billion pixels, with hardly any data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + data))
@@ -113,7 +113,7 @@ def images(
 
 
 def listed(row: str) -> list[str]:
-    """The rows with the last one anew, which is row 31."""
+    """The rows with the last one, row 31, replaced."""
     return [*LISTED[:-1], row]
 
 

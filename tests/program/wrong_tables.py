@@ -1,4 +1,4 @@
-"""Tables that are wrong, and what has to be said of them."""
+"""Invalid tables, and the expected error messages."""
 
 import datetime
 import gzip
@@ -12,20 +12,20 @@ from tests.own_data import HEADER, ROWS, changed, table, to_npz, to_parquet
 SKIP = r"--config\.data\.on_bad=skip"
 ANOTHER = r"Give another file\.$"
 SPLIT = tuple(f"{row},{'train' if i % 3 else 'test'}" for i, row in enumerate(ROWS))
-# Enough for a compressed file of some blocks.
+# Long enough for several compressed blocks.
 LONG = table([f"{i * 0.37 % 1:.9f},r,{i % 10}" for i in range(30_000)])
 
 
 class Case(NamedTuple):
-    """Files that are wrong, and what has to be said of them.
+    """Invalid files and the expected error message.
 
     Attributes:
       files: name -> content.
-      said: patterns that the sentence must have: what was expected, what came and
-        where, what to do.
-      fields: of the config, paths with `__` for dots.
+      said: patterns that the message must contain: what was expected, what was given
+        and where, what to do.
+      fields: fields of the config, paths with `__` instead of dots.
       config: name of the config file.
-      path: what is given as data.path; by default the first file.
+      path: value of data.path; default: the first file.
     """
 
     files: Mapping[str, str | bytes]
@@ -50,7 +50,7 @@ def npz(content: Mapping[str, Any] | bytes, *said: str, **fields) -> Case:
 
 
 def values(i: int, x: Any) -> np.ndarray:
-    """Labels of an NPZ file with one of them changed."""
+    """Labels for an NPZ file, with one of them changed."""
     y = np.arange(60) % 10.0
     y[i] = x
     return y
@@ -206,11 +206,11 @@ TABLES = {
     "labels that float32 cannot hold": csv(
         table([f"{i},r,{1 + i}e299" for i in range(60)]), "labels?", "'y'", "mine"
     ),
-    # Their squares, as in gradients and in the MSE, are infinite.
+    # Squares of these labels, in gradients and the MSE, overflow.
     "labels whose squares float32 cannot hold": csv(
         table([f"{i},r,{1 + i}e24" for i in range(60)]), "labels?", "'y'", "mine"
     ),
-    # All of them are one float32 number: the error of any model would be 0.
+    # All labels are one number in float32, so the error of any model would be 0.
     "labels that float32 cannot tell apart": csv(
         table([f"{i},r,{1_700_000_000 + i / 60}" for i in range(60)]),
         "labels?",
@@ -387,7 +387,7 @@ TABLES = {
     "Windows-1252 in the header": csv(
         table(header="größe,color,y").encode("cp1252"), "in UTF-8", "row 1 ", "Save it"
     ),
-    # Two things at once, of which the first to be seen is told.
+    # Two errors, of which the first that is detected is reported.
     "Windows-1252 in a row that is too long": csv(
         changed(12, "0.1,café,1,5").encode("cp1252"), r"mine\.csv", "[Rr]ow 12 "
     ),

@@ -1,4 +1,4 @@
-"""What tests of the report share."""
+"""Fixtures of report tests."""
 
 import pytest
 
@@ -7,11 +7,11 @@ from dirjax.report.figures import style
 
 @pytest.fixture
 def no_png(monkeypatch):
-    """Renders figures once, as SVG."""
+    """Renders figures only as SVG."""
     monkeypatch.setattr(style, "png", lambda figure: b"")
 
 
 @pytest.fixture
 def quick(monkeypatch, no_png):
-    """Draws figures but does not render them, for tests of words and numbers."""
+    """Draws figures without rendering them, for tests of text and numbers."""
     monkeypatch.setattr(style, "svg", lambda figure, name, alt: "<svg></svg>")

@@ -1,4 +1,4 @@
-"""Made-up runs that are quick to draw."""
+"""Synthetic runs that are quick to draw."""
 
 import json
 
@@ -7,12 +7,12 @@ from tests.fake_runs import write_run
 
 
 def small(folder, **kwargs):
-    """The folder of a run with few test rows."""
+    """Writes a run with few test rows; returns its directory."""
     return write_run(folder, examples=400, **kwargs)
 
 
 def run(folder, method, seed=0, shrink=0.25, **config):
-    """The same, read."""
+    """Writes and reads a run with few test rows."""
     return report.read_run(
         small(folder, method=method, seed=seed, shrink=shrink, **config)
     )

@@ -343,7 +343,7 @@ def test_report_has_the_figures_where_the_data_are(study, tmp_path, quick):
     assert "vanilla minus vanilla_mse" in text
     accuracy = text.partition("test group accuracy")[2].partition("\n\n")[0]
     assert "minus" not in accuracy, "the base predicts no groups"
-    assert "which is not known in use: a diagnostic" in " ".join(text.split())
+    assert "it is a diagnostic only" in " ".join(text.split())
     assert made - {"shots_bmae", "error_panels"} <= names(study[3:4], "one")
     others = [run for run in study if "vanilla" in run.method]
     assert not made & names(others, "others", base="vanilla_mse")
@@ -353,8 +353,8 @@ def test_report_has_the_figures_where_the_data_are(study, tmp_path, quick):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda g: g.update(of_bin=[0] * 5), "do not fit its bins"),
-        (lambda g: g.update(of_bin=[9] * 98), "do not fit its bins"),
+        (lambda g: g.update(of_bin=[0] * 5), "do not match its bins"),
+        (lambda g: g.update(of_bin=[9] * 98), "do not match its bins"),
         (lambda g: g.pop("train_count"), "train_count"),
     ],
 )

@@ -159,18 +159,18 @@ def test_inconsistent_row_is_said(tmp_path, quick, capsys):
     assert report.main(["--published", str(folder)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "MAE: FOCAL-R, published (Yang et al. in SSIR Table 2) 7.64 6.68" in out
-    assert "is printed as 7.64, but its shots make 7.69" in out
+    assert "is printed as 7.64, but the shots give 7.69" in out
 
 
 @pytest.mark.parametrize(
     ("method", "changes", "reason"),
     [
-        ("vanilla", {"dataset": "bikeshare"}, "not of bikeshare"),
+        ("vanilla", {"dataset": "bikeshare"}, "not bikeshare"),
         ("vanilla", {"counts": (1500, 448, 162)}, "not 1500/448/162"),
         ("vanilla", {"model": {"name": "resnet34"}}, "model.name = resnet34"),
         ("vanilla", {"model": {}}, "model.name = None"),
         ("ranksim", {}, "ranksim has no counterpart"),
-        ("sqinv_ssir", {}, "none of SQINV+SSIR on AgeDB-DIR, eps=None"),
+        ("sqinv_ssir", {}, "none for SQINV+SSIR on AgeDB-DIR, eps=None"),
         ("sqinv_ssir", {"objective": ssir(1e-3, 0.2)}, "lambda=0.2"),
         ("sqinv_ssir", {"objective": ssir(1e-3, 0.1, n_steps=3)}, "steps=3"),
     ],

@@ -161,7 +161,7 @@ def test_study_formats(study, tmp_path, quick):
     shown = f"{gap.mean():+.2f} [{ends[0]:+.2f}, {ends[1]:+.2f}]"
     text = (tmp_path / "table.txt").read_text()
     assert shown in text
-    assert "not corrected for the number of comparisons" in " ".join(text.split())
+    assert "not corrected for multiple comparisons" in " ".join(text.split())
     assert (row["pairs"], row["base"], row["seeds"]) == ("5", "vanilla", "0 1 2 3 4")
     latex = (tmp_path / "table.tex").read_text()
     assert r"sqinv\_lds & $5$ & $\mathbf{" in latex
@@ -252,7 +252,7 @@ def test_groups_beside_a_run_without_them(tmp_path, quick):
         ["group_ce", "1", "0.500", "1.000", "-", "0.500"],
     ]
     assert "oracle MAE, lower is better" in text
-    assert "true group, which is not known in use" in " ".join(text.split())
+    assert "true group, which is unknown in practice" in " ".join(text.split())
     assert "group distance" not in text
     best = (tmp_path / "out" / "table.md").read_text()
     assert "| group\\_dir | 1 | **0.750** |" in best

@@ -39,8 +39,8 @@ def test_wrong_input(tmp_path, quick, capsys):
     done = small(tmp_path / "done")
     cases = (
         ([tmp_path / "none"], "there is no folder"),
-        ([empty], "is no run folder"),
-        ([tmp_path], "pass the runs inside it"),
+        ([empty], "is not a run directory"),
+        ([tmp_path], "Pass the runs inside it"),
         ([waiting], "is finished"),
         ([done, "--base", "lds"], "no finished run of the base 'lds'"),
         ([done, "--output", done / "result.json"], "cannot write to"),

@@ -1,1 +1,1 @@
-"""The toy experiment behind SSIR (Fig. 1 of its source)."""
+"""The toy experiment that motivates SSIR (Fig. 2a of the paper)."""

@@ -1,51 +1,52 @@
-"""The toy experiment behind SSIR: self-supervision on an imbalanced linear map.
+"""The toy experiment that motivates SSIR: self-supervision on an imbalanced linear map.
 
-Two Gaussian components with the same linear label `y = w^T x`, one of them rarer by
-the ratio R. A small network is trained on them with supervision throughout, or first
-on a pretext task (equal outputs for a row and for the row with noise that hardly
-changes its label) and then with supervision. Test error against R, on balanced rows.
+The data are two Gaussian components with the same linear label `y = w^T x`; one is
+rarer than the other by the ratio R. A small network is trained with supervision
+throughout, or first on a pretext task (equal outputs for a row and the same row with
+noise that hardly changes its label) and then with supervision. The result is the test
+error on balanced rows as a function of R.
 
 "Lifting Imbalanced Regression with Self-Supervised Learning", anonymous authors, under
 review at ICLR 2022, section 3, figure 2a and appendix 8.5.
 
     python -m dirjax.sweep --config configs/studies/ssir_motivation.py --workdir DIR
 
-The noise is made with the true `w`, so the pretext task tells the network something
-about the direction of the label that supervision alone does not have. And its loss has
-every constant function as optimum: nothing in it keeps outputs apart. `spread` is
-therefore logged, the standard deviation of outputs before and after the first phase.
-Functions are pure; `motivation_study` checks the fields of a study and writes files.
+The noise depends on the true `w`, so the pretext task reveals something about the
+direction of the label that supervision alone does not. Its loss is minimised by every
+constant function, since it has no term that keeps outputs apart; `spread`, the standard
+deviation of outputs, is therefore logged before and after the first phase. Functions
+are pure; `study` checks the fields of a study and writes files.
 
-**Deviations** and readings, each of them a field of the study where one is named:
+**Deviations** and interpretations; names in code are fields of the study:
 
-- Not in the paper: number of rows (`total`, `test`), `w` (normal entries of deviation
-  `w_scale`, drawn from `w_seed`, the same for all seeds), optimiser, batch, `delta`,
-  the pretext loss and the deviation `noise_std` of its noise, the number of seeds.
-- `total` stays the same at every R, so that the rows of one component become rows of
-  the other. The Gaussian numbers behind the rows, the first parameters and the noise
-  are the same at every R and in every arm: differences are paired.
-- "Variance 25" is that of each coordinate: `stds` of 5. Section 3 says that the two
-  components differ in mean and variance; the appendix, followed here, differs in the
-  mean only.
+- Not in the paper: number of rows (`total`, `test`), `w` (normal entries with standard
+  deviation `w_scale`, drawn from `w_seed`, the same for all seeds), optimiser, batch,
+  `delta`, the pretext loss, the deviation `noise_std` of its noise, number of seeds.
+- `total` is the same at every R: fewer rare rows mean more common ones. The Gaussian
+  numbers behind the rows, the initial parameters and the noise are the same at every R
+  and in every arm, so differences are paired.
+- "Variance 25" is taken per coordinate: `stds` of 5. Section 3 says that the two
+  components differ in mean and variance; in the appendix, which is followed here, they
+  differ only in the mean.
 - The condition on the noise is garbled in the text ("min(y1, y2) delta"). It is read
-  as: noise n is allowed if `|w^T n| < delta`, and delta should be smaller than the gap
-  between the labels of the two components, which `gap` logs. `noise` says how n is
-  drawn: "conditional", a Gaussian under the condition that it is allowed, as drawing
-  again until it is would give, and "shrunk", a Gaussian made shorter until it is.
+  as: noise n is allowed if `|w^T n| < delta`, where delta should be smaller than the
+  gap between labels of the two components, which `gap` logs. `noise` selects how n is
+  drawn: "conditional" is a Gaussian conditioned on being allowed, as from rejection
+  sampling; "shrunk" is a Gaussian scaled down until it is allowed.
 - The pretext loss is the mean of `(f(x) - f(x + n))^2` with the gradient through both.
-- "Epochs" are passes over the data; with the full batch, which is the default, an epoch
-  is one step. The rest of an epoch that fills no batch is dropped.
-- The learning rates are given as those of "representation learning" and "supervised
+- "Epochs" are passes over the data; with the full batch, the default, an epoch is one
+  step. Incomplete batches at the end of an epoch are dropped.
+- The paper gives learning rates for "representation learning" and "supervised
   learning". They are read as those of the two phases, `pretext_rate` and
-  `finetune_rate`; the supervised arm has `supervised_rate`. Section 3 gives these names
-  to the two arms; read so, `finetune_rate` is 1e-3, too.
-- The second phase trains all parameters (`trained="all"`: the network of the first is
-  its initialisation) with a fresh optimiser; "head" trains the last layer alone.
-- "Two-layer MLP with 128 hidden neurons" is one hidden layer, ReLU; `hidden` has a
-  width for each hidden layer. Parameters begin as PyTorch's linear layers do. Decay
-  acts on all of them, as a term of the gradient.
-- A third arm, not in the paper, has the second phase alone: it tells an effect of the
-  first phase from one of fewer supervised steps.
+  `finetune_rate`; the supervised arm has `supervised_rate`. Section 3 uses these terms
+  for the two arms; under that reading, `finetune_rate` would be 1e-3 as well.
+- The second phase trains all parameters (`trained="all"`, initialised by the first
+  phase) with a fresh optimiser; "head" trains only the last layer.
+- "Two-layer MLP with 128 hidden neurons" is read as one hidden layer with ReLU;
+  `hidden` lists the widths of hidden layers. Parameters are initialised as PyTorch's
+  linear layers. Weight decay is added to the gradient of all parameters.
+- A third arm, not in the paper, has only the second phase: it separates the effect of
+  the first phase from that of fewer supervised steps.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ from dirjax import checks, optimizers
 NOISES = ("conditional", "shrunk")
 TRAINED = ("all", "head")
 ARMS = ("supervised", "pretext", "second_phase")
-# Just inside of delta, so that rounding does not lead out.
+# Keeps noise strictly within delta despite rounding.
 _INSIDE = 1 - 1e-3
 
 Params = list[dict[str, jax.Array]]
@@ -76,29 +77,29 @@ Params = list[dict[str, jax.Array]]
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One experiment; hashable, so that it is a static argument of the program.
+    """Setting of an experiment; hashable, to serve as a static argument of `jax.jit`.
 
     Attributes:
       dim: number of inputs.
-      means: of each coordinate, in the common and in the rare component.
-      stds: of each coordinate, likewise.
+      means: mean of each coordinate, in the common and the rare component.
+      stds: standard deviation of each coordinate, in the common and the rare component.
       total: training rows, at every ratio.
-      test: test rows, half of them of each component.
+      test: test rows, half of them from each component.
       w_seed: seed of `w`.
       w_scale: standard deviation of the entries of `w`.
       hidden: width of each hidden layer.
-      pretext_epochs: T1.
-      supervised_epochs: T2; the supervised arm has T1 + T2.
+      pretext_epochs: T1, epochs of the first phase.
+      supervised_epochs: T2, epochs of the second phase; the supervised arm has T1 + T2.
       pretext_rate: learning rate of the first phase.
-      finetune_rate: of the second phase.
-      supervised_rate: of the supervised arm.
-      weight_decay: on all parameters.
-      optimizer: a name of `optimizers.OPTIMIZERS`.
-      batch_size: 0 for all rows.
+      finetune_rate: learning rate of the second phase.
+      supervised_rate: learning rate of the supervised arm.
+      weight_decay: weight decay of all parameters.
+      optimizer: a name in `optimizers.OPTIMIZERS`.
+      batch_size: rows per step; 0 for all rows.
       noise: how the noise is drawn, one of `NOISES`.
       noise_std: standard deviation of its coordinates, before the condition.
-      delta: largest change of the label.
-      trained: in the second phase, one of `TRAINED`.
+      delta: bound on the change of the label.
+      trained: parameters that the second phase trains, one of `TRAINED`.
     """
 
     dim: int
@@ -128,13 +129,13 @@ def _stream(key: jax.Array, name: str) -> jax.Array:
 
 
 def label_direction(setting: Setting) -> jax.Array:
-    """`w`, `[dim]`, of `y = w^T x`."""
+    """The vector `w` `[dim]` of `y = w^T x`."""
     key = _stream(jax.random.key(setting.w_seed), "w")
     return setting.w_scale * jax.random.normal(key, (setting.dim,))
 
 
 def common_rows(total: int, ratio: float) -> int:
-    """Rows of the common component, of so many in all, when it is `ratio` to one.
+    """Number of common rows among `total` rows at a ratio of common to rare rows.
 
     The rare component has the rest: `total / (1 + ratio)`, rounded.
 
@@ -154,16 +155,15 @@ def components(
     means: Sequence[float],
     stds: Sequence[float],
 ) -> jax.Array:
-    """Rows of two Gaussians with independent coordinates.
+    """Draws rows of two Gaussians with independent coordinates.
 
     Args:
-      key: random key. The same key gives the same standard normal numbers for every
-        `common`.
+      key: random key; gives the same standard normal numbers for every `common`.
       rows: number of rows.
-      common: number of rows, the first ones, of the first component; may be traced.
+      common: number of rows of the first component, which come first; may be traced.
       dim: number of coordinates.
-      means: of each coordinate, in the first and the second component.
-      stds: of each coordinate, in the first and the second component.
+      means: mean of each coordinate, in the first and the second component.
+      stds: standard deviation of each coordinate, in the first and second component.
 
     Returns:
       `[rows, dim]` float32.
@@ -184,11 +184,11 @@ def similar_noise(
       key: random key.
       w: `[dim]`, not zero.
       rows: number of rows.
-      kind: "conditional": normal with deviation `std` in each coordinate, under the
-        condition; exact, without drawing again. "shrunk": normal and, where the
-        condition does not hold, made shorter until it does.
+      kind: "conditional": normal with deviation `std` in each coordinate, conditioned
+        on the bound; exact, without rejection. "shrunk": normal, scaled down to satisfy
+        the bound.
       std: standard deviation of the coordinates.
-      delta: positive.
+      delta: bound on the change of the label, positive.
 
     Returns:
       `[rows, dim]` float32.
@@ -201,7 +201,7 @@ def similar_noise(
     change = normal @ w
     if kind == "shrunk":
         return normal * jnp.minimum(1.0, _INSIDE * delta / jnp.abs(change))[:, None]
-    # The label's change is normal with this deviation; the rest is independent of it.
+    # Deviation of the label's change, of which the other directions are independent.
     scale = std * jnp.linalg.norm(w)
     bound = _INSIDE * delta / scale
     wanted = scale * jax.random.truncated_normal(
@@ -211,7 +211,7 @@ def similar_noise(
 
 
 def init_network(key: jax.Array, dim: int, hidden: Sequence[int]) -> Params:
-    """Parameters of a network, uniform in `1 / sqrt(inputs of the layer)`.
+    """Initial parameters, uniform within `1 / sqrt(inputs of the layer)` of 0.
 
     Args:
       key: random key.
@@ -219,7 +219,7 @@ def init_network(key: jax.Array, dim: int, hidden: Sequence[int]) -> Params:
       hidden: width of each hidden layer.
 
     Returns:
-      For each layer `kernel` `[inputs, outputs]` and `bias` `[outputs]`; the last one
+      `kernel` `[inputs, outputs]` and `bias` `[outputs]` of each layer; the last layer
       has one output.
     """
     sizes = (dim, *hidden, 1)
@@ -250,7 +250,7 @@ def pretext_loss(params: Params, inputs: jax.Array, noise: jax.Array) -> jax.Arr
     """Mean squared change of the output under noise; 0 for a constant function.
 
     Args:
-      params: of the network.
+      params: parameters of the network.
       inputs: `[rows, dim]`.
       noise: `[rows, dim]`.
 
@@ -273,19 +273,19 @@ def fit(
     weight_decay: float,
     trained: str = "all",
 ) -> Params:
-    """Trains for some passes over the rows, in one loop on the device.
+    """Trains for a number of epochs, in one loop on the device.
 
     Args:
-      params: where it begins.
+      params: initial parameters.
       loss: `(params, index of the batch's rows, key of the step) -> scalar`.
-      key: of the order of the rows and of the steps.
+      key: random key for the order of rows and for the steps.
       rows: number of rows.
-      batch_size: rows of a step; 0 for all, without drawing an order.
+      batch_size: rows per step; 0 for all rows in their order.
       epochs: passes over the rows.
-      optimizer: a name of `optimizers.OPTIMIZERS`.
+      optimizer: a name in `optimizers.OPTIMIZERS`.
       rate: learning rate.
-      weight_decay: on all parameters.
-      trained: "all", or "head" for the last layer alone.
+      weight_decay: weight decay of all parameters.
+      trained: "all", or "head" for the last layer only.
 
     Returns:
       The parameters after the last step.
@@ -317,11 +317,11 @@ def fit(
 
 
 def label_gap(labels: jax.Array, common: int | jax.Array) -> jax.Array:
-    """Smallest difference between labels of the two components, a scalar.
+    """Smallest difference between labels of different components, a scalar.
 
     Args:
-      labels: `[rows]`, those of the first component before those of the second.
-      common: number of the first.
+      labels: `[rows]`, labels of the first component before those of the second.
+      common: number of labels of the first component.
 
     Example:
       >>> float(label_gap(jnp.array([1.0, 5.0, 2.5, 9.0]), 2))
@@ -329,7 +329,7 @@ def label_gap(labels: jax.Array, common: int | jax.Array) -> jax.Array:
     """
     order = jnp.argsort(labels)
     rare = order >= common
-    # The closest two of different components are neighbours among all.
+    # The closest pair from different components is adjacent in sorted order.
     gaps = jnp.where(rare[1:] != rare[:-1], jnp.diff(labels[order]), jnp.inf)
     return gaps.min()
 
@@ -337,18 +337,18 @@ def label_gap(labels: jax.Array, common: int | jax.Array) -> jax.Array:
 def experiment(
     setting: Setting, seed: int | jax.Array, common: int | jax.Array
 ) -> dict[str, jax.Array]:
-    """All arms with one seed and one ratio.
+    """Runs all arms for one seed and one ratio.
 
     Args:
-      setting: what stays fixed.
-      seed: of data, parameters, noise and order; may be traced.
+      setting: the fixed setting.
+      seed: seed of data, parameters, noise and order; may be traced.
       common: training rows of the common component; may be traced.
 
     Returns:
-      `mse` `[arms, 3]` on the test set: all rows, the common component, the rare one;
+      `mse` `[arms, 3]` on the test set: all rows, common component, rare component;
       `train_mse` `[arms]`, in the order of `ARMS`; `pretext_loss` `[2]` and `spread`
-      `[2]`, before and after the first phase, on the training rows; `gap`, see
-      `label_gap`; `label_variance` of the test set, the error of the best constant.
+      `[2]` on the training rows, before and after the first phase; `gap`, see
+      `label_gap`; `label_variance` of the test set, the MSE of the best constant.
     """
     root, w = jax.random.key(seed), label_direction(setting)
     shape = {"dim": setting.dim, "means": setting.means, "stds": setting.stds}
@@ -433,15 +433,15 @@ _compiled = jax.jit(_all_experiments, static_argnums=0)
 def experiments(
     setting: Setting, seeds: Sequence[int], ratios: Sequence[float]
 ) -> dict[str, np.ndarray]:
-    """All seeds and ratios, as one program.
+    """Runs all seeds and ratios as one program.
 
     Args:
-      setting: what stays fixed.
-      seeds: one run for each.
-      ratios: rows of the common component for one of the rare.
+      setting: the fixed setting.
+      seeds: seeds of the runs.
+      ratios: common rows per rare row.
 
     Returns:
-      As `experiment`, each array with `[seeds, ratios]` in front; float64.
+      The arrays of `experiment` in float64, with leading axes `[seeds, ratios]`.
     """
     common = [common_rows(setting.total, ratio) for ratio in ratios]
     made = _compiled(setting, jnp.asarray(seeds), jnp.asarray(common))

@@ -1,8 +1,7 @@
-"""Table and figure of the SSIR toy experiment, `dirjax.motivation`.
+"""Tables and figure of the SSIR toy experiment, from its `result.json`.
 
-Functions take the content of its `result.json`. Deviations: figure 2a of the paper has
-two curves without spread; here are spread, a control arm, and a panel for the error on
-the rare component.
+Deviations: figure 2a of the paper shows two curves without spread. Spread, a control
+arm and a panel for the error on the rare component are added.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ PARTS = {
 
 
 def _values(result: Mapping[str, Any], arm: str, part: str) -> np.ndarray:
-    """`[seeds, ratios]` float64; NaN where training has diverged."""
+    """`[seeds, ratios]` float64; NaN if training diverged."""
     return np.asarray(result["arms"][arm][part], np.float64)
 
 
 def _mean_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sample standard deviation over the first axis; 0 for one row."""
+    """Mean and sample standard deviation (0 for one row) over the first axis."""
     one = len(values) == 1
     std = np.zeros(values.shape[1:]) if one else values.std(axis=0, ddof=1)
     return values.mean(axis=0), std
 
 
 def _cells(values: np.ndarray) -> list[str]:
-    """`[seeds, ratios]` -> for each ratio "mean ± std"."""
+    """`[seeds, ratios]` -> "mean ± std" for each ratio."""
     pairs = zip(*_mean_std(values), strict=True)
     return [f"{mean:.4g} ± {std:.2g}" for mean, std in pairs]
 
 
 def _grid(title: str, names: Sequence[str], columns: Sequence[Sequence[str]]) -> str:
-    """Columns of cells under their names, as lines of text."""
+    """Formats columns of cells under their names as lines of text."""
     widths = [max(map(len, (name, *c))) for name, c in zip(names, columns, strict=True)]
     lines = [title]
     for row in (names, *zip(*columns, strict=True)):
@@ -58,13 +57,13 @@ def _grid(title: str, names: Sequence[str], columns: Sequence[Sequence[str]]) ->
 
 
 def table_text(result: Mapping[str, Any]) -> str:
-    """Errors by ratio and arm, paired differences, and what the first phase did.
+    """Errors by ratio and arm, paired differences, and effects of the first phase.
 
     Args:
       result: content of `result.json`.
 
     Returns:
-      Lines of text, the last one with a newline.
+      Lines of text that end with a newline.
     """
     ratios = [f"{r:g}" for r in result["ratios"]]
     count = len(result["seeds"])
@@ -91,13 +90,13 @@ def table_text(result: Mapping[str, Any]) -> str:
     variance = np.asarray(result["label_variance"], np.float64).mean()
     blocks.append(
         f"Variance of the test labels: {variance:.4g}. Smallest difference between "
-        f"labels of the two components: {gap:.4g}."
+        f"labels of different components: {gap:.4g}."
     )
     return "\n\n".join(blocks) + "\n"
 
 
 def table_csv(result: Mapping[str, Any]) -> str:
-    """One line for each part of the test set, arm and ratio: mean, std, seeds."""
+    """One line per part of the test set, arm and ratio: mean, std, seeds."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["part", "arm", "ratio", "mean", "std", "seeds"])
@@ -116,14 +115,14 @@ def table_csv(result: Mapping[str, Any]) -> str:
 def error_by_ratio(
     ratios: Sequence[float], panels: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Any:
-    """Test error against the imbalance: mean and spread over seeds.
+    """Test error against the imbalance ratio: mean and spread over seeds.
 
     Args:
-      ratios: rows of the common component for one of the rare, ascending.
+      ratios: common rows per rare row, ascending.
       panels: title of the panel -> name of the curve -> `[seeds, ratios]` errors.
 
     Returns:
-      A figure with a row for each panel.
+      A figure with one row per panel.
     """
     from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -143,7 +142,7 @@ def error_by_ratio(
         ax.set_ylim(bottom=0)
         ax.set_title(style.plain(title), fontsize=10, color=LIGHT["ink"])
         ax.set_ylabel("test MSE")
-    axes[-1, 0].set_xlabel("R, rows of the common component for one of the rare")
+    axes[-1, 0].set_xlabel("R, common rows per rare row")
     style.headline(figure, "Error and imbalance")
     style.legend(figure, axes[0, 0], columns=2)
     return figure

@@ -1,8 +1,8 @@
-"""A study of the SSIR toy experiment: its fields, its files.
+"""A study of the SSIR toy experiment: checks its fields and writes its files.
 
 `python -m dirjax.sweep` calls `run_study` for a config with the field
-`program = "dirjax.projects.ssir_toy.study"`; `experiment` is the experiment itself.
-Deviations: see there.
+`program = "dirjax.projects.ssir_toy.study"`. The experiment itself, and its deviations
+from the paper, are in `experiment`.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def _numbers(value: Any, kinds: Any = (int, float)) -> bool:
 def parse(
     study: Mapping[str, Any],
 ) -> tuple[experiment.Setting, list[int], list[float]]:
-    """The setting, the seeds and the ratios of a study.
+    """The setting, the seeds and the sorted ratios of a study.
 
     Args:
       study: fields as in `configs/studies/ssir_motivation.py`.
 
     Raises:
-      InputError: for the first field that is missing or wrong.
+      InputError: for missing fields, or for the first invalid one.
     """
     fields = [f.name for f in dataclasses.fields(experiment.Setting)]
     missing = sorted({*fields, "seeds", "ratios"} - set(study))
     if missing:
         raise InputError(
-            f"the study lacks {', '.join(missing)}. Begin from "
+            f"the study lacks {', '.join(missing)}. Start from "
             "configs/studies/ssir_motivation.py."
         )
     for field, least in (
@@ -67,7 +67,7 @@ def parse(
     ):
         value = study[field]
         ok = _is_number(value, int) and least <= value < 2**31
-        require_field(ok, field, f"a whole number, at least {least}", value)
+        require_field(ok, field, f"a whole number of at least {least}", value)
     for field in (
         *("w_scale", "pretext_rate", "finetune_rate", "supervised_rate"),
         *("noise_std", "delta"),
@@ -86,29 +86,30 @@ def parse(
     for field in ("means", "stds"):
         pair = study[field]
         ok = _numbers(pair) and len(pair) == 2 and (field == "means" or min(pair) > 0)
-        said = "two numbers, for the common and the rare component"
+        said = "two numbers, one each for the common and the rare component"
         require_field(ok, field, said + (", positive" * (field == "stds")), pair)
     hidden = study["hidden"]
     ok = _numbers(hidden, int) and len(hidden) > 0 and min(hidden) >= 1
-    require_field(ok, "hidden", "the width of each hidden layer, at least 1", hidden)
+    require_field(ok, "hidden", "the widths of hidden layers, at least 1", hidden)
     seeds = study["seeds"]
     ok = _numbers(seeds, int) and len(seeds) > 0 and len(set(seeds)) == len(seeds)
     ok = ok and min(seeds) >= 0 and max(seeds) < 2**31
-    require_field(ok, "seeds", "one or more whole numbers from 0, each once", seeds)
+    said = "one or more distinct whole numbers of at least 0"
+    require_field(ok, "seeds", said, seeds)
     ratios, total = study["ratios"], study["total"]
     ok = _numbers(ratios) and len(ratios) > 0 and min(ratios) >= 1
     ok = ok and len(set(ratios)) == len(ratios)
-    require_field(ok, "ratios", "one or more numbers from 1, each once", ratios)
+    require_field(ok, "ratios", "one or more distinct numbers of at least 1", ratios)
     require_field(
         study["test"] % 2 == 0, "test", "even, for two equal halves", study["test"]
     )
     size = study["batch_size"]
     require_field(
-        size <= total, "batch_size", f"at most total ({total}), or 0 for all", size
+        size <= total, "batch_size", f"at most total ({total}), or 0 for all rows", size
     )
     largest = max(ratios)
     least = math.ceil(largest) + 1
-    said = f"at least {least}, for one rare row at ratio {largest:g}"
+    said = f"at least {least}, which gives one rare row at ratio {largest:g}"
     require_field(total >= least, "total", said, total)
     values: dict[str, Any] = {k: study[k] for k in fields}
     for field in ("means", "stds", "hidden"):
@@ -160,18 +161,18 @@ def _panels(errors: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
 
 
 def run_study(study: Mapping[str, Any], workdir: pathlib.Path) -> None:
-    """Runs the study and writes its results; says so if they are there.
+    """Runs the study and writes its results, unless it is already finished.
 
-    Writes `config.json`, `table.txt`, `table.csv`, `error_by_ratio.png`, and last
-    `result.json`, which says that the study is finished.
+    Writes `config.json`, `table.txt`, `table.csv`, `error_by_ratio.png` and, last,
+    `result.json`, which marks the study as finished.
 
     Args:
       study: fields as in `configs/studies/ssir_motivation.py`.
       workdir: directory of the study.
 
     Raises:
-      InputError: if a field is wrong, or the directory holds another study.
-      Failed: if the file system refuses.
+      InputError: if a field is invalid, or the directory holds another study.
+      Failed: if a file cannot be written.
     """
     setting, seeds, ratios = parse(study)
     with lock.Lock(workdir):
@@ -179,7 +180,7 @@ def run_study(study: Mapping[str, Any], workdir: pathlib.Path) -> None:
         if record.exists():
             frozen.check_same(study, record)
         if (workdir / "result.json").exists():
-            print(f"{workdir} is finished: see table.txt and error_by_ratio.png there.")
+            print(f"{workdir} is finished: see its table.txt and error_by_ratio.png.")
             return
         files.write_json(record, frozen.to_json(study))
         print(

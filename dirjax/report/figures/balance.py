@@ -1,9 +1,9 @@
 """Figures of feature balance: variance of features within label bins, by method.
 
-What is drawn is `features.npz` of each run. `features.balance` defines the number; it
+The variance, defined in `features.balance`, is read from `features.npz` of each run. It
 is shown raw, as in the source, and relative to the variance over all test examples,
 which does not depend on the scale of features. Deviations: Figs. 6 and 7 of the source
-are of one run each, and raw.
+show the raw variance of one run each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dirjax.report.figures.style import LIGHT, SERIES, Drawn
 from dirjax.report.runs import COLUMNS, Run, TrainBins, same_bins
 
 _FORMS = ("variance in bin", "relative to all bins")
-# raw and relative, each `[seeds, bins]`, NaN where a bin has no variance.
+# Raw and relative variance, each `[seeds, bins]`, NaN where undefined.
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -58,7 +58,7 @@ def variance_by_shot(values: Mapping[str, _Pair], bins: TrainBins) -> Any:
 
 @style.styled
 def variance_by_label(values: Mapping[str, _Pair], bins: TrainBins) -> Any:
-    """Variance within each bin, a row of panels for each method.
+    """Variance within each bin, one row of panels per method.
 
     Args:
       values: method -> raw and relative variance, each `[seeds, num]`.
@@ -81,7 +81,7 @@ def variance_by_label(values: Mapping[str, _Pair], bins: TrainBins) -> Any:
 
 
 def _pairs(groups: Mapping[str, Sequence[Run]], first: Run) -> dict[str, _Pair]:
-    """The variances of runs with the split and bins of the first one."""
+    """Variances by method, of the runs with the split and bins of the first run."""
     found = {}
     for method, runs in groups.items():
         same: dict[int, Run] = {}
@@ -97,10 +97,10 @@ def _pairs(groups: Mapping[str, Sequence[Run]], first: Run) -> dict[str, _Pair]:
 
 
 def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
-    """The figures of runs with `features.npz`, none without.
+    """The figures of feature balance, if any run has `features.npz`.
 
     Args:
-      groups: method -> its runs, at most as many methods as there are colours.
+      groups: method -> its runs; at most one method per colour.
 
     Yields:
       Variances by shot and by label.
@@ -113,19 +113,19 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
     over = "" if {len(raw) for raw, _ in pairs.values()} == {1} else ", mean over seeds"
     what = (
         f"of the features of {first.features['split']} examples within a label bin, "
-        f"mean over features{over}; smaller is more balanced. {_FORMS[1]}: the same "
-        "over the variance of all examples, which does not depend on the scale of "
-        "features. Bins with fewer than two examples are left out."
+        f"mean over features{over}; smaller is more balanced. {_FORMS[1]}: divided by "
+        "the variance over all examples, which makes it independent of the scale of "
+        "features. Bins with fewer than two examples are omitted."
     )
     yield Drawn(
         variance_by_shot(pairs, first.bins),
         "balance_by_shot",
-        f"Variance {what} A group is the mean of its bins.",
+        f"Variance {what} Values of shot groups are means over bins.",
         "Feature variance within label bins of each method by shot group.",
     )
     yield Drawn(
         variance_by_label(pairs, first.bins),
         "balance_by_label",
         f"Variance {what}",
-        "Feature variance within each label bin, a row for each method.",
+        "Feature variance within each label bin, one row per method.",
     )

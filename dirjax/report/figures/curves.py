@@ -1,4 +1,4 @@
-"""Curves of one run: the loss and its terms by epoch, the error by step.
+"""Training curves of one run: the loss and its terms by epoch, the error by step.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -15,16 +15,16 @@ from dirjax.report.figures import style
 from dirjax.report.figures.style import DASHED, DASHES, LIGHT
 from dirjax.report.runs import COLUMNS, Log, TrainBins, of_split
 
-# Term of the training loss -> metric that is the same error on validation data.
+# Term of the training loss -> metric of the same error on validation data.
 VALIDATION = {"l1": "mae", "focal_r": "mae", "mse": "mse"}
-_TERMS = 5  # as many as there are colours beside that of the validation error
-_SMALL = 10  # a term that is so many times smaller than the loss has its own panel
+_TERMS = 5  # number of colours besides that of the validation error
+_SMALL = 10  # terms smaller than the loss by this factor go to a second panel
 
 
 def _mark_steps(ax, log: Log, best: int | None, clock: str = "step") -> None:
-    """Marks the best step, and where stages start if there are several.
+    """Marks the best step, and the starts of stages if there are several.
 
-    `clock` is the field of the log that `ax` has as its horizontal axis.
+    `clock` is the log field on the horizontal axis: "step" or "epoch".
     """
     starts: dict[str, float] = {}
     for entry in log:
@@ -45,7 +45,7 @@ def _mark_steps(ax, log: Log, best: int | None, clock: str = "step") -> None:
 
 
 def validation_metric(log: Log) -> str | None:
-    """The error of the base term on validation data that the log has, or None."""
+    """The logged validation metric of the loss's base term, or None."""
     terms = {name[5:] for entry in log for name in entry if name.startswith("loss/")}
     found = [metric for term, metric in VALIDATION.items() if term in terms]
     held = of_split(log, "val")
@@ -58,13 +58,13 @@ def _size(values: np.ndarray) -> float:
 
 
 def _scale(ax, curves: Sequence[np.ndarray]) -> None:
-    """A logarithmic axis where values span too much for a linear one."""
+    """Makes the y axis logarithmic if positive values span more than a factor of 30."""
     values = np.concatenate([v[np.isfinite(v)] for v in curves])
     if len(values) and 0 < values.min() < values.max() / 30:
         style.log_axis(ax)
 
 
-# Name of a curve -> its x and values, and how it looks.
+# Name of a curve -> its x and values, and its line style.
 _Panel = dict[str, tuple[tuple[np.ndarray, np.ndarray], Mapping[str, Any]]]
 
 
@@ -93,11 +93,11 @@ def _loss_panels(log: Log, metric: str | None) -> list[_Panel]:
 def loss_curves(log: Log, best: int | None, metric: str | None = None) -> Any:
     """Training loss, its terms and the validation error of the base term, by epoch.
 
-    Terms much smaller than the loss have a second panel.
+    Terms much smaller than the loss go to a second panel.
 
     Args:
-      log: lines of `metrics.jsonl`.
-      best: step that was tested.
+      log: entries of `metrics.jsonl`.
+      best: the tested step.
       metric: validation error to draw, in the unit of the loss; see
         `validation_metric`.
     """
@@ -127,7 +127,7 @@ def loss_curves(log: Log, best: int | None, metric: str | None = None) -> Any:
 
 @style.styled
 def mae_curves(log: Log, best: int | None, bins: TrainBins | None = None) -> Any:
-    """MAE by shot group on validation (lines) and training batches (thin)."""
+    """MAE by shot group on validation data and, as thin lines, training batches."""
     figure, axes = style.figure(height=3.6)
     ax = axes[0, 0]
     both = any("mae/all" in entry for entry in of_split(log, "train"))

@@ -1,4 +1,4 @@
-"""Figures of grids: a metric against one field, see `report.grids`.
+"""Figures of grids (see `report.grids`): a metric against one field.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -18,7 +18,7 @@ from dirjax.report.tables import NAMES, Row, Table, lower_is_better
 
 
 def _tick(value: float) -> str:
-    """The shorter of 0.0005 and 5e-4."""
+    """A number in its shorter form, 0.0005 or 5e-4."""
     plain = f"{value:g}"
     mantissa, _, exponent = f"{value:e}".partition("e")
     short = f"{float(mantissa):g}e{int(exponent)}"
@@ -26,7 +26,7 @@ def _tick(value: float) -> str:
 
 
 def _x_axis(ax: Any, values: Sequence[float]) -> None:
-    """Ticks at the values of the grid, as far as they do not touch."""
+    """Sets ticks at the values of the grid, without those whose labels would touch."""
     log = min(values) > 0 and max(values) > 10 * min(values)
     if log:
         ax.set_xscale("log")
@@ -36,7 +36,7 @@ def _x_axis(ax: Any, values: Sequence[float]) -> None:
     shown = [len(values) - 1]
     for k in reversed(range(len(values) - 1)):
         letters = max(len(names[k]), len(names[shown[-1]]))
-        # The part of a panel that a name takes.
+        # Share of the panel's width that a label takes.
         if places[shown[-1]] - places[k] >= whole * (0.02 + 0.033 * letters):
             shown.append(k)
     shown.sort()
@@ -46,14 +46,14 @@ def _x_axis(ax: Any, values: Sequence[float]) -> None:
 
 
 class _Line(NamedTuple):
-    """Points over the last field, and what they have in common."""
+    """Points along the last field, under a common name."""
 
     name: str
     points: tuple[Point, ...]
 
 
 def _lines(grid: Grid, method: str) -> list[_Line]:
-    """A line for each value of the first of two fields."""
+    """One line per value of the first of two fields."""
     lines = []
     for value in grid.values(0)[: len(SERIES)]:
         points = tuple(p for p in grid.points[method] if p.values[0] == value)
@@ -62,7 +62,7 @@ def _lines(grid: Grid, method: str) -> list[_Line]:
 
 
 def _panels(grid: Grid) -> list[tuple[str, str, list[_Line]]]:
-    """Title, shot and lines of each panel, two in a row."""
+    """Title, shot and lines of each panel, for two panels per row."""
     methods = list(grid.points)[: len(SERIES)]
     if len(grid.fields) == 1:
         lines = [_Line(method, grid.points[method]) for method in methods]
@@ -92,7 +92,7 @@ def _panel(
     _x_axis(ax, x)
     width = np.log(x[-1] / x[0]) if ax.get_xscale() == "log" else x[-1] - x[0]
     for k, line in enumerate(lines):
-        # Beside each other, so that the whiskers of one do not hide another's.
+        # Shifted sideways, so that whiskers do not overlap.
         shift = 0.012 * width * (k - (len(lines) - 1) / 2)
         _draw_line(ax, line, metric, shot, shift, k)
 
@@ -108,7 +108,7 @@ def _base_line(ax: Any, base: Row, metric: str, shot: str) -> None:
 
 
 def _keys(lines: Sequence[_Line], base: Row | None) -> dict[str, Any]:
-    """Names and handles of the legend; one line alone needs none."""
+    """Names and handles of the legend; a single line has no entry."""
     from matplotlib.lines import Line2D
 
     keys = {}
@@ -121,16 +121,16 @@ def _keys(lines: Sequence[_Line], base: Row | None) -> dict[str, Any]:
 
 @style.styled
 def draw(grid: Grid, table: Table, metric: str, bins: TrainBins | None = None) -> Any:
-    """A metric against a field: a line for each method, or value of the other field.
+    """A metric against a field, with a line per method or per value of the other field.
 
-    Over one field, and for one method, there is a panel for each shot group; several
-    methods over two fields have a row each, with the panels all and few.
+    Grids over one field or of one method have a panel for each shot group; several
+    methods over two fields have a row each, with panels for all and few.
 
     Args:
-      grid: as found in `table`.
-      table: has the base, a horizontal line.
-      metric: what is drawn, such as `metric_of(table)`.
-      bins: names the unit of an error.
+      grid: a grid of `table`.
+      table: table with the base, which is drawn as a horizontal line.
+      metric: the metric to draw, such as `metric_of(table)`.
+      bins: label bins, which give the unit of errors.
     """
     base, panels = base_of(grid, table, metric), _panels(grid)
     keys = _keys(panels[0][2], base)
@@ -166,12 +166,12 @@ def figures(table: Table, found: Sequence[Grid], bins: Any) -> Iterator[Drawn]:
     """The figures of the grids of a table.
 
     Args:
-      table: has the base.
-      found: its grids.
-      bins: name the unit of errors; may be None.
+      table: table with the base.
+      found: the grids of the table.
+      bins: label bins, which give the unit of errors, or None.
 
     Yields:
-      Figures, numbered if there are several grids.
+      Figures for each grid, numbered if there are several grids.
     """
     for k, grid in enumerate(found):
         for metric, kind in ((metric_of(table), ""), ("group_accuracy", "_groups")):
@@ -181,12 +181,16 @@ def figures(table: Table, found: Sequence[Grid], bins: Any) -> Iterator[Drawn]:
             said = ["Points: mean over seeds. Whiskers: one sample standard deviation."]
             if base is not None:
                 said.append(
-                    f"Dashed, with a band: {base.method}, which has no such field."
+                    f"Dashed line and band: {base.method}, which has no such field."
                 )
             if len(grid.fields) == 2 and len(grid.values(0)) > len(SERIES):
-                said.append(f"The first {len(SERIES)} values of {grid.names[0]}.")
+                said.append(
+                    f"Only the first {len(SERIES)} values of {grid.names[0]} are shown."
+                )
             if len(methods) > len(SERIES):
-                said.append(f"The first {len(SERIES)} of {len(methods)} methods.")
+                said.append(
+                    f"Only the first {len(SERIES)} of {len(methods)} methods are shown."
+                )
             yield Drawn(
                 draw(grid, table, metric, bins),
                 f"grid{kind}" + (f"_{k + 1}" if len(found) > 1 else ""),

@@ -1,15 +1,14 @@
 """Figures of methods that first predict the group of a label.
 
-Sizes of true and predicted groups, how far predictions are off by group, and squared
-errors during training. What is drawn is `predictions.npz`, `bins.json` and
-`metrics.jsonl` of each run.
+They show sizes of true and predicted groups, group errors, and squared errors during
+training, from `predictions.npz`, `bins.json` and `metrics.jsonl` of each run.
 
 "Leveraging Group Classification with Descending Soft Labeling for Deep Imbalanced
 Regression", Pu et al., AAAI 2025 (Figs. 2 to 5). https://arxiv.org/abs/2412.12327
 
-Deviations: all are means over seeds. The paper's Fig. 5 may mean the distance of groups
-or the difference of their sizes; here are both. Epochs of Fig. 3 are counted from the
-start of the stage that has the error, so a contrast before it does not count.
+Deviations: all figures show means over seeds. The paper's Fig. 5 may mean the distance
+between groups or the difference of their sizes; both are shown. Epochs of Fig. 3 are
+counted from the start of the stage that logs the error, after any contrastive stage.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from dirjax.report.figures import style
 from dirjax.report.figures.style import LIGHT, SERIES, Drawn
 from dirjax.report.runs import Log, Run, TrainGroups, of_split, ratio
 
-# Squared error in the log of the training batches: of the true group's expert, or of
-# the one head of a method without groups.
+# Logged squared error on training batches: of the true group's expert, or of the
+# single head of a method without groups.
 _TRAIN = ("group/mse", "loss/mse")
 _Curve = tuple[np.ndarray, np.ndarray]
 # Method -> its runs.
@@ -32,16 +31,16 @@ _Runs = Mapping[str, Sequence[Run]]
 
 
 def cut(run: Run) -> TrainGroups | None:
-    """The groups that a run predicts; None if it predicts none."""
+    """The groups that a run predicts, or None."""
     if run.bins is None or "group" not in run.predictions:
         return None
     return run.bins.groups
 
 
 def sizes(run: Run) -> np.ndarray | None:
-    """Test rows in each group, `[2, num]`: true, and predicted.
+    """Test rows in each group, `[2, num]`: true and predicted; None without groups.
 
-    None without groups. A row whose prediction is no number is in no predicted group.
+    Rows whose prediction is NaN are in no predicted group.
     """
     groups = cut(run)
     if groups is None:
@@ -53,10 +52,10 @@ def sizes(run: Run) -> np.ndarray | None:
 
 
 def gaps(run: Run) -> np.ndarray | None:
-    """How far predicted groups are off, `[2, num]`, by true group.
+    """Errors of predicted groups, `[2, num]`, by true group; None without groups.
 
-    First the mean of `|predicted - true group|` over the test rows of the group, NaN
-    without any; then the absolute difference of the numbers of rows in `sizes`.
+    The first row is the mean of `|predicted - true group|` over the test rows of the
+    group, NaN if there are none; the second is the absolute difference of `sizes`.
     """
     count = sizes(run)
     if count is None:
@@ -70,11 +69,11 @@ def gaps(run: Run) -> np.ndarray | None:
 
 
 def squared_errors(log: Log) -> dict[str, _Curve]:
-    """Squared errors by epoch of the stage: those that the log has.
+    """Logged squared errors by epoch of their stage.
 
     Returns:
-      "train", "val", and "oracle", the validation error of the true group's expert:
-      epochs and values. Empty if the training batches have none.
+      Epochs and values of "train", "val" and "oracle" (validation error of the true
+      group's expert), as far as logged; empty if training batches log none.
     """
     train = of_split(log, "train")
     name = next((n for n in _TRAIN if any(n in entry for entry in train)), None)
@@ -98,10 +97,10 @@ def squared_errors(log: Log) -> dict[str, _Curve]:
 
 
 def of_one_cut(rows: _Runs) -> dict[str, list[Run]]:
-    """Methods whose labels are cut into the same groups, at most as many as colours.
+    """Runs by method that share one division of the labels into groups.
 
-    Of several cuts that of most methods; of those with equally many the middle one by
-    number of groups.
+    Takes the division that most methods share; ties go to the middle one by number of
+    groups. Returns at most one method per colour.
     """
     cuts: dict[tuple[int, bytes], dict[str, list[Run]]] = {}
     for method, runs in rows.items():
@@ -125,7 +124,7 @@ def _group_axis(ax: Any, num: int, name: str) -> None:
 
 
 def _panel_of_sizes(ax: Any, count: np.ndarray, least: float) -> None:
-    """True groups filled, predicted ones as a line; `[2, num]`."""
+    """Draws `count` `[2, num]`: true groups filled, predicted groups as a line."""
     edges = np.arange(count.shape[1] + 1) - 0.5
     style.stairs(ax, count[0], edges, least, color=LIGHT["back"], label="true")
     look = {"color": LIGHT["s0"], "linewidth": 1.6, "label": "predicted"}
@@ -138,10 +137,10 @@ def _panel_of_sizes(ax: Any, count: np.ndarray, least: float) -> None:
 
 @style.styled
 def sizes_by_group(counts: Mapping[str, np.ndarray]) -> Any:
-    """Test rows by true and predicted group, a panel for each method.
+    """Test rows by true and predicted group, one panel per method.
 
     Args:
-      counts: method -> `[2, num]` as of `sizes`, mean over seeds.
+      counts: method -> `[2, num]` from `sizes`, mean over seeds.
     """
     figure, axes, used = style.panels(
         list(counts), alone=3.6, tall=1.75, sharex=True, sharey=True
@@ -159,7 +158,7 @@ def sizes_by_group(counts: Mapping[str, np.ndarray]) -> Any:
     for ax in axes[:, 0]:
         ax.set_ylabel("test rows")
     style.headline(figure, "Sizes of true and predicted groups")
-    # The panel with all kinds of marks.
+    # The legend comes from the panel with the most kinds of marks.
     most = max(axes.flat, key=lambda ax: len(ax.get_legend_handles_labels()[0]))
     style.legend(figure, most, 3)
     return figure
@@ -169,12 +168,12 @@ def sizes_by_group(counts: Mapping[str, np.ndarray]) -> Any:
 def gaps_by_group(
     values: Mapping[str, np.ndarray], groups: TrainGroups, looks: Mapping[str, int]
 ) -> Any:
-    """How far predicted groups are off: a line for each method.
+    """Errors of predicted groups, one line per method.
 
     Args:
-      values: method -> `[2, num]` as of `gaps`, mean over seeds.
-      groups: their training counts stand behind.
-      looks: method -> which colour, dash and mark.
+      values: method -> `[2, num]` from `gaps`, mean over seeds.
+      groups: training counts to draw in the background.
+      looks: method -> index of its colour, dash and mark.
     """
     figure, axes = style.figure(2, height=5.2, sharex=True)
     titles = ("mean |predicted - true group|", "|predicted - true number of test rows|")
@@ -188,7 +187,7 @@ def gaps_by_group(
         ax.set_title(titles[part], fontsize=10)
         ax.set_ylabel(("groups", "test rows")[part])
     _group_axis(axes[1, 0], len(groups.count), "true group")
-    style.headline(figure, "How far predicted groups are off")
+    style.headline(figure, "Errors of predicted groups")
     style.legend(figure, axes[0, 0])
     return figure
 
@@ -199,12 +198,12 @@ def errors_by_epoch(
     looks: Mapping[str, int],
     unit: str = "",
 ) -> Any:
-    """Squared errors on training batches and on validation data, log scale.
+    """Squared errors on training batches and validation data, on a log scale.
 
     Args:
-      curves: method -> those of `squared_errors` of each seed.
-      looks: method -> which colour and dash.
-      unit: of the label.
+      curves: method -> `squared_errors` of each seed.
+      looks: method -> index of its colour and dash.
+      unit: unit of the label.
     """
     figure, axes = style.figure(1, 2, height=3.7, sharex=True, sharey=True)
     dotted = {"linewidth": 0.9, "linestyle": ":"}
@@ -232,11 +231,11 @@ def errors_by_epoch(
 
 
 def _curves(rows: _Runs, grouped: _Runs) -> dict[str, list[dict[str, _Curve]]]:
-    """Of methods with groups, and of those without whose loss is the squared error."""
+    """Squared errors of methods with groups, and of others that minimise them."""
     found = {}
     for method, runs in rows.items():
         if method not in grouped and any(map(cut, runs)):
-            continue  # Its labels are cut otherwise.
+            continue  # Its labels are divided into other groups.
         seeds = [squared_errors(run.log) for run in runs if not run.learns_logarithm]
         if seeds := [seed for seed in seeds if "val" in seed]:
             found[method] = seeds
@@ -253,42 +252,42 @@ def _means(
 
 
 def _looks(shown: Iterable[str], rows: Mapping[str, Any]) -> dict[str, int]:
-    """The same for a method in all figures, unless there are too many methods."""
+    """Index of a method's look, equal in all figures unless there are too many."""
     every = list(rows) if len(rows) <= len(SERIES) else list(shown)
     return {name: every.index(name) for name in shown}
 
 
 def figures(rows: _Runs) -> Iterator[Drawn]:
-    """The figures of runs that predict groups, none without any.
+    """The figures of group predictions, if any run has groups.
 
     Args:
-      rows: method -> its runs; those without groups stand in the last figure if their
-        loss is the squared error.
+      rows: method -> its runs; methods without groups appear in the last figure if
+        their loss is the squared error.
 
     Yields:
-      Sizes, distances and squared errors.
+      Sizes, errors of groups, and squared errors.
     """
     grouped = of_one_cut(rows)
     if not grouped:
         return
     first = next(iter(grouped.values()))[0]
     bins, groups = first.bins, cut(first)
-    assert bins is not None, "chosen so"
-    assert groups is not None, "chosen so"
+    assert bins is not None, "of_one_cut selects runs with groups"
+    assert groups is not None, "of_one_cut selects runs with groups"
     over = ", mean over seeds" if any(len(r) > 1 for r in grouped.values()) else ""
-    said = f"{len(groups.count)} groups, numbered by rising {bins.label}{over}."
+    said = f"{len(groups.count)} groups in order of {bins.label}{over}."
     yield Drawn(
         sizes_by_group(_means(sizes, grouped)),
         "groups",
         f"Test rows by true and by predicted group: {said}",
-        "Numbers of test rows in each true and each predicted group, logarithmic.",
+        "Numbers of test rows in each true and predicted group, on a log scale.",
     )
     yield Drawn(
         gaps_by_group(_means(gaps, grouped), groups, _looks(grouped, rows)),
         "group_gaps",
-        "Above: how many groups the prediction is off, by true group. Below: how many "
-        "more or fewer test rows are predicted to be in the group than are. Grey: "
-        f"training examples. {said}",
+        "Above: mean distance of the predicted from the true group. Below: absolute "
+        "difference between the predicted and true numbers of test rows in the group. "
+        f"Grey: training examples. {said}",
         "Distance of predicted from true groups, and difference of their sizes.",
     )
     curves = _curves(rows, grouped)
@@ -296,9 +295,9 @@ def figures(rows: _Runs) -> Iterator[Drawn]:
         yield Drawn(
             errors_by_epoch(curves, _looks(curves, rows), bins.unit),
             "group_mse",
-            "Mean squared error. Methods with groups: on training batches of the true "
-            "group's expert, on validation data of the predicted group's; dotted: of "
-            "the true group's, a diagnostic that no prediction can reach. Others: of "
-            "their one head. Line: mean over seeds; band: range.",
-            "Squared errors on training batches and validation data by epoch.",
+            "Mean squared error. For methods with groups, training batches use the "
+            "expert of the true group, validation data that of the predicted group; "
+            "dotted: that of the true group, a diagnostic only. Other methods have one "
+            "head. Line: mean over seeds; band: range.",
+            "Squared errors on training batches and validation data, by epoch.",
         )

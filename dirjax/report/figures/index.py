@@ -1,6 +1,6 @@
-"""Which figures a report has: of one run, and of several methods on a data set.
+"""The figures of a report, for one run or for several methods on a data set.
 
-Each is drawn, named, captioned and described here or in the module of its kind.
+Names, captions and alternative texts are set here or in the module of the figure.
 Deviations: none, this module is dirjax's own.
 """
 
@@ -25,14 +25,14 @@ from dirjax.report.figures.style import Drawn
 from dirjax.report.runs import COLUMNS, Run, TrainBins, of_split, same_bins
 from dirjax.report.tables import NAMES, Row, Table
 
-SHOWN = len(style.SERIES)  # methods in one figure: as many as there are colours
+SHOWN = len(style.SERIES)  # largest number of methods in a figure, one per colour
 
 
 def _histogram(bins: TrainBins) -> Drawn:
     return Drawn(
         one_run.label_histogram(bins),
         "histogram",
-        "Training examples in each label bin. The colour is the shot group.",
+        "Training examples in each label bin, coloured by shot group.",
         f"Histogram of {int(bins.count.sum())} training labels in "
         f"{len(bins.count)} bins of {bins.label}, coloured by shot group.",
     )
@@ -45,7 +45,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
       run: a finished run.
 
     Yields:
-      Those for which the run has data.
+      Figures for which the run has data.
     """
     bins, errors = run.bins, run.bin_errors()
     if bins is not None:
@@ -56,30 +56,29 @@ def of_run(run: Run) -> Iterator[Drawn]:
         yield Drawn(
             one_run.error_by_label(bins, *errors),
             "error_by_label",
-            "Mean absolute error of the test examples in each bin; larger marks stand "
-            "for more test examples. Grey: training examples.",
+            "Mean absolute error of the test examples in each bin; larger marks mean "
+            "more test examples. Grey: training examples.",
             f"Test error against {bins.label}. MAE by shot: {', '.join(shots)}.",
         )
     if any("loss" in entry for entry in of_split(run.log, "train")):
         metric = None if run.learns_logarithm else curves.validation_metric(run.log)
         held_out = (
-            f" The validation {metric.upper()} is neither weighted nor focal."
+            f" The validation {metric.upper()} has no weights and no focal factor."
             if metric
             else ""
         )
         yield Drawn(
             curves.loss_curves(run.log, run.best_step, metric),
             "loss",
-            "Loss on training batches. The best step is the one that was tested."
-            + held_out,
+            f"Loss on training batches. The best step was tested.{held_out}",
             "Training loss and its terms, and the validation error, by epoch.",
         )
     if any("mae/all" in entry for entry in run.log):
         yield Drawn(
             curves.mae_curves(run.log, run.best_step, bins),
             "mae",
-            "Mean absolute error by shot group on the validation set; thin lines, if "
-            "any, are training batches.",
+            "Mean absolute error by shot group on the validation set. Thin lines: "
+            "training batches, if logged.",
             "Validation MAE by shot group against the step.",
         )
     if "label" in run.predictions:
@@ -87,9 +86,9 @@ def of_run(run: Run) -> Iterator[Drawn]:
         yield Drawn(
             one_run.predicted_true({"Predictions on the test set": pair}, bins),
             "predictions",
-            "Test examples; stronger colour where there are more. The median is over "
-            "twelve equal ranges of the label: where it is flatter than the identity, "
-            "predictions shrink to the middle.",
+            "Test examples; darker where they are denser. Medians are taken over twelve"
+            " equal label ranges: where they are flatter than the identity, predictions"
+            " shrink towards the middle.",
             f"Predicted against true labels of {len(pair[0])} test examples.",
         )
     yield from groups.figures({run.method: [run]})
@@ -101,10 +100,10 @@ def of_methods(one: Table) -> Iterator[Drawn]:
     """Figures of several runs on one data set.
 
     Args:
-      one: their table.
+      one: the table of the runs.
 
     Yields:
-      Those for which any run has data.
+      Figures for which any run has data.
     """
     bins = next((run.bins for run in one.runs if run.bins is not None), None)
     if bins is not None:
@@ -136,7 +135,7 @@ def of_methods(one: Table) -> Iterator[Drawn]:
             one_run.predicted_true(pairs, bins),
             "predictions",
             "Predicted against true labels of the test set, for the first seed.",
-            "Predicted against true labels, a panel for each method.",
+            "Predicted against true labels, one panel per method.",
         )
     yield from balance.figures(few)
     yield from norms.figures(few)
@@ -149,7 +148,7 @@ def _has_groups(rows: Sequence[Row]) -> bool:
 def _bars(
     rows: Sequence[Row], bins: TrainBins | None, in_grid: bool
 ) -> Iterator[Drawn]:
-    """MAE by shot; of methods with groups, as their papers have it, bMAE, too."""
+    """MAE by shot, and bMAE, which papers on group prediction report."""
     for metric, name in (("mae", "shots"), ("bmae", "shots_bmae")):
         values = {
             row.method: {
@@ -169,7 +168,7 @@ def _bars(
         if metric == "bmae":
             caption.insert(0, f"{said}: mean over label bins of the MAE in the bin.")
         if in_grid:
-            caption.append("Without the points of a grid.")
+            caption.append("Points of a grid are not shown.")
         yield Drawn(
             methods.shot_bars(
                 values,
@@ -183,7 +182,7 @@ def _bars(
 
 
 def _by_label(one: Table, bins: TrainBins) -> Iterator[Drawn]:
-    """Errors by label of the runs with these bins and the same test examples."""
+    """Errors by label, for runs with these bins and the same test examples."""
     same: dict[str, dict[int, np.ndarray]] = {}
     count = None
     for method, runs in one.by_method.items():
@@ -202,7 +201,7 @@ def _by_label(one: Table, bins: TrainBins) -> Iterator[Drawn]:
     yield Drawn(
         methods.error_by_method(bins, count, absolute),
         "error_by_label",
-        "Test error by label, mean over seeds; bins are joined to at most thirty. "
+        "Test error by label, mean over seeds; bins are merged to at most thirty. "
         "Grey: training examples.",
         "Test error of each method against the label.",
     )
@@ -211,7 +210,7 @@ def _by_label(one: Table, bins: TrainBins) -> Iterator[Drawn]:
             methods.error_panels(bins, count, absolute),
             "error_panels",
             "Test error of each label bin, mean over seeds. The vertical axes differ.",
-            f"Test error of each label bin, {one.base} first, a panel for each method.",
+            f"Test error of each label bin, one panel per method, {one.base} first.",
         )
     base, gains = same.get(one.base or "", {}), {}
     for method, seeds in few.items():
@@ -222,7 +221,7 @@ def _by_label(one: Table, bins: TrainBins) -> Iterator[Drawn]:
         yield Drawn(
             methods.gain_by_label(bins, count, gains, str(one.base)),
             "gain_by_label",
-            f"Error of {one.base} minus error of the method, paired by seed. Above "
-            "zero the method is better. Whiskers: one standard deviation over seeds.",
-            f"Gain in test error over {one.base} against the label.",
+            f"Error of {one.base} minus error of the method, paired by seed; positive "
+            "where the method is better. Whiskers: one standard deviation over seeds.",
+            f"Reduction of the test error relative to {one.base}, against the label.",
         )

@@ -1,4 +1,4 @@
-"""Figures of predictions under input noise; `dirjax.noise` makes their numbers.
+"""Figures of predictions under input noise, as computed by `dirjax.noise`.
 
 Each function takes arrays and returns a matplotlib figure. Deviations: none, this
 module is dirjax's own.
@@ -20,17 +20,17 @@ _KINDS = {"controlled": "controlled noise", "random": "random noise of the same 
 
 @style.styled
 def gaps(arrays: Mapping[str, np.ndarray], label: str) -> Any:
-    """Distribution of prediction gaps by size of the noise, against one label bin.
+    """Distribution of prediction gaps by size of the noise, compared with a label bin.
 
     Args:
       arrays: as in `noise.npz`.
-      label: name of what is predicted.
+      label: name of the label.
     """
     figure, axes = style.figure(height=3.9)
     ax = axes[0, 0]
     rows, width = len(arrays["clean"]), float(arrays["width"])
     found = {k: np.abs(arrays[k] - arrays["clean"]).astype(np.float64) for k in _KINDS}
-    # A logarithmic axis has no place for gaps of 0.
+    # Gaps of 0 cannot be drawn on a logarithmic axis.
     positive = np.concatenate([v[v > 0] for v in found.values()])
     least = positive.min() if len(positive) else width
     sizes = arrays["epsilon"]
@@ -79,12 +79,12 @@ def samples(
     label: str,
     images: np.ndarray | None = None,
 ) -> Any:
-    """How the predictions of a few rows change, against one label bin.
+    """Changes of the predictions for a few rows, compared with a label bin.
 
     Args:
       arrays: as in `noise.npz`; its first `samples` rows are drawn.
-      shown: which of the sizes of noise.
-      label: name of what is predicted.
+      shown: index of the noise size to draw.
+      label: name of the label.
       images: `[samples, height, width, channels]`, pixels in 0..1.
     """
     count, width = int(arrays["samples"]), float(arrays["width"])
@@ -132,11 +132,10 @@ def pictures(
 
     Args:
       images: `[n, height, width, channels]`, pixels in 0..1.
-      moved: `[n, sizes, height, width, channels]`, images with noise; what lies outside
-        of 0..1 is clipped.
-      noise: same shape, in the same units; drawn around grey.
-      arrays: as in `noise.npz`; its first `n` rows are these.
-      label: name of what is predicted.
+      moved: `[n, sizes, height, width, channels]`, images with noise; clipped to 0..1.
+      noise: same shape and units; drawn around grey.
+      arrays: as in `noise.npz`; its first `n` rows correspond to `images`.
+      label: name of the label.
     """
     sizes, (count, height, width) = arrays["epsilon"], images.shape[:3]
     tall = (0.24 + 4.6 / (1 + len(sizes)) * height / width) * 2 * count
@@ -162,8 +161,8 @@ def pictures(
     figure.supxlabel(
         style.plain(
             f"Columns: size of the noise ({_size(arrays)}).\n"
-            f"Below images: predicted {label}, and its change.\n"
-            "Second rows: the noise times a factor, around grey."
+            f"Below images: predicted {label} and its change.\n"
+            "Second rows: noise times the factor below, around grey."
         ),
         fontsize=8.5,
         color=LIGHT["muted"],

@@ -1,8 +1,8 @@
 """Figures that compare methods: error and gain by label, bars by shot, curves.
 
-Each function takes arrays by method and returns a matplotlib figure. Bins are joined to
-at most thirty, since a single bin of a tail has a handful of test examples. Deviations:
-none, this module is dirjax's own.
+Each function takes arrays by method and returns a matplotlib figure. Bins are merged to
+at most thirty, since a bin in the tail has only a few test examples. Deviations: none,
+this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _Sums = Mapping[str, np.ndarray]
 
 
 def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any:
-    """Joins neighbouring bins until at most `limit` are left.
+    """Merges neighbouring bins until at most `limit` are left.
 
     Args:
       edges: `[num + 1]` bin edges.
-      sums: arrays `[..., num]` to be added up over joined bins.
-      limit: largest number of joined bins.
+      sums: arrays `[..., num]` to be summed over merged bins.
+      limit: largest number of merged bins.
 
     Returns:
-      The joined edges and the list of joined sums.
+      The merged edges and the list of merged sums.
 
     Example:
       >>> edges, (count,) = merge(np.arange(5.0), [np.ones(4)], limit=2)
@@ -45,7 +45,7 @@ def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any
 
 
 def _bar(ax, y: int, seeds: np.ndarray, colour: str, decimals: int) -> float:
-    """One method's bar, with its mean written behind it; returns where it ends."""
+    """Draws the bar of a method, followed by its mean; returns where the bar ends."""
     mean, std = seeds.mean(), seeds.std(ddof=1) if len(seeds) > 1 else 0.0
     end = max(mean + std, seeds.max())
     ax.barh(y, mean, 0.62, color=colour, alpha=0.55)
@@ -67,9 +67,9 @@ def shot_bars(
     """Error of each method by shot group: mean, spread and each seed.
 
     Args:
-      values: method -> column -> one value for each seed.
+      values: method -> column of `COLUMNS` -> one value per seed.
       axis: text of the error axis.
-      title: of the figure.
+      title: title of the figure.
     """
     names = [style.wrapped(name) for name in values]
     lines = sum(1 + name.count("\n") for name in names)
@@ -77,7 +77,7 @@ def shot_bars(
     figure, axes = style.figure(2, 2, height=height, sharey=True)
     largest = max(max(v, default=0) for m in values.values() for v in m.values())
     decimals = tables.decimals("mae", [tables.Spread(largest)])
-    # The part of each axis that the written mean takes, at about 0.08 inches a letter.
+    # Share of each axis that the printed mean takes, at about 0.08 inches per letter.
     letters = max(len(line) for name in names for line in name.split("\n"))
     share = (0.08 * len(f"{largest:.{decimals}f}") + 0.1) / (2.3 - 0.04 * letters)
     for ax, shot in zip(axes.flat, COLUMNS, strict=True):
@@ -101,7 +101,7 @@ def shot_bars(
 def mae_by_method(
     logs: Mapping[str, Sequence[Log]], bins: TrainBins | None = None
 ) -> Any:
-    """Validation MAE against the step by method: mean and range over seeds."""
+    """Validation MAE against the step, by method: mean and range over seeds."""
     figure, axes = style.figure(height=3.6)
     ax = axes[0, 0]
     for k, (name, seeds) in enumerate(logs.items()):
@@ -141,7 +141,7 @@ def error_by_method(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
 
 @style.styled
 def error_panels(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
-    """Test MAE of each label bin, a panel with its own axis for each method.
+    """Test MAE of each label bin, one panel per method, each with its own scale.
 
     Args:
       bins: label bins.
@@ -160,13 +160,13 @@ def error_panels(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
 
 @style.styled
 def gain_by_label(bins: TrainBins, count: np.ndarray, gains: _Sums, base: str) -> Any:
-    """How much smaller the error is than the base's, by label.
+    """Reduction of the test MAE relative to the base, by label.
 
     Args:
       bins: label bins.
       count: `[num]` test examples.
       gains: method -> `[pairs, num]` sums of absolute errors of the base minus
-        those of the method, a row for each common seed.
+        those of the method, one row per common seed.
       base: name of the base.
     """
     figure, axes = style.rows(gains, 1.0, 1.45, sharey=True)

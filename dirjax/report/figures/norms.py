@@ -1,10 +1,10 @@
-"""Figures of feature norms and errors by label; `report.norm_order` has the numbers.
+"""Figures of feature norms and errors by label, as read by `report.norm_order`.
 
 "Enhancing Deep Imbalanced Regression via Frobenius Norm Regularization", anonymous
 authors, ICLR 2026 submission (Fig. 2). https://openreview.net/forum?id=6XpSwo3ZCe
 
-Deviations: the figure could not be read; its content is that of reviews and of what
-the author's public code exports, which fills its test norms from the training set. Here
+Deviations: the figure was not available; its content follows the reviews and the export
+of the author's public code, which takes the test norms from the training set. Here
 training and test data are measured separately.
 """
 
@@ -49,14 +49,14 @@ def by_label(
     axis: str,
     log: bool = False,
 ) -> Any:
-    """Lines against the label, a panel for each method.
+    """Lines against the label, one panel per method.
 
     Args:
-      values: method -> name of a line -> `[num]`, NaN where it has no point.
-      bins: their shots colour the background, and their counts stand behind.
-      title: of the figure.
-      axis: of what is drawn.
-      log: logarithmic, above 0.
+      values: method -> name of a line -> `[num]`, NaN where undefined.
+      bins: label bins; the background shows their shots and counts.
+      title: title of the figure.
+      axis: text of the y axis.
+      log: whether the y axis is logarithmic.
     """
     titles, tall = (values, 2.0) if len(values) > 1 else ([""], 2.6)
     figure, axes = style.rows(titles, 1.1, tall)
@@ -84,7 +84,7 @@ def by_label(
 def _means(
     groups: Mapping[str, Sequence[Run]], bins: TrainBins, of: Callable[[Run], Lines]
 ) -> dict[str, Lines]:
-    """Means over the seeds of each method, of runs with the same bins and lines."""
+    """Means over the seeds of each method, for runs with the same bins and lines."""
     found = {}
     for method, runs in groups.items():
         seeds = [lines for run in runs if same_bins(run, bins) and (lines := of(run))]
@@ -98,10 +98,10 @@ def _means(
 
 
 def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
-    """The figures of runs with norms by label, none without.
+    """The figures of norms and errors by label, if any run has norms.
 
     Args:
-      groups: method -> its runs, few enough for a panel each.
+      groups: method -> its runs; each method gets a panel.
 
     Yields:
       Norms and errors by label.
@@ -111,14 +111,14 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
     if bins is None:
         return
     over = " Means over seeds." if any(len(r) > 1 for r in groups.values()) else ""
-    shown = "The background is the shot group; grey: training examples." + over
+    shown = "Background colour: shot group; grey: training examples." + over
     lengths = {norm_order.which(run) for run in every}
     length = "norm of the mean feature" if "norm_prototype" in lengths else "mean norm"
     if len(lengths) > 1:
-        length = "norm of the mean feature, or mean norm where the method has that,"
+        length = "norm of the mean feature, or mean norm if the method uses it,"
     values = _means(groups, bins, norm_order.norms)
     aims = (
-        " Before fine-tuning: of training data, from which line and targets were made."
+        " Before fine-tuning: training norms to which the line was fitted."
         if any("target" in lines for lines in values.values())
         else ""
     )
@@ -126,8 +126,8 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
         by_label(values, bins, "Feature norms by label", "norm"),
         "norms_by_label",
         f"L2 {length} of each label bin, training and test data measured separately; "
-        f"bins with few examples have longer mean features.{aims} {shown}",
-        "Feature norms of each label bin, a panel for each method.",
+        f"mean features of bins with few examples tend to be longer.{aims} {shown}",
+        "Feature norms of each label bin, one panel per method.",
     )
     off = _means(groups, bins, norm_order.errors)
     log = style.use_log(np.concatenate([v for ls in off.values() for v in ls.values()]))
@@ -136,5 +136,5 @@ def figures(groups: Mapping[str, Sequence[Run]]) -> Iterator[Drawn]:
         "label_errors",
         "Mean absolute error of each label bin, on training data in evaluation mode "
         f"and on test data. {shown}",
-        "Training and test error of each label bin, a panel for each method.",
+        "Training and test error of each label bin, one panel per method.",
     )

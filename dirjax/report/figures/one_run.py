@@ -1,7 +1,7 @@
 """Figures of one run: label histogram, error by label, predictions.
 
-Each function takes arrays and returns a matplotlib figure; `style.svg` and `style.png`
-write it. Deviations: none, this module is dirjax's own.
+Each function takes arrays and returns a matplotlib figure, which `style.svg` and
+`style.png` render. Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _histogram(ax, bins: TrainBins) -> None:
 
 
 def _by_threshold(bins: TrainBins) -> bool:
-    """Whether the groups follow the two thresholds and not a list of bins."""
+    """Whether shots follow the two thresholds rather than fixed lists of bins."""
     few = np.where(bins.count < bins.few, 2, 1)
     expected = np.where(bins.count > bins.many, 0, few)
     edge = (bins.count == bins.many) | (bins.count == bins.few)
@@ -69,11 +69,11 @@ def _by_threshold(bins: TrainBins) -> bool:
 def labels_and_splits(
     bins: TrainBins, splits: Mapping[str, Mapping[str, int]], log: bool = False
 ) -> Any:
-    """The label histogram, and below it the shots of each split.
+    """The label histogram, and the shots of each split below it.
 
     Args:
       bins: label bins.
-      splits: split -> examples in it: "rows", and "many", "median" and "few".
+      splits: split -> numbers of examples: "rows" in total, "many", "median", "few".
       log: whether the label axis is logarithmic.
     """
     low = 0.55 + 0.28 * len(splits)
@@ -100,12 +100,12 @@ def labels_and_splits(
 
 @style.styled
 def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> Any:
-    """Test MAE of each label bin, with the training counts behind it.
+    """Test MAE of each label bin, with training counts in the background.
 
     Args:
       bins: label bins.
       count: `[num]` test examples.
-      absolute: `[num]` sums of absolute errors, label units.
+      absolute: `[num]` sums of absolute errors, in label units.
     """
     figure, axes = style.figure(height=3.7)
     ax = axes[0, 0]
@@ -119,7 +119,7 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
             ax.scatter(bins.centers[here], error[here], s=area, label=shot, **look)
     overall = absolute.sum() / max(count.sum(), 1.0)
     ax.axhline(overall, **DASHED)
-    # A second line, of NaN, for the legend: it does not stretch the axis.
+    # The legend entry is a second line of NaN, which leaves the axis limits alone.
     ax.axhline(np.nan, label=f"all: {overall:.4g}", **DASHED)
     ax.set_ylim(0, 1.08 * max(error[count > 0].max(initial=0.0), 1e-12))
     ax.set_title("Test error by label")
@@ -130,7 +130,7 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
 
 
 def _limits(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Range of labels and of all but the wildest predictions."""
+    """Range of the labels and of the predictions without 0.1 % at each end."""
     ends = []
     for label, prediction in pairs:
         ends += [label.min(), label.max(), *np.quantile(prediction, [0.001, 0.999])]
@@ -149,7 +149,7 @@ def _density(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
 
 
 def _medians(label: np.ndarray, prediction: np.ndarray) -> list[tuple[float, float]]:
-    """Mean label and median prediction in twelve equal ranges of the label."""
+    """Mean label and median prediction in twelve label ranges of equal width."""
     edges = np.linspace(label.min(), label.max(), 13)
     part = np.clip(np.searchsorted(edges, label, side="right") - 1, 0, 11)
     groups = [part == k for k in range(12) if (part == k).sum() >= 3]
@@ -176,11 +176,11 @@ def _predicted(ax, label: np.ndarray, prediction: np.ndarray, limits) -> None:
 def predicted_true(
     pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: TrainBins | None = None
 ) -> Any:
-    """Predicted against true labels, a panel for each name.
+    """Predicted against true labels, one panel per name.
 
     Args:
       pairs: title of the panel -> `(label, prediction)`, each `[n]`.
-      bins: names the label.
+      bins: label bins, which give the name and unit of the label.
     """
     real = {}
     for name, (label, prediction) in pairs.items():

@@ -1,8 +1,8 @@
 """Drawing for the report: colours, style, shared axes and marks, SVG and PNG.
 
 A drawing function takes arrays and returns a matplotlib figure; matplotlib is imported
-on the first call. A figure is drawn once in the colours of the light page. `svg`
-replaces each colour by a CSS variable, so that the page recolours it in the dark;
+on the first call. Figures are drawn once, in the colours of the light page. `svg`
+replaces each colour by a CSS variable, so that the page can recolour it in dark mode;
 `png` keeps the light colours on white. Marks differ in shape or line style as well
 as in colour. Deviations: none, this module is dirjax's own.
 """
@@ -42,7 +42,7 @@ LIGHT = {name: pair[0] for name, pair in COLOURS.items()}
 SERIES = tuple(LIGHT[f"s{k}"] for k in range(6))
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "--", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-# A line that other marks are compared to.
+# Style of reference lines.
 DASHED: dict[str, Any] = {
     "color": LIGHT["ink"],
     "linewidth": 1.0,
@@ -84,10 +84,10 @@ class Drawn(NamedTuple):
     """A figure of the report.
 
     Attributes:
-      figure: as a drawing function returns it.
-      name: its file is `<name>.png`.
-      caption: one or two sentences below it.
-      alt: what a screen reader says.
+      figure: a matplotlib figure.
+      name: name of the PNG file, without extension.
+      caption: one or two sentences below the figure.
+      alt: text for screen readers.
     """
 
     figure: Any
@@ -97,7 +97,7 @@ class Drawn(NamedTuple):
 
 
 def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """Runs a drawing function under the style of the report."""
+    """Decorates a drawing function to use the style of the report."""
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs):
@@ -110,7 +110,7 @@ def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
-    """A figure of the page's width, in inches, and its grid of axes."""
+    """A figure of the page's width, with the height in inches, and its grid of axes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -118,16 +118,16 @@ def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
 
 
 def panels(names: Sequence[str], alone: float, tall: float, **kwargs):
-    """A figure with a panel for each name, two in a row unless there is one alone.
+    """A figure with a panel for each name, two per row, or a single panel.
 
     Args:
       names: titles of the panels.
-      alone: height of the figure with one panel, in inches.
-      tall: height of a row of panels, without the further lines of long titles.
-      **kwargs: of `subplots`.
+      alone: height of the figure with a single panel, in inches.
+      tall: height of a row of panels in inches, for titles of one line.
+      **kwargs: passed to `subplots`.
 
     Returns:
-      The figure, its grid of axes, and the panels that are used, by name.
+      The figure, its grid of axes, and the axes in use by name.
     """
     columns = 2 if len(names) > 1 else 1
     rows = max(math.ceil(len(names) / columns), 1)
@@ -140,13 +140,13 @@ def panels(names: Sequence[str], alone: float, tall: float, **kwargs):
 
 
 def rows(names: Iterable[str], head: float, tall: float, **kwargs):
-    """A figure with a panel below the other for each name; returns it and the axes.
+    """A figure with one column of panels; returns the figure and its axes.
 
     Args:
       names: titles of the panels.
-      head: height of what is not a panel, in inches.
-      tall: height of a panel.
-      **kwargs: of `subplots`.
+      head: height of everything but the panels, in inches.
+      tall: height of a panel, in inches.
+      **kwargs: passed to `subplots`.
     """
     names = list(names)
     height = head + tall * len(names)
@@ -157,7 +157,7 @@ def rows(names: Iterable[str], head: float, tall: float, **kwargs):
 
 
 def legend(figure, axes: Any, columns: int | None = None) -> None:
-    """Puts the legend of one or several axes below, and makes room for it."""
+    """Adds a legend for one or several axes below the figure, and makes room for it."""
     handles, names = [], []
     for ax in axes if isinstance(axes, list) else [axes]:
         more = ax.get_legend_handles_labels()
@@ -179,12 +179,12 @@ def headline(figure, text: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib must not read as a formula."""
+    """Escapes text so that matplotlib does not parse it as a formula."""
     return text.replace("$", r"\$")
 
 
 def wrapped(name: str) -> str:
-    """A long name in lines of about 20 characters, broken after `_` or a comma."""
+    """Wraps a long name at about 20 characters, after `_` or a comma."""
     lines = [""]
     for part in re.findall(r"[^_, ]*[_, ]*", name):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > 20:
@@ -194,33 +194,33 @@ def wrapped(name: str) -> str:
 
 
 def label_axis(bins: TrainBins | None) -> str:
-    """Name of the label axis, with the unit."""
+    """Text of the label axis, with the unit."""
     if bins is None:
         return "label"
     return plain(f"{bins.label} ({bins.unit})" if bins.unit else bins.label)
 
 
 def error_axis(bins: TrainBins | None, what: str = "test MAE") -> str:
-    """Name of an error axis, in the unit of the label."""
+    """Text of an error axis, in the unit of the label."""
     unit = "label units" if bins is None else bins.unit or bins.label
     return plain(f"{what} ({unit})")
 
 
 def use_log(count: np.ndarray) -> bool:
-    """Whether counts span too much for a linear axis."""
+    """Whether positive counts span more than a factor of 50 and need a log axis."""
     real = count[count > 0]
     return bool(len(real)) and real.max() > 50 * real.min()
 
 
 def numbers(axis, form: str = ",.0f") -> None:
-    """Writes the ticks of an axis in a format."""
+    """Formats the tick labels of an axis."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:{form}}"))
 
 
 def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
-    """Scales a count axis; returns where bars start."""
+    """Scales a count axis; returns the baseline of bars."""
     if not use_log(bins.count):
         ax.set_ylim(0, 1.06 * max(bins.count.max(), 1))
         return 0.0
@@ -231,9 +231,9 @@ def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
 
 
 def log_axis(ax) -> None:
-    """A logarithmic y axis with 1, 2 and 5 of each decade written out.
+    """Makes the y axis logarithmic, with ticks at 1, 2 and 5 of each decade.
 
-    Call it when the data are drawn; over more than two decades 2 and 5 are not written.
+    Call it after drawing the data. Above a range of 200, only powers of 10 have ticks.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -246,20 +246,20 @@ def log_axis(ax) -> None:
 
 
 def step_axis(ax) -> None:
-    """Writes steps as 10,000."""
+    """Labels the x axis as steps, written as 10,000."""
     ax.set_xlabel("step")
     ax.locator_params(axis="x", nbins=6)
     numbers(ax.xaxis)
 
 
 def stairs(ax, values: np.ndarray, edges: np.ndarray, base: float, **kwargs) -> None:
-    """Filled steps, with nothing drawn where a bin is empty."""
+    """Filled steps; bins at or below `base` are not drawn."""
     shown = np.where(values > base, values, np.nan)
     ax.stairs(shown, edges, baseline=base, fill=True, linewidth=0, **kwargs)
 
 
 def shot_stairs(ax, values: np.ndarray, bins: TrainBins) -> None:
-    """Filled steps from 0 in the colours of the shot groups, `[num]` values."""
+    """Filled steps of `[num]` values from 0, in the colours of the shot groups."""
     for code, shot in enumerate(SHOTS):
         here = np.where(bins.shot == code, values, 0.0)
         stairs(ax, here, bins.edges, 0.0, color=LIGHT[shot], label=shot)
@@ -269,7 +269,7 @@ def shot_stairs(ax, values: np.ndarray, bins: TrainBins) -> None:
 
 
 def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
-    """Draws the training counts in grey behind `ax`, with their axis at the right."""
+    """Draws the training counts in grey behind `ax`, with an axis on the right."""
     behind = ax.twinx()
     base = count_axis(behind, bins)
     stairs(behind, bins.count.astype(float), bins.edges, base, color=LIGHT["back"])
@@ -283,7 +283,7 @@ def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
 
 
 def look(k: int, markersize: float | None = None) -> dict[str, Any]:
-    """Colour and dash of the k-th method, and its mark if that has a size."""
+    """Colour and dash of the k-th method, and its mark if `markersize` is given."""
     line = {"color": SERIES[k], "linestyle": DASHES[k]}
     return line | (
         {"marker": MARKERS[k], "markersize": markersize} if markersize else {}
@@ -291,13 +291,13 @@ def look(k: int, markersize: float | None = None) -> dict[str, Any]:
 
 
 def whiskers(ax, x, y, std, *, axis: str = "y", **kwargs) -> None:
-    """One sample standard deviation to each side of means."""
+    """Error bars of one sample standard deviation on each side of the means."""
     look = {"fmt": "none", "ecolor": LIGHT["ink"], "elinewidth": 1.1, "capsize": 2.5}
     ax.errorbar(x, y, **{f"{axis}err": std}, **look | kwargs)
 
 
 def series(log: Iterable[Mapping[str, Any]], name: str, clock: str = "step"):
-    """Steps, or epochs, and values of one metric; above 300 they become block means."""
+    """Steps (or epochs) and values of one metric, averaged in blocks if over 300."""
     found = [(e[clock], e[name]) for e in log if name in e]
     numbers = [(s, np.nan if v is None else float(v)) for s, v in found]
     array = np.asarray(numbers, np.float64).reshape(-1, 2)
@@ -310,13 +310,13 @@ def series(log: Iterable[Mapping[str, Any]], name: str, clock: str = "step"):
 def over_seeds(
     curves: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Several curves as one.
+    """Mean and range of several curves.
 
     Args:
-      curves: x and values of each.
+      curves: x and values of each curve.
 
     Returns:
-      x, rising, and the mean, smallest and largest value there.
+      x in ascending order, and the mean, smallest and largest value at each x.
 
     Example:
       >>> one, other = np.array([[0.0, 1.0], [4.0, 5.0]]), np.array([[1.0], [7.0]])
@@ -335,7 +335,7 @@ def over_seeds(
 
 
 def band(ax, curves, look: Mapping[str, Any], name: str, alpha: float) -> None:
-    """The mean of several curves as a line, and their range as a band."""
+    """Draws the mean of several curves as a line and their range as a band."""
     x, mean, low, high = over_seeds(curves)
     if len(x):
         ax.fill_between(x, low, high, color=look["color"], alpha=alpha, linewidth=0)
@@ -348,8 +348,8 @@ def svg(figure: Any, name: str, alt: str) -> str:
 
     Args:
       figure: as returned by a drawing function.
-      name: put before all ids; unique on the page.
-      alt: what a screen reader says.
+      name: prefix of all ids; unique on the page.
+      alt: text for screen readers.
 
     Returns:
       One `<svg>` element without width and height.
@@ -358,7 +358,7 @@ def svg(figure: Any, name: str, alt: str) -> str:
 
     out = io.StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    figure.set_layout_engine("none")  # It is laid out now; drawing again is cheap.
+    figure.set_layout_engine("none")  # The layout is final: drawing again is cheap.
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
@@ -373,7 +373,7 @@ def svg(figure: Any, name: str, alt: str) -> str:
 
 @styled
 def png(figure: Any) -> bytes:
-    """The figure as PNG, light on white, 900 pixels wide."""
+    """The figure as PNG, in light colours on white, 900 pixels wide."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=180, facecolor="white")
     return out.getvalue()

@@ -9,7 +9,7 @@ from dirjax.data.describe import facts as facts_lib
 
 
 def look(config="csv", **fields):
-    """What is said of the data of a config file."""
+    """The description of the data of a config file."""
     made = config_files.load(f"configs/{config}.py", "vanilla")
     for field, value in fields.items():
         made.data[field] = value
@@ -18,7 +18,7 @@ def look(config="csv", **fields):
 
 
 def table(folder, columns, **fields):
-    """What is said of a table with the label y; it is all training if no split is."""
+    """The description of a table with label y; all rows train without a split."""
     rows = len(columns["y"])
     columns = {"x": np.random.default_rng(0).normal(size=rows)} | columns
     columns = {"split": ["train"] * rows} | columns

@@ -1,4 +1,4 @@
-"""How files of one's own are read."""
+"""Loading of user files."""
 
 import pytest
 

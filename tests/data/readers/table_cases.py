@@ -1,4 +1,4 @@
-"""Small tables, and how they are read."""
+"""Small tables and helpers to inspect them."""
 
 import pyarrow as pa
 
@@ -10,7 +10,7 @@ PARTS = ("train",) * 40 + ("val",) * 10 + ("test",) * 10
 
 
 def columns(split=PARTS, y=None, **cells) -> str:
-    """A CSV of 60 rows with columns from lists, a label and a split."""
+    """A CSV of 60 rows, from columns given as lists, a label and a split."""
     y = [i % 10 for i in range(60)] if y is None else y
     named = {**cells, "y": y} | ({} if split is None else {"split": split})
     rows = zip(*named.values(), strict=True)
@@ -18,7 +18,7 @@ def columns(split=PARTS, y=None, **cells) -> str:
 
 
 def found(source) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of numeric and of categorical columns."""
+    """Names of the numeric and of the categorical columns."""
     record = source.record["table"]
     return tuple(record["numeric"]), tuple(record["categorical"])
 
