@@ -42,7 +42,7 @@ jax.config.update("jax_traceback_in_locations_limit", 0)
 # and over by default.
 gc.set_threshold(200_000, 20, 100)
 # Memory in bytes above which a worker drops its programs.
-MEMORY = 3 * 2**30
+MEMORY = 5 * 2**30
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -69,8 +69,11 @@ def programs_are_dropped():
     """
     yield
     if memory() > MEMORY:
+        gc.unfreeze()
         jax.clear_caches()
         gc.collect()
+    # Collections of the next module pass over what is there by now.
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

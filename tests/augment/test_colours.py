@@ -140,6 +140,7 @@ def slow_change(name, image, amount):
 NAMES = ("brightness", "contrast", "saturation", "hue")
 
 
+@pytest.mark.slow
 def test_jitter_is_the_slow_one_in_all_orders():
     jitter = toy.jit(
         jax.vmap(lambda k: colours.jitter(k, IMAGE, strength=0.4, hue=0.1))

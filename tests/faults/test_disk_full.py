@@ -73,7 +73,17 @@ def undisturbed(tiny_run):
     return runs.result(tiny_run)
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "result.json",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in PLACES
+            if n != "result.json"
+        ),
+    ],
+)
 def test_every_file_of_a_run(name, tiny_run, tmp_path, monkeypatch):
     undisturbed = runs.result(tiny_run)
     owner, function, here = PLACES[name]

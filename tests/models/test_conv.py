@@ -74,6 +74,7 @@ def test_equals_flax_at_every_side(size, stride):
         _assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 def test_many_rows_take_two_halves():
     x, kernel = _case(32, (8, 8), 5, 6, 1)
     fn = functools.partial(_ours, strides=(1, 1), padding=(0, 0))

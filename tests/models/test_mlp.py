@@ -120,6 +120,7 @@ class EncoderTest(chex.TestCase):
         same = fn(variables, inputs, first) == fn(variables, inputs, second)
         assert not same.all()
 
+    @pytest.mark.slow
     def test_bfloat16(self):
         inputs = rows()
         exact, low = (encoder(dtype=t) for t in (jnp.float32, jnp.bfloat16))

@@ -126,6 +126,7 @@ def test_a_size_in_the_unit_is_a_size(norm):
 
 
 class TestTable:
+    @pytest.mark.slow
     def test_the_command(self, table):
         done = commands.run(
             *("-m", "dirjax.noise", "--workdir", table, "--rows", 40),
