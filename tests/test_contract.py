@@ -306,6 +306,7 @@ def test_one_and_four_devices_agree(case):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_round_trip_through_a_checkpoint(case, tmp_path):
     state, (_, run, _) = epochs_later(case), started(case)

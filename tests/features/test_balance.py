@@ -264,10 +264,16 @@ class TestReport:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            (lambda s: s | {"step": np.asarray(5)}, "is of step 5 and not of the best"),
+            (
+                lambda s: s | {"step": np.asarray(5)},
+                "is from step 5, not the best step",
+            ),
             (lambda s: s | {"count": np.ones(3)}, "features.npz is damaged"),
-            (lambda s: s | {"split": np.asarray(["test"])}, "must be single values"),
-            (lambda s: s | {"edges": s["edges"] + 1}, "other bins than bins.json"),
+            (lambda s: s | {"split": np.asarray(["test"])}, "must be scalars"),
+            (
+                lambda s: s | {"edges": s["edges"] + 1},
+                "and bins.json differ in their bins",
+            ),
             (None, "features.npz is damaged"),
         ],
     )

@@ -19,6 +19,11 @@ from tests import toy
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 COUNTS = (1, 2, 5, 20, 40)
+# The default is in the short suite.
+SIMILARITIES = [
+    pytest.param(name, marks=() if name == "l2_normalised" else pytest.mark.slow)
+    for name in group_contrast.SIMILARITIES
+]
 
 
 def by_loops(z, g, t=2.5, similarity="l2_normalised", mask=None):
@@ -101,7 +106,7 @@ def test_far_groups_do_not_vanish(similarity, t):
     assert np.isfinite(slope).all()
 
 
-@pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
+@pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_numerical_gradients(similarity):
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)))
@@ -112,7 +117,7 @@ def test_numerical_gradients(similarity):
             chex.assert_numerical_grads(of_groups, (z,), order=1, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
+@pytest.mark.parametrize("similarity", SIMILARITIES)
 def test_degenerate_batches(similarity):
     slope = jax.jit(
         jax.value_and_grad(

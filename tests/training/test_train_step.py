@@ -198,6 +198,7 @@ def norm():
 
 
 class TestEncoderMode:
+    @pytest.mark.slow
     def test_train_moves_batch_statistics(self, norm):
         state = toy.start(toy.l1(), net=norm)
         new, _ = toy.jit(toy.train_step(toy.l1(), norm))(state, toy.batch())

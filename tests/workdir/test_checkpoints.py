@@ -236,14 +236,14 @@ def saved(tmp_path_factory):
     return folder
 
 
-# A restore that fails leaves Orbax's reading tasks behind.
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
-)
 # One of each kind: other bytes, fewer bytes, no file, no record of what it should be.
 SHORT = {"arrays flipped", "tree truncated", "index gone", "manifest gone"}
 
 
+# A restore that fails leaves Orbax's reading tasks behind.
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
+)
 class TestDamage:
     @pytest.fixture(autouse=True)
     def tasks(self):
@@ -257,8 +257,10 @@ class TestDamage:
     @pytest.mark.parametrize(
         "damage",
         [
-            pytest.param(damage, id=name, marks=() if name in SHORT else pytest.mark.slow)
-            for name, damage in DAMAGES.items()
+            pytest.param(
+                broken, id=name, marks=[] if name in SHORT else pytest.mark.slow
+            )
+            for name, broken in DAMAGES.items()
         ],
     )
     def test_it_is_noticed_and_the_step_before_serves(self, folder, damage):
