@@ -89,6 +89,7 @@ def steps(workdir):
 KINDS = ("arrays flipped", pytest.param("empty", marks=pytest.mark.slow))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_newest(kind, made, whole, copy, capsys):
     workdir = copy("8")

@@ -272,7 +272,7 @@ class TestReport:
             (lambda s: s | {"split": np.asarray(["test"])}, "must be scalars"),
             (
                 lambda s: s | {"edges": s["edges"] + 1},
-                "and bins.json differ in their bins",
+                "bins.json differ in their bins",
             ),
             (None, "features.npz is damaged"),
         ],

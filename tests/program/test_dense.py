@@ -236,6 +236,7 @@ def finished(tmp_path_factory):
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_the_result_has_the_metrics_of_depth(self, finished):
         _, result = finished
         for split in ("val", "test"):

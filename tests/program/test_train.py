@@ -189,6 +189,7 @@ def test_digits_learn(label, tmp_path):
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 def test_vanilla_falls_below_a_stated_error(tmp_path):
     # 200 steps of a small model; predicting the median of 115 gives 150.
     made = runs.config(
@@ -253,6 +254,7 @@ def test_an_objective_warns_once(tmp_path, capsys):
     assert last["ssir/within_bin"] == 1.0
 
 
+@pytest.mark.slow
 def test_an_option_that_does_not_fit_the_data_is_found_before_the_run(tmp_path):
     made = runs.tiny("ssir", objective__ssir__units="raw255")
     with pytest.raises(

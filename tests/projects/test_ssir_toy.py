@@ -148,11 +148,12 @@ def test_the_network_by_hand():
     assert abs(fresh[0]["kernel"]).max() > 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
         {"pretext_epochs": 4, "batch_size": 7, "noise": "shrunk"},
-        pytest.param({"pretext_epochs": 0}, marks=pytest.mark.slow),
+        {"pretext_epochs": 0},
     ],
 )
 def test_all_in_one_program_equal_each_alone(fields):

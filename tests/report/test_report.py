@@ -210,6 +210,7 @@ def test_missing_files_are_said(tmp_path, quick, missing, damage):
     )
 
 
+@pytest.mark.slow
 def test_empty_shots(tmp_path, no_png):
     """All bins are few-shot, and no other group has a test example."""
     folder = small(tmp_path / "run")
