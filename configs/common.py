@@ -159,6 +159,16 @@ def get_config():
     data.categorical = config_dict.placeholder(tuple)
     data.drop = config_dict.placeholder(tuple)
     data.missing = config_dict.placeholder(tuple)
+    # How numbers and dates are written, found where that is clear: the decimal mark,
+    # the mark between thousands, and dmy | mdy. Without `dates`, dates are left out.
+    # The sheet of an Excel workbook.
+    data.decimal = config_dict.placeholder(str)
+    data.thousands = config_dict.placeholder(str)
+    data.date_order = config_dict.placeholder(str)
+    data.dates = True
+    data.sheet = config_dict.placeholder(str)
+    # Column whose rows stay on one side of the balanced split: a person, site, series.
+    data.group = config_dict.placeholder(str)
     data.scaling = "robust"
     data.quantiles = 0
     data.both = 0

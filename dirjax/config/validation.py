@@ -40,6 +40,9 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("reader", ("array", "tf")),
         ("scaling", ("robust", "standard")),
         ("channels", (0, 1, 3)),
+        ("decimal", (None, ".", ",")),
+        ("thousands", (None, "", ",", ".", " ", "'")),
+        ("date_order", (None, "dmy", "mdy")),
         ("views", (1, 2)),
     ):
         said = " or ".join(map(repr, known))

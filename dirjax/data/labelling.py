@@ -6,9 +6,10 @@ this module. `sources.assemble` does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,17 @@ from dirjax.data import splits
 from dirjax.errors import InputError
 
 SPLITS = ("train", "val", "test")
+# What other libraries call them, in lower case.
+_OTHER_NAMES = {
+    "training": "train",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "development": "val",
+    "testing": "test",
+}
+# Other names of the split column, in lower case.
+_SPLIT_COLUMNS = ("split", "subset", "partition", "fold")
 # Default name of the split column; it may be missing.
 SPLIT = "split"
 _MAX_BINS = 10_000
@@ -121,10 +133,45 @@ class Rows:
         self.good = np.ones(len(number), bool)
         self.skipped = dict(skipped or {})
         self.notes: list[str] = []
+        self._problems: list[tuple[str, str, str]] | None = None
 
     def place(self, i: int) -> str:
         """`row 7 of my.csv`."""
         return f"row {self.number[i] + self.first} of {self.file}"
+
+    @contextlib.contextmanager
+    def collected(self) -> Iterator[None]:
+        """Problems found inside are told together at its end.
+
+        Raises:
+          InputError: if there was any.
+        """
+        self._problems = found = []
+        try:
+            yield
+        finally:
+            self._problems = None
+        if len(found) == 1:
+            raise InputError(f"{found[0][0]}. {found[0][1]}.")
+        if found:
+            said = "; ".join(f"({i}) {p[0]}" for i, p in enumerate(found, 1))
+            todo = "; ".join(dict.fromkeys(p[2] for p in found))
+            raise InputError(f"{self.file} has {len(found)} problems: {said}. {todo}.")
+
+    def problem(self, said: str, todo: str, todo_of_many: str = "") -> None:
+        """Raises an error, or keeps it for the end of `collected`.
+
+        Args:
+          said: what is wrong, without a full stop.
+          todo: what to do, without a full stop.
+          todo_of_many: the same for several problems of this kind; as `todo` if empty.
+
+        Raises:
+          InputError: unless problems are collected.
+        """
+        if self._problems is None:
+            raise InputError(f"{said}. {todo}.")
+        self._problems.append((said, todo, todo_of_many or todo))
 
     def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
         """Refuses bad rows, or skips them.
@@ -143,10 +190,10 @@ class Rows:
             return
         if self.on_bad == "error":
             more = f" ({count} such rows)" if count > 1 else ""
-            raise InputError(
-                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Fix it, or "
-                f"skip such rows: {self.skip_with}."
-            )
+            said = f"{sentence(int(np.flatnonzero(bad)[0]))}{more}"
+            skip = f"or skip such rows: {self.skip_with}"
+            self.problem(said, f"Fix it, {skip}", f"Fix them, {skip}")
+            return
         self.good &= ~bad
         self.skipped[why] = self.skipped.get(why, 0) + count
 
@@ -180,12 +227,33 @@ class Labelled:
         return self.part == 0
 
 
+def _position(name: str) -> int:
+    """Position in SPLITS of a split's name or number; -1 for other text."""
+    lower = name.strip().lower()
+    lower = _OTHER_NAMES.get(lower, lower)
+    names = (*SPLITS, *map(str, range(len(SPLITS))))
+    return names.index(lower) % len(SPLITS) if lower in names else -1
+
+
+def split_column(columns: Mapping[str, Callable[[], np.ndarray]]) -> str | None:
+    """The column that holds nothing but names of splits, if one is named like that.
+
+    Args:
+      columns: column -> function that gives its `[rows]` words.
+    """
+    for name, words in columns.items():
+        if name.strip().lower() in _SPLIT_COLUMNS:
+            different = set(np.unique(words()).tolist())
+            if all(_position(w) >= 0 and not w.isdigit() for w in different):
+                return name
+    return None
+
+
 def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
     """`[rows]` int8 position in SPLITS, from their names or positions."""
     text = names.astype(str)
-    part = np.full(len(text), -1, np.int8)
-    for position, name in enumerate(SPLITS):
-        part[(text == name) | (text == str(position))] = position
+    different, inverse = np.unique(text, return_inverse=True)
+    part = np.array([_position(name) for name in different], np.int8)[inverse]
     rows.refuse(
         "unknown split",
         part < 0,
@@ -311,6 +379,7 @@ def label_rows(
     keys: Callable[[], Any] = lambda: None,
     weight: np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    group: np.ndarray | None = None,
 ) -> Labelled:
     """Checks labels, splits the rows, makes bins and counts shots.
 
@@ -325,6 +394,8 @@ def label_rows(
       weight: `[rows]` float64, or None for ones.
       mask: bool, shape of `y`, which labels count; bins, counts and checks ignore the
         others. None for all.
+      group: `[rows]` strings or numbers; rows with the same stay on one side of the
+        balanced split. None for rows that are independent.
 
     Returns:
       The labelled rows.
@@ -356,19 +427,32 @@ def label_rows(
     if part is None:
         part = np.full(len(y), -1, np.int8)
         bins = labels.Bins.covering(label[good], width=width, label_range=ends)
-        found = keys()
-        part[good] = splits.balanced_split(
-            label[good],
-            bins,
-            denominator=rules.split_divisor,
-            cap=rules.split_cap,
-            seed=rules.seed,
-            keys=rows.number[good] if found is None else np.asarray(found)[good],
-        )
-        rows.notes.append(
-            f"the file has no split: 1 in {rules.split_divisor} of each bin, at most "
-            f"{rules.split_cap}, went to val, and as many to test"
-        )
+        share = {
+            "denominator": rules.split_divisor,
+            "cap": rules.split_cap,
+            "seed": rules.seed,
+        }
+        if group is None:
+            found = keys()
+            found = rows.number if found is None else np.asarray(found)
+            part[good] = splits.balanced_split(
+                label[good], bins, keys=found[good], **share
+            )
+            rows.notes.append(
+                f"the file has no split: 1 in {rules.split_divisor} of each bin, at "
+                f"most {rules.split_cap}, went to val, and as many to test"
+            )
+        else:
+            part[good] = splits.balanced_group_split(
+                label[good], bins, group[good], **share
+            )
+            many = [len(np.unique(group[part == p])) for p in range(3)]
+            rows.notes.append(
+                "the file has no split: groups went to train, val and test as a whole "
+                f"({many[0]:,}, {many[1]:,} and {many[2]:,}), so that about 1 in "
+                f"{rules.split_divisor} rows of each bin, at most {rules.split_cap}, "
+                "are in val and as many in test"
+            )
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
     for position, name in enumerate(SPLITS):
