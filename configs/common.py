@@ -94,9 +94,12 @@ def get_config():
     # Column or array of the label, and its unit.
     data.label = config_dict.placeholder(str)
     data.unit = ""
-    # linear | log: with log, the model learns the natural logarithm, and bins are in
-    # its units; metrics and predictions stay in label units.
+    # The scale on which the model learns the label, and of the bins: linear | log |
+    # log1p | yeo_johnson | quantile, with an offset before a logarithm. Metrics and
+    # predictions stay in label units, and are not below `label_low`.
     data.label_scale = "linear"
+    data.label_offset = 0.0
+    data.label_low = config_dict.placeholder(float)
     # Column of the split (train, val, test). Without it, a balanced split is made: from
     # a bin with n rows, min(n // split_divisor, split_cap) go to val and as many to
     # test.

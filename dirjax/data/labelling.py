@@ -17,6 +17,7 @@ import numpy as np
 from dirjax import labels
 from dirjax.data import splits
 from dirjax.errors import InputError
+from dirjax.labels import scales
 
 SPLITS = ("train", "val", "test")
 # What other libraries call them, in lower case.
@@ -47,9 +48,10 @@ class Rules:
     Attributes:
       label: name of the label's column or array.
       unit: unit of the label, for reports.
-      label_scale: "linear", or "log" to learn and bin the natural logarithm.
-      bin_width: in units of the label (of its logarithm); None for
-        `labels.auto_width`.
+      label_scale: on which scale the label is learnt and binned, see `labels.scales`.
+      label_offset: added to the label before a logarithm.
+      label_low: the smallest prediction; None for any.
+      bin_width: in units of the label's scale; None for `labels.auto_width`.
       label_range: `(low, high)` of the label, or None for that of the data.
       outside: what to do with labels outside `label_range`: "error", or count them in
         the "end" bins.
@@ -67,6 +69,8 @@ class Rules:
     label: str
     unit: str = ""
     label_scale: str = "linear"
+    label_offset: float = 0.0
+    label_low: float | None = None
     bin_width: float | None = None
     label_range: tuple[float, float] | None = None
     outside: str = "error"
@@ -80,18 +84,11 @@ class Rules:
     seed: int = 0
     on_bad: str = "error"
 
-    @property
-    def log(self) -> bool:
-        """Whether the model learns the logarithm."""
-        return self.label_scale == "log"
-
-    @property
-    def learnt_range(self) -> tuple[float, float] | None:
-        """The configured range, in units of the learnt label."""
-        if self.label_range and self.log:
-            low, high = self.label_range
-            return float(np.log(low)), float(np.log(high))
-        return self.label_range
+    def scale(self, train: np.ndarray) -> labels.Scale:
+        """The scale of the label, fitted to training labels `[n]`."""
+        return scales.fit(
+            self.label_scale, train, offset=self.label_offset, low=self.label_low
+        )
 
     @property
     def title(self) -> str:
@@ -205,9 +202,10 @@ class Labelled:
     Attributes:
       part: `[rows]` int8, position in SPLITS, or -1 for unused rows.
       value: `[rows]` or `[rows, height, width]` float64, the label as the file has it.
-      label: same shape, float64, the label or its logarithm.
+      label: same shape, float64, the label on the scale on which it is learnt.
       weight: `[rows]` float64.
       spec: specification of the training labels.
+      scale: on which the label is learnt.
       rules: as given.
       rows: as given.
     """
@@ -217,6 +215,7 @@ class Labelled:
     label: np.ndarray
     weight: np.ndarray
     spec: labels.Spec
+    scale: labels.Scale
     rules: Rules
     rows: Rows
     mask: np.ndarray | None = None
@@ -292,11 +291,16 @@ def check_labels(
         f"labels must lie within {_MAX_LABEL:g} of 0",
         "; use another unit",
     )
-    if rules.log:
+    if rules.label_scale in ("log", "log1p"):
+        least = 0 - rules.label_offset - (rules.label_scale == "log1p")
         refuse(
-            "label not positive",
-            y <= 0,
-            "labels must be above 0 for data.label_scale=log",
+            "label too small for a logarithm",
+            y <= least,
+            f"labels must be above {least:g} for data.label_scale="
+            f"{rules.label_scale}"
+            + f" and data.label_offset={rules.label_offset:g}"
+            * bool(rules.label_offset),
+            "; data.label_scale=log1p takes 0, and data.label_offset shifts labels",
         )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
@@ -309,10 +313,13 @@ def check_labels(
 
 
 def _width_and_range(
-    label: np.ndarray, rows: Rows, rules: Rules
+    label: np.ndarray, rows: Rows, rules: Rules, scale: labels.Scale
 ) -> tuple[float, tuple[float, float] | None]:
     """Width and range of the bins, configured or automatic."""
-    ends = rules.learnt_range
+    ends = None
+    if rules.label_range:
+        low, high = scale.forward(rules.label_range)
+        ends = (float(low), float(high)) if not scale.linear else rules.label_range
     inside = np.clip(label, *ends) if ends else label
     if inside.min() == inside.max():
         raise InputError(
@@ -422,8 +429,12 @@ def label_rows(
             f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
             f"are {y.min():g}. Name another label with data.label."
         )
-    label = np.log(y) if rules.log else y
-    width, ends = _width_and_range(label[real], rows, rules)
+    notes = len(rows.notes)
+    train = real if part is None else real[(part == 0) & good]
+    scale = rules.scale(y[real] if part is None else y[(part == 0) & good][train])
+    label = scale.forward(y)
+    width, ends = _width_and_range(label[real], rows, rules, scale)
+    balanced = part is None
     if part is None:
         part = np.full(len(y), -1, np.int8)
         bins = labels.Bins.covering(label[good], width=width, label_range=ends)
@@ -455,6 +466,14 @@ def label_rows(
             )
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
+    if balanced and scale.fitted:
+        # To the training rows alone, now that they are known.
+        said = [n for n in rows.notes[notes:] if n.startswith("the file has no split")]
+        del rows.notes[notes:]
+        rows.notes += said
+        scale = rules.scale(y[part == 0][real[part == 0]])
+        label = scale.forward(y)
+        width, ends = _width_and_range(label[real], rows, rules, scale)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:
@@ -482,7 +501,7 @@ def label_rows(
     except ValueError as error:
         raise InputError(f"the training labels cannot be binned: {error}") from error
     weights = weights / weights[part == 0].mean()
-    return Labelled(part, y, label, weights, spec, rules, rows, mask)
+    return Labelled(part, y, label, weights, spec, scale, rules, rows, mask)
 
 
 def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:

@@ -287,17 +287,24 @@ TABLES = {
         data__label_scale="log",
         data__label_range=(0.0, 9.0),
     ),
-    "dates": csv(
-        table([f"2024-02-{1 + i % 28:02d},{i}" for i in range(60)], "when,y"),
-        "dates cannot be features",
-        r"'when' holds dates \(2024-02-01 in row 2 of .*mine\.csv\)",
-        r"--config\.data\.drop=",
+    "dates whose order is unclear": csv(
+        table([f"{1 + i % 12}/{1 + i % 9}/2024,{i}" for i in range(60)], "when,y"),
+        r"'when' of .*mine\.csv holds dates such as 1/1/2024, whose first number",
+        r"--config\.data\.date_order=dmy or mdy",
+        r"--config\.data\.drop=when",
     ),
-    "dates and times, some missing": csv(
-        table([f"{i % 3 * '1/2/2024 8:30'},{i},{i}" for i in range(60)], "when,x,y"),
-        "dates cannot be features",
-        "'when'",
-        "row 3 of",
+    "numbers that may be thousands": csv(
+        table([f'1\t"{1 + i % 9},{i + 100}"\t{i}' for i in range(60)], "a\tx\ty"),
+        r"'x' of .*mine\.csv may mean 1100 or 1\.100 by '1,100'",
+        r"--config\.data\.thousands=','",
+    ),
+    "several problems": csv(
+        changed(
+            9, "0.1,r,much", table([f"{i},r,{i + 1}" for i in range(60)])[6:].split()
+        ).replace("3,r", "inf,r"),
+        r"mine\.csv has 2 problems: \(1\) 'y' must hold numbers, row 9",
+        r"\(2\) features must be finite, row 5",
+        "Fix them, or skip such rows",
     ),
     "a word that is no split": csv(
         changed(61, "0.1,r,1,tset", SPLIT, HEADER + ",split"),

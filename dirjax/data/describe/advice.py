@@ -25,6 +25,7 @@ Found = Iterator[tuple[str, str]]
 
 # Labels with fewer distinct values look like classes.
 CLASSES = 10
+LINEAR = labels.Scale()
 # Skewness from which to suggest logarithms; an exponential distribution has 2.
 SKEWNESS = 1.5
 # Shares of bins: few-shot among non-empty ones, empty among all.
@@ -60,7 +61,7 @@ def findings(
         *of_labels(
             value.astype(np.float64),
             edges=facts["bins"]["edges"],
-            log=source.log,
+            scale=source.scale,
             ends=fields["label_range"],
         ),
         *of_bins(source, facts["bins"]),
@@ -147,7 +148,7 @@ def of_labels(
     value: np.ndarray,
     *,
     edges: list[float],
-    log: bool = False,
+    scale: labels.Scale = LINEAR,
     ends: tuple[float, float] | None = None,
 ) -> Found:
     """Suspicious label values.
@@ -155,7 +156,7 @@ def of_labels(
     Args:
       value: `[rows]` labels.
       edges: edges of the bins, in label units.
-      log: whether the model learns their logarithm.
+      scale: on which the model learns them.
       ends: the configured range of labels.
     """
     if ends and (outside := int(np.sum((value < ends[0]) | (value > ends[1])))):
@@ -203,7 +204,7 @@ def of_labels(
     if kept.sum() < CLASSES:
         return
     rest = value[kept[np.searchsorted(distinct, value)]]
-    outliers = checks.apart(np.log(rest) if log else rest)
+    outliers = checks.apart(scale.forward(rest))
     if outliers.any():
         low, high = rest[~outliers].min(), rest[~outliers].max()
         out = np.unique(rest[outliers])
@@ -222,7 +223,7 @@ def of_labels(
             + ").",
         )
     rest = rest[~outliers]
-    if not log and rest.min() > 0:
+    if scale.linear and rest.min() > 0:
         plain, scaled = checks.skewness(rest), checks.skewness(np.log(rest))
         if plain > SKEWNESS and abs(scaled) < plain / 2:
             width = labels.auto_width(np.log(rest))
@@ -235,7 +236,7 @@ def of_labels(
             )
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
     distinct, counts = np.unique(rest, return_counts=True)
-    multiple, times = (0.0, 0.0) if log else checks.heap(distinct, counts)
+    multiple, times = checks.heap(distinct, counts) if scale.linear else (0.0, 0.0)
     bins = width / multiple if multiple else 1.0
     if abs(bins - round(bins)) > 1e-6 or not round(bins):
         yield (

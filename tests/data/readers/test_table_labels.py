@@ -20,7 +20,7 @@ class TestLogarithm:
 
     def test_the_model_learns_it(self, load):
         source = load(columns(a=range(0, 120, 2), y=self.Y), label_scale="log")
-        assert source.log
+        assert source.scale == labels.Scale("log")
         for part in source.splits.values():
             np.testing.assert_allclose(part.label, np.log(part.value), atol=1e-5)
         np.testing.assert_allclose(own_data.whole(source, "value"), self.Y, rtol=1e-6)
@@ -52,12 +52,12 @@ class TestLogarithm:
         y = [0, -3, *self.Y[2:]]
         text = columns(a=range(0, 120, 2), y=y)
         source = load(text, label_scale="log", on_bad="skip")
-        assert source.skipped == {"label not positive": 2}
+        assert source.skipped == {"label too small for a logarithm": 2}
         assert np.isfinite(own_data.whole(source, "label")).all()
 
     def test_the_default_is_none(self, load):
         source = load(columns(a=range(0, 120, 2), y=self.Y))
-        assert not source.log
+        assert source.scale == labels.Scale()
         np.testing.assert_array_equal(
             own_data.whole(source, "label"), own_data.whole(source, "value")
         )
