@@ -60,11 +60,12 @@ def stage():
 def mlp(**changes):
     """The fields of the table model; see dirjax/models/mlp.py."""
     fields = {
-        "width": 256,
+        # Empty: 256, or less for a table of very many columns.
+        "width": config_dict.placeholder(int),
         "depth": 3,
         # Embedding of numeric columns: periodic | piecewise (needs data.quantiles) |
-        # none.
-        "embedding": "periodic",
+        # none | auto, which is periodic up to 256 columns and none for more.
+        "embedding": "auto",
         "embedding_dim": 16,
         "frequency_scale": 0.3,
         "category_dim": 16,

@@ -23,6 +23,8 @@ _IDENTIFIER = re.compile(
 _LEAST_ROWS = 20
 # Cells that tell the marks of a file.
 _SAMPLE = 2_000
+# Columns that tell them.
+_VOTES = 50
 
 
 class Wishes(NamedTuple):
@@ -76,19 +78,21 @@ def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
     Returns:
       "." or ","; empty if it is not clear.
     """
-    votes = set()
+    votes: list[str] = []
     for column in cells.values():
+        if len(votes) == _VOTES:
+            break
         some = column.slice(0, _SAMPLE)
         found = numerals.find(some).notation
         if found is None or (found.decimal, found.thousands) == (".", "."):
             continue
         if found.decimal == "," or found.thousands == ".":
-            votes.add(",")
+            votes.append(",")
         elif found.thousands == "," or (found.plain and _has_decimals(some)):
-            votes.add(".")
+            votes.append(".")
     if not votes:
         return {";": ",", ",": "."}.get(delimiter, "")
-    return votes.pop() if len(votes) == 1 else ""
+    return votes[0] if len(set(votes)) == 1 else ""
 
 
 def _has(column: Any, mark: str) -> bool:
@@ -116,15 +120,15 @@ def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
       wishes: what the user says.
       hint: see `decimal_mark`.
     """
+    if wishes.decimal is None and wishes.thousands is None:
+        _, wrong = table_files.numbers(column)
+        if not wrong.any() and (hint != "," or not _has(column, ".")):
+            return Reading("numbers")
     found = dates.find(column, wishes.date_order)
     if found.doubt:
         return Reading("doubt", said=found.doubt)
     if found.form:
         return Reading("dates", form=found.form, timed=found.timed)
-    if wishes.decimal is None and wishes.thousands is None:
-        _, wrong = table_files.numbers(column)
-        if not wrong.any() and (hint != "," or not _has(column, ".")):
-            return Reading("numbers")
     number = numerals.find(
         column, decimal=wishes.decimal, thousands=wishes.thousands, hint=hint
     )

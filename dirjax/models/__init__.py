@@ -37,7 +37,7 @@ class Encoder(NamedTuple):
 
 # Messages suggest the first encoder of a kind.
 ENCODERS = {
-    "mlp": Encoder(mlp.MLP, "table"),
+    "mlp": Encoder(mlp.make, "table"),
     "small_resnet": Encoder(resnet.small_resnet),
     "resnet18": Encoder(resnet.resnet18),
     "resnet34": Encoder(resnet.resnet34),

@@ -602,6 +602,7 @@ def from_features(
             },
             "encoder": {
                 "numeric": fitted.width,
+                "rows": int(labelled.train.sum()),
                 "cardinalities": fitted.cardinalities,
                 "edges": fitted.edges if quantiles else None,
             },
