@@ -36,6 +36,8 @@ EMPTY_SHARE = 0.5
 IMBALANCE = 0.2
 # Fewest test rows in few-shot bins for a meaningful error.
 FEW_TEST = 20
+# Fewest test rows of each shot with thresholds that are suggested.
+LEAST_TEST = 10
 # The smallest batch size that `config.plan` chooses.
 LEAST_BATCH = 16
 # Shares of duplicate rows, and of rows whose inputs have several labels.
@@ -286,10 +288,12 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
         return
     rare = int(np.sum(filled < few))
     if not np.any(filled > many):
-        third = np.quantile(filled, (1 / 3, 2 / 3)).astype(int)
+        part = source.splits.get("test", source.splits["train"])
+        test = np.bincount(part.bin.ravel(), minlength=len(counts))
+        pair = checks.thresholds(counts, test, LEAST_TEST)
         ways = ["lower data.many and data.few"]
-        if third[0] > 1:
-            ways[0] += f" (data.many={third[1]} data.few={third[0]} makes thirds)"
+        if pair:
+            ways[0] += f" (data.many={pair[0]} data.few={pair[1]} makes thirds)"
         if wide := wider(lambda c: bool(c.max() > many)):
             ways.append(wide)
         yield (
