@@ -2,10 +2,10 @@
 
     python benchmarks/reading.py [--rows 1000000] [--rounds 3]
 
-Both read a file of 20 columns (15 numeric, of which one has gaps, 4 categorical, and the
-label), standardise numbers, code categories and split the rows, each in a process of
-its own, one after the other. Prints medians of the time, from a started interpreter to
-arrays, and of the peak memory. Needs pandas and scikit-learn.
+Both read a file of 20 columns (15 numeric, 4 categorical, and the label; one has gaps),
+standardise numbers, code categories and split the rows, each in a process of its own,
+one after the other. Prints medians of the time, from a started interpreter to arrays,
+and of the peak memory. Needs pandas and scikit-learn.
 """
 
 import argparse

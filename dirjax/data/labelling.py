@@ -155,6 +155,11 @@ class Rows:
             todo = "; ".join(dict.fromkeys(p[2] for p in found))
             raise InputError(f"{self.file} has {len(found)} problems: {said}. {todo}.")
 
+    @property
+    def has_problems(self) -> bool:
+        """Whether problems are collected, and there is one."""
+        return bool(self._problems)
+
     def problem(self, said: str, todo: str, todo_of_many: str = "") -> None:
         """Raises an error, or keeps it for the end of `collected`.
 
@@ -190,7 +195,7 @@ class Rows:
             said = f"{sentence(int(np.flatnonzero(bad)[0]))}{more}"
             skip = f"or skip such rows: {self.skip_with}"
             self.problem(said, f"Fix it, {skip}", f"Fix them, {skip}")
-            return
+            # Those that are collected are told for one reason.
         self.good &= ~bad
         self.skipped[why] = self.skipped.get(why, 0) + count
 
@@ -262,7 +267,7 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
         ),
     )
     part[~rows.good] = -1
-    if not (part == 0).any():
+    if not (part == 0).any() and not rows.has_problems:
         raise InputError(
             f"{column!r} of {rows.file} names no training row. Mark rows as train."
         )

@@ -62,5 +62,5 @@ def test_predictions_may_have_a_lower_end():
 
 
 def test_wrong_kind():
-    with pytest.raises(ValueError, match="one of linear, log, log1p, .*, got 'sqrt'"):
+    with pytest.raises(ValueError, match=r"one of linear, log, log1p, .*, got 'sqrt'"):
         scales.fit("sqrt", Y)

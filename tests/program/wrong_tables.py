@@ -1,6 +1,5 @@
 """Invalid tables, and the expected error messages."""
 
-import datetime
 import gzip
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -183,11 +182,6 @@ TABLES = {
         "another label with data.label",
         data__label="color",
     ),
-    "thousands separators in labels": csv(
-        table([f'{i},r,"{1000 + i:,}"' for i in range(60)]),
-        "must be numbers",
-        r"'y' of .*mine\.csv holds '1,000'",
-    ),
     "a label that is missing": csv(
         changed(4, "0.1,r,"), "labels must be finite", r"row 4 of .*mine\.csv", "'y'"
     ),
@@ -299,9 +293,12 @@ TABLES = {
         r"--config\.data\.thousands=','",
     ),
     "several problems": csv(
-        changed(
-            9, "0.1,r,much", table([f"{i},r,{i + 1}" for i in range(60)])[6:].split()
-        ).replace("3,r", "inf,r"),
+        table(
+            [
+                f"{'inf' if i == 3 else i / 7},r,{'?!' * (i == 7) or i}"
+                for i in range(60)
+            ]
+        ),
         r"mine\.csv has 2 problems: \(1\) 'y' must hold numbers, row 9",
         r"\(2\) features must be finite, row 5",
         "Fix them, or skip such rows",
@@ -385,21 +382,21 @@ TABLES = {
         "Use 'mlp'",
         model__name="small_resnet",
     ),
-    "Windows-1252": csv(
-        changed(12, "0.1,café,1").encode("cp1252"),
+    "an encoding that cannot be told": csv(
+        changed(12, "0.1,caf\x81,1").encode("latin1"),
         "must be a CSV file in UTF-8",
-        r"row 12 .*0xe9",
+        r"row 12 .*0x81",
         "Save it as UTF-8",
     ),
-    "Windows-1252 in the header": csv(
-        table(header="größe,color,y").encode("cp1252"), "in UTF-8", "row 1 ", "Save it"
+    "the same in the header": csv(
+        table(header="gr\x81sse,color,y").encode("latin1"),
+        "in UTF-8",
+        "row 1 ",
+        "Save it",
     ),
     # Two errors, of which the first that is detected is reported.
     "Windows-1252 in a row that is too long": csv(
         changed(12, "0.1,café,1,5").encode("cp1252"), r"mine\.csv", "[Rr]ow 12 "
-    ),
-    "UTF-16": csv(
-        table().encode("utf-16"), r"mine\.csv must be a CSV file in UTF-8", "Save it"
     ),
     "a zero-byte file": csv("", r"mine\.csv must be a CSV file", "empty", ANOTHER),
     "a file of empty lines": csv("\n\n\n", r"mine\.csv must be a CSV file", ANOTHER),
@@ -422,12 +419,6 @@ TABLES = {
     "Parquet that is cut off": Case(
         {"mine.parquet": to_parquet(x=X[:, 0], y=Y)[:-9]},
         (r"mine\.parquet must be a Parquet file", ANOTHER),
-    ),
-    "Parquet with dates": parquet(
-        "dates cannot be features",
-        r"'when' holds dates \(2024-02-01 .*row 2 of .*mine\.parquet",
-        "drop",
-        when=[datetime.datetime(2024, 2, 1 + i % 28) for i in range(60)],
     ),
     "Parquet with lists": parquet(
         "must hold numbers or text",
