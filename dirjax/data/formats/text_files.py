@@ -176,7 +176,7 @@ def _detect(file: pathlib.Path, stream: BinaryIO, what: str) -> Encoding:
         )
     wide = _wide(block)
     if wide:
-        return Encoding(wide, f"{file} is read as UTF-16")
+        return Encoding(wide, f"the text of {file.name} is read as UTF-16")
     if b"\0" in block[: 1 << 16]:
         raise InputError(
             f"{file} must be {what} in UTF-8, it has zero bytes, like binary files. "
@@ -199,7 +199,10 @@ def _detect(file: pathlib.Path, stream: BinaryIO, what: str) -> Encoding:
     if not first:
         return Encoding("utf-8-sig" if marked else "utf-8")
     if others <= _WESTERN and not marked:
-        return Encoding("cp1252", f"{file} is not UTF-8 and is read as Windows-1252")
+        return Encoding(
+            "cp1252",
+            f"the text of {file.name} is no UTF-8, and is read as Windows-1252",
+        )
     raise InputError(
         f"{file} must be {what} in UTF-8, row {first} is not (byte {odd:#04x}). Save "
         "it as UTF-8: iconv -f OLD_ENCODING -t utf8 OLD > NEW."
