@@ -193,7 +193,7 @@ class TestCommand:
         rng = np.random.default_rng(0)
         x = rng.normal(size=300)
         y = np.exp(x + rng.normal(size=300) / 5)
-        lines = ["x,when,y", *(f"{x[i]},{i},{y[i]}" for i in range(300))]
+        lines = ["x,when,y", *(f"{x[i]},{2 * i},{y[i]}" for i in range(300))]
         (tmp_path / "mine.csv").write_text("\n".join(lines))
         fields = ["--config.data.path=mine.csv", "--config.data.label=y"]
         done = commands.run(

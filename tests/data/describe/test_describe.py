@@ -220,7 +220,7 @@ class TestBins:
         assert "no bin holds more than 100 training rows, and 1 of 3 hold fewer" in (
             sentence(facts, "no_many")
         )
-        assert "data.many=60 data.few=33" in sentence(facts, "no_many")
+        assert "data.many=40 data.few=40" in sentence(facts, "no_many")
         facts = table(tmp_path, {"y": [1] * 101 + [2] * 19 + [3] * 40})
         assert "no_many" not in names(facts)
 
