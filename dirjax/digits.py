@@ -1,8 +1,9 @@
 """How numbers are written for people: significant digits, one rule everywhere.
 
 A column of numbers has a common number of decimals, so that they can be compared: four
-significant digits of the largest, and up to six where the smallest number, or the
-largest spread, would otherwise have fewer than two. Thousands are separated by commas.
+significant digits of the largest (five from 100, whose smaller neighbours then have
+four), and up to six where the smallest number, or the largest spread, would otherwise
+have fewer than two. Thousands are separated by commas.
 Below 0.001 and from 1e9, a power of ten follows, the same for the whole column.
 Deviations: none, this module is dirjax's own.
 """
@@ -15,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 _LEAST, _MOST, _SPREAD = 4, 6, 2  # significant digits
+_MORE = 2  # power of ten from which there is one more
 _SMALL, _LARGE = -3, 9  # powers of ten between which numbers are written plainly
 
 
@@ -61,11 +63,16 @@ def form(values: Iterable[float], spreads: Iterable[float] = ()) -> Form:
         return Form(_LEAST - 1)
     top = _power(max(sizes or widths))
     low = min(map(_power, [*sizes, max(widths)] if widths else sizes))
-    wanted = max(_LEAST - 1 - top, _SPREAD - 1 - low)
-    decimals = min(wanted, _MOST - 1 - top)
-    if _SMALL <= top < _LARGE:
-        return Form(max(decimals, 0))
-    return Form(decimals + top, top)
+    least = _LEAST + (_MORE <= top < _LARGE)
+    digits = min(max(least, _SPREAD + top - low), _MOST)
+    return _form(top, digits)
+
+
+def _form(power: int, digits: int) -> Form:
+    """So many significant digits of a number with this power of ten."""
+    if _SMALL <= power < _LARGE:
+        return Form(max(digits - 1 - power, 0))
+    return Form(digits - 1, power)
 
 
 def short(value: float) -> str:
@@ -75,7 +82,7 @@ def short(value: float) -> str:
       >>> [short(v) for v in (22561.2, 20.861, 1.2343e-6)]
       ['22,561', '20.86', '1.234e-6']
     """
-    return form([value])(value)
+    return _form(_power(abs(value)), _LEAST)(value) if value else "0"
 
 
 def plain(value: float) -> str:

@@ -28,12 +28,12 @@ def _about(count: float) -> str:
     return f"{math.ceil(count / unit) * unit:,}"
 
 
-def would_decide(gap: Spread) -> str:
+def needs(gap: Spread) -> str:
     """How many rows or seeds would take an interval off zero.
 
     Example:
-      >>> would_decide(Spread(-1.0, None, 1, by_rows=0.5, rows=40))
-      'about 78 test rows would decide'
+      >>> needs(Spread(-1.0, None, 1, by_rows=0.5, rows=40))
+      'needs about 84 test rows'
     """
     if gap.half() is None:
         return "one seed says nothing" if not gap.rows else "too few test rows to say"
@@ -56,7 +56,7 @@ def would_decide(gap: Spread) -> str:
         ways.append("{} test rows with {} seeds".format(*pair))
     if not ways:
         return "too small a difference to decide"
-    return f"about {' or '.join(ways)} would decide"
+    return f"needs about {' or '.join(ways)}"
 
 
 def _listed(kind: str, methods: Sequence[str]) -> str:
@@ -70,7 +70,8 @@ def answers(table: Table) -> Iterator[str]:
     metric = grids.metric_of(table)
     compared = [row for row in table.rows if row.difference is not None]
     gaps = [g for row in compared for g in (row.difference or {})[metric].values()]
-    form = form_of(metric, [], gaps)
+    values = [v for row in table.rows for v in row.values[metric].values()]
+    form = form_of(metric, values, gaps)
     good = -1 if lower_is_better(metric) else 1
     kinds = {good: "better", -good: "worse", 0: "undecided"}
     for shot in reversed(COLUMNS):
@@ -81,7 +82,7 @@ def answers(table: Table) -> Iterator[str]:
                 continue
             text = form(gap.mean, "+")
             if gap.sign == 0:
-                text = f"{text}; {would_decide(gap)}"
+                text = f"{text}; {needs(gap)}"
             kind = kinds[gap.sign]
             found[kind].append((-good * gap.mean, f"{row.method} ({text})"))
         parts = [_listed(k, [t for _, t in sorted(v)]) for k, v in found.items() if v]

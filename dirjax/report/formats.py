@@ -57,6 +57,12 @@ class Block:
     rows: tuple[tuple[Cell, ...], ...]
     rule: int = 0
 
+    @property
+    def names(self) -> int:
+        """Number of columns before those of the shots; 0 without such columns."""
+        sets = sum(name.split()[-1:] == ["few"] for name in self.header)
+        return len(self.header) - len(COLUMNS) * sets if sets else 0
+
 
 def _cell(value: Spread, form: digits.Form, std: float | None, best=False) -> Cell:
     if value.mean is None:
@@ -248,11 +254,12 @@ def footnote(table: Table) -> str:
     if not one:
         said.append("Values are mean ± sample standard deviation over seeds.")
     if gaps:
+        corrected = ", corrected for {} methods (Bonferroni), not for shots and metrics"
+        corrected = corrected.format(len(gaps)) if len(gaps) > 1 else ""
         said.append(
             f"Rows with 'minus {table.base}' are differences paired by seed; the second"
             " column counts the pairs. Negative differences are smaller errors. In "
-            f"brackets: 95 % interval over {_over(table)}, corrected for {len(gaps)} "
-            f"method{'s'[: len(gaps) > 1]} (Bonferroni), not for shots and metrics. "
+            f"brackets: 95 % interval over {_over(table)}{corrected}. "
             "Bold: the interval excludes zero; values that are bold are better."
         )
     if table.no_rows and (gaps or one):

@@ -40,7 +40,6 @@ def test_wrong_input(tmp_path, quick, capsys):
     cases = (
         ([tmp_path / "none"], "there is no folder"),
         ([empty], "is not a run directory"),
-        ([tmp_path], "Pass the runs inside it"),
         ([waiting], "is finished"),
         ([done, "--base", "lds"], "no finished run of the base 'lds'"),
         ([done, "--output", done / "result.json"], "cannot write to"),
@@ -52,6 +51,8 @@ def test_wrong_input(tmp_path, quick, capsys):
         assert err.count("\n") == 1
     with pytest.raises(errors_lib.InputError):
         report.main([str(empty), "--debug"])
+    with pytest.raises(errors_lib.InputError, match="not a run directory"):
+        report.read_run(empty)
     change(done, "result.json", lambda r: r.update(schema=2))
     assert report.main([str(done)]) == 2
     assert "schema 2" in capsys.readouterr().err
