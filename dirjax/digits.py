@@ -82,7 +82,9 @@ def short(value: float) -> str:
       >>> [short(v) for v in (22561.2, 20.861, 1.2343e-6)]
       ['22,561', '20.86', '1.234e-6']
     """
-    return _form(_power(abs(value)), _LEAST)(value) if value else "0"
+    if not value or not math.isfinite(value):
+        return f"{value:g}"
+    return _form(_power(abs(value)), _LEAST)(value)
 
 
 def plain(value: float) -> str:
@@ -92,8 +94,8 @@ def plain(value: float) -> str:
       >>> [plain(v) for v in (0.5, 2000.0, 2.5e-6, 0.1 + 0.2)]
       ['0.5', '2,000', '2.5e-6', '0.3']
     """
-    if not value:
-        return "0"
+    if not value or not math.isfinite(value):
+        return f"{value:g}"
     power = _power(abs(value))
     power = 0 if _SMALL <= power < _LARGE else power
     text = f"{value / 10.0**power:,.12f}".rstrip("0").rstrip(".")

@@ -41,6 +41,7 @@ def test_one_number():
     assert [digits.short(v) for v in (0, 45.5, 105.31, -22561.2, 3e-6)] == [
         *("0", "45.50", "105.3", "-22,561", "3.000e-6"),
     ]
+    assert digits.short(float("nan")) == "nan"
 
 
 def test_ticks():

@@ -191,7 +191,11 @@ def test_study_formats(study, tmp_path, quick):
     page = (tmp_path / "report.html").read_text()
     _Page(page)
     minus = f"{ends[0]:+.2f}, {ends[1]:+.2f}".replace("-", "\N{MINUS SIGN}")
-    assert f'<span class="std">[{minus}]</span>' in page
+    assert f'<span class="std interval">[{minus}]</span>' in page
+    # On a phone, tables of shots become lines of four numbers: `few` is in sight.
+    assert page.count('<table class="shots names2">') == 4
+    assert ".shots tr { display: grid; grid-template-columns: repeat(4" in page
+    assert page.index('<ul class="answers">') < page.index("<table")
 
 
 @pytest.mark.slow
