@@ -138,7 +138,7 @@ def error_by_method(
         half = style.half_interval(error.mean(axis=0), size, more)
         if len(values) > 1:
             by_seed = 1.96 * error.std(axis=0, ddof=1) / math.sqrt(len(values))
-            half = np.sqrt(np.nan_to_num(half) ** 2 + by_seed**2)
+            half = by_seed if more is None else np.sqrt(half**2 + by_seed**2)
         # Shifted sideways, so that whiskers do not overlap.
         shift = (k + 1) / (len(absolute) + 1)
         x, error = edges[:-1] + shift * np.diff(edges), error.mean(axis=0)
