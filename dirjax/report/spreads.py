@@ -151,7 +151,7 @@ def spread(
 def _problem(runs: Sequence[Run], bins: TrainBins | None) -> str | None:
     """Why the rows of runs cannot be compared, or None."""
     if bins is None or any("label" not in run.predictions for run in runs):
-        return "not all runs have predictions by row"
+        return f"predictions by row are not stored{' for all runs' * (len(runs) > 1)}"
     label = runs[0].predictions["label"]
     if any(not np.array_equal(r.predictions["label"], label) for r in runs):
         return "the runs have different test rows"

@@ -336,7 +336,7 @@ def test_report_has_the_figures_where_the_data_are(study, tmp_path, quick):
 
     assert made <= names(study, "all", base="vanilla_mse")
     text = (tmp_path / "all" / "table.txt").read_text()
-    assert "test bMAE, lower is better" in text
+    assert "test balanced MAE, lower is better" in text
     assert "test group accuracy, higher is better" in text
     assert "vanilla minus vanilla_mse" in text
     accuracy = text.partition("test group accuracy")[2].partition("\n\n")[0]

@@ -159,7 +159,7 @@ def test_without_rows_intervals_cover_seeds_and_say_so(tmp_path):
     (table,) = report.table([report.read_run(f) for f in folders], base="vanilla")
     said = formats.footnote(table)
     assert "95 % interval over seeds by Student's t" in said
-    assert "test rows: not all runs have predictions by row." in said
+    assert "test rows: predictions by row are not stored for all runs." in said
     gap = table.rows[1].difference["mae"]["few"]
     assert gap.rows == 0
     assert gap.half() == pytest.approx(12.706 * gap.std / math.sqrt(2), 1e-3)
