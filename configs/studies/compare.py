@@ -5,9 +5,9 @@
 
 The report in STUDY/report has a sentence for each shot: which methods are better, worse
 or undecided, and how many test rows or seeds would decide. All fields of `config.data`
-work as for `configs/csv.py`; `--config.seeds=0,1,2,3,4` runs more seeds, of which
-finished ones are kept, and `--config.methods=vanilla,ssir` other methods. For other
-kinds of data or a data set of its own config, name the config: `compare.py:images`,
+work as for `configs/csv.py`. `--config.seeds=0,1,2,3,4` runs more seeds and keeps what
+is finished; `"--config.methods=('vanilla','inv')"` names other methods. For other kinds
+of data or a data set with its own config, name the config: `compare.py:images`,
 `compare.py:bikeshare`.
 """
 
