@@ -19,6 +19,7 @@ import itertools
 import pathlib
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,14 +60,16 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
     """All runs of a study; the seed varies slowest.
 
     Args:
-      study: `configs`, `methods`, `seeds`, `options`, `fields` (pairs of path and
-        value, set in every run), `method_fields` (method, path and value, set in the
+      study: `configs`, `methods`, `seeds`, `options`, `data` (fields of `config.data`;
+        None means as in the config), `fields` (pairs of path and value; both are set
+        in every run), `method_fields` (method, path and value, set in the
         runs of that method), `arguments` (method, and its argument after the colon),
         `starts` (method, and the method whose run of the same seed and point it starts
         from) and `grid` (pairs of path and values); see `configs/studies/common.py`.
     """
     grid = [[(k, v) for v in values] for k, values in study["grid"]]
     arguments, starts = dict(study["arguments"]), dict(study["starts"])
+    given = {f"data.{k}": v for k, v in study["data"].items() if v is not None}
     for seed, file, method, *point in itertools.product(
         study["seeds"], study["configs"], study["methods"], *grid
     ):
@@ -80,7 +83,7 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
         own = {path: value for m, path, value in study["method_fields"] if m == method}
         if method in arguments:
             own["method"] = method
-        fields = {**dict(study["fields"]), **own, **dict(point), "seed": seed}
+        fields = {**given, **dict(study["fields"]), **own, **dict(point), "seed": seed}
         yield Job(file, argument, fields, folder, start)
 
 
@@ -152,6 +155,26 @@ def _run_program(
     module.run_study(study, workdir)
 
 
+def _done(workdir: pathlib.Path, job: Job) -> bool:
+    return (workdir / job.folder / "result.json").exists()
+
+
+def _left(seconds: Sequence[float], runs: int) -> str:
+    """How long `runs` more runs take, from the seconds of those that are done.
+
+    Example:
+      >>> _left([10.0, 14.0], 20)
+      ', about 4 min left'
+    """
+    if not seconds:
+        return ""
+    left = runs * sum(seconds) / len(seconds)
+    for unit, size in (("h", 3600), ("min", 60)):
+        if left >= 1.5 * size:
+            return f", about {left / size:.0f} {unit} left"
+    return f", about {left:.0f} s left"
+
+
 def run(
     study: Mapping[str, Any],
     workdir: pathlib.Path,
@@ -177,8 +200,8 @@ def run(
     from dirjax import data
     from dirjax.config import frozen, validation
 
-    missing = {"configs", "methods", "seeds", "options", "fields", "method_fields"}
-    missing = (missing | {"arguments", "starts", "grid", "base"}) - set(study)
+    missing = {"configs", "methods", "seeds", "options", "data", "fields", "grid"}
+    missing = (missing | {"method_fields", "arguments", "starts", "base"}) - set(study)
     if missing:
         raise errors.InputError(
             f"the config is not a study, it lacks {', '.join(sorted(missing))}. Give "
@@ -192,25 +215,28 @@ def run(
     mine = list(zip(every, configs, strict=True))[number - 1 :: count]
     if dry_run:
         for j, _ in mine:
-            done = (workdir / j.folder / "result.json").exists()
-            print(f"{'done' if done else 'todo'}  {j.folder}")
+            print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
         return
     import jax
 
     from dirjax import report, train
     from dirjax.workdir.lock import InUse
 
-    broken = []
+    broken, seconds = [], []
+    todo = [i for i, (j, _) in enumerate(mine, 1) if not _done(workdir, j)]
+    print(f"{len(todo)} of {len(mine)} runs to do; after the first, the time is told.")
     for i, (j, config) in enumerate(mine, 1):
         folder = workdir / j.folder
-        if (folder / "result.json").exists():
+        if _done(workdir, j):
             frozen.check_same(config, folder / "config.json")
             continue
         if j.start and not (workdir / j.start / "result.json").exists():
             said = f"skipped: {j.folder} starts from {j.start}, which is not finished."
             print(said, file=sys.stderr, flush=True)
             continue
-        print(f"[{i}/{len(mine)}] {j.folder}", flush=True)
+        left = _left(seconds, sum(k >= i for k in todo))
+        print(f"[{i}/{len(mine)}] {j.folder}{left}", flush=True)
+        start = time.monotonic()
         try:
             train.train_and_evaluate(
                 config, folder, verbose=False, command=command(j, folder)
@@ -221,12 +247,13 @@ def run(
             print(f"skipped: {error}", file=sys.stderr, flush=True)
         except errors.Failed as error:
             broken.append(f"{j.folder}: {error}")
+        else:
+            seconds.append(time.monotonic() - start)
     if broken:
         raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
-    folders = [workdir / j.folder for j in every]
-    if all((f / "result.json").exists() for f in folders):
+    if all(_done(workdir, j) for j in every):
         page = report.write_report(
-            folders,
+            [workdir / j.folder for j in every],
             workdir / "report",
             base=study["base"] or None,
             published=True,

@@ -1,14 +1,28 @@
 #!/usr/bin/env bash
-# Installs dirjax into .venv and trains, evaluates and reports the embedded default.
-# Arguments go to dirjax.main: bash launch/local.sh --config configs/mnist5k.py:fds
+# Installs dirjax into .venv, trains and evaluates the embedded default and, beside it,
+# plain training (vanilla), and shows the difference. Arguments go to dirjax.main; with a
+# config, only that is trained:
+#   bash launch/local.sh --config configs/mnist5k.py:fds
 set -euo pipefail
 source "$(dirname "$0")/install.sh" ""
-case " $* " in
-  *" --config "* | *" --config="*) ;;
-  *) set -- --config configs/bikeshare.py:sqinv_lds "$@" ;;
-esac
-case " $* " in
-  *" --workdir "* | *" --workdir="*) ;;
-  *) set -- --workdir "runs/$(date +%Y%m%d-%H%M%S)" "$@" ;;
-esac
-exec .venv/bin/python -m dirjax.main "$@"
+python=.venv/bin/python
+workdir="runs/$(date +%Y%m%d-%H%M%S)"
+config=""
+rest=()
+while (($#)); do
+  case "$1" in
+    --workdir) workdir="${2:?--workdir needs a folder}" && shift ;;
+    --workdir=*) workdir="${1#*=}" ;;
+    --config) config="${2:?--config needs a file}" && shift ;;
+    --config=*) config="${1#*=}" ;;
+    *) rest+=("$1") ;;
+  esac
+  shift
+done
+main=("$python" -m dirjax.main ${rest[@]+"${rest[@]}"})
+if [[ -n "$config" ]]; then
+  exec "${main[@]}" --config "$config" --workdir "$workdir"
+fi
+"${main[@]}" --config configs/bikeshare.py:vanilla --workdir "$workdir-vanilla"
+"${main[@]}" --config configs/bikeshare.py:sqinv_lds --workdir "$workdir"
+exec "$python" -m dirjax.report "$workdir-vanilla" "$workdir" --output "$workdir/comparison"

@@ -8,7 +8,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "dirjax"
-GROUND = {"errors", "checks", "dotted", "ops", "optimizers"}
+GROUND = {"errors", "checks", "digits", "dotted", "ops", "optimizers"}
 FIRST = GROUND | {"labels", "models", "runtime", "cli"}
 SECOND = FIRST | {"features", "metrics", "data", "workdir"}
 THIRD = SECOND | {"objectives", "report"}
@@ -17,6 +17,7 @@ FOURTH = THIRD | {"augment", "evals", "config"}
 MAY_IMPORT = {
     "errors": set(),
     "checks": set(),
+    "digits": set(),
     "dotted": set(),
     "ops": {"checks"},
     "optimizers": {"checks"},

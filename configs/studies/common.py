@@ -1,6 +1,8 @@
 """Fields of a study, and the data sets of method studies."""
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
+
+from dirjax.configs import common
 
 # Config file, options, number of seeds, epochs of the main stage (None: as in the
 # config).
@@ -14,6 +16,13 @@ DATASETS = {
     "nyud2": ("nyud2_dir", ("small",), 3, None),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
+
+
+def data_fields():
+    """All fields of `config.data`, empty: a study sets those that are given."""
+    data = common.get_config().data
+    plain = [name for name, value in data.items() if not isinstance(value, ConfigDict)]
+    return ConfigDict({n: config_dict.placeholder(data.get_type(n)) for n in plain})
 
 
 def get_config():
@@ -33,6 +42,8 @@ def get_config():
     # Options after the method, for every run.
     study.options = ()
     study.seeds = (0, 1, 2, 3, 4)
+    # Fields of `config.data` of all runs, such as --config.data.path=my.csv.
+    study.data = data_fields()
     # Fields of all runs, (path, value), and fields that vary, (path, values).
     study.fields = ()
     study.grid = ()

@@ -1,12 +1,15 @@
 """Reports on runs: tables, figures and one HTML page, without JAX.
 
-    python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--split val]
+    python -m dirjax.report RUN|STUDY... [--output DIR] [--base METHOD] [--split val]
         [--published]
+
+A folder that is no run stands for all runs below it, such as a study of `dirjax.sweep`.
 
 For one run, the report shows errors by shot, the label histogram, the error by label,
 training curves and predictions. For several runs, it shows mean and spread over seeds,
-differences from a base paired by seed with 95 % intervals, and figures that compare
-methods or show the error over a grid of fields; each data set has its own section.
+differences from a base with 95 % intervals over seeds and test rows, what they say
+about each shot, and figures that compare methods or show the error over a grid of
+fields; each data set has its own section.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -27,8 +30,8 @@ from dirjax.errors import InputError
 from dirjax.report import formats, page
 from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, style
-from dirjax.report.runs import Run, read_run
-from dirjax.report.tables import DENSE_METRICS, GROUP_METRICS, METRICS, Table, table
+from dirjax.report.runs import Run, find_runs, read_run
+from dirjax.report.tables import METRICS, REPORTED, Table, table
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 
@@ -58,13 +61,13 @@ def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
 
 
 def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
-    some = [
+    metrics = [
         m
-        for m in (*DENSE_METRICS, *GROUP_METRICS)
-        if any(r.value(m, "all") is not None for r in runs)
+        for m in REPORTED
+        if m in METRICS
+        or m in published_numbers.metrics(runs)
+        or (m != "mse" and any(r.value(m, "all") is not None for r in runs))
     ]
-    balanced = ("bmae",) if set(GROUP_METRICS) & set(some) else ()
-    metrics = (*METRICS, *balanced, *published_numbers.metrics(runs), *some)
     plain = table(runs, metrics)
     names = {row.method for one in plain for row in one.rows}
     # If the base preset was run with several configs, none of them is the default base.
@@ -96,7 +99,8 @@ def _write(
 
 
 def _read(run_dirs: Sequence[str | pathlib.Path]) -> list[Run]:
-    paths = {pathlib.Path(path).resolve(): pathlib.Path(path) for path in run_dirs}
+    found = (p for folder in run_dirs for p in find_runs(pathlib.Path(folder)))
+    paths = {path.resolve(): path for path in found}
     return [read_run(path) for path in paths.values()]
 
 
@@ -110,7 +114,7 @@ def write_report(
     """Writes `report.html`, `table.{txt,csv,md,tex}` and the figures as PNG.
 
     Args:
-      run_dirs: run directories; duplicates count once.
+      run_dirs: run directories, or folders of them; duplicates count once.
       output: directory to write to, created if missing.
       base: method that the others are compared with, seed by seed. Default: `vanilla`,
         if it is one of several methods.
@@ -120,8 +124,8 @@ def write_report(
       The path of `report.html`.
 
     Raises:
-      InputError: if a directory is not a run, no run is finished, or no run has the
-        base method.
+      InputError: if a directory is not a run and has none below it, no run is
+        finished, or no run has the base method.
     """
     runs = _read(run_dirs)
     tables = _tables(runs, base)
@@ -159,6 +163,8 @@ def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
         the metrics.
     """
     run = read_run(pathlib.Path(workdir))
+    if (result["split"], result["best_step"]) != ("test", run.best_step):
+        run = dataclasses.replace(run, predictions={})  # they are of another state
     return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
 
 
@@ -178,8 +184,8 @@ def _main(argv: Sequence[str]) -> None:
     if options.published:
         tables = [published_numbers.attach(one, explain=True) for one in tables]
     if options.output is None:
-        inside = runs[0].path if len(runs) == 1 else pathlib.Path()
-        options.output = inside / "report"
+        inside = options.runs[0] if len(options.runs) == 1 else ""
+        options.output = pathlib.Path(inside) / "report"
     try:
         path = _write(runs, tables, options.output)
     except OSError as error:
@@ -198,12 +204,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dirjax.report", description="Tables and figures of runs."
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directory")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="directory of a run or study"
+    )
     parser.add_argument(
         "--output",
         type=pathlib.Path,
         metavar="DIR",
-        help="default: RUN/report for one run, ./report for several",
+        help="default: RUN/report for one folder, ./report for several",
     )
     parser.add_argument(
         "--base",

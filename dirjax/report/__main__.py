@@ -1,4 +1,4 @@
-"""`python -m dirjax.report RUN... [--output DIR] [--base METHOD] [--published]`."""
+"""`python -m dirjax.report RUN|STUDY... [--output DIR] [--base METHOD] [...]`."""
 
 import sys
 

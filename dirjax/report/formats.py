@@ -14,30 +14,26 @@ import io
 import re
 import textwrap
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
+from dirjax import digits
 from dirjax.report import grids, norm_order
+from dirjax.report.answers import answers
 from dirjax.report.runs import COLUMNS
-from dirjax.report.tables import (
-    Row,
-    Spread,
-    Table,
-    decimals,
-    lower_is_better,
-    metric_name,
-    spread,
-)
+from dirjax.report.spreads import Spread, spread
+from dirjax.report.tables import Row, Table, form_of, lower_is_better, metric_name
 
 EMPTY = "-"
 CSV_COLUMNS = (
     *("dataset", "method", "seeds", "metric", "shot", "mean", "std", "size"),
     *("base", "pairs", "difference_mean", "difference_std"),
-    *("difference_low", "difference_high", "examples"),
+    *("difference_low", "difference_high", "examples", "low", "high"),
 )
 
 
 class Cell(NamedTuple):
-    """One cell: mean, spread or interval, and whether it is the best of its column."""
+    """One cell: mean, spread or interval, and whether it is bold."""
 
     mean: str
     std: str = ""
@@ -61,35 +57,37 @@ class Block:
     rows: tuple[tuple[Cell, ...], ...]
     rule: int = 0
 
+    @property
+    def names(self) -> int:
+        """Number of columns before those of the shots; 0 without such columns."""
+        sets = sum(name.split()[-1:] == ["few"] for name in self.header)
+        return len(self.header) - len(COLUMNS) * sets if sets else 0
 
-def _cell(value: Spread, digits: int, best: bool = False) -> Cell:
+
+def _cell(value: Spread, form: digits.Form, std: float | None, best=False) -> Cell:
     if value.mean is None:
         return Cell(EMPTY)
-    std = "" if value.std is None else f"{value.std:.{digits}f}"
-    return Cell(f"{value.mean:.{digits}f}", std, best)
+    return Cell(form(value.mean), "" if std is None else form(std), best)
 
 
-def _cells(metric: str, lines: Sequence[Sequence[Spread]], digits: int) -> list[list]:
-    """Cells of rows of values; marks the best of each column after rounding."""
-    choose = min if lower_is_better(metric) else max
-    tops = []
-    for column in zip(*lines, strict=True):
-        shown = {round(v.mean, digits) for v in column if v.mean is not None}
-        tops.append(choose(shown) if len(shown) > 1 else None)
-    return [
-        [
-            _cell(v, digits, v.mean is not None and round(v.mean, digits) == top)
-            for v, top in zip(line, tops, strict=True)
-        ]
-        for line in lines
-    ]
+def _cells(metric: str, rows: Sequence[Row], form: digits.Form) -> list[list[Cell]]:
+    """Values of rows; bold where the interval of the difference says better."""
+    good = -1 if lower_is_better(metric) else 1
+    lines = []
+    for row in rows:
+        gaps = row.difference[metric] if row.difference else {}
+        line = row.values[metric].items()
+        better = {s for s, gap in gaps.items() if gap.sign == good}
+        lines.append([_cell(v, form, v.std, s in better) for s, v in line])
+    return lines
 
 
-def _difference(value: Spread, digits: int) -> Cell:
+def _difference(value: Spread, form: digits.Form) -> Cell:
     if value.mean is None:
         return Cell(EMPTY)
-    ends = ", ".join(f"{end:+.{digits}f}" for end in value.interval() or ())
-    return Cell(f"{value.mean:+.{digits}f}", interval=f"[{ends}]" if ends else "")
+    ends = ", ".join(form(end, "+") for end in value.interval() or ())
+    interval = f"[{ends}]" if ends else ""
+    return Cell(form(value.mean, "+"), best=value.sign != 0, interval=interval)
 
 
 def _published(
@@ -106,7 +104,7 @@ def _published(
 
 def _counts(row: Row) -> list[Cell]:
     counts = [row.runs[0].value("count", shot) for shot in COLUMNS]
-    return [Cell(EMPTY if c is None else f"{c:.0f}") for c in counts]
+    return [Cell(EMPTY if c is None else f"{c:,.0f}") for c in counts]
 
 
 def _one_method(table: Table) -> Block:
@@ -115,36 +113,37 @@ def _one_method(table: Table) -> Block:
     for metric in table.metrics:
         name, values = metric_name(metric), list(row.values[metric].values())
         if any(value.size for value in values):
-            digits = decimals(metric, values)
-            rows.append((Cell(name), *(_cell(value, digits) for value in values)))
+            halves = [value.half() for value in values]
+            form = form_of(metric, values)
+            cells = (_cell(*one) for one in zip(values, repeat(form), halves))
+            rows.append((Cell(name), *cells))
             rows += _published(row, table, metric, f"{name}: ")
     rows.append((Cell("examples"), *_counts(row)))
     steps = {run.best_step for run in row.runs} - {None}
     at = f" at step {steps.pop()}" if len(steps) == 1 else ""
     count = len(row.runs)
-    seeds = (
-        f"mean ± std over {count} seeds" if count > 1 else f"seed {row.runs[0].seed}"
-    )
+    seeds = f"mean over {count} seeds" if count > 1 else f"seed {row.runs[0].seed}"
     title = f"{table.dataset}, {row.method}, {seeds}: {table.split} set{at}"
     return Block(title, ("", *COLUMNS), tuple(rows), rule=len(rows) - 1)
 
 
 def _one_metric(table: Table, metric: str) -> Block | None:
     name = metric_name(metric)
-    lines = [list(row.values[metric].values()) for row in table.rows]
-    every = [value for line in lines for value in line]
+    every = [value for row in table.rows for value in row.values[metric].values()]
     if not any(value.size for value in every):
         return None
-    digits = decimals(metric, every)
-    rows = []
-    for row, cells in zip(table.rows, _cells(metric, lines, digits), strict=True):
+    gaps = [
+        (r, list(r.difference[metric].values())) for r in table.rows if r.difference
+    ]
+    form = form_of(metric, every, [gap for _, some in gaps for gap in some])
+    rows = [(Cell("test rows"), Cell(""), *_counts(table.rows[0]))]
+    for row, cells in zip(table.rows, _cells(metric, table.rows, form), strict=True):
         rows.append((Cell(row.method), Cell(f"{len(row.runs)}"), *cells))
         rows += _published(row, table, metric, "", Cell(EMPTY))
     rule = len(rows)
-    for row in table.rows:
-        gaps = list(row.difference[metric].values()) if row.difference else []
-        if any(gap.size for gap in gaps):
-            cells = [_difference(gap, digits) for gap in gaps]
+    for row, some in gaps:
+        if any(gap.size for gap in some):
+            cells = [_difference(gap, form) for gap in some]
             minus = Cell(f"{row.method} minus {table.base}")
             rows.append((minus, Cell(f"{row.pairs}"), *cells))
     better = "lower" if lower_is_better(metric) else "higher"
@@ -161,13 +160,13 @@ def _grid(table: Table, grid: grids.Grid, method: str) -> Block | None:
         for point in points
     ]
     for metric in ("rmse", "delta1") if "delta1" in table.metrics else ("mae", "gm"):
-        lines = [list(point.row.values[metric].values()) for point in points]
-        lines = [[Spread(v.mean, None, v.size) for v in line] for line in lines]
-        every = [value for line in lines for value in line]
+        every = [v for point in points for v in point.row.values[metric].values()]
         if any(value.size for value in every):
             header += [f"{metric_name(metric)} {shot}" for shot in COLUMNS]
-            cells = _cells(metric, lines, decimals(metric, every))
-            rows = [[*row, *more] for row, more in zip(rows, cells, strict=True)]
+            means = [value._replace(std=None) for value in every]
+            cells = _cells(metric, [p.row for p in points], form_of(metric, means))
+            more = [[cell._replace(std="") for cell in line] for line in cells]
+            rows = [[*row, *line] for row, line in zip(rows, more, strict=True)]
     if not header:
         return None
     by = " and ".join(grid.names)
@@ -178,21 +177,23 @@ def _grid(table: Table, grid: grids.Grid, method: str) -> Block | None:
 def _accuracies(table: Table, grid: grids.Grid) -> Block:
     """Group accuracy in per cent: one row per method, one column per field value."""
     metric, places = "group_accuracy", grid.values(0)
-    lines = []
-    for points in grid.points.values():
-        found = {p.values[0]: p.row.values[metric]["all"] for p in points}
-        values = [found.get(place, Spread()) for place in places]
-        lines.append([_percent(value) for value in values])
-    cells = _cells(metric, lines, 1)
-    rows = tuple((Cell(m), *c) for m, c in zip(grid.points, cells, strict=True))
+    rows = []
+    for method, points in grid.points.items():
+        found = {p.values[0]: p.row for p in points}
+        cells = [
+            _percent(found[v].values[metric]["all"]) if v in found else Cell(EMPTY)
+            for v in places
+        ]
+        rows.append((Cell(method), *cells))
     what = f"{table.split} {metric_name(metric)} in %"
     title = f"{table.dataset}, {what} by {grid.names[0]}, higher is better"
-    return Block(title, (grid.names[0], *(f"{place:g}" for place in places)), rows)
+    header = (grid.names[0], *(f"{place:g}" for place in places))
+    return Block(title, header, tuple(rows))
 
 
-def _percent(value: Spread) -> Spread:
+def _percent(value: Spread) -> Cell:
     mean, std = (None if part is None else 100 * part for part in value[:2])
-    return Spread(mean, std, value.size)
+    return _cell(Spread(mean), digits.Form(1), std)
 
 
 def _orders(table: Table) -> Block | None:
@@ -201,7 +202,7 @@ def _orders(table: Table) -> Block | None:
         (
             Cell(f"{method}, {split}"),
             Cell(f"{len(columns[0])}"),
-            *(_cell(spread(column), 3) for column in columns),
+            *(_cell(s, digits.Form(3), s.std) for s in map(spread, columns)),
         )
         for (method, split), columns in norm_order.orders(table.by_method).items()
     )
@@ -232,22 +233,39 @@ def blocks(table: Table) -> list[Block]:
     return [block for block in laid if block is not None]
 
 
+def _over(table: Table) -> str:
+    """What intervals cover, and how they are computed."""
+    seeds = any(len(row.runs) > 1 for row in table.rows)
+    if not table.draws:
+        return "seeds by Student's t"
+    paired = " and the same for all runs" * (len(table.runs) > 1)
+    return (
+        f"{'seeds and ' * seeds}test rows ({'hierarchical ' * seeds}bootstrap, "
+        f"{table.draws:,} draws, rows within each shot{paired}, as Student's t)"
+    )
+
+
 def footnote(table: Table) -> str:
     """Explains the numbers in a few sentences; empty for most single runs."""
-    said = []
-    if len(table.rows) > 1:
+    gaps = [row for row in table.rows if row.difference is not None]
+    said, one = [], len(table.rows) == 1
+    if one and any(v.half() for v in table.rows[0].values[table.metrics[0]].values()):
+        said.append(f"±: half the 95 % interval over {_over(table)}.")
+    if not one:
         said.append("Values are mean ± sample standard deviation over seeds.")
-        counts = [cell.mean for cell in _counts(table.rows[0])]
-        if counts[0] != EMPTY:
-            named = ", ".join(f"{c} {s}" for c, s in zip(counts, COLUMNS, strict=True))
-            said.append(f"Test examples: {named}.")
-    if any(row.difference is not None for row in table.rows):
+    if gaps:
+        corrected = ", corrected for {} methods (Bonferroni), not for shots and metrics"
+        corrected = corrected.format(len(gaps)) if len(gaps) > 1 else ""
         said.append(
             f"Rows with 'minus {table.base}' are differences paired by seed; the second"
             " column counts the pairs. Negative differences are smaller errors. In "
-            "brackets: 95 % interval of the mean difference by Student's t, not "
-            "corrected for multiple comparisons; undefined for a single pair."
+            f"brackets: 95 % interval over {_over(table)}{corrected}. "
+            "Bold: the interval excludes zero; values that are bold are better."
         )
+    if table.no_rows and (gaps or one):
+        said.append(f"No interval covers the choice of test rows: {table.no_rows}.")
+    elif not one and any(len(row.runs) == 1 for row in table.rows):
+        said.append("One seed does not tell what another seed would give.")
     oracle = (row.values.get("oracle_mae", {}).get("all") for row in table.rows)
     if any(value and value.size for value in oracle):
         said.append(
@@ -269,10 +287,11 @@ def _document(
     block: Callable[[Block], str],
     note: Callable[[str], str],
 ) -> str:
-    """Blocks, footnote and warnings of each table, separated by empty lines."""
+    """Blocks, answers, footnote and warnings of each table, between empty lines."""
     parts = []
     for table in tables:
         parts += map(block, blocks(table))
+        parts += map(note, answers(table))
         warnings = (f"Warning: {text}" for text in table.warnings)
         parts += [note(text) for text in (footnote(table), *warnings) if text]
     return "\n\n".join(parts) + "\n"
@@ -341,12 +360,17 @@ def to_latex(tables: Sequence[Table]) -> str:
     def comment(text: str) -> str:
         return f"% {' '.join(text.split())}"
 
+    def math(text: str) -> str:
+        text = re.sub(r"(?<=\d),(?=\d)", "{,}", text)
+        return re.sub(r"e(-?\d+)", r" \\cdot 10^{\1}", text)
+
     def write(cell: Cell) -> str:
-        if cell.mean == EMPTY:
-            return "--"
-        mean = rf"\mathbf{{{cell.mean}}}" if cell.best else cell.mean
-        mean = rf"{mean} \pm {cell.std}" if cell.std else mean
-        return rf"${mean}\ {cell.interval}$" if cell.interval else f"${mean}$"
+        if cell.mean in (EMPTY, ""):
+            return cell.mean and "--"
+        mean, std = math(cell.mean), math(cell.std)
+        mean = rf"\mathbf{{{mean}}}" if cell.best else mean
+        mean = rf"{mean} \pm {std}" if std else mean
+        return rf"${mean}\ {math(cell.interval)}$" if cell.interval else f"${mean}$"
 
     def tabular(block: Block) -> str:
         lines = [
@@ -384,7 +408,8 @@ def to_csv(tables: Sequence[Table]) -> str:
                     name = (table.dataset, row.method, seeds, metric, shot)
                     paired = (table.base, gap.size, gap.mean, gap.std, *ends)
                     examples = row.runs[0].value("count", shot)
-                    writer.writerow([*name, *value, *paired, examples])
+                    own = value.interval() or (None, None)
+                    writer.writerow([*name, *value[:3], *paired, examples, *own])
             for printed in table.published.get(row.method, ()):
                 for metric, numbers in printed.values.items():
                     for shot, number in numbers.items():

@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Sequence
 
 from dirjax.report import formats
+from dirjax.report.answers import answers
 from dirjax.report.figures import style
 from dirjax.report.runs import Run
 from dirjax.report.tables import Table
@@ -138,6 +139,7 @@ def render(sections: Sequence[Section], unfinished: Sequence[Run]) -> str:
         config=json.dumps(runs[0].config, indent=2, ensure_ascii=False),
         blocks=formats.blocks,
         footnote=formats.footnote,
+        answers=answers,
         facts=facts,
         command=command,
         stored_command=stored_command,

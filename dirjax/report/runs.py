@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import pathlib
 import re
 import zipfile
@@ -29,6 +30,8 @@ Log = Sequence[Mapping[str, Any]]
 # predict groups) or, for dense tasks, one per bin.
 _ROWS = ("label", "prediction", "group", "group_prediction")
 _SUMS = ("count", "abs")
+# A folder with one of these files is a run directory.
+_FILES = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)
 # Arrays of features.npz, one value per bin; each set is present if its first array is.
 _BY_BIN = (
     ("count", "norm", "variance_mean"),
@@ -169,12 +172,15 @@ class Run:
             table = {"all": table}
         return finite(table.get(shot))
 
-    def bin_errors(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def bin_errors(self, power: int = 1) -> tuple[np.ndarray, np.ndarray] | None:
         """Number of test examples and sum of absolute errors by label bin.
+
+        Args:
+          power: sums this power of the errors instead.
 
         Returns:
           `(count [num], absolute [num])` in float64, or None without bins or
-          predictions. Dense tasks store both sums in `predictions.npz`.
+          predictions. Dense tasks store both sums in `predictions.npz`, for power 1.
         """
         if self.bins is None:
             return None
@@ -184,8 +190,9 @@ class Run:
             real = np.isfinite(error)
             index = self.bins.index(stored["label"][real])
             count = np.bincount(index, minlength=size).astype(np.float64)
-            return count, np.bincount(index, weights=error[real], minlength=size)
-        if "count" in stored and stored["count"].shape == (size,):
+            weights = error[real] ** power
+            return count, np.bincount(index, weights=weights, minlength=size)
+        if power == 1 and "count" in stored and stored["count"].shape == (size,):
             return stored["count"], stored["abs"]
         return None
 
@@ -350,6 +357,35 @@ def _read_features(
     return arrays
 
 
+def _is_run(path: pathlib.Path) -> bool:
+    return any((path / name).is_file() for name in _FILES)
+
+
+def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
+    """The folder itself if it is a run, otherwise all runs below it, in order.
+
+    Raises:
+      InputError: if there is no such folder, or no run in it.
+    """
+    if not path.is_dir():
+        raise InputError(
+            f"there is no folder {path}. Pass the --workdir of a run of dirjax.main, or"
+            " of a study of dirjax.sweep."
+        )
+    found = []
+    for place, folders, _ in os.walk(path):
+        folders.sort()
+        if _is_run(pathlib.Path(place)):
+            found.append(pathlib.Path(place))
+            folders.clear()
+    if not found:
+        raise InputError(
+            f"{path} is not a run directory and has none below it: no folder has one of"
+            f" {', '.join(_FILES)}. Pass a --workdir."
+        )
+    return found
+
+
 def read_run(path: str | pathlib.Path) -> Run:
     """Reads one run directory.
 
@@ -375,12 +411,10 @@ def read_run(path: str | pathlib.Path) -> Run:
         raise InputError(
             f"there is no folder {path}. Pass the --workdir of a run of dirjax.main."
         )
-    files = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)
-    if not any((path / name).is_file() for name in files):
-        inside = any(path.glob("*/result.json")) or any(path.glob("*/config.json"))
-        hint = f"Pass the runs inside it, {path}/*" if inside else "Pass a --workdir"
+    if not _is_run(path):
         raise InputError(
-            f"{path} is not a run directory, it has none of {', '.join(files)}. {hint}."
+            f"{path} is not a run directory, it has none of {', '.join(_FILES)}. Pass a"
+            " --workdir."
         )
     try:
         config = _read_json(path / run_files.CONFIG)

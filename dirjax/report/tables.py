@@ -2,10 +2,8 @@
 
 `table` groups runs by data set and method. Runs of one method whose configs differ in
 more than the seed get separate rows, named by the differing fields. Differences from
-the base are paired by seed, over the seeds that both have.
-
-Spread is the sample standard deviation (divisor n - 1). Deviations: none, this
-module is dirjax's own.
+the base are paired by seed, over the seeds that both have, and by test row; see
+`spreads`. Deviations: none, this module is dirjax's own.
 """
 
 from __future__ import annotations
@@ -13,25 +11,27 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
-
+from dirjax import digits
 from dirjax.errors import InputError
 from dirjax.labels import SHOTS
 from dirjax.report.runs import COLUMNS, Run
+from dirjax.report.spreads import Redrawn, Spread, redraw, spread
 
 METRICS = ("mae", "gm", "rmse", "pearson")
-# Metrics that only some runs have.
-DENSE_METRICS = ("delta1", "delta2", "delta3", "abs_rel", "log10")
-GROUP_METRICS = ("group_accuracy", "group_distance", "oracle_mae")
+# All metrics of a report, in order. Those not in METRICS are shown if a run has them:
+# metrics of depth and of label groups, and `bmae`, which the first runs lack.
+REPORTED = ("mae", "bmae", "gm", "rmse", "pearson", "mse")
+REPORTED += ("delta1", "delta2", "delta3", "abs_rel", "log10")
+REPORTED += ("group_accuracy", "group_distance", "oracle_mae")
 NAMES = {
     "mae": "MAE",
     "gm": "GM",
     "mse": "MSE",
     "rmse": "RMSE",
-    "bmae": "bMAE",
+    "bmae": "balanced MAE",
     "pearson": "Pearson",
     "spearman": "Spearman",
     "abs_rel": "AbsRel",
@@ -46,31 +46,6 @@ NAMES = {
 _BOUNDED = ("pearson", "spearman", "delta1", "delta2", "delta3", "group_accuracy")
 
 
-class Spread(NamedTuple):
-    """Mean and sample standard deviation of `size` values; None if undefined."""
-
-    mean: float | None = None
-    std: float | None = None
-    size: int = 0
-
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the mean by Student's t; None for fewer than two values.
-
-        Example:
-          >>> low, high = Spread(0.0, 1.0, 5).interval()
-          >>> round(high, 3), low == -high
-          (1.242, True)
-        """
-        if self.mean is None or self.std is None:
-            return None
-        # As `scipy.stats.t.ppf`, but `scipy.stats` takes a second to import.
-        from scipy import special
-
-        quantile = float(special.stdtrit(self.size - 1, 0.975))
-        half = quantile * self.std / math.sqrt(self.size)
-        return self.mean - half, self.mean + half
-
-
 # metric -> column of `COLUMNS` -> spread over seeds
 Values = Mapping[str, Mapping[str, Spread]]
 
@@ -83,8 +58,8 @@ class Row:
       method: preset, with the fields that distinguish it from other runs of the same
         preset: `"ssir [radius=0.5]"`.
       runs: its runs, ordered by seed.
-      values: spreads of its metrics over seeds.
-      difference: spreads of `method - base`, paired by seed, or None.
+      values: spreads of its metrics over seeds and test rows.
+      difference: spreads of `method - base`, paired by seed and row, or None.
       pairs: number of seeds that method and base have in common.
     """
 
@@ -122,6 +97,8 @@ class Table:
       warnings: sentences to read before using the numbers.
       published: method of a row -> published rows; see `published.attach`.
       notes: further sentences below the numbers.
+      draws: number of draws of test rows behind the intervals; 0 without rows.
+      no_rows: why intervals do not cover test rows; empty if they do.
     """
 
     dataset: str
@@ -133,6 +110,8 @@ class Table:
         default_factory=dict
     )
     notes: tuple[str, ...] = ()
+    draws: int = 0
+    no_rows: str = ""
 
     @property
     def runs(self) -> list[Run]:
@@ -160,31 +139,21 @@ def lower_is_better(metric: str) -> bool:
     return metric not in _BOUNDED
 
 
-def decimals(metric: str, values: Sequence[Spread]) -> int:
-    """Number of decimals in a column of a table.
+def form_of(
+    metric: str, values: Sequence[Spread], gaps: Sequence[Spread] = ()
+) -> digits.Form:
+    """How the numbers of a metric are written.
 
     Args:
-      metric: name of the metric; correlations and accuracies have three decimals.
-      values: values of the column; errors between 10 and 1,000 have two decimals.
+      metric: its name; correlations and accuracies have three decimals.
+      values: all values that stand in a table or a column.
+      gaps: the differences in the same table.
     """
-    largest = max((abs(v.mean) for v in values if v.mean is not None), default=0.0)
-    if not lower_is_better(metric) or not largest:
-        return 3
-    return sum(largest < limit for limit in (1e4, 1e3, 10, 1, 0.1))
-
-
-def spread(values: Sequence[float | None]) -> Spread:
-    """Mean and sample standard deviation of the values that are not None.
-
-    Example:
-      >>> spread([1.0, 3.0, None])
-      Spread(mean=2.0, std=1.4142135623730951, size=2)
-    """
-    real = [value for value in values if value is not None]
-    if not real:
-        return Spread()
-    std = float(np.std(real, ddof=1)) if len(real) > 1 else None
-    return Spread(float(np.mean(real)), std, len(real))
+    if not lower_is_better(metric):
+        return digits.Form(3)
+    means = [v.mean for v in values if v.mean is not None]
+    spreads = [v.std for v in values if v.std is not None]
+    return digits.form(means, spreads + [g.mean for g in gaps if g.mean is not None])
 
 
 def identity_gap(run: Run, metric: str = "mae") -> float | None:
@@ -298,28 +267,29 @@ def _group(runs: Sequence[Run]) -> tuple[dict[str, tuple[Run, ...]], list[str]]:
     return {n: tuple(s[k] for k in sorted(s)) for n, s in groups.items()}, warnings
 
 
-def _difference(
-    runs: Sequence[Run], base: Sequence[Run], metric: str, shot: str
+def _spread(
+    runs: Sequence[Run],
+    base: Sequence[Run],
+    metric: str,
+    column: int,
+    drawn: Redrawn | None,
+    tests: int,
 ) -> Spread:
-    ours = {run.seed: run.value(metric, shot) for run in runs}
-    theirs = {run.seed: run.value(metric, shot) for run in base}
-    pairs = ((ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys()))
-    return spread([a - b for a, b in pairs if a is not None and b is not None])
-
-
-def _values(metrics: Sequence[str], of: Callable[[str, str], Spread]) -> Values:
-    return {metric: {shot: of(metric, shot) for shot in COLUMNS} for metric in metrics}
-
-
-def _row(
-    method: str, runs: tuple[Run, ...], metrics: Sequence[str], base: Sequence[Run]
-) -> Row:
-    values = _values(metrics, lambda m, s: spread([r.value(m, s) for r in runs]))
-    if not base or runs is base:
-        return Row(method, runs, values)
-    gaps = _values(metrics, lambda m, s: _difference(runs, base, m, s))
-    seeds = {run.seed for run in runs} & {run.seed for run in base}
-    return Row(method, runs, values, gaps, len(seeds))
+    """Spread of a metric over runs or, with a base, of the differences by seed."""
+    shot, others = COLUMNS[column], {run.seed: run for run in base}
+    runs = [run for run in runs if not base or run.seed in others]
+    values = [run.value(metric, shot) for run in runs]
+    if base:
+        theirs = [others[run.seed].value(metric, shot) for run in runs]
+        pairs = zip(values, theirs, strict=True)
+        values = [None if None in (a, b) else a - b for a, b in pairs]  # pyright: ignore
+    if drawn is None or metric not in drawn.values:
+        return spread(values, tests=tests)
+    table, place = drawn.values[metric][:, :, column], drawn.place
+    redrawn = table[:, [place[str(run.path)] for run in runs]]
+    if base:
+        redrawn = redrawn - table[:, [place[str(others[r.seed].path)] for r in runs]]
+    return spread(values, redrawn, drawn.rows[column], tests)
 
 
 def _table(
@@ -343,11 +313,37 @@ def _table(
             )
         warnings.append(f"there are no differences: no run of {base} on {dataset}.")
         base = None
-    rows = tuple(
-        _row(name, groups[name], metrics, groups.get(base or "", ()))
-        for name in sorted(groups, key=lambda name: name != base)
+    drawn = redraw([run for members in groups.values() for run in members])
+    rows = drawn if isinstance(drawn, Redrawn) else None
+
+    def values(members: Sequence[Run], others: Sequence[Run] = ()) -> Values:
+        tests = len(groups) - 1 if others else 1
+        return {
+            metric: {
+                shot: _spread(members, others, metric, column, rows, tests)
+                for column, shot in enumerate(COLUMNS)
+            }
+            for metric in metrics
+        }
+
+    against = groups.get(base or "", ())
+    laid = []
+    for name in sorted(groups, key=lambda name: name != base):
+        row = Row(name, groups[name], values(groups[name]))
+        if against and name != base:
+            pairs = len({r.seed for r in groups[name]} & {r.seed for r in against})
+            gaps = values(groups[name], against)
+            row = dataclasses.replace(row, difference=gaps, pairs=pairs)
+        laid.append(row)
+    return Table(
+        dataset,
+        metrics,
+        tuple(laid),
+        base,
+        tuple(warnings),
+        draws=0 if rows is None else rows.draws,
+        no_rows=drawn if isinstance(drawn, str) else "",
     )
-    return Table(dataset, metrics, rows, base, tuple(warnings))
 
 
 def table(

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from dirjax import digits
 from dirjax.errors import InputError, writing
+from dirjax.labels import SHOTS
 from dirjax.workdir.files import clean, whole
 
 
@@ -106,13 +108,13 @@ class Console:
             self._bar.update(record["step"] - self._bar.n)
             rate = record.get("examples_per_second") or 0.0
             loss = record["loss"]
-            self._bar.set_postfix_str(f"loss {loss:.4g}, {rate:,.0f} examples/s")
+            text = f"loss {digits.short(loss)}, {rate:,.0f} examples/s"
+            self._bar.set_postfix_str(text)
             return
-        shots = " ".join(
-            f"{shot} {record[f'mae/{shot}']:.4g}"
-            for shot in ("all", "many", "median", "few")
-            if record.get(f"mae/{shot}") is not None
-        )
+        found = {s: record.get(f"mae/{s}") for s in ("all", *SHOTS)}
+        errors = {shot: error for shot, error in found.items() if error is not None}
+        form = digits.form(errors.values())
+        shots = " ".join(f"{shot} {form(error)}" for shot, error in errors.items())
         self._bar.write(
             f"step {record['step']:>7}  epoch {record['epoch']:7.2f}  "
             f"{record['split']} MAE: {shots}",

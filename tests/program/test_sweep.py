@@ -9,6 +9,7 @@ from dirjax.configs.studies import (
     baselines,
     benchmarks,
     common,
+    compare,
     frobenius,
     frobenius_grid,
     frobenius_posthoc,
@@ -45,6 +46,34 @@ def test_the_grid_is_a_product_with_folders_of_its_own():
     config = sweep.build(one)
     assert config["data"]["bin_width"] == 5.0
     assert config["model"]["encoder"]["width"] == 4
+
+
+def test_a_study_takes_the_fields_of_ones_own_data(tmp_path, capsys):
+    """One command: --config.data.path and others reach every run."""
+    table = tmp_path / "my.csv"
+    rows = (f"{x % 7},{x % 11},{x % 13}" for x in range(200))
+    table.write_text("\n".join(["a,b,price", *rows]))
+    made = compare.get_config()
+    with pytest.raises(errors.InputError, match=r"data\.path is missing"):
+        sweep.run(made.to_dict(), tmp_path / "study", dry_run=True)
+    given = {"data.path": str(table), "data.label": "price", "data.bin_width": 2.0}
+    made.update_from_flattened_dict(given)
+    made.seeds = (0, 1)
+    every = list(sweep.jobs(made.to_dict()))
+    assert [j.folder.parts[1] for j in every] == [*compare.METHODS] * 2
+    assert {
+        m: dict(j.fields) for m, j in zip(compare.METHODS, every, strict=False)
+    } == {m: {**given, "seed": 0} for m in compare.METHODS}
+    sweep.run(made.to_dict(), tmp_path / "study", dry_run=True)
+    assert capsys.readouterr().out.count("todo") == 14
+    assert compare.get_config("bikeshare").configs == ("configs/bikeshare.py",)
+
+
+def test_the_time_of_a_study():
+    assert sweep._left([], 3) == ""
+    assert sweep._left([2.0], 3) == ", about 6 s left"
+    assert sweep._left([100.0, 140.0], 14) == ", about 28 min left"
+    assert sweep._left([3600.0], 5) == ", about 5 h left"
 
 
 def test_the_published_study_builds():
@@ -317,6 +346,7 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
         sweep.run(made, tmp_path, job="1/2")
     assert "skipped: " in capsys.readouterr().err
     sweep.run(made, tmp_path, job="1/2")
+    assert "1 of 1 runs to do; after the first" in capsys.readouterr().out
     assert not (tmp_path / "report").exists()
     done = sorted(tmp_path.glob("*/*/*/result.json"))
     assert len(done) == 1

@@ -40,7 +40,6 @@ def test_wrong_input(tmp_path, quick, capsys):
     cases = (
         ([tmp_path / "none"], "there is no folder"),
         ([empty], "is not a run directory"),
-        ([tmp_path], "Pass the runs inside it"),
         ([waiting], "is finished"),
         ([done, "--base", "lds"], "no finished run of the base 'lds'"),
         ([done, "--output", done / "result.json"], "cannot write to"),
@@ -52,6 +51,32 @@ def test_wrong_input(tmp_path, quick, capsys):
         assert err.count("\n") == 1
     with pytest.raises(errors_lib.InputError):
         report.main([str(empty), "--debug"])
+    with pytest.raises(errors_lib.InputError, match="not a run directory"):
+        report.read_run(empty)
     change(done, "result.json", lambda r: r.update(schema=2))
     assert report.main([str(done)]) == 2
     assert "schema 2" in capsys.readouterr().err
+
+
+def test_a_study_stands_for_its_runs(tmp_path, quick, capsys):
+    """What the sweep was given, with runs at any depth, and what else is in it."""
+    study = tmp_path / "study"
+    for method in ("vanilla", "lds"):
+        small(study / "csv" / method / "data.bin_width=5.0" / "seed_0", method=method)
+        small(study / "csv" / method / "seed_1", method=method, seed=1)
+    (study / "report").mkdir()
+    (study / "csv" / "lds" / "seed_1" / "checkpoints" / "5").mkdir(parents=True)
+    (study / "csv" / "lds" / "seed_1" / "checkpoints" / "config.json").write_text("x")
+    assert report.main([str(study)]) == 0
+    out = capsys.readouterr().out
+    assert "lds minus vanilla" in out
+    assert out.endswith(f"Report: {study}/report/report.html\n")
+    assert "2 finished runs" not in (study / "report" / "report.html").read_text()
+    assert "4 finished runs" in (study / "report" / "report.html").read_text()
+    # A run beside its study counts once.
+    run = study / "csv" / "lds" / "seed_1"
+    report.write_report([study, run], tmp_path / "out")
+    assert "4 finished runs" in (tmp_path / "out" / "report.html").read_text()
+    (tmp_path / "empty").mkdir()
+    assert report.main([str(tmp_path / "empty")]) == 2
+    assert "not a run directory and has none below it" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def error_by_ratio(
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(list(ratios)))
         ax.xaxis.set_minor_locator(NullLocator())
-        style.numbers(ax.xaxis, "g")
+        style.numbers(ax)
         ax.set_ylim(bottom=0)
         ax.set_title(style.plain(title), fontsize=10, color=LIGHT["ink"])
         ax.set_ylabel("test MSE")

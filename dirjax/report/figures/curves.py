@@ -1,4 +1,4 @@
-"""Training curves of one run: the loss and its terms by epoch, the error by step.
+"""Training curves of one run by epoch: the loss and its terms, and the error.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -21,14 +21,11 @@ _TERMS = 5  # number of colours besides that of the validation error
 _SMALL = 10  # terms smaller than the loss by this factor go to a second panel
 
 
-def _mark_steps(ax, log: Log, best: int | None, clock: str = "step") -> None:
-    """Marks the best step, and the starts of stages if there are several.
-
-    `clock` is the log field on the horizontal axis: "step" or "epoch".
-    """
+def _mark_steps(ax, log: Log, best: int | None) -> None:
+    """Marks the best step, and the starts of stages if there are several."""
     starts: dict[str, float] = {}
     for entry in log:
-        starts.setdefault(str(entry.get("stage") or ""), float(entry[clock]))
+        starts.setdefault(str(entry.get("stage") or ""), float(entry["epoch"]))
     if len(starts) > 1:
         look = {"fontsize": 9, "va": "bottom", "color": LIGHT["muted"]}
         top = ax.get_xaxis_transform()
@@ -38,10 +35,9 @@ def _mark_steps(ax, log: Log, best: int | None, clock: str = "step") -> None:
             ax.text(start, 1.0, f" {style.plain(stage)}", transform=top, **look)
         ax.set_title(ax.get_title(loc="left"), pad=18)
     if best is not None:
-        steps, clocks = ([float(entry[c]) for entry in log] for c in ("step", clock))
-        ax.axvline(
-            np.interp(best, steps, clocks), label=f"best step: {best:,}", **DASHED
-        )
+        steps, epochs = ([float(e[c]) for e in log] for c in ("step", "epoch"))
+        at = np.interp(best, steps, epochs)
+        ax.axvline(at, label=f"best step: {best:,}", **DASHED)
 
 
 def validation_metric(log: Log) -> str | None:
@@ -115,12 +111,12 @@ def loss_curves(log: Log, best: int | None, metric: str | None = None) -> Any:
         ax.set_ylabel("loss")
     top, *low = axes[:, 0]
     top.set_title("Training and validation loss" if metric else "Training loss")
-    _mark_steps(top, log, best, "epoch")
+    _mark_steps(top, log, best)
     for ax in low:
         ax.set_title("Small terms", fontsize=10)
         if best is not None:
             ax.axvline(top.lines[-1].get_xdata()[0], **DASHED)
-    axes[-1, 0].set_xlabel("epoch")
+    style.epoch_axis(axes[-1, 0], [log])
     style.legend(figure, [top, *low])
     return figure
 
@@ -135,15 +131,13 @@ def mae_curves(log: Log, best: int | None, bins: TrainBins | None = None) -> Any
     for split, width, alpha in (("val", 1.8, 1.0), ("train", 0.9, 0.55)):
         weight = {"alpha": alpha, "linewidth": width, "zorder": 1 + width}
         for k, shot in enumerate(COLUMNS):
-            steps, values = style.series(of_split(log, split), f"mae/{shot}")
-            if np.isfinite(values).any():
+            curve = style.series(of_split(log, split), f"mae/{shot}", "epoch")
+            if np.isfinite(curve[1]).any():
                 look = {"color": colours[k], "linestyle": DASHES[k], **weight}
-                ax.plot(
-                    steps, values, label=f"{split} {shot}" if both else shot, **look
-                )
+                ax.plot(*curve, label=f"{split} {shot}" if both else shot, **look)
     ax.set_title("MAE by shot" if both else "Validation MAE by shot")
     ax.set_ylabel(style.error_axis(bins, "MAE"))
     _mark_steps(ax, log, best)
-    style.step_axis(ax)
+    style.epoch_axis(ax, [log])
     style.legend(figure, ax, 3)
     return figure

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from dirjax.digits import short
 from dirjax.report import grids as grids_lib
 from dirjax.report.figures import (
     balance,
@@ -26,6 +27,7 @@ from dirjax.report.runs import COLUMNS, Run, TrainBins, of_split, same_bins
 from dirjax.report.tables import NAMES, Row, Table
 
 SHOWN = len(style.SERIES)  # largest number of methods in a figure, one per colour
+_WHISKERS = " Whiskers: 95 % interval over the rows of the bin, without those of one."
 
 
 def _histogram(bins: TrainBins) -> Drawn:
@@ -52,12 +54,14 @@ def of_run(run: Run) -> Iterator[Drawn]:
         yield _histogram(bins)
     if bins is not None and errors is not None:
         values = ((shot, run.value("mae", shot)) for shot in COLUMNS)
-        shots = (f"{s} {'unknown' if v is None else f'{v:.4g}'}" for s, v in values)
+        shots = (f"{s} {'unknown' if v is None else short(v)}" for s, v in values)
+        squares = run.bin_errors(2)
         yield Drawn(
-            one_run.error_by_label(bins, *errors),
+            one_run.error_by_label(bins, *errors, squares and squares[1]),
             "error_by_label",
-            "Mean absolute error of the test examples in each bin; larger marks mean "
-            "more test examples. Grey: training examples.",
+            "Mean absolute error of the test rows in each bin; larger marks mean more "
+            f"rows.{_WHISKERS if squares else ''} Grey: training examples. Below: test "
+            "rows.",
             f"Test error against {bins.label}. MAE by shot: {', '.join(shots)}.",
         )
     if any("loss" in entry for entry in of_split(run.log, "train")):
@@ -79,7 +83,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             "mae",
             "Mean absolute error by shot group on the validation set. Thin lines: "
             "training batches, if logged.",
-            "Validation MAE by shot group against the step.",
+            "Validation MAE by shot group, by epoch.",
         )
     if "label" in run.predictions:
         pair = run.predictions["label"], run.predictions["prediction"]
@@ -124,7 +128,7 @@ def of_methods(one: Table) -> Iterator[Drawn]:
             methods.mae_by_method(logs, bins),
             "mae",
             "Validation MAE over all examples. Line: mean over seeds; band: range.",
-            "Validation MAE of each method against the step.",
+            "Validation MAE of each method, by epoch.",
         )
     pairs = {}
     for method, runs in few.items():
@@ -198,11 +202,19 @@ def _by_label(one: Table, bins: TrainBins) -> Iterator[Drawn]:
         return
     few = {m: seeds for m, seeds in list(same.items())[:SHOWN] if seeds}
     absolute = {m: np.stack(list(seeds.values())) for m, seeds in few.items()}
+    squares = {}
+    for method in few:
+        stored = [
+            r.bin_errors(2) for r in one.by_method[method] if r.seed in few[method]
+        ]
+        if all(stored):
+            squares[method] = np.stack([s[1] for s in stored if s is not None])
     yield Drawn(
-        methods.error_by_method(bins, count, absolute),
+        methods.error_by_method(bins, count, absolute, squares),
         "error_by_label",
         "Test error by label, mean over seeds; bins are merged to at most thirty. "
-        "Grey: training examples.",
+        "Whiskers: 95 % interval over seeds and the test rows of the bin. Grey: "
+        "training examples. Below: test rows.",
         "Test error of each method against the label.",
     )
     if one.base in few and len(few) > 1 and _has_groups(one.rows):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dirjax import digits
 from dirjax.report.figures import style
 from dirjax.report.figures.style import DASHED, LIGHT, MARKERS, SERIES
 
@@ -42,8 +43,9 @@ def gaps(arrays: Mapping[str, np.ndarray], label: str) -> Any:
         ax.vlines(x, low, high, color=SERIES[k], linewidth=1.2)
         ax.vlines(x, first, third, color=SERIES[k], linewidth=7, alpha=0.45)
         ax.plot(x, middle, MARKERS[k], color=SERIES[k], markersize=4.5, label=name)
-    ax.axhline(width, label=f"one bin: {width:.4g}", **DASHED)
+    ax.axhline(width, label=f"one bin: {digits.short(width)}", **DASHED)
     ax.set_yscale("log")
+    style.numbers(ax)
     ax.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
     ax.set_xlabel(f"size of the noise ({_size(arrays)})")
     ax.set_ylabel(style.plain(f"gap in {label}"))
@@ -110,9 +112,9 @@ def samples(
         ax.set_yticks([])
         ax.tick_params(axis="x", labelbottom=i == count - 1, length=0)
         change, true = moves["controlled"][i], float(arrays["label"][i])
-        ax.set_title(
-            f"{clean[i]:.4g}, change {change:+.2g} (label {true:.4g})", **small
-        )
+        form = digits.form([clean[i], true], [change])
+        said = f"{form(clean[i])}, change {form(change, '+')} (label {form(true)})"
+        ax.set_title(said, **small)
     axes[-1, -1].set_xlabel(style.plain(f"change of the predicted {label}"))
     size = arrays["epsilon"][shown]
     style.headline(figure, f"Predictions under noise of size {size:g}")
@@ -147,11 +149,12 @@ def pictures(
         first, second = axes[2 * i], axes[2 * i + 1]
         clean = arrays["clean"][i]
         _picture(first[0], images[i])
-        first[0].set_xlabel(f"{clean:.4g}", **small)
+        form = digits.form([clean], arrays["controlled"][:, i] - clean)
+        first[0].set_xlabel(form(clean), **small)
         for k in range(len(sizes)):
             _picture(first[k + 1], moved[i, k])
             change = arrays["controlled"][k, i] - clean
-            first[k + 1].set_xlabel(f"{change:+.2g}", **small)
+            first[k + 1].set_xlabel(form(change, "+"), **small)
             factor = 0.5 / max(float(np.abs(noise[i, k]).max()), 1e-30)
             _picture(second[k + 1], 0.5 + factor * noise[i, k])
             second[k + 1].set_xlabel(f"x {factor:.2g}", **small)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.report import tables
+from dirjax import digits
 from dirjax.report.figures import style
 from dirjax.report.figures.style import LIGHT, MARKERS, SERIES
 from dirjax.report.runs import COLUMNS, Log, TrainBins, of_split, ratio
@@ -44,7 +44,7 @@ def merge(edges: np.ndarray, sums: Sequence[np.ndarray], limit: int = 30) -> Any
     return np.append(edges[starts], edges[-1]), joined
 
 
-def _bar(ax, y: int, seeds: np.ndarray, colour: str, decimals: int) -> float:
+def _bar(ax, y: int, seeds: np.ndarray, colour: str, form: digits.Form) -> float:
     """Draws the bar of a method, followed by its mean; returns where the bar ends."""
     mean, std = seeds.mean(), seeds.std(ddof=1) if len(seeds) > 1 else 0.0
     end = max(mean + std, seeds.max())
@@ -54,7 +54,7 @@ def _bar(ax, y: int, seeds: np.ndarray, colour: str, decimals: int) -> float:
         look = {"s": 7, "zorder": 3, "color": LIGHT["ink"], "linewidths": 0}
         ax.scatter(seeds, np.full(len(seeds), y), **look)
     look = {"va": "center", "textcoords": "offset points", "fontsize": 9}
-    ax.annotate(f"{mean:.{decimals}f}", (end, y), (5, 0), **look)
+    ax.annotate(form(mean), (end, y), (5, 0), **look)
     return end
 
 
@@ -75,15 +75,16 @@ def shot_bars(
     lines = sum(1 + name.count("\n") for name in names)
     height = 1.8 + 2 * (0.25 + 0.22 * lines)
     figure, axes = style.figure(2, 2, height=height, sharey=True)
-    largest = max(max(v, default=0) for m in values.values() for v in m.values())
-    decimals = tables.decimals("mae", [tables.Spread(largest)])
+    every = [v for columns in values.values() for vs in columns.values() for v in vs]
+    form = digits.form(every)
     # Share of each axis that the printed mean takes, at about 0.08 inches per letter.
     letters = max(len(line) for name in names for line in name.split("\n"))
-    share = (0.08 * len(f"{largest:.{decimals}f}") + 0.1) / (2.3 - 0.04 * letters)
+    longest = len(form(max(every, default=0.0)))
+    share = (0.08 * longest + 0.1) / (2.3 - 0.04 * letters)
     for ax, shot in zip(axes.flat, COLUMNS, strict=True):
         colour = LIGHT["muted" if shot == "all" else shot]
         seeds = [np.asarray(m.get(shot, ()), np.float64) for m in values.values()]
-        ends = [_bar(ax, k, s, colour, decimals) for k, s in enumerate(seeds) if len(s)]
+        ends = [_bar(ax, k, s, colour, form) for k, s in enumerate(seeds) if len(s)]
         right = max(ends, default=0.0)
         ax.set_xlim(0, right / (1 - share) if right > 0 else 1.0)
         ax.set_title(shot, fontsize=10)
@@ -101,39 +102,53 @@ def shot_bars(
 def mae_by_method(
     logs: Mapping[str, Sequence[Log]], bins: TrainBins | None = None
 ) -> Any:
-    """Validation MAE against the step, by method: mean and range over seeds."""
+    """Validation MAE by epoch and method: mean and range over seeds."""
     figure, axes = style.figure(height=3.6)
     ax = axes[0, 0]
     for k, (name, seeds) in enumerate(logs.items()):
-        curves = [style.series(of_split(log, "val"), "mae/all") for log in seeds]
+        held = (of_split(log, "val") for log in seeds)
+        curves = [style.series(log, "mae/all", "epoch") for log in held]
         style.band(ax, curves, style.look(k), name, 0.18)
     ax.set_title("Validation MAE during training")
     ax.set_ylabel(style.error_axis(bins, "MAE"))
-    style.step_axis(ax)
+    style.epoch_axis(ax, [log for seeds in logs.values() for log in seeds])
     style.legend(figure, ax)
     return figure
 
 
 @style.styled
-def error_by_method(bins: TrainBins, count: np.ndarray, absolute: _Sums) -> Any:
-    """Test MAE by label of several methods, mean over seeds.
+def error_by_method(
+    bins: TrainBins, count: np.ndarray, absolute: _Sums, squares: _Sums
+) -> Any:
+    """Test MAE by label of several methods, mean over seeds, above test counts.
 
     Args:
       bins: label bins.
       count: `[num]` test examples.
       absolute: method -> `[seeds, num]` sums of absolute errors.
+      squares: method -> `[seeds, num]` sums of squared errors, where they are known.
     """
-    figure, axes = style.figure(height=3.9)
-    ax = axes[0, 0]
-    style.behind(ax, bins)
+    figure, (ax, low) = style.above_counts(bins, 4.8)
     for k, (name, values) in enumerate(absolute.items()):
-        edges, (size, sums) = merge(bins.edges, [count, values.mean(axis=0)])
-        x, error = (edges[1:] + edges[:-1]) / 2, ratio(sums, size)
+        edges, (size, sums) = merge(bins.edges, [count, values])
+        more = squares.get(name)
+        if more is not None:
+            _, (more,) = merge(bins.edges, [more.mean(axis=0)])
+        error = ratio(sums, np.broadcast_to(size, sums.shape))
+        half = style.half_interval(error.mean(axis=0), size, more)
+        if len(values) > 1:
+            by_seed = 1.96 * error.std(axis=0, ddof=1) / math.sqrt(len(values))
+            half = by_seed if more is None else np.sqrt(half**2 + by_seed**2)
+        # Shifted sideways, so that whiskers do not overlap.
+        shift = (k + 1) / (len(absolute) + 1)
+        x, error = edges[:-1] + shift * np.diff(edges), error.mean(axis=0)
         look = {"color": SERIES[k], "marker": MARKERS[k], "markersize": 3.5}
         ax.plot(x, error, linewidth=1.4, label=style.plain(name), **look)
+        thin = {"ecolor": SERIES[k], "elinewidth": 0.8, "capsize": 0}
+        style.whiskers(ax, x, error, half, **thin)
+        style.counts(low, edges, size, style.label_axis(bins))
     ax.set_ylim(bottom=0)
     ax.set_title("Test error by label")
-    ax.set_xlabel(style.label_axis(bins))
     ax.set_ylabel(style.error_axis(bins))
     style.legend(figure, ax)
     return figure

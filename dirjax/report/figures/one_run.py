@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dirjax import digits
 from dirjax.labels import SHOTS
 from dirjax.report.figures import style
 from dirjax.report.figures.style import DASHED, LIGHT, MARKERS
@@ -41,7 +42,7 @@ def _histogram(ax, bins: TrainBins) -> None:
         if max(base, bins.count.min() / 10) < limit < ax.get_ylim()[1]:
             ax.axhline(limit, **DASHED)
             ax.annotate(
-                f"{text}{limit}",
+                f"{text}{limit:,}",
                 (1.0, limit),
                 (4, 0),
                 xycoords=ax.get_yaxis_transform(),
@@ -82,6 +83,7 @@ def labels_and_splits(
     _histogram(top, bins)
     if log:
         top.set_xscale("log")
+        style.numbers(top)
     places = np.arange(len(splits))[::-1]
     left = np.zeros(len(splits))
     for shot in SHOTS:
@@ -99,18 +101,25 @@ def labels_and_splits(
 
 
 @style.styled
-def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> Any:
-    """Test MAE of each label bin, with training counts in the background.
+def error_by_label(
+    bins: TrainBins,
+    count: np.ndarray,
+    absolute: np.ndarray,
+    squares: np.ndarray | None = None,
+) -> Any:
+    """Test MAE of each label bin above test counts, with training counts in grey.
 
     Args:
       bins: label bins.
       count: `[num]` test examples.
       absolute: `[num]` sums of absolute errors, in label units.
+      squares: `[num]` sums of squared errors, for intervals.
     """
-    figure, axes = style.figure(height=3.7)
-    ax = axes[0, 0]
-    style.behind(ax, bins)
+    figure, (ax, low) = style.above_counts(bins, 4.6)
+    style.counts(low, bins.edges, count, style.label_axis(bins))
     error, size = ratio(absolute, count), np.sqrt(count / max(count.max(), 1.0))
+    half = style.half_interval(error, count, squares)
+    style.whiskers(ax, bins.centers, error, half, elinewidth=0.8, capsize=0, alpha=0.5)
     for code, shot in enumerate(SHOTS):
         here = (count > 0) & (bins.shot == code)
         if here.any():
@@ -120,10 +129,11 @@ def error_by_label(bins: TrainBins, count: np.ndarray, absolute: np.ndarray) -> 
     overall = absolute.sum() / max(count.sum(), 1.0)
     ax.axhline(overall, **DASHED)
     # The legend entry is a second line of NaN, which leaves the axis limits alone.
-    ax.axhline(np.nan, label=f"all: {overall:.4g}", **DASHED)
-    ax.set_ylim(0, 1.08 * max(error[count > 0].max(initial=0.0), 1e-12))
+    ax.axhline(np.nan, label=f"all: {digits.short(overall)}", **DASHED)
+    top = (error + np.nan_to_num(half))[count > 0].max(initial=0.0)
+    # A bin of two rows can have an interval far above all errors.
+    ax.set_ylim(0, min(1.08 * top, 1.4 * error[count > 0].max(initial=0.0)) or 1.0)
     ax.set_title("Test error by label")
-    ax.set_xlabel(style.label_axis(bins))
     ax.set_ylabel(style.error_axis(bins))
     style.legend(figure, ax, 4)
     return figure

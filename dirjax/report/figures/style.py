@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dirjax import digits
 from dirjax.labels import SHOTS
 from dirjax.report.runs import TrainBins, TrainGroups
 
@@ -114,7 +115,9 @@ def figure(rows: int = 1, columns: int = 1, *, height: float = 3.5, **kwargs):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
+    numbers(*axes.flat)
+    return figure, axes
 
 
 def panels(names: Sequence[str], alone: float, tall: float, **kwargs):
@@ -212,11 +215,35 @@ def use_log(count: np.ndarray) -> bool:
     return bool(len(real)) and real.max() > 50 * real.min()
 
 
-def numbers(axis, form: str = ",.0f") -> None:
-    """Formats the tick labels of an axis."""
-    from matplotlib.ticker import FuncFormatter
+def numbers(*axes: Any) -> None:
+    """Writes the tick labels of axes as the tables write numbers.
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:{form}}"))
+    On a horizontal axis, labels that would touch are left out, every second or third.
+    """
+    from matplotlib.ticker import Formatter
+
+    class Ticks(Formatter):
+        def __call__(self, x, pos=None):
+            del pos
+            return digits.plain(x)
+
+        def format_ticks(self, values):
+            axis: Any = self.axis
+            if axis.get_scale() == "log":
+                return [digits.plain(value) for value in values]
+            names = digits.ticks(values)
+            if axis.axis_name == "x" and names:
+                wide = axis.axes.get_window_extent().width / axis.axes.figure.dpi
+                every = math.ceil(len(names) * 0.09 * len(max(names, key=len)) / wide)
+                # Those at multiples of the wider step, so that 0 is among them.
+                first = values[0] / (values[1] - values[0]) if every > 1 else 0
+                shift = round(first)
+                names = ["" if (k + shift) % every else n for k, n in enumerate(names)]
+            return names
+
+    for ax in axes:
+        ax.xaxis.set_major_formatter(Ticks())
+        ax.yaxis.set_major_formatter(Ticks())
 
 
 def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
@@ -226,7 +253,7 @@ def count_axis(ax, bins: TrainBins | TrainGroups) -> float:
         return 0.0
     ax.set_yscale("log")
     ax.set_ylim(0.7, 1.6 * bins.count.max())
-    numbers(ax.yaxis)
+    numbers(ax)
     return 0.7
 
 
@@ -241,15 +268,51 @@ def log_axis(ax) -> None:
     low, high = ax.get_ylim()
     subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
     ax.yaxis.set_major_locator(LogLocator(subs=subs))
-    numbers(ax.yaxis, "g")
+    numbers(ax)
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def step_axis(ax) -> None:
-    """Labels the x axis as steps, written as 10,000."""
-    ax.set_xlabel("step")
-    ax.locator_params(axis="x", nbins=6)
-    numbers(ax.xaxis)
+def epoch_axis(ax, logs: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+    """The same axis of epochs for all curves of these logs."""
+    ax.set_xlabel("epoch")
+    last = max((entry["epoch"] for log in logs for entry in log[-1:]), default=0)
+    ax.set_xlim(0, last or 1)
+
+
+def above_counts(bins: TrainBins, height: float):
+    """A figure with training counts behind one axis, and a low one below it."""
+    made, axes = figure(2, height=height, sharex=True, height_ratios=(3.2, 1.0))
+    behind(axes[0, 0], bins)
+    return made, axes[:, 0]
+
+
+def half_interval(
+    error: np.ndarray, count: np.ndarray, squares: np.ndarray | None
+) -> np.ndarray:
+    """Half the 95 % interval of the mean error in bins, over their test rows.
+
+    Args:
+      error: `[num]` mean errors.
+      count: `[num]` rows.
+      squares: `[num]` sums of squared errors; None if they are unknown.
+
+    Returns:
+      `[num]`, NaN for fewer than two rows: 1.96 standard errors.
+    """
+    if squares is None:
+        return np.full(len(count), np.nan)
+    deviation = np.maximum(squares - count * error**2, 0.0)
+    freedom = np.where(count > 1, count - 1, np.nan)
+    return 1.96 * np.sqrt(deviation / freedom / np.maximum(count, 1.0))
+
+
+def counts(ax, edges: np.ndarray, count: np.ndarray, text: str) -> None:
+    """Draws the numbers of test rows in bins, below the errors of these bins."""
+    stairs(ax, count.astype(float), edges, 0.0, color=LIGHT["muted"])
+    ax.set_ylim(0, 1.1 * max(count.max(initial=0), 1))
+    ax.locator_params(axis="y", nbins=3, integer=True)
+    ax.set_ylabel("test rows")
+    ax.set_xlabel(text)
 
 
 def stairs(ax, values: np.ndarray, edges: np.ndarray, base: float, **kwargs) -> None:
@@ -271,6 +334,7 @@ def shot_stairs(ax, values: np.ndarray, bins: TrainBins) -> None:
 def behind(ax, bins: TrainBins | TrainGroups, what: str = "bin") -> None:
     """Draws the training counts in grey behind `ax`, with an axis on the right."""
     behind = ax.twinx()
+    numbers(behind)
     base = count_axis(behind, bins)
     stairs(behind, bins.count.astype(float), bins.edges, base, color=LIGHT["back"])
     behind.grid(False)
