@@ -127,7 +127,14 @@ def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("evaluate", "Metrics of a checkpoint, without training.")
+    parser = arguments.Parser(
+        "evaluate",
+        "Metrics of a checkpoint by shot, without training.",
+        (
+            "python -m dirjax.evaluate --workdir runs/bike --split val",
+            "python -m dirjax.evaluate --workdir runs/bike --features",
+        ),
+    )
     parser.add_argument("--split", default="test", help="test (default), val or train")
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
@@ -150,12 +157,13 @@ def _main(argv: Sequence[str]) -> None:
     from dirjax import report
     from dirjax.workdir import files
 
+    # Before printing, which ends the command if nobody reads all of it.
+    if options.output:
+        files.write_json(options.output, scores)
     print(report.scores_text(options.workdir, scores))
     if options.features:
         name = run_files.features_file(options.split)
         print(f"Features: {options.workdir / name}")
-    if options.output:
-        files.write_json(options.output, scores)
 
 
 def main() -> int:

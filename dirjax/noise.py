@@ -240,7 +240,14 @@ def to_text(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("noise", "Predictions of a trained model under noise.")
+    parser = arguments.Parser(
+        "noise",
+        "Predictions of a trained model under input noise, with figures.",
+        (
+            "python -m dirjax.noise --workdir runs/digits --norm pixel",
+            "python -m dirjax.noise --workdir runs/bike --epsilon 0.1,0.3 --rows 512",
+        ),
+    )
     parser.add_argument("--split", default="test", help="test (default), val or train")
     for name, default, said in (
         ("samples", 6, "rows in the figure of samples"),

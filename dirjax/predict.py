@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dirjax import errors
-from dirjax.cli import arguments, status
+from dirjax.cli import arguments, entry, status
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
 
@@ -66,6 +66,7 @@ def predict(
             f"--output must differ from --input, both are {path}. Rename one."
         )
     predictor = Predictor(workdir, step)
+    entry.interruptible()  # The output is removed.
     rows = empty = 0
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
     with bar, files_lib.whole(output) as opened:
@@ -93,14 +94,29 @@ def predict(
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("predict", "Predictions of a trained model for new rows.")
-    parser.add_argument(
+    parser = arguments.Parser(
+        "predict",
+        "Predictions of a trained model for new rows.",
+        (
+            "python -m dirjax.predict --workdir runs/mine --input new.csv "
+            "--output predictions.csv",
+            "python -m dirjax.predict --workdir runs/mine --input new.csv "
+            "--output predictions.csv --keep id,city --on_bad skip",
+        ),
+    )
+    parser.required.add_argument(
         "--input",
         type=pathlib.Path,
         required=True,
         help="CSV, Parquet or NPZ file; a folder of images, or a table of their paths",
     )
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="CSV")
+    parser.required.add_argument(
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        metavar="CSV",
+        help="file of predictions, written when all of them are there",
+    )
     parser.add_argument(
         "--keep",
         default="",

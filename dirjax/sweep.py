@@ -25,7 +25,7 @@ from typing import Any
 from absl import flags
 
 from dirjax import errors
-from dirjax.cli import config_files, status
+from dirjax.cli import config_files, status, usage
 from dirjax.runtime import startup
 
 
@@ -239,8 +239,33 @@ _JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs without doing them.")
 
 
+def help_text() -> str:
+    """The text of `--help`."""
+    from dirjax.config import choices
+
+    return usage.text(
+        "python -m dirjax.sweep --config configs/studies/NAME.py --workdir DIR "
+        "[--config.FIELD=VALUE ...]",
+        "Runs a study: data sets x methods x values of fields x seeds, each a run of "
+        "its own. Finished runs are skipped and stopped ones resume, so repeating the "
+        "command does what is left; the last job writes a report over all runs.",
+        choices.studies(
+            required=("config", "workdir"), flags=("job", "dry_run", "debug")
+        ),
+        (
+            "python -m dirjax.sweep --config configs/studies/baselines.py:bikeshare "
+            "--workdir runs/base",
+            "python -m dirjax.sweep --config configs/studies/ssir.py --workdir "
+            "runs/ssir --job 1/2 --dry_run",
+        ),
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     """Parses flags and runs."""
+    if config_files.asks_for_help(argv):
+        print(help_text())
+        return
     study, workdir = config_files.parse(argv)
     startup.prepare()
     run(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import importlib.resources
 import importlib.util
 import pathlib
 import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,42 @@ from dirjax.errors import InputError
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "FILE.py[:ARGUMENT], e.g. configs/bikeshare.py:fds",
+    "FILE.py[:ARGUMENT]: a config, as configs/bikeshare.py:fds; your own file, or one "
+    "that comes with dirjax.",
     lock_config=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run or study directory.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The directory of the run or study.")
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an input error.")
+
+
+# Files in configs/ that are no config of their own.
+_PARTS = ("__init__", "common", "methods")
+
+
+def shipped(folder: str = "") -> dict[str, str]:
+    """Configs that come with dirjax: `configs/NAME.py` -> what it is, in a line.
+
+    Args:
+      folder: a folder of configs, such as "studies".
+    """
+    package = importlib.resources.files("dirjax.configs")
+    files = pathlib.Path(str(package.joinpath(folder))).glob("*.py")
+    said = {}
+    for file in sorted(f for f in files if f.stem not in _PARTS):
+        doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        name = pathlib.PurePosixPath("configs", folder, file.name)
+        said[str(name)] = doc.partition("\n\n")[0].replace("\n", " ")
+    return said
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for help."""
+    return bool({"--help", "-h"} & set(argv[1:]))
+
+
+def told(names: Sequence[str]) -> dict[str, str]:
+    """`--NAME` -> the help of a flag."""
+    return {f"--{name}": str(flags.FLAGS[name].help) for name in names}
 
 
 def find(path: str) -> str:
@@ -43,14 +75,12 @@ def find(path: str) -> str:
         file = pathlib.Path(str(package.joinpath(*parts[1:])))
         if file.is_file():
             return f"{file}{colon}{argument}"
-    known = sorted(
-        f"configs/{f.name}"
-        for f in pathlib.Path(str(package)).glob("*.py")
-        if f.stem not in ("__init__", "common", "methods")
-    )
+    known = shipped()
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]}?" if close else ""
     raise InputError(
-        f"--config must be a file, {name} does not exist. Files that come with dirjax: "
-        f"{', '.join(known)}."
+        f"--config must be a file, {name} does not exist.{hint} Files that come with "
+        f"dirjax: {', '.join(known)}."
     )
 
 
@@ -90,9 +120,6 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
         a wrong argument after the colon.
     """
     args = list(argv)
-    if {"--help", "-h"} & set(args):
-        print(flags.FLAGS.module_help(__name__) + flags.FLAGS.main_module_help())
-        sys.exit(0)
     for i, arg in enumerate(args):
         if arg.startswith("--config="):
             args[i] = "--config=" + find(arg.partition("=")[2])
