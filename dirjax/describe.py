@@ -26,7 +26,9 @@ from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
 
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder for describe.json and .png; default runs/describe/NAME."
+    "output",
+    None,
+    "Folder for describe.json and .png; default runs/describe/NAME.",
 )
 
 

@@ -228,7 +228,8 @@ def _divide(config: Any, shares: Mapping[str, float]) -> None:
 
 def _smoke(config: Any) -> None:
     """Runs end to end in at most 100 steps, for tests."""
-    config.data.batch_size = min(config.data.batch_size or 64, 64)
+    if config.data.batch_size:
+        config.data.batch_size = min(config.data.batch_size, 64)
     config.data.limit = 1024
     config.train.chunk = min(config.train.chunk, 10)
     config.log.every = 10

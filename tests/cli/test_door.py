@@ -107,8 +107,12 @@ class TestUnread:
             "sys.exit(status.run(lambda argv: print('line\\n' * 100_000), []))"
         )
         done = subprocess.run(
-            ["bash", "-c", f'{sys.executable} -c "$0" | head -1; echo ${{PIPESTATUS}}']
-            + [code],
+            [
+                "bash",
+                "-c",
+                f'{sys.executable} -c "$0" | head -1; echo $PIPESTATUS',
+                code,
+            ],
             capture_output=True,
             text=True,
             check=False,
