@@ -149,7 +149,7 @@ def finish(
         preset = _with_ssir(config, preset, book)
     config.objective = _objective(config, preset["objective"], book)
     if "groups" in preset:
-        groups = preset["groups"] | config.get("groups", {})
+        groups = {**preset["groups"], **config.get("groups", {})}
         config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
         config.groups.update(groups)
     for field, value in preset.get("model", {}).items():

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dirjax.config import phases
+from dirjax.config import fields, phases
 from dirjax.data import catalog, readers
 from dirjax.errors import InputError
 from dirjax.workdir import run_files
@@ -24,15 +24,17 @@ def plain(config: Any) -> dict[str, Any]:
     get their lengths.
 
     Raises:
-      InputError: if the config has no data, or the shares of a divided run do not fit.
+      InputError: if the config has no data, or a field that nothing reads, or the
+        shares of a divided run do not fit.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
-    phases.divide(made)
     if "data" not in made:
         raise InputError(
             "the config has no data, like those in configs/studies. Pass it to python "
             "-m dirjax.sweep."
         )
+    fields.check(made)
+    phases.divide(made)
     data = made["data"]
     try:
         by_path = readers.names_by_path(data["kind"])

@@ -18,7 +18,7 @@ from dirjax.data.describe import columns
 from dirjax.data.formats import npz_files, table_files
 from dirjax.data.formats.table_files import Table, numbers, words
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError
+from dirjax.errors import InputError, setting
 
 _MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(
@@ -59,7 +59,8 @@ def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """
     if len(names) == 1 and names[0] not in known:
         return tuple(names[0].split(","))
-    return tuple(names)
+    whole = ",".join(names)
+    return (whole,) if whole in known else tuple(names)
 
 
 def typed(
@@ -175,7 +176,7 @@ def features(
                 raise InputError(
                     f"dates cannot be features, {name!r} holds dates ({text[i]} in "
                     f"{rows.place(i)}). Convert it to numbers (year, month, day of the "
-                    f"year), or leave it out with --config.data.drop={name}."
+                    f"year), or leave it out with {setting('data.drop', name)}."
                 )
             distinct = len(np.unique(text[text != ""]))
             if distinct > max(20, 0.5 * (text != "").sum()):

@@ -36,8 +36,8 @@ class TestColumns:
         facts = table(tmp_path, columns)
         assert facts["inputs"]["row_numbers"] == ["id", "order no"]
         first, second = (f["text"] for f in facts["findings"][:2])
-        assert "data.drop=id)" in first
-        assert """data.drop="('order no',)")""" in second
+        assert "(--config.data.drop=id)" in first
+        assert "('--config.data.drop=order no')" in second
         facts = table(tmp_path, columns, scaling="standard")
         assert facts["inputs"]["row_numbers"] == ["id", "order no"]
 
