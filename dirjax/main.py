@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from dirjax.cli import config_files, status, usage
+from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
 
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
     from dirjax import train
     from dirjax.config import frozen
 
+    entry.interruptible()  # A run cleans up.
     train.train_and_evaluate(
         frozen.plain(made),
         workdir,

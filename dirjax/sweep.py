@@ -25,7 +25,7 @@ from typing import Any
 from absl import flags
 
 from dirjax import errors
-from dirjax.cli import config_files, status, usage
+from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
 
 
@@ -200,11 +200,12 @@ def run(
     from dirjax import report, train
     from dirjax.workdir.lock import InUse
 
+    entry.interruptible()  # Runs clean up.
+
     broken = []
     for i, (j, config) in enumerate(mine, 1):
         folder = workdir / j.folder
-        if (folder / "result.json").exists():
-            frozen.check_same(config, folder / "config.json")
+        if frozen.finished(config, folder) is not None:
             continue
         if j.start and not (workdir / j.start / "result.json").exists():
             said = f"skipped: {j.folder} starts from {j.start}, which is not finished."
