@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,13 @@ _DISTRIBUTED = flags.DEFINE_bool(
 )
 
 
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "Where the data of the run is now, if it has moved since; its content is checked.",
+)
+
+
 def help_text() -> str:
     """The text of `--help`."""
     from dirjax.config import choices
@@ -32,7 +40,7 @@ def help_text() -> str:
         "run directory. The same command on a directory with a checkpoint resumes it; "
         "with more steps (--config.stage.main.steps) it makes the run longer.",
         choices.sections(
-            required=("config", "workdir"), flags=("distributed", "debug")
+            required=("config", "workdir"), flags=("data", "distributed", "debug")
         ),
         (
             "python -m dirjax.main --config configs/bikeshare.py:sqinv_lds "
@@ -58,6 +66,7 @@ def main(argv: Sequence[str]) -> None:
         frozen.plain(made),
         workdir,
         command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
+        data=pathlib.Path(_DATA.value) if _DATA.value else None,
     )
 
 

@@ -58,6 +58,7 @@ def train_and_evaluate(
     *,
     verbose: bool = True,
     command: str | None = None,
+    data: pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Trains the model of a config, or resumes where an earlier call stopped.
 
@@ -66,6 +67,7 @@ def train_and_evaluate(
       workdir: the run directory, created if missing.
       verbose: show progress, the table, and write the report.
       command: the command line, for the report.
+      data: where the data of the run is now, if it has moved since.
 
     Returns:
       The content of `result.json`.
@@ -92,7 +94,7 @@ def train_and_evaluate(
         return finished
 
     with Lock(workdir):
-        pieces = build(config)
+        pieces = build(frozen.moved(config, workdir, data))
         programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
         for program in programs:
             programs_lib.preflight(pieces, program)

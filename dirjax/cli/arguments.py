@@ -53,6 +53,17 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}. See {self.prog} --help.")
 
 
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds `--data`, for commands that read the data of a run."""
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="where the data of the run is now, if it has moved; its content is "
+        "checked",
+    )
+
+
 def check_output(file: pathlib.Path) -> None:
     """Checks before the work that an output file can be written.
 

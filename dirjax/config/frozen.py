@@ -137,8 +137,42 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
             f"({said}{', ...' if len(differ) > 5 else ''}). Use another --workdir, or "
             "resume with the same config; only stage.NAME.steps, stage.NAME.epochs and "
             "train.patience may change."
+            + " Data that has moved is named by --data PATH, with data.path as before."
+            * ("data.path" in differ)
         )
     return stored
+
+
+def moved(
+    config: Mapping[str, Any], workdir: pathlib.Path, data: pathlib.Path | None
+) -> Mapping[str, Any]:
+    """The config of a run, reading its data where it is now.
+
+    Args:
+      config: plain values.
+      workdir: the run directory.
+      data: the file or folder; None if it has not moved.
+
+    Raises:
+      InputError: if there is no data, or the run has not begun.
+    """
+    begun = (workdir / run_files.CONFIG).exists()
+    path = config["data"]["path"]
+    if data is None:
+        if begun and path and not pathlib.Path(path).expanduser().exists():
+            raise InputError(
+                f"the data of {workdir} must be at {path}, which does not exist here. "
+                "If it has moved, name where it is now with --data PATH."
+            )
+        return config
+    if not begun:
+        raise InputError(
+            f"--data is for a run whose data has moved, {workdir} has not begun. Give "
+            "its data with --config.data.path."
+        )
+    if not data.expanduser().exists():
+        raise InputError(f"--data must exist, {data} does not. Check the path.")
+    return {**config, "data": {**config["data"], "path": str(data)}}
 
 
 def check_data(

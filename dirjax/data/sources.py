@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling
+from dirjax.data import fingerprints, labelling
 from dirjax.data.formats.coded import Coded
 from dirjax.data.formats.pictures import Pictures
 from dirjax.errors import InputError
@@ -162,6 +162,13 @@ def _check_reader(
         ) from error
 
 
+def _content(inputs: Any, labelled: labelling.Labelled) -> str:
+    """A hash of labels and splits, and of inputs that are in memory."""
+    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+    held = [np.asarray(x) for x in arrays.values() if not isinstance(x, Pictures)]
+    return fingerprints.content(labelled.part, labelled.value, *held)
+
+
 def assemble(
     name: str, inputs: Any, labelled: labelling.Labelled, *, record: Mapping[str, Any]
 ) -> Source:
@@ -212,6 +219,7 @@ def assemble(
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
             "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},
+            "content": _content(inputs, labelled),
             **record,
         },
         notes=tuple(labelled.rows.notes),

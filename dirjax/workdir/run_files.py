@@ -52,6 +52,21 @@ def read_record(workdir: pathlib.Path) -> dict[str, Any]:
         ) from error
 
 
+def read_bins(workdir: pathlib.Path) -> dict[str, Any]:
+    """Reads the label bins of a run: edges, training counts and shots.
+
+    Raises:
+      InputError: if there is no such file.
+    """
+    try:
+        return read_json(workdir / BINS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{workdir} has no readable {BINS}, so its bins and shots are unknown. "
+            "Train again with another --workdir."
+        ) from error
+
+
 def read_json(file: pathlib.Path) -> Any:
     """Reads a JSON file, with tuples for lists.
 

@@ -439,6 +439,7 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from a CSV, Parquet or NPZ file.
 
@@ -447,18 +448,34 @@ def read_new(
       record: data record of the run.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
+      label: column or array of labels to read, too.
 
     Raises:
       InputError: if a column is missing, or a row is unusable.
     """
     sources.require_file(path, "the model takes tables, --input", "Give a file.")
     if table_files.starts_with(path, npz_files.MAGIC):
-        return new_of_npz(path, record, "x", on_bad, keep)
-    return _new_of_table(path, record, on_bad, keep)
+        return new_of_npz(path, record, "x", on_bad, keep, label)
+    return _new_of_table(path, record, on_bad, keep, label)
+
+
+def new_labels(
+    table: Table, rows: labelling.Rows, label: str | None, record: Mapping[str, Any]
+) -> np.ndarray | None:
+    """The labels of new rows in a table, `[rows]`; None if there are none to read."""
+    if label is None:
+        return None
+    table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
+    values = checked_numbers(table, label, rows)
+    return labelling.new_labels(values, rows, label, record)
 
 
 def _new_of_table(
-    file: pathlib.Path, record: Mapping[str, Any], on_bad: str, keep: Sequence[str]
+    file: pathlib.Path,
+    record: Mapping[str, Any],
+    on_bad: str,
+    keep: Sequence[str],
+    label: str | None,
 ) -> Iterator[readers.Piece]:
     fitted = TablePreprocessor.from_json(record["table"])
     skipped = 0
@@ -478,9 +495,16 @@ def _new_of_table(
                 found[name] = words(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
         names |= {n: words(table.cells[n]) for n in keep}
-        inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
+        value = new_labels(table, rows, label, record)
+        found = {k: v[rows.good] for k, v in found.items()}
         skipped = table_files.report_skipped(table.skipped, skipped)
-        yield readers.Piece(names, inputs, rows.good)
+        yield readers.Piece(
+            names,
+            fitted.transform(found),
+            rows.good,
+            None if value is None else value[rows.good],
+            fitted.surprises(found),
+        )
 
 
 def new_of_npz(
@@ -489,6 +513,7 @@ def new_of_npz(
     name: str,
     on_bad: str,
     keep: Sequence[str],
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from an array of columns.
 
@@ -498,6 +523,7 @@ def new_of_npz(
       name: name of the array, `[rows, columns]`.
       on_bad: see `read_new`.
       keep: must be empty.
+      label: name of an array of labels to read, too.
     """
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
@@ -521,8 +547,15 @@ def new_of_npz(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
     typed(found, rows)
-    inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
-    yield readers.Piece({"index": np.arange(len(x))}, inputs, rows.good)
+    value = npz_files.new_labels(stored, rows, label, record)
+    found = {k: v[rows.good] for k, v in found.items()}
+    yield readers.Piece(
+        {"index": np.arange(len(x))},
+        fitted.transform(found),
+        rows.good,
+        None if value is None else value[rows.good],
+        fitted.surprises(found),
+    )
 
 
 describe_inputs = columns.describe_inputs
