@@ -162,11 +162,14 @@ def _check_reader(
         ) from error
 
 
-def _content(inputs: Any, labelled: labelling.Labelled) -> str:
-    """A hash of labels and splits, and of inputs that are in memory."""
-    arrays = inputs if isinstance(inputs, dict) else {"inputs": inputs}
-    held = [np.asarray(x) for x in arrays.values() if not isinstance(x, Pictures)]
-    return fingerprints.content(labelled.part, labelled.value, *held)
+def _content(splits: Mapping[str, Split]) -> str:
+    """A hash of the labels of all splits, and of their inputs that are in memory."""
+    arrays = []
+    for rows in splits.values():
+        inputs = rows.inputs if isinstance(rows.inputs, dict) else {"": rows.inputs}
+        held = [x for x in inputs.values() if not isinstance(x, Pictures)]
+        arrays += [np.asarray(rows.value), *map(np.asarray, held)]
+    return fingerprints.content(*arrays)
 
 
 def assemble(
@@ -219,7 +222,7 @@ def assemble(
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
             "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},
-            "content": _content(inputs, labelled),
+            "content": _content(cut),
             **record,
         },
         notes=tuple(labelled.rows.notes),
