@@ -230,7 +230,8 @@ def _smoke(config: Any) -> None:
     """Runs end to end in at most 100 steps, for tests."""
     if config.data.batch_size:
         config.data.batch_size = min(config.data.batch_size, 64)
-    config.data.limit = 1024
+    # Fewer rows would leave mnist5k no many-shot bins, which some methods need.
+    config.data.limit = 2048
     config.train.chunk = min(config.train.chunk, 10)
     config.log.every = 10
     config.eval.every = 1.0

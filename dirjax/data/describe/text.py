@@ -39,7 +39,7 @@ def _label_text(label: Mapping[str, Any]) -> list[str]:
         f"Label: {label['name']}, {number(label['min'])} to {number(label['max'])}"
         f"{log}",
         f"  mean {number(label['mean'])}; quartiles {quartiles}",
-        f" {label['distinct']:,} distinct values, {kind}",
+        f"  {label['distinct']:,} distinct values, {kind}",
         *far,
     ]
 
