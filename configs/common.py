@@ -231,6 +231,9 @@ def get_config():
     train.average_decay = 0.0
     # Steps per call of the compiled program.
     train.chunk = 1
+    # Early stopping: evaluations without a better one after which the last stage ends;
+    # 0 means none.
+    train.patience = 0
 
     config.eval = evaluation = ConfigDict()
     # In epochs; empty means fifty times per run.

@@ -4,4 +4,9 @@
 by name, `from dirjax import labels, metrics, objectives`.
 """
 
+from dirjax.cli import entry as _entry
+
 __version__ = "0.1.0"
+
+if _entry.is_command(__name__):
+    _entry.begin()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,24 @@ def one_of(name: str, value: Any, known: Iterable[Any]) -> None:
     names = list(known)
     if value not in names:
         raise ValueError(f"{name} must be one of {', '.join(names)}, got {value!r}.")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for an unknown name: the closest known one, and all of them.
+
+    Args:
+      kind: what the name is of, for the message.
+      name: the name given.
+      known: the valid names.
+
+    Example:
+      >>> unknown("method", "ldss", ("lds", "fds"))
+      "unknown method 'ldss'. Did you mean 'lds'? Known: fds, lds."
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
 
 
 def positive(name: str, value: float, *, zero: bool = False) -> None:

@@ -1,14 +1,8 @@
 """`python -m dirjax.describe --config configs/csv.py --config.data.path=FILE ...`.
 
-usage: python -m dirjax.describe --config FILE.py [--config.FIELD=VALUE ...]
-                                 [--output DIR]
-
 Describes a data set without training: labels, bins, shots, splits, duplicates, and what
-to do about them. Takes --config and its fields like python -m dirjax.main; --workdir is
-accepted and ignored.
-
-  --output DIR folder for describe.json and describe.png (default: runs/describe/NAME)
-  --debug show the traceback of an input error
+to do about them. Takes --config and its fields like `python -m dirjax.main`; --workdir
+is accepted and ignored.
 """
 
 from __future__ import annotations
@@ -24,14 +18,18 @@ import numpy as np
 from absl import flags
 
 from dirjax import data, errors, labels
-from dirjax.cli import config_files, status
+from dirjax.cli import config_files, status, usage
 from dirjax.config import frozen, validation
 from dirjax.data.describe import facts as facts_lib
 from dirjax.data.describe.text import text
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
 
-_OUTPUT = flags.DEFINE_string("output", None, "Folder for describe.json and .png.")
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Folder for describe.json and .png; default runs/describe/NAME.",
+)
 
 
 def picture(facts: Mapping[str, Any]) -> bytes:
@@ -75,10 +73,29 @@ def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     return [table, image]
 
 
+def help_text() -> str:
+    """The text of `--help`."""
+    from dirjax.config import choices
+
+    return usage.text(
+        "python -m dirjax.describe --config FILE.py [--config.FIELD=VALUE ...] "
+        "[--output DIR]",
+        "Describes a data set without training: labels, bins, shots, splits, "
+        "duplicates, and what to do about them. Takes a config and its fields like "
+        "python -m dirjax.main; --workdir is accepted and ignored.",
+        choices.sections(required=("config",), flags=("output", "debug")),
+        (
+            "python -m dirjax.describe --config configs/csv.py "
+            "--config.data.path=my.csv --config.data.label=price",
+            "python -m dirjax.describe --config configs/mnist5k.py --output look",
+        ),
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     """Parses flags, reads the data, prints and writes."""
-    if len(argv) < 2 or {"--help", "-h"} & set(argv[1:]):
-        print(str(__doc__).partition("\n\n")[2].strip())
+    if len(argv) < 2 or config_files.asks_for_help(argv):
+        print(help_text())
         return
     made, _ = config_files.parse(argv, workdir=False)
     if "data" not in made:
@@ -86,11 +103,11 @@ def main(argv: Sequence[str]) -> None:
     config = frozen.plain(made)
     validation.validate_data(config["data"])
     found = facts_lib.describe(data.from_config(config["data"]), config["data"])
-    print(text(found))
     name = re.sub(r"[^\w.-]+", "_", found["name"])
     folder = pathlib.Path(_OUTPUT.value or f"runs/describe/{name}").expanduser()
+    # Before printing, which ends the command if nobody reads all of it.
     written = write(found, folder)
-    print(f"\nWritten: {', '.join(map(str, written))}")
+    print(f"{text(found)}\n\nWritten: {', '.join(map(str, written))}")
 
 
 if __name__ == "__main__":

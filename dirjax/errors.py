@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -32,6 +33,19 @@ def require_field(ok: bool, field: str, expected: str, value: Any) -> None:
             f"config.{field} must be {expected}, got {value!r}. Set it with "
             f"--config.{field}=VALUE."
         )
+
+
+def setting(field: str, *names: str) -> str:
+    """The argument that sets a field to a list of names, quoted for the shell.
+
+    Example:
+      >>> print(setting("data.drop", "id", "my column"))
+      '--config.data.drop=id,my column'
+    """
+    value = ",".join(names)
+    if any(set(name) & set(",'\"()[]") or name != name.strip() for name in names):
+        value = repr(names)
+    return shlex.quote(f"--config.{field}={value}")
 
 
 class Stopped(Exception):

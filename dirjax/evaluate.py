@@ -1,6 +1,7 @@
-"""`python -m dirjax.evaluate --workdir DIR [--split val|test] [--step best|last|N]`.
+"""`python -m dirjax.evaluate --workdir DIR [--split val|test] [--input FILE]`.
 
-Evaluates a checkpoint of a run on the run's data, without training.
+Evaluates a checkpoint of a run on the run's data, without training; or, with `--input`,
+on a new labelled file, with the bins and shots of the run.
 
 With `--features` it also writes `features.npz` into the run directory, or, with
 `--split train`, `features_train.npz`. The report draws the balance of features from
@@ -39,7 +40,11 @@ if TYPE_CHECKING:  # it needs JAX, which a command imports late
 
 
 def restore(
-    workdir: pathlib.Path, *, split: str = "test", step: str = "best"
+    workdir: pathlib.Path,
+    *,
+    split: str = "test",
+    step: str = "best",
+    data: pathlib.Path | None = None,
 ) -> tuple[Pieces, int, tuple[Any, Any]]:
     """Loads data and model of a run, and one of its states.
 
@@ -47,6 +52,7 @@ def restore(
       workdir: directory of a run.
       split: a split that must exist.
       step: "best", "last", or the number of a saved step.
+      data: where the data of the run is now; None if it has not moved.
 
     Returns:
       Data and model; the step; parameters and running statistics.
@@ -59,7 +65,7 @@ def restore(
     from dirjax.training.build import build
     from dirjax.workdir.checkpoints import Checkpoints
 
-    config = run_files.read_config(workdir)
+    config = frozen.moved(run_files.read_config(workdir), workdir, data)
     with Checkpoints.of_run(workdir) as checkpoints:
         chosen = checkpoints.choose(step)
         pieces = build(config)
@@ -79,6 +85,7 @@ def evaluate(
     split: str = "test",
     step: str = "best",
     features: bool = False,
+    data: pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Metrics of one checkpoint.
 
@@ -87,6 +94,7 @@ def evaluate(
       split: "train", "val" or "test".
       step: "best", "last", or the number of a saved step.
       features: write `features.npz`, for "train" `features_train.npz`, into `workdir`.
+      data: see `restore`.
 
     Returns:
       The leading fields of `result.json`, with `split`, `best_step` (the evaluated
@@ -97,7 +105,7 @@ def evaluate(
     """
     from dirjax import metrics
 
-    pieces, chosen, model = restore(workdir, split=split, step=step)
+    pieces, chosen, model = restore(workdir, split=split, step=step, data=data)
     scores, _ = pieces.evaluator.evaluate(*model, split)
     metrics.check_identity(scores)
     if features:
@@ -114,6 +122,45 @@ def evaluate(
     }
 
 
+def evaluate_file(
+    workdir: pathlib.Path,
+    path: pathlib.Path,
+    *,
+    step: str = "best",
+    on_bad: str = "error",
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Metrics of one checkpoint on a new labelled file.
+
+    Args:
+      workdir: directory of a run.
+      path: see `new_file.evaluate`.
+      step: "best", "last", or the number of a saved step.
+      on_bad: "error" or "skip" for unusable rows.
+
+    Returns:
+      As from `evaluate`, with the metrics under "input"; and sentences on the rows.
+
+    Raises:
+      InputError: if there is no such run or step, or the file does not fit.
+    """
+    from dirjax import metrics
+    from dirjax.evals import new_file
+
+    model, scores, notes = new_file.evaluate(workdir, path, step=step, on_bad=on_bad)
+    metrics.check_identity(scores)
+    found = {
+        "dataset": model.config["data"]["name"],
+        "method": model.config["method"],
+        "seed": model.config["seed"],
+        "best_step": model.step,
+        "split": "input",
+        "input": scores,
+        "file": str(path),
+        "notes": list(notes),
+    }
+    return found, notes
+
+
 def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
     """Per-bin arrays of the objective of a state."""
     from dirjax.training import stage_program as programs_lib
@@ -127,8 +174,28 @@ def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("evaluate", "Metrics of a checkpoint, without training.")
-    parser.add_argument("--split", default="test", help="test (default), val or train")
+    parser = arguments.Parser(
+        "evaluate",
+        "Metrics of a checkpoint by shot, without training.",
+        (
+            "python -m dirjax.evaluate --workdir runs/bike --split val",
+            "python -m dirjax.evaluate --workdir runs/mine --input new.csv",
+        ),
+    )
+    parser.add_argument("--split", help="test (default), val or train")
+    parser.add_argument(
+        "--input",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="evaluate on this labelled file, with the bins and shots of the run",
+    )
+    parser.add_argument(
+        "--on_bad",
+        default="error",
+        choices=("error", "skip"),
+        help="unusable rows of --input: stop (default), or leave them out",
+    )
+    arguments.add_data(parser)
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
     )
@@ -140,22 +207,39 @@ def _main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     if options.output:
         arguments.check_output(options.output)
+    for flag in ("split", "data", "features"):
+        if options.input and getattr(options, flag):
+            raise errors.InputError(
+                f"--input takes no --{flag}, which is about the data of the run. Leave "
+                "one of them out."
+            )
     startup.prepare()
-    scores = evaluate(
-        options.workdir,
-        split=options.split,
-        step=options.step,
-        features=options.features,
-    )
+    notes: tuple[str, ...] = ()
+    if options.input:
+        scores, notes = evaluate_file(
+            options.workdir, options.input, step=options.step, on_bad=options.on_bad
+        )
+    else:
+        options.split = options.split or "test"
+        scores = evaluate(
+            options.workdir,
+            split=options.split,
+            step=options.step,
+            features=options.features,
+            data=options.data,
+        )
     from dirjax import report
     from dirjax.workdir import files
 
+    # Before printing, which ends the command if nobody reads all of it.
+    if options.output:
+        files.write_json(options.output, scores)
+    for line in notes:
+        print(line)
     print(report.scores_text(options.workdir, scores))
     if options.features:
         name = run_files.features_file(options.split)
         print(f"Features: {options.workdir / name}")
-    if options.output:
-        files.write_json(options.output, scores)
 
 
 def main() -> int:

@@ -86,6 +86,7 @@ def probe(
     output: pathlib.Path | None = None,
     *,
     step: str = "best",
+    data: pathlib.Path | None = None,
     split: str = "test",
     samples: int = 6,
     rows: int = 256,
@@ -101,6 +102,7 @@ def probe(
       workdir: directory of a run.
       output: output folder, created if missing. Default: `workdir/report`.
       step: "best", "last", or the number of a saved step.
+      data: where the data of the run is now, if it has moved.
       split: "train", "val" or "test".
       samples: rows in the figure of samples, drawn with `seed`.
       rows: number of rows to measure gaps on, including the samples.
@@ -129,7 +131,9 @@ def probe(
         _require(least <= value <= most, option, f"from {least} to {most}", value)
     given = {"epsilon": epsilon, "norm": norm, "units": units, "n_steps": n_steps}
     _check(given)
-    pieces, chosen_step, model = evaluate.restore(workdir, split=split, step=step)
+    pieces, chosen_step, model = evaluate.restore(
+        workdir, split=split, step=step, data=data
+    )
     source = pieces.source
     if source.dense:
         raise errors.InputError(
@@ -137,8 +141,8 @@ def probe(
             "pixel. See ssir/gap in its log, if it was trained with SSIR."
         )
     stage = pieces.plan.stage_at(chosen_step - 1)
-    data = source.splits[split]
-    order = np.random.default_rng(seed).permutation(len(data.label))
+    rows_of = source.splits[split]
+    order = np.random.default_rng(seed).permutation(len(rows_of.label))
     chosen = order[: max(rows, samples)]
     settings = input_noise.settings(stage.objective, given)
     shown = settings.pop("shown")
@@ -152,7 +156,7 @@ def probe(
         found, pictures = input_noise.measure(
             program,
             model,
-            data.inputs,
+            rows_of.inputs,
             chosen,
             mesh=pieces.mesh,
             epsilon=sizes,
@@ -163,8 +167,8 @@ def probe(
         raise errors.InputError(str(error)) from error
     settings |= {"epsilon": sizes, "split": split, "seed": seed, "samples": samples}
     arrays = {
-        "index": data.index[chosen],
-        "label": data.label[chosen],
+        "index": rows_of.index[chosen],
+        "label": rows_of.label[chosen],
         **found,
         "width": np.asarray(width),
         "scale": np.asarray(source.scale.said),
@@ -241,8 +245,16 @@ def to_text(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("noise", "Predictions of a trained model under noise.")
+    parser = arguments.Parser(
+        "noise",
+        "Predictions of a trained model under input noise, with figures.",
+        (
+            "python -m dirjax.noise --workdir runs/digits --norm pixel",
+            "python -m dirjax.noise --workdir runs/bike --epsilon 0.1,0.3 --rows 512",
+        ),
+    )
     parser.add_argument("--split", default="test", help="test (default), val or train")
+    arguments.add_data(parser)
     for name, default, said in (
         ("samples", 6, "rows in the figure of samples"),
         ("rows", 256, "rows of the distributions"),

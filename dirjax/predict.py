@@ -13,13 +13,28 @@ import io
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from dirjax import errors
-from dirjax.cli import arguments, status
+from dirjax.cli import arguments, entry, status
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
+
+
+class Predicted(NamedTuple):
+    """What `predict` has written.
+
+    Attributes:
+      rows: number of rows.
+      empty: how many of them have no prediction.
+      notes: a line for each kind of value that training did not have.
+    """
+
+    rows: int
+    empty: int
+    notes: tuple[str, ...] = ()
 
 
 def predict(
@@ -30,7 +45,7 @@ def predict(
     step: str = "best",
     on_bad: str = "error",
     keep: Sequence[str] = (),
-) -> tuple[int, int]:
+) -> Predicted:
     """Predicts all rows of a file, or all images of a folder.
 
     Args:
@@ -44,7 +59,7 @@ def predict(
       keep: columns of a table to repeat in the output.
 
     Returns:
-      Number of rows written, and how many of them have no prediction.
+      What was written.
 
     Raises:
       InputError: if the input does not fit; then no file is written.
@@ -66,7 +81,9 @@ def predict(
             f"--output must differ from --input, both are {path}. Rename one."
         )
     predictor = Predictor(workdir, step)
+    entry.interruptible()  # The output is removed.
     rows = empty = 0
+    surprises = new_rows.Surprises()
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
     with bar, files_lib.whole(output) as opened:
         stream = io.TextIOWrapper(opened, "utf-8", newline="")
@@ -85,22 +102,38 @@ def predict(
             writer.writerows(zip(*piece.names.values(), text, strict=True))
             rows += len(text)
             empty += int((~piece.good).sum())
+            surprises.add(piece.surprises)
             bar.update(len(text))
         if not rows:
             raise errors.InputError(f"{path} has no rows. Give another --input.")
         stream.detach()  # which flushes
-    return rows, empty
+    return Predicted(rows, empty, tuple(surprises.told()))
 
 
 def _main(argv: Sequence[str]) -> None:
-    parser = arguments.Parser("predict", "Predictions of a trained model for new rows.")
-    parser.add_argument(
+    parser = arguments.Parser(
+        "predict",
+        "Predictions of a trained model for new rows.",
+        (
+            "python -m dirjax.predict --workdir runs/mine --input new.csv "
+            "--output predictions.csv",
+            "python -m dirjax.predict --workdir runs/mine --input new.csv "
+            "--output predictions.csv --keep id,city --on_bad skip",
+        ),
+    )
+    parser.required.add_argument(
         "--input",
         type=pathlib.Path,
         required=True,
         help="CSV, Parquet or NPZ file; a folder of images, or a table of their paths",
     )
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="CSV")
+    parser.required.add_argument(
+        "--output",
+        type=pathlib.Path,
+        required=True,
+        metavar="CSV",
+        help="file of predictions, written when all of them are there",
+    )
     parser.add_argument(
         "--keep",
         default="",
@@ -116,7 +149,7 @@ def _main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     startup.prepare()
     keep = [name for name in options.keep.split(",") if name]
-    rows, empty = predict(
+    done = predict(
         options.workdir,
         options.input,
         options.output,
@@ -124,8 +157,10 @@ def _main(argv: Sequence[str]) -> None:
         on_bad=options.on_bad,
         keep=keep,
     )
-    note = f", {empty} of them empty" if empty else ""
-    print(f"{rows:,} predictions{note}: {options.output}")
+    note = f", {done.empty} of them empty" if done.empty else ""
+    print(f"{done.rows:,} predictions{note}: {options.output}")
+    for line in done.notes:
+        print(f"  {line}")
 
 
 def main() -> int:

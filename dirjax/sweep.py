@@ -26,7 +26,7 @@ from typing import Any
 from absl import flags
 
 from dirjax import errors
-from dirjax.cli import config_files, status
+from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
 
 
@@ -222,13 +222,14 @@ def run(
     from dirjax import report, train
     from dirjax.workdir.lock import InUse
 
+    entry.interruptible()  # Runs clean up.
+
     broken, seconds = [], []
     todo = [i for i, (j, _) in enumerate(mine, 1) if not _done(workdir, j)]
     print(f"{len(todo)} of {len(mine)} runs to do; after the first, the time is told.")
     for i, (j, config) in enumerate(mine, 1):
         folder = workdir / j.folder
-        if _done(workdir, j):
-            frozen.check_same(config, folder / "config.json")
+        if frozen.finished(config, folder) is not None:
             continue
         if j.start and not (workdir / j.start / "result.json").exists():
             said = f"skipped: {j.folder} starts from {j.start}, which is not finished."
@@ -266,8 +267,33 @@ _JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the runs without doing them.")
 
 
+def help_text() -> str:
+    """The text of `--help`."""
+    from dirjax.config import choices
+
+    return usage.text(
+        "python -m dirjax.sweep --config configs/studies/NAME.py --workdir DIR "
+        "[--config.FIELD=VALUE ...]",
+        "Runs a study: data sets x methods x values of fields x seeds, each a run of "
+        "its own. Finished runs are skipped and stopped ones resume, so repeating the "
+        "command does what is left; the last job writes a report over all runs.",
+        choices.studies(
+            required=("config", "workdir"), flags=("job", "dry_run", "debug")
+        ),
+        (
+            "python -m dirjax.sweep --config configs/studies/baselines.py:bikeshare "
+            "--workdir runs/base",
+            "python -m dirjax.sweep --config configs/studies/ssir.py --workdir "
+            "runs/ssir --job 1/2 --dry_run",
+        ),
+    )
+
+
 def main(argv: Sequence[str]) -> None:
     """Parses flags and runs."""
+    if config_files.asks_for_help(argv):
+        print(help_text())
+        return
     study, workdir = config_files.parse(argv)
     startup.prepare()
     run(

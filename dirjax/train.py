@@ -28,6 +28,7 @@ from dirjax.training import results
 from dirjax.training import stage_program as programs_lib
 from dirjax.training.batches import batches
 from dirjax.training.build import Pieces, build, check_select
+from dirjax.training.longer import longer_run
 from dirjax.training.overview import overview
 from dirjax.training.progress import Clock, Means, warn_once
 from dirjax.training.stage_program import StageProgram, stage_program
@@ -48,6 +49,7 @@ class _Run:
     checkpoints: Checkpoints
     workdir: pathlib.Path
     verbose: bool
+    command: str | None  # to name when it stops
 
 
 def train_and_evaluate(
@@ -56,6 +58,7 @@ def train_and_evaluate(
     *,
     verbose: bool = True,
     command: str | None = None,
+    data: pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Trains the model of a config, or resumes where an earlier call stopped.
 
@@ -64,6 +67,7 @@ def train_and_evaluate(
       workdir: the run directory, created if missing.
       verbose: show progress, the table, and write the report.
       command: the command line, for the report.
+      data: where the data of the run is now, if it has moved since.
 
     Returns:
       The content of `result.json`.
@@ -81,17 +85,22 @@ def train_and_evaluate(
     finished = frozen.finished(config, workdir)
     if finished is not None:
         if verbose:
-            print(f"{workdir} is finished.")
+            last = config["stages"][-1]
+            print(
+                f"{workdir} is finished after {finished['steps']:,} steps. A larger "
+                f"--config.stage.{last}.steps goes on from there."
+            )
             _show(workdir)
         return finished
 
     with Lock(workdir):
-        pieces = build(config)
+        pieces = build(frozen.moved(config, workdir, data))
         programs = [stage_program(pieces, stage) for stage in pieces.plan.stages]
         for program in programs:
             programs_lib.preflight(pieces, program)
         check_select(pieces)
         frozen.check_data(pieces.source.record, workdir, config["data"])
+        longer = longer_run(pieces, workdir)
         # Fail before writing anything. Only a run at step 0 needs its warm start.
         begins = not (workdir / run_files.CHECKPOINTS).exists()
         start = warm_start(pieces) if begins else None
@@ -103,9 +112,9 @@ def train_and_evaluate(
                 bins=results.bins(pieces.source, pieces.spec),
             )
         if verbose:
-            print(overview(pieces, programs), flush=True)
+            print(overview(pieces, programs), *longer, sep="\n", flush=True)
         with Checkpoints(workdir / run_files.CHECKPOINTS) as checkpoints:
-            run = _Run(pieces, programs, start, checkpoints, workdir, verbose)
+            run = _Run(pieces, programs, start, checkpoints, workdir, verbose, command)
             result = None
             while result is None:
                 try:
@@ -122,6 +131,8 @@ def train_and_evaluate(
         if first:
             files.write_json(workdir / run_files.RESULT, result)
         if verbose:
+            for sentence in results.remarks(pieces, result):
+                print(sentence)
             _show(workdir)
     return result
 
@@ -135,6 +146,8 @@ def _resume(run: _Run) -> dict[str, Any]:
     """Trains from the newest checkpoint to the end; the content of result.json."""
     config, plan = run.pieces.config, run.pieces.plan
     step = run.checkpoints.latest() or 0
+    if step and run.verbose:
+        print(f"resuming from step {step:,} of {plan.stop:,}", flush=True)
     clock = Clock(writers.last_time(run.workdir / run_files.METRICS, step))
     writer = writers.make(
         run.workdir,
@@ -160,8 +173,8 @@ def _resume(run: _Run) -> dict[str, Any]:
                 )
         run.checkpoints.wait()
         if interrupts.received:
-            interrupts.stop(f"stopped after step {step}, which is saved")
-    return _result(run, clock)
+            interrupts.stop_after(step, run.command)
+    return _result(run, step, clock)
 
 
 def _begin(run: _Run, program: StageProgram, state: TrainState | None) -> TrainState:
@@ -204,6 +217,8 @@ def _train_stage(
     copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=placement)
     number = functools.cache(lambda n: jax.device_put(np.int32(n), placement))
     best = checkpoints.best(stage.number)
+    if plan.gives_up(best and best[0], step):
+        return step, state  # The run was stopped between this and its result.
     unsaved: tuple[int, float, TrainState] | None = None
     means, warn = Means(), warn_once()
     clock.compiles()
@@ -241,7 +256,8 @@ def _train_stage(
             value = results.selected(scores, step, **pieces.config["select"])
             if best is None or value < best[1]:
                 best, unsaved = (step, value), (step, value, copy(state))
-        if saves or stops:
+        ends = evaluates and plan.gives_up(best and best[0], step)
+        if saves or stops or ends:
             if unsaved and unsaved[0] != step:
                 checkpoints.save(
                     unsaved[0], unsaved[2], stage=stage.number, value=unsaved[1]
@@ -250,18 +266,20 @@ def _train_stage(
             unsaved = None
         if stops:
             checkpoints.wait()
-            interrupts.stop(f"stopped after step {step}, which is saved")
+            interrupts.stop_after(step, run.command)
+        if ends:
+            break
         if evaluates or saves or collects:
             clock.start(step)
     return step, state
 
 
-def _result(run: _Run, clock: Clock) -> dict[str, Any]:
+def _result(run: _Run, step: int, clock: Clock) -> dict[str, Any]:
     """Evaluates the best state of the last stage; the content of result.json."""
     pieces, last = run.pieces, run.programs[-1]
     evaluator, splits = pieces.evaluator, pieces.source.splits
     best = run.checkpoints.best(last.stage.number)
-    best_step = best[0] if best else pieces.plan.stop
+    best_step = best[0] if best else step
     like = programs_lib.abstract_state(pieces, last)
     state = run.checkpoints.restore(best_step, like)
     model = (state.eval_params, state.model_state)
@@ -279,4 +297,4 @@ def _result(run: _Run, clock: Clock) -> dict[str, Any]:
             features = evaluator.features(*model, one) | by_bin
             if first:
                 run_files.write_features(run.workdir, features, best_step)
-    return results.result(pieces, scores, best_step, clock)
+    return results.result(pieces, scores, step=step, best_step=best_step, clock=clock)

@@ -5,9 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import NoReturn
 
+from dirjax.cli import usage
 from dirjax.errors import InputError
+
+
+class Format(argparse.RawDescriptionHelpFormatter):
+    """Wraps descriptions, and leaves the examples below as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("examples:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,11 +27,22 @@ class Parser(argparse.ArgumentParser):
     Args:
       command: what follows `dirjax.`.
       description: one sentence.
+      examples: command lines, for `--help`.
+
+    Attributes:
+      required: the group of flags that must be given.
     """
 
-    def __init__(self, command: str, description: str):
-        super().__init__(prog=f"python -m dirjax.{command}", description=description)
-        self.add_argument(
+    def __init__(self, command: str, description: str, examples: Sequence[str]):
+        super().__init__(
+            prog=f"python -m dirjax.{command}",
+            description=f"{description} Runs of every method and data set will do: "
+            "python -m dirjax.main --help lists them.",
+            epilog=usage.examples(examples),
+            formatter_class=Format,
+        )
+        self.required = self.add_argument_group("required flags")
+        self.required.add_argument(
             "--workdir", type=pathlib.Path, required=True, help="directory of a run"
         )
         self.add_argument("--step", default="best", help="best (default), last or N")
@@ -29,6 +51,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises InputError."""
         raise InputError(f"{message}. See {self.prog} --help.")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds `--data`, for commands that read the data of a run."""
+    parser.add_argument(
+        "--data",
+        type=pathlib.Path,
+        metavar="PATH",
+        help="where the data of the run is now, if it has moved; its content is "
+        "checked",
+    )
 
 
 def check_output(file: pathlib.Path) -> None:

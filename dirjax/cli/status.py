@@ -9,7 +9,23 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
+import dirjax
+from dirjax.cli.entry import INTERRUPTED
 from dirjax.errors import FULL, Failed, InputError, Stopped, cause, unsaved
+
+# 128 + SIGPIPE, as of other programs whose output nobody reads.
+_UNREAD = 141
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads the standard output any more, as after `| head`."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # Python would report what is still in its buffer when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def run(
@@ -24,16 +40,20 @@ def run(
 
     Returns:
       0 for success, 1 if a run or the disk fails, 2 for wrong input, 128 + signal if
-      the run stopped after a checkpoint (143 for SIGTERM). Other exceptions propagate,
-      and Python exits with status 1. After a keyboard interrupt the process ends at
-      once with status 130.
+      the run stopped after a checkpoint (143 for SIGTERM), 141 if the reader of the
+      output has gone. Other exceptions propagate, and Python exits with status 1. After
+      a keyboard interrupt the process ends at once with status 130.
 
     Example:
       >>> run(lambda argv: None, [])
       0
     """
+    if "--version" in argv:
+        print(f"dirjax {dirjax.__version__}")
+        return 0
     try:
         main(argv)
+        sys.stdout.flush()
     except InputError as error:
         if debug:
             raise
@@ -47,6 +67,10 @@ def run(
     except Stopped as error:
         print(f"dirjax: {error}", file=sys.stderr)
         return 128 + error.signal
+    except BrokenPipeError:
+        if not _is_unread():
+            raise
+        return _UNREAD
     except OSError as error:
         number = cause(error, (*FULL, errno.EROFS))
         if debug or not number:
@@ -57,7 +81,7 @@ def run(
         if debug:
             raise
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("dirjax: interrupted", file=sys.stderr, flush=True)
+        print(f"dirjax: {INTERRUPTED}", file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         # Do not wait for threads that still write: saved files are complete.

@@ -10,29 +10,29 @@ reader of data of your own by their dotted paths.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from dirjax import dotted
+from dirjax import checks, dotted
 
 LOSSES = ("l1", "mse", "huber")
-
-
-OPTIONS = ("smoke", "ssir", "joint", *LOSSES)
+# What may follow the method, and the options that take a dotted path.
+OPTIONS = {
+    **{loss: f"the base loss is {loss}" for loss in LOSSES},
+    "ssir": "adds SSIR to the method",
+    "joint": "trains group contrast in the same stage (group_dir and its variants)",
+    "smoke": "runs the whole program in at most 100 steps, for a try",
+}
+OWN = {"model": "a model of your own", "kind": "a reader of data of your own"}
 
 
 def choose(kind: str, name: str, known: Collection[str]) -> None:
     """Raises a ValueError for an unknown name and suggests the closest known one."""
     if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"unknown {kind} {name!r}.{hint} Known: {', '.join(sorted(known))}."
-        )
+        raise ValueError(checks.unknown(kind, name, known))
 
 
 def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
@@ -130,7 +130,7 @@ def finish(
         preset = known[name]
     for option in options:
         kind, equals, path = option.partition("=")
-        if equals and kind in ("model", "kind"):
+        if equals and kind in OWN:
             (_own_model if kind == "model" else _own_kind)(config, path)
             continue
         if "." in option:
@@ -149,7 +149,7 @@ def finish(
         preset = _with_ssir(config, preset, book)
     config.objective = _objective(config, preset["objective"], book)
     if "groups" in preset:
-        groups = preset["groups"] | config.get("groups", {})
+        groups = {**preset["groups"], **config.get("groups", {})}
         config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
         config.groups.update(groups)
     for field, value in preset.get("model", {}).items():
@@ -228,8 +228,10 @@ def _divide(config: Any, shares: Mapping[str, float]) -> None:
 
 def _smoke(config: Any) -> None:
     """Runs end to end in at most 100 steps, for tests."""
-    config.data.batch_size = min(config.data.batch_size or 64, 64)
-    config.data.limit = 1024
+    if config.data.batch_size:
+        config.data.batch_size = min(config.data.batch_size, 64)
+    # Fewer rows would leave mnist5k no many-shot bins, which some methods need.
+    config.data.limit = 2048
     config.train.chunk = min(config.train.chunk, 10)
     config.log.every = 10
     config.eval.every = 1.0

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dirjax.config import phases
+from dirjax.config import fields, phases
 from dirjax.data import catalog, readers
 from dirjax.errors import InputError
 from dirjax.workdir import run_files
 from dirjax.workdir.run_files import unusable
-
-if TYPE_CHECKING:  # it needs JAX, which reading data does not
-    pass
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -24,15 +22,17 @@ def plain(config: Any) -> dict[str, Any]:
     get their lengths.
 
     Raises:
-      InputError: if the config has no data, or the shares of a divided run do not fit.
+      InputError: if the config has no data, or a field that nothing reads, or the
+        shares of a divided run do not fit.
     """
     made = _dicts(config.to_dict() if hasattr(config, "to_dict") else config)
-    phases.divide(made)
     if "data" not in made:
         raise InputError(
             "the config has no data, like those in configs/studies. Pass it to python "
             "-m dirjax.sweep."
         )
+    fields.check(made)
+    phases.divide(made)
     data = made["data"]
     try:
         by_path = readers.names_by_path(data["kind"])
@@ -61,7 +61,7 @@ def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any] | None:
-    """The result of a finished run; None for a new or unfinished one.
+    """The result of a finished run; None for a new, unfinished or longer one.
 
     Args:
       config: from `plain`.
@@ -73,44 +73,106 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
     try:
         if workdir.exists() and not workdir.is_dir():
             raise InputError(f"--workdir must be a directory, {workdir} is a file.")
+        before = None
         if (workdir / run_files.CONFIG).exists():
-            check_same(config, workdir / run_files.CONFIG)
+            before = check_same(config, workdir / run_files.CONFIG)
         elif (workdir / run_files.CHECKPOINTS).exists():
             raise InputError(
                 f"{workdir} holds checkpoints but no {run_files.CONFIG}, so their run "
                 "is unknown. Use another --workdir."
             )
         file = workdir / run_files.RESULT
-        return json.loads(file.read_text()) if file.exists() else None
+        result = json.loads(file.read_text()) if file.exists() else None
+        if result and before and _goes_on(config, before, result):
+            return None
+        return result
     except OSError as error:
         raise unusable(workdir, error) from error
 
 
-def check_same(config: Mapping[str, Any], file: pathlib.Path) -> None:
-    """Checks that a run directory belongs to this config.
+def _may_change(path: str) -> bool:
+    """Whether a field may change while a run is in progress: lengths and patience."""
+    return bool(re.fullmatch(r"stage\.\w+\.(steps|epochs)|train\.patience", path))
+
+
+def _goes_on(
+    config: Mapping[str, Any], before: Mapping[str, Any], result: Mapping[str, Any]
+) -> bool:
+    """Whether a finished run has something left to do with another config."""
+    now, then = dict(_leaves(to_json(config))), dict(_leaves(before))
+    differ = {k for k in {*now, *then} if now.get(k) != then.get(k)}
+    patience = now["train.patience"]
+    waits = not patience or patience > then["train.patience"]
+    if result.get("stopped_early"):
+        return bool(differ) and waits
+    return bool(differ - {"train.patience"})
+
+
+def check_same(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
+    """Checks that a run directory belongs to this config, except for its length.
 
     Args:
       config: from `plain`.
       file: its `config.json`.
 
+    Returns:
+      The content of the file.
+
     Raises:
       InputError: naming the fields that differ.
     """
     try:
-        before = dict(_leaves(json.loads(file.read_text())))
+        stored = json.loads(file.read_text())
+        before = dict(_leaves(stored))
     except (json.JSONDecodeError, AttributeError) as error:
         raise InputError(
             f"{file} is no config ({error}). Use another --workdir."
         ) from error
     now = dict(_leaves(to_json(config)))
     differ = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
-    if differ:
+    if not all(map(_may_change, differ)):
         said = "; ".join(f"{k} {before.get(k)!r} -> {now.get(k)!r}" for k in differ[:5])
         raise InputError(
             f"{file.parent} holds a run with a different config "
             f"({said}{', ...' if len(differ) > 5 else ''}). Use another --workdir, or "
-            "resume with the same config."
+            "resume with the same config; only stage.NAME.steps, stage.NAME.epochs and "
+            "train.patience may change."
+            + " Data that has moved is named by --data PATH, with data.path as before."
+            * ("data.path" in differ)
         )
+    return stored
+
+
+def moved(
+    config: Mapping[str, Any], workdir: pathlib.Path, data: pathlib.Path | None
+) -> Mapping[str, Any]:
+    """The config of a run, reading its data where it is now.
+
+    Args:
+      config: plain values.
+      workdir: the run directory.
+      data: the file or folder; None if it has not moved.
+
+    Raises:
+      InputError: if there is no data, or the run has not begun.
+    """
+    begun = (workdir / run_files.CONFIG).exists()
+    path = config["data"]["path"]
+    if data is None:
+        if begun and path and not pathlib.Path(path).expanduser().exists():
+            raise InputError(
+                f"the data of {workdir} must be at {path}, which does not exist here. "
+                "If it has moved, name where it is now with --data PATH."
+            )
+        return config
+    if not begun:
+        raise InputError(
+            f"--data is for a run whose data has moved, {workdir} has not begun. Give "
+            "its data with --config.data.path."
+        )
+    if not data.expanduser().exists():
+        raise InputError(f"--data must exist, {data} does not. Check the path.")
+    return {**config, "data": {**config["data"], "path": str(data)}}
 
 
 def check_data(

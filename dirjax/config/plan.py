@@ -100,4 +100,5 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
         save_epochs=every["checkpoint"],
         log_steps=config["log"]["every"],
         chunk_steps=config["train"]["chunk"],
+        patience=config["train"]["patience"],
     )

@@ -65,6 +65,8 @@ class Plan:
       save_epochs: epochs between saves.
       log_steps: steps between log lines.
       chunk_steps: largest number of steps in one call of the compiled loop.
+      patience: evaluations without a better one after which the last stage ends; 0
+        means that it does not end early.
     """
 
     stages: tuple[Stage, ...]
@@ -74,6 +76,7 @@ class Plan:
     save_epochs: float
     log_steps: int
     chunk_steps: int
+    patience: int = 0
 
     @property
     def stop(self) -> int:
@@ -108,6 +111,18 @@ class Plan:
         if not self.stage_at(step - 1).evaluate:
             return False
         return self._due(step, self.eval_epochs) or self.ends_stage(step)
+
+    def gives_up(self, best: int | None, step: int) -> bool:
+        """Whether the last stage ends early after `step` steps.
+
+        Args:
+          best: step of the best evaluation of the stage, or None.
+          step: a step of the stage.
+        """
+        if not self.patience or best is None or step <= self.stages[-1].start:
+            return False
+        later = sum(self.evaluates(s) for s in range(best + 1, step + 1))
+        return later >= self.patience
 
     def saves(self, step: int) -> bool:
         """Whether the state after `step` steps is saved even if it is not the best."""

@@ -159,6 +159,9 @@ def validate(config: Mapping[str, Any]) -> None:
         require_field(num >= 1, "groups.num", "at least 1", num)
         known = ", ".join(WIDTH_MODES)
         require_field(mode in WIDTH_MODES, "groups.width_mode", f"one of {known}", mode)
+    patience = config["train"]["patience"]
+    said = "a whole number of evaluations, 0 for no early stopping"
+    require_field(patience >= 0, "train.patience", said, patience)
     decay = config["train"]["average_decay"]
     require_field(0 <= decay < 1, "train.average_decay", "in [0, 1)", decay)
     for field, known in (

@@ -1,4 +1,4 @@
-"""Hashes of input rows, to find duplicates."""
+"""Hashes of inputs: of each row, to find duplicates, and of all, to find changes."""
 
 from __future__ import annotations
 
@@ -39,3 +39,17 @@ def fingerprints(inputs: Any) -> np.ndarray:
     data = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
     digests = (hashlib.blake2b(row, digest_size=8).digest() for row in data)
     return np.frombuffer(b"".join(digests), np.uint64)
+
+
+def content(*arrays: np.ndarray) -> str:
+    """A hash of whole arrays, with their shapes and types.
+
+    Example:
+      >>> content(np.array([1.0, 2.0])) == content(np.array([1.0, 3.0]))
+      False
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -317,6 +317,25 @@ def check_labels(
         )
 
 
+def new_labels(
+    values: np.ndarray, rows: Rows, name: str, record: Mapping[str, Any]
+) -> np.ndarray:
+    """Labels of new rows, checked like those of training.
+
+    Args:
+      values: `[rows]` float64, NaN if missing.
+      rows: their rows; those with an invalid label are refused.
+      name: name of the label.
+      record: data record of the run.
+
+    Returns:
+      The labels, as given.
+    """
+    scale = "log" if record["log"] else "linear"
+    check_labels(values, rows, Rules(label=name, label_scale=scale))
+    return values
+
+
 def _width_and_range(
     label: np.ndarray, rows: Rows, rules: Rules, scale: labels.Scale
 ) -> tuple[float, tuple[float, float] | None]:

@@ -20,6 +20,12 @@ import numpy as np
 
 from dirjax.errors import InputError
 
+# Surprises in new rows, as `new_rows.told` says them.
+UNSEEN, FAR, MISSING, EMPTY = "unseen", "far", "missing", "empty"
+# A value is far outside if it lies beyond the training range by more than this share of
+# it.
+_FAR = 0.5
+
 
 def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     """Center and scale of one column; a column without spread gets scale 1."""
@@ -33,6 +39,11 @@ def _fit(x: np.ndarray, scaling: str) -> tuple[float, float]:
     # If the quartiles coincide, use half of the range.
     scale = (high - low) or (x.max() - x.min()) / 2
     return float(center), float(scale) or 1.0
+
+
+def _ends(x: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest value of one column."""
+    return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
 
 
 def _text(column: np.ndarray) -> np.ndarray:
@@ -60,6 +71,8 @@ class TablePreprocessor:
       values: known values of each categorical column; code `i + 1` is `values[i]`.
         Empty text means a missing value.
       indicators: names of the numeric columns with an indicator of missing values.
+      low: smallest training value of each numeric column, 0 if all are missing.
+      high: the largest one.
       edges: training quantiles of each standardised numeric column, ascending and
         distinct; the knots of piecewise-linear encodings.
     """
@@ -72,6 +85,8 @@ class TablePreprocessor:
     values: tuple[tuple[str, ...], ...]
     edges: tuple[tuple[float, ...], ...]
     indicators: tuple[str, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     @classmethod
     def fit(
@@ -107,6 +122,7 @@ class TablePreprocessor:
         arrays = {n: np.asarray(columns[n], np.float64) for n in numeric}
         gaps = {n: np.isnan(x) for n, x in arrays.items()}
         fitted = [_fit(x[~gaps[n]], scaling) for n, x in arrays.items()]
+        ends = [_ends(x[~gaps[n]]) for n, x in arrays.items()]
         values = tuple(
             tuple(np.unique(_text(columns[name])).tolist()) for name in categorical
         )
@@ -119,6 +135,8 @@ class TablePreprocessor:
             values=values,
             edges=((),) * len(numeric),
             indicators=tuple(n for n in numeric if gaps[n].any()),
+            low=tuple(low for low, _ in ends),
+            high=tuple(high for _, high in ends),
         )
         if not quantiles:
             return plain
@@ -177,6 +195,45 @@ class TablePreprocessor:
             seen, inverse = np.unique(_text(columns[name]), return_inverse=True)
             categorical[:, j] = np.array([codes.get(v, 0) for v in seen])[inverse]
         return {"numeric": numeric, "categorical": categorical}
+
+    def surprises(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
+        """Counts what new rows have that training rows had not.
+
+        Args:
+          columns: see `transform`.
+
+        Returns:
+          Kind of surprise (UNSEEN, FAR, MISSING, EMPTY) -> column -> number of values;
+          for EMPTY the column is "" and the number that of rows.
+
+        Example:
+          >>> table = TablePreprocessor.fit(
+          ...     {"x": np.array([0.0, 1.0])}, numeric=["x"], categorical=[])
+          >>> table.surprises({"x": np.array([0.5, 7.0, np.nan])})[FAR]
+          {'x': 1}
+        """
+        found: dict[str, dict[str, int]] = {
+            k: {} for k in (UNSEEN, FAR, MISSING, EMPTY)
+        }
+        empty = np.ones(len(next(iter(columns.values()), ())), bool)
+        ends = zip(self.numeric, self.low, self.high, strict=True)
+        for name, low, high in ends:
+            x = np.asarray(columns[name], np.float64)
+            gaps, reach = np.isnan(x), _FAR * (high - low)
+            empty &= gaps
+            far = (x < low - reach) | (x > high + reach)
+            found[FAR][name] = int(far.sum())
+            if name not in self.indicators:
+                found[MISSING][name] = int(gaps.sum())
+        for name, known in zip(self.categorical, self.values, strict=True):
+            text = _text(columns[name])
+            gaps = text == ""
+            empty &= gaps
+            found[UNSEEN][name] = int(np.sum(~gaps & ~np.isin(text, known)))
+            if name not in self.numeric and "" not in known:
+                found[MISSING][name] = int(gaps.sum())
+        found[EMPTY][""] = int(empty.sum())
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and strings, for the run directory."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling
+from dirjax.data import fingerprints, labelling
 from dirjax.data.formats.coded import Coded
 from dirjax.data.formats.pictures import Pictures
 from dirjax.errors import InputError
@@ -161,6 +161,16 @@ def _check_reader(
         ) from error
 
 
+def _content(splits: Mapping[str, Split]) -> str:
+    """A hash of the labels of all splits, and of their inputs that are in memory."""
+    arrays = []
+    for rows in splits.values():
+        inputs = rows.inputs if isinstance(rows.inputs, dict) else {"": rows.inputs}
+        held = [x for x in inputs.values() if not isinstance(x, Pictures)]
+        arrays += [np.asarray(rows.value), *map(np.asarray, held)]
+    return fingerprints.content(*arrays)
+
+
 def assemble(
     name: str, inputs: Any, labelled: labelling.Labelled, *, record: Mapping[str, Any]
 ) -> Source:
@@ -211,6 +221,7 @@ def assemble(
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
             "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},
+            "content": _content(cut),
             **record,
         },
         notes=tuple(labelled.rows.notes),

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from dirjax.cli import status
+from dirjax.cli import arguments, status, usage
 from dirjax.errors import InputError
 from dirjax.report import formats, page
 from dirjax.report import published as published_numbers
@@ -202,7 +202,16 @@ def _main(argv: Sequence[str]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dirjax.report", description="Tables and figures of runs."
+        prog="python -m dirjax.report",
+        description="Tables, figures and one HTML page of a run, or of several to "
+        "compare. At least one RUN is required.",
+        epilog=usage.examples(
+            (
+                "python -m dirjax.report runs/bike",
+                "python -m dirjax.report runs/a runs/b --base vanilla --output both",
+            )
+        ),
+        formatter_class=arguments.Format,
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="directory of a run or study"

@@ -42,6 +42,16 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def stop_after(self, step: int, command: str | None = None) -> NoReturn:
+        """Raises `Stopped` with a sentence on how to go on.
+
+        Args:
+          step: number of completed steps, which are saved.
+          command: the command that goes on, to be pasted; None for the same.
+        """
+        again = f": {command}" if command else ", run the same command again."
+        self.stop(f"stopped after step {step}, which is saved. To go on{again}")
+
     def stop(self, message: str) -> NoReturn:
         """Raises `Stopped`."""
         raise Stopped(message, self.received or signal.SIGTERM)

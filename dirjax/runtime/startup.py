@@ -9,6 +9,7 @@ import sys
 import warnings
 from typing import Any
 
+from dirjax.errors import InputError
 from dirjax.runtime import allocator
 
 
@@ -47,12 +48,18 @@ def _unless_of_orbax(hook: Any) -> Any:
     return filtered
 
 
-def prepare() -> None:
-    """Tunes the allocator and sets up the compilation cache on disk.
+def prepare(*, distributed: bool = False) -> None:
+    """Tunes the allocator, sets up the compilation cache on disk, finds the devices.
 
     The folder is JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dirjax/xla. Programs
     compiled in less than JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS, by default 0.3,
     are not cached.
+
+    Args:
+      distributed: join the other processes of a pod first.
+
+    Raises:
+      InputError: if JAX has no devices of the wanted kind.
     """
     allocator.tune_allocator()
     import jax
@@ -62,9 +69,24 @@ def prepare() -> None:
     jax.config.update("jax_compilation_cache_dir", folder)
     seconds = os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
     jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
+    if distributed:
+        _join()
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the second without a message
+        wanted = jax.config.jax_platforms
+        if not wanted:
+            raise
+        why = f"{error}".partition("(set JAX_PLATFORMS")[0].strip(" .\n")
+        why = why.replace("\n", " ") or "there is none"
+        raise InputError(
+            f"JAX_PLATFORMS must name a kind of device that JAX can use here, got "
+            f"{wanted!r} ({why}). Unset it, set JAX_PLATFORMS=cpu, or install JAX for "
+            "that device: https://docs.jax.dev/en/latest/installation.html."
+        ) from error
 
 
-def join() -> None:
+def _join() -> None:
     """Joins the other processes of a pod.
 
     On Cloud TPU, Slurm and Open MPI JAX finds them; elsewhere set

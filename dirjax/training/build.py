@@ -150,8 +150,13 @@ def check_select(pieces: Pieces) -> None:
     """Checks that the shot that selects checkpoints has examples.
 
     Raises:
-      InputError: if it is empty.
+      InputError: if it is empty, or early stopping has no split to look at.
     """
+    if pieces.plan.patience and not pieces.select_split:
+        raise InputError(
+            f"train.patience needs a val split, {pieces.source.name} has none. Leave "
+            "it out, or mark rows as val."
+        )
     shot = pieces.config["select"]["shot"]
     if not pieces.select_split or shot == "all":
         return

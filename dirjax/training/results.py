@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -62,13 +62,19 @@ def selected(
 
 
 def result(
-    pieces: Pieces, scores: Mapping[str, Any], best_step: int, clock: Clock
+    pieces: Pieces,
+    scores: Mapping[str, Any],
+    *,
+    step: int,
+    best_step: int,
+    clock: Clock,
 ) -> dict[str, Any]:
     """The content of `result.json`, without the command.
 
     Args:
       pieces: the run's data and model.
       scores: metrics of "val" and "test", `{}` for a split that does not exist.
+      step: the last step.
       best_step: step of the evaluated state.
       clock: the run's clock.
     """
@@ -79,7 +85,9 @@ def result(
         "dataset": pieces.source.name,
         "method": config["method"],
         "seed": config["seed"],
-        "steps": pieces.plan.stop,
+        "steps": step,
+        "planned_steps": pieces.plan.stop,
+        "stopped_early": step < pieces.plan.stop,
         "best_step": best_step,
         "select": {**config["select"], "split": pieces.select_split},
         **scores,
@@ -93,3 +101,36 @@ def result(
             for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
         },
     }
+
+
+# A best step before this share of the last stage is worth a sentence.
+_EARLY = 1 / 3
+
+
+def remarks(pieces: Pieces, result: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a sentence on early stopping, or on a best step that came early.
+
+    Args:
+      pieces: the run's data and model.
+      result: from `result`.
+    """
+    select, best, step = result["select"], result["best_step"], result["steps"]
+    if select["split"] is None:
+        return
+    shot = "" if select["shot"] == "all" else f" of the {select['shot']}-shot labels"
+    what = f"{select['split']} {select['metric'].upper()}{shot}"
+    if result["stopped_early"]:
+        yield (
+            f"stopped early at step {step:,} of {result['planned_steps']:,}: "
+            f"{pieces.plan.patience} evaluations without a better {what} than at step "
+            f"{best:,} (train.patience)"
+        )
+        return
+    last = pieces.plan.stages[-1]
+    share = (best - last.start) / last.steps
+    if share < _EARLY:
+        of = "training" if len(pieces.plan.stages) == 1 else f"stage {last.name}"
+        yield (
+            f"the best {what} came early, at step {best:,}, after {share:.0%} of {of}: "
+            "train shorter, or stop early with --config.train.patience=10"
+        )

@@ -52,6 +52,21 @@ def read_record(workdir: pathlib.Path) -> dict[str, Any]:
         ) from error
 
 
+def read_bins(workdir: pathlib.Path) -> dict[str, Any]:
+    """Reads the label bins of a run: edges, training counts and shots.
+
+    Raises:
+      InputError: if there is no such file.
+    """
+    try:
+        return read_json(workdir / BINS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{workdir} has no readable {BINS}, so its bins and shots are unknown. "
+            "Train again with another --workdir."
+        ) from error
+
+
 def read_json(file: pathlib.Path) -> Any:
     """Reads a JSON file, with tuples for lists.
 
@@ -67,6 +82,12 @@ def read_json(file: pathlib.Path) -> Any:
     return tuples(json.loads(file.read_text()))
 
 
+def last_step(workdir: pathlib.Path) -> int:
+    """The newest saved step of a run, 0 without one."""
+    names = (f.name for f in (workdir / CHECKPOINTS).glob("*"))
+    return max((int(n) for n in names if n.isdigit()), default=0)
+
+
 def features_file(split: str) -> str:
     """Name of the file with the features of a split; the training split has its own."""
     return "features_train.npz" if split == "train" else "features.npz"
@@ -79,7 +100,12 @@ def write_start(
     data: Mapping[str, Any],
     bins: Mapping[str, Any],
 ) -> None:
-    """Writes the files that a run writes before its first step."""
+    """Writes the files that a run writes before its first step.
+
+    A result from before, if a finished run is made longer, goes first: a result belongs
+    to the config beside it.
+    """
+    (workdir / RESULT).unlink(missing_ok=True)
     for name, content in ((CONFIG, config), (DATA, data), (BINS, bins)):
         write_json(workdir / name, content)
 

@@ -8,7 +8,8 @@ import importlib.util
 import json
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from dirjax import digits
@@ -83,17 +84,30 @@ class Jsonl:
         self._file.close()
 
 
+# Longest time without a line in a log, in seconds.
+_SILENCE = 30.0
+
+
 class Console:
     """A progress bar on a terminal, and a line for each evaluation.
+
+    Without a terminal, as in the log of a cluster, there is a line at least twice a
+    minute, with the time that is left.
 
     Args:
       total: total steps of the run.
       step: number of completed steps.
+      seconds: clock, for tests.
     """
 
-    def __init__(self, total: int, step: int):
+    def __init__(
+        self, total: int, step: int, seconds: Callable[[], float] = time.monotonic
+    ):
         from tqdm import tqdm
 
+        self._seconds, self._total = seconds, total
+        self._began, self._first = seconds(), step
+        self._said = self._began
         self._bar = tqdm(
             total=total,
             initial=step,
@@ -107,20 +121,33 @@ class Console:
         if record["split"] == "train":
             self._bar.update(record["step"] - self._bar.n)
             rate = record.get("examples_per_second") or 0.0
-            loss = record["loss"]
-            text = f"loss {digits.short(loss)}, {rate:,.0f} examples/s"
-            self._bar.set_postfix_str(text)
+            how = f"loss {digits.short(record['loss'])}, {rate:,.0f} examples/s"
+            self._bar.set_postfix_str(how)
+            if self._bar.disable and self._seconds() - self._said >= _SILENCE:
+                self._line(record, how)
             return
         found = {s: record.get(f"mae/{s}") for s in ("all", *SHOTS)}
         errors = {shot: error for shot, error in found.items() if error is not None}
         form = digits.form(errors.values())
         shots = " ".join(f"{shot} {form(error)}" for shot, error in errors.items())
+        self._said = self._seconds()
         self._bar.write(
             f"step {record['step']:>7}  epoch {record['epoch']:7.2f}  "
             f"{record['split']} MAE: {shots}",
             file=sys.stdout,
         )
         sys.stdout.flush()
+
+    def _line(self, record: Mapping[str, Any], how: str) -> None:
+        """A line of progress in a log."""
+        now, step = self._seconds(), record["step"]
+        left = (now - self._began) / (step - self._first) * (self._total - step)
+        self._said = now
+        print(
+            f"step {step:>7}  epoch {record['epoch']:7.2f}  {step / self._total:.0%} "
+            f"of {self._total:,} steps, {self._bar.format_interval(left)} left: {how}",
+            flush=True,
+        )
 
     def close(self) -> None:
         """Closes the bar at its position."""

@@ -12,6 +12,7 @@ import pytest
 
 from dirjax import errors
 from dirjax.cli import status as status_lib
+from dirjax.cli.entry import INTERRUPTED
 from dirjax.runtime import interrupts as interrupts_lib
 
 
@@ -61,7 +62,7 @@ class TestRun:
         monkeypatch.setattr(signal, "signal", lambda *args: None)
         status_lib.run(raising(KeyboardInterrupt()), [])
         assert left == [130]
-        assert capsys.readouterr().err == "dirjax: interrupted\n"
+        assert capsys.readouterr().err == f"dirjax: {INTERRUPTED}\n"
 
     @pytest.mark.parametrize(
         "error",

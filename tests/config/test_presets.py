@@ -313,12 +313,13 @@ class TestCheckSame:
 
 def test_plain_values():
     data = {"kind": "table", "name": None, "path": "a/b.csv"}
-    config = ConfigDict({"a": {"b": (1, 2)}, "c": None, "data": data})
+    model = {"name": "mlp", "encoder": {"b": (1, 2)}}
+    config = ConfigDict({"model": model, "init_from": None, "data": data})
     got = frozen.plain(config)
     assert got.pop("data") == data | {"name": "b"}
-    assert got == {"a": {"b": (1, 2)}, "c": None}
-    assert type(got["a"]) is dict
-    assert type(got["a"]["b"]) is tuple
+    assert got == {"model": model, "init_from": None}
+    assert type(got["model"]) is dict
+    assert type(got["model"]["encoder"]["b"]) is tuple
 
 
 BIKE = "--config=configs/bikeshare.py:sqinv_lds"
@@ -326,11 +327,11 @@ BIKE = "--config=configs/bikeshare.py:sqinv_lds"
 CASES = {
     "unknown field": (
         [BIKE, "--config.data.batch_sise=3"],
-        ["batch_sise", 'Did you mean "batch_size"'],
+        ["batch_sise", "Did you mean --config.data.batch_size=3?"],
     ),
     "unknown stage": (
         [BIKE, "--config.stage.mian.epochs=3"],
-        ["mian", 'Did you mean "main"'],
+        ["mian", "Did you mean --config.stage.main.epochs=3?"],
     ),
     "a field of another preset": ([BIKE, "--config.objective.fds.sigma=1"], ["fds"]),
     "no number": ([BIKE, "--config.data.batch_size=many"], ["batch_size", "many"]),

@@ -277,4 +277,4 @@ def test_predictions_for_the_table(folder, tmp_path):
         tmp_path, "new.csv", own_data.table(rows, "width,count,sunny,town,kind")
     )
     found = predict.predict(tmp_path / "run", file, tmp_path / "out.csv")
-    assert found == (2, 0)
+    assert found[:2] == (2, 0)

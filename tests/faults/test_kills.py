@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from dirjax.cli.entry import INTERRUPTED
 from tests.faults import harness
 
 pytestmark = pytest.mark.faults
@@ -37,7 +38,7 @@ def test_killed_while_it_starts(workdir):
 @pytest.mark.slow
 def test_interrupted_while_it_starts(workdir):
     status, _, errors = stop(workdir, "starting", signal.SIGINT)
-    assert (status, errors) == (130, "dirjax: interrupted\n")
+    assert (status, errors) == (130, f"dirjax: {INTERRUPTED}\n")
 
 
 @pytest.mark.slow
@@ -60,7 +61,7 @@ def test_interrupted_once(workdir):
     status, _, errors = stop(workdir, "training", signal.SIGINT)
     assert status == 130, errors
     (line,) = errors.splitlines()
-    assert line.endswith("which is saved")
+    assert "which is saved. To go on" in line
 
 
 def stop_twice(workdir, number):
@@ -78,7 +79,7 @@ def stop_twice(workdir, number):
 
 @pytest.mark.slow
 def test_interrupted_twice_ends_at_once(workdir):
-    assert stop_twice(workdir, signal.SIGINT) == (130, "dirjax: interrupted\n")
+    assert stop_twice(workdir, signal.SIGINT) == (130, f"dirjax: {INTERRUPTED}\n")
 
 
 @pytest.mark.slow
@@ -107,7 +108,7 @@ def test_killed_before_the_report(workdir):
     assert stop(workdir, "reporting", signal.SIGKILL)[0] == -signal.SIGKILL
     status, out, errors = harness.Process(harness.METHOD, workdir).end()
     assert (status, errors) == (0, "")
-    assert f"{workdir} is finished." in out
+    assert f"{workdir} is finished after 36 steps." in out
 
 
 @pytest.mark.slow

@@ -170,7 +170,8 @@ class TestWrongInput:
             line = own_data.sentence(capsys, lambda: evaluate.evaluate(workdir))
         finally:
             os.replace(workdir.parent / "away.csv", file)
-        assert re.search(r"mine\.csv does not exist", line)
+        assert re.search(r"mine\.csv, which does not exist here", line)
+        assert "--data PATH" in line
 
     @pytest.mark.parametrize("change", ["another column", "another colour"])
     def test_data_that_is_not_that_of_the_run(self, finished, capsys, change):

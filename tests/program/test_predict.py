@@ -166,7 +166,7 @@ class TestOutput:
         assert [not p for p in found["prediction"]] == [False, True, False, True, False]
         assert found["prediction"][0] == found["prediction"][2]
         done = predict.predict(run, file, file.parent / "o.csv", on_bad="skip")
-        assert done == (5, 2)
+        assert done[:2] == (5, 2)
 
     def test_rows_of_another_length_are_left_out(self, new, run, monkeypatch):
         rows = [f"{i / 9},r,True" for i in range(40)]

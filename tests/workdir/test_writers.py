@@ -1,7 +1,9 @@
 """Files of a run: valid JSON, whole or not at all, and in step with the checkpoint."""
 
+import io
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -123,6 +125,15 @@ class TestJsonl:
         assert [f.name for f in tmp_path.iterdir()] == ["m.jsonl"]
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def step(number, **more):
+    return {"step": number, "epoch": number / 10, "split": "train", "loss": 2.5} | more
+
+
 class TestLastTime:
     def test_seconds_at_a_step(self, tmp_path):
         write(tmp_path / "m.jsonl", record(1), record(5), record(5, "val"), record(9))
@@ -204,6 +215,33 @@ class TestWholeOrNotAtAll:
 
 
 class TestConsole:
+    def test_a_terminal_has_a_bar_with_the_time_left(self, monkeypatch, capsys):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        console = writers.Console(100, 40)
+        console.write(step(50, examples_per_second=1234.0))
+        console.close()
+        shown = terminal.getvalue()
+        assert " 50/100 [" in shown
+        assert re.search(r"\[\d\d:\d\d<[\d?:]+, ", shown)  # elapsed < left
+        assert "loss 2.5, 1,234 examples/s" in shown
+        assert capsys.readouterr().out == ""
+
+    def test_a_log_has_lines_with_the_time_left(self, capsys):
+        clock = iter([0.0, 10.0, 40.0, 40.0, 41.0])
+        console = writers.Console(100, 40, lambda: next(clock))
+        console.write(step(45))  # not yet
+        console.write(step(60))
+        console.write(step(61))  # not yet again
+        console.close()
+        out, err = capsys.readouterr()
+        # 20 steps took 40 seconds, 40 are left.
+        assert out == (
+            "step      60  epoch    6.00  60% of 100 steps, 01:20 left: "
+            "loss 2.5, 0 examples/s\n"
+        )
+        assert err == ""
+
     def test_a_line_for_each_evaluation(self, capsys):
         console = writers.Console(total=10, step=0)
         console.write(record(5, loss=1.0, examples_per_second=100.0))

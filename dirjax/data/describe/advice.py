@@ -20,6 +20,7 @@ from dirjax import labels
 from dirjax.data import readers, sources
 from dirjax.data.describe import checks
 from dirjax.data.describe.words import count, number, share
+from dirjax.errors import setting
 
 Found = Iterator[tuple[str, str]]
 
@@ -105,8 +106,7 @@ def of_columns(inputs: Mapping[str, Any]) -> Found:
 
 def _drop(name: str) -> str:
     """The argument that leaves a column out."""
-    plain = name.isidentifier()
-    return f"data.drop={name}" if plain else f'data.drop="({name!r},)"'
+    return setting("data.drop", name)
 
 
 def of_duplicates(

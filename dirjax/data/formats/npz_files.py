@@ -5,11 +5,12 @@ from __future__ import annotations
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dirjax.data import labelling
 from dirjax.errors import InputError
 
 # Magic bytes of a zip archive, and so of an NPZ file.
@@ -122,6 +123,35 @@ def encoded(
 def columns(x: np.ndarray) -> dict[str, np.ndarray]:
     """`[rows, n]` as named columns `x0`, `x1`, ..."""
     return {f"x{j}": x[:, j] for j in range(x.shape[1])}
+
+
+def new_labels(
+    arrays: Mapping[str, np.ndarray],
+    rows: labelling.Rows,
+    label: str | None,
+    record: Mapping[str, Any],
+) -> np.ndarray | None:
+    """The labels of new rows, `[rows]` float64; None if there are none to read.
+
+    Args:
+      arrays: from `read`.
+      rows: the rows.
+      label: name of the array.
+      record: data record of the run.
+
+    Raises:
+      InputError: if the array is missing, or does not fit the rows.
+    """
+    if label is None:
+        return None
+    y = require(dict(arrays), label, "the label of the run", rows.file)
+    if y.dtype.kind not in "biuf" or y.size != len(rows.number):
+        raise InputError(
+            f"labels must be {len(rows.number)} numbers, one per row, {label!r} of "
+            f"{rows.file} has type {y.dtype} and shape {list(y.shape)}. Convert them."
+        )
+    values = y.astype(np.float64).ravel()
+    return labelling.new_labels(values, rows, label, record)
 
 
 def refuse_keep(keep: Sequence[str]) -> None:

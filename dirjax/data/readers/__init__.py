@@ -8,7 +8,9 @@ module of your own. A reader has
 
 `load` reads labelled data for training; `read_new` reads rows to predict and prepares
 them according to the source's `record`. Both get as keywords those fields of
-`config.data` that their signature names, and no others. Optional members of a reader:
+`config.data` that their signature names, and no others. If `read_new` takes `label`
+(name of the label to read, too, or None), `dirjax.evaluate` can score a new file.
+Optional members of a reader:
 
     PATH             "required" (also where it is missing), "optional" or "none", of
                      `data.path`
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -41,11 +44,17 @@ class Piece(NamedTuple):
       names: column -> `[rows]`, the columns that identify each row in the output.
       inputs: prepared inputs of the good rows.
       good: `[rows]` bool.
+      value: `[good rows]` float64, their labels as the file has them; None if they were
+        not asked for.
+      surprises: kind -> column -> number of values that training rows did not have, see
+        `TablePreprocessor.surprises`.
     """
 
     names: Mapping[str, Any]
     inputs: Any
     good: np.ndarray
+    value: np.ndarray | None = None
+    surprises: Mapping[str, Mapping[str, int]] = types.MappingProxyType({})
 
 
 def kinds() -> tuple[str, ...]:

@@ -158,6 +158,7 @@ def read_new(
     input: str = "",
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from an NPZ file like that of training, or other files.
 
@@ -167,11 +168,12 @@ def read_new(
       input: name of the array of inputs; empty for "x".
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
+      label: array or column of labels to read, too.
 
     Raises:
       InputError: if the input does not fit the model, or a row is invalid.
     """
     reader = images if record["kind"] == "images" else table
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
-        return reader.new_of_npz(path, record, input or "x", on_bad, keep)
-    return reader.read_new(path, record, on_bad=on_bad, keep=keep)
+        return reader.new_of_npz(path, record, input or "x", on_bad, keep, label)
+    return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

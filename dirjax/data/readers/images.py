@@ -330,6 +330,7 @@ def read_new(
     input: str = "",
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads images to predict: a folder, a table of paths, or an NPZ file.
 
@@ -339,13 +340,17 @@ def read_new(
       input: column of paths; empty for "path".
       on_bad: "error" or "skip" for unreadable images.
       keep: columns of a table to repeat in the output.
+      label: column or array of labels to read, too; then a folder must hold a table of
+        its images, as in training.
 
     Raises:
       InputError: if there is no image, or an unusable one.
     """
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
-        return new_of_npz(path, record, "x", on_bad, keep)
-    return _new_of_files(path, record, input or "path", on_bad, keep)
+        return new_of_npz(path, record, "x", on_bad, keep, label)
+    if label is not None:
+        path = find_table(path)
+    return _new_of_files(path, record, input or "path", on_bad, keep, label)
 
 
 def _new_of_files(
@@ -354,8 +359,10 @@ def _new_of_files(
     column: str,
     on_bad: str,
     keep: Sequence[str],
+    label: str | None,
 ) -> Iterator[readers.Piece]:
     height, width, channels = record["shape"]
+    value = None
     if path.is_dir():
         if keep:
             raise InputError("--keep needs a table of paths, --input is a folder.")
@@ -372,6 +379,8 @@ def _new_of_files(
             table.require(name, "--keep" if name in keep else "data.input")
         names = {n: table_files.words(table.cells[n]).tolist() for n in (column, *keep)}
         root, number = path.parent, table.number
+        every = labelling.Rows(number, path, on_bad, skip_with=readers.SKIP)
+        value = table_lib.new_labels(table, every, label, record)
     first = next(iter(names))
     size = 1024
     for start in range(0, len(names[first]), size):
@@ -380,6 +389,8 @@ def _new_of_files(
         rows = labelling.Rows(
             number[start : start + size], path, on_bad, skip_with=readers.SKIP
         )
+        if value is not None:
+            rows.good &= every.good[start : start + size]
         pixels = read_all(
             paths,
             lambda name: (root / name).read_bytes(),
@@ -389,7 +400,8 @@ def _new_of_files(
             channels=channels,
             fit=record.get("fit", "stretch"),
         )
-        yield readers.Piece(some, pixels[rows.good], rows.good)
+        labels = None if value is None else value[start : start + size][rows.good]
+        yield readers.Piece(some, pixels[rows.good], rows.good, labels)
 
 
 def _name_image(
@@ -406,6 +418,7 @@ def new_of_npz(
     name: str,
     on_bad: str,
     keep: Sequence[str],
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads images to predict from an array or concatenated image files.
 
@@ -415,6 +428,7 @@ def new_of_npz(
       name: name of the array.
       on_bad: see `read_new`.
       keep: must be empty.
+      label: name of an array of labels to read, too.
     """
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
@@ -428,8 +442,16 @@ def new_of_npz(
                 f"images must be {list(shape)}, as in training; {name!r} of {file} has "
                 f"{list(x.shape[1:])}. Resize them, or give image files."
             )
-        good = np.ones(len(x), bool)
-        yield readers.Piece({"index": np.arange(len(x))}, x, good)
+        rows = labelling.Rows(
+            np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
+        )
+        value = npz_files.new_labels(stored, rows, label, record)
+        yield readers.Piece(
+            {"index": np.arange(len(x))},
+            x[rows.good],
+            rows.good,
+            None if value is None else value[rows.good],
+        )
         return
     count = len(stored["offsets"]) - 1
     *size, channels = record["shape"]
@@ -445,7 +467,13 @@ def new_of_npz(
         channels=channels,
         fit=record.get("fit", "stretch"),
     )
-    yield readers.Piece({"index": np.arange(count)}, pixels[rows.good], rows.good)
+    value = npz_files.new_labels(stored, rows, label, record)
+    yield readers.Piece(
+        {"index": np.arange(count)},
+        pixels[rows.good],
+        rows.good,
+        None if value is None else value[rows.good],
+    )
 
 
 def describe_inputs(

@@ -22,7 +22,7 @@ from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.table_files import Table, words
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError
+from dirjax.errors import InputError, setting
 
 # Nothing is said on how a file is written, and how numbers mostly are.
 FIND, PLAIN = Wishes(), Notation()
@@ -64,7 +64,8 @@ def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """
     if len(names) == 1 and names[0] not in known:
         return tuple(names[0].split(","))
-    return tuple(names)
+    whole = ",".join(names)
+    return (whole,) if whole in known else tuple(names)
 
 
 def typed(
@@ -167,7 +168,7 @@ def features(
             rows.problem(
                 f"{name!r} of {rows.file} {way.said}",
                 "Or leave it out with "
-                + shlex.quote(f"--config.data.drop={name}")
+                + setting("data.drop", name)
                 + ", or name it in data.categorical",
                 "Or name such columns in data.drop or data.categorical",
             )
@@ -634,6 +635,7 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
     sheet: str | None = None,
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from a table or an NPZ file.
 
@@ -643,14 +645,28 @@ def read_new(
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
       sheet: see `load`.
+      label: column or array of labels to read, too.
 
     Raises:
       InputError: if a column is missing, or a row is unusable.
     """
     sources.require_file(path, "the model takes tables, --input", "Give a file.")
     if text_files.starts_with(path, npz_files.MAGIC):
-        return new_of_npz(path, record, "x", on_bad, keep)
-    return _new_of_table(path, record, on_bad, keep, sheet)
+        return new_of_npz(path, record, "x", on_bad, keep, label)
+    return _new_of_table(path, record, on_bad, keep, sheet, label)
+
+
+def new_labels(
+    table: Table, rows: labelling.Rows, label: str | None, record: Mapping[str, Any]
+) -> np.ndarray | None:
+    """The labels of new rows in a table, `[rows]`; None if there are none to read."""
+    if label is None:
+        return None
+    table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
+    way = record["readings"].get(label)
+    notation = Notation(*way["notation"]) if way else PLAIN
+    values = checked_numbers(table, label, rows, notation)
+    return labelling.new_labels(values, rows, label, record)
 
 
 def _new_of_table(
@@ -659,6 +675,7 @@ def _new_of_table(
     on_bad: str,
     keep: Sequence[str],
     sheet: str | None,
+    label: str | None,
 ) -> Iterator[readers.Piece]:
     fitted = TablePreprocessor.from_json(record["table"])
     ways = {
@@ -700,9 +717,16 @@ def _new_of_table(
                     found[name] = words(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
         names |= {n: words(table.cells[n]) for n in keep}
-        inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
+        value = new_labels(table, rows, label, record)
+        found = {k: v[rows.good] for k, v in found.items()}
         skipped = table_files.report_skipped(table.skipped, skipped)
-        yield readers.Piece(names, inputs, rows.good)
+        yield readers.Piece(
+            names,
+            fitted.transform(found),
+            rows.good,
+            None if value is None else value[rows.good],
+            fitted.surprises(found),
+        )
 
 
 def new_of_npz(
@@ -711,6 +735,7 @@ def new_of_npz(
     name: str,
     on_bad: str,
     keep: Sequence[str],
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from an array of columns.
 
@@ -720,6 +745,7 @@ def new_of_npz(
       name: name of the array, `[rows, columns]`.
       on_bad: see `read_new`.
       keep: must be empty.
+      label: name of an array of labels to read, too.
     """
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
@@ -743,8 +769,15 @@ def new_of_npz(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
     typed(found, rows)
-    inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})
-    yield readers.Piece({"index": np.arange(len(x))}, inputs, rows.good)
+    value = npz_files.new_labels(stored, rows, label, record)
+    found = {k: v[rows.good] for k, v in found.items()}
+    yield readers.Piece(
+        {"index": np.arange(len(x))},
+        fitted.transform(found),
+        rows.good,
+        None if value is None else value[rows.good],
+        fitted.surprises(found),
+    )
 
 
 describe_inputs = columns.describe_inputs

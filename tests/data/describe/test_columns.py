@@ -39,7 +39,7 @@ class TestColumns:
         notes = " ".join(facts["notes"])
         for name in ("count", "shuffled"):
             assert f"{name!r} is left out: it numbers the rows" in notes
-        assert """data.drop="('order no',)")""" in facts["findings"][0]["text"]
+        assert "('--config.data.drop=order no')" in facts["findings"][0]["text"]
         facts = table(tmp_path, columns, scaling="standard")
         assert facts["inputs"]["row_numbers"] == ["order no"]
 

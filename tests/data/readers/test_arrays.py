@@ -217,7 +217,9 @@ class TestJoinedFiles:
             load(arrays, "vanilla,images", memory=memory, **fields)
             for memory in (1.0, 0.0)
         )
-        assert kept.record == again.record
+        # Only what is in memory has a hash.
+        records = [{**s.record, "content": ""} for s in (kept, again)]
+        assert records[0] == records[1]
         assert kept.record["view"] == 2
         for name, part in again.splits.items():
             assert isinstance(part.inputs, Pictures)

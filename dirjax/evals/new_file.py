@@ -1,0 +1,134 @@
+"""Metrics of a run on a new labelled file, with the run's bins and shots."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from dirjax import labels, metrics
+from dirjax.data import new_rows
+from dirjax.errors import InputError
+from dirjax.evals.predictor import Predictor
+from dirjax.labels import Bins, Spec
+from dirjax.workdir import run_files
+
+
+def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
+    """The label specification of a run, from its files; bins are in learnt units."""
+    stored = run_files.read_bins(workdir)
+    dtype = predictor.config["data"]["bin_dtype"]
+    edges = np.asarray(stored["edges"], dtype)
+    counts = np.asarray(stored["train_count"])
+    return Spec(
+        bins=Bins(np.log(edges) if predictor.record["log"] else edges),
+        counts=counts,
+        shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
+        label_mean=predictor.record["label_mean"],
+        label_std=predictor.record["label_std"],
+        examples=int(counts.sum()),
+    )
+
+
+def evaluate(
+    workdir: pathlib.Path,
+    path: pathlib.Path,
+    *,
+    step: str = "best",
+    on_bad: str = "error",
+) -> tuple[Predictor, dict[str, Any], tuple[str, ...]]:
+    """Metrics on all rows of a file. The training data is not read.
+
+    Left out are metrics that need more than predictions, labels and the run's bins:
+    SERA (training labels) and those of groups.
+
+    Args:
+      workdir: directory of a run.
+      path: see `new_rows.pieces`; with labels as in training.
+      step: "best", "last", or the number of a saved step.
+      on_bad: "error" or "skip" for unusable rows.
+
+    Returns:
+      The model; metrics by shot; sentences on rows left out, labels outside of the
+      bins, and values that training did not have.
+
+    Raises:
+      InputError: if the file does not fit the run.
+    """
+    predictor = Predictor(workdir, step)
+    spec, log = spec_of(workdir, predictor), predictor.record["log"]
+    surprises, skipped, parts = new_rows.Surprises(), 0, []
+    for piece in new_rows.pieces(
+        path, predictor.config["data"], predictor.record, on_bad=on_bad, labels=True
+    ):
+        assert piece.value is not None
+        parts.append((predictor(piece.inputs), piece.value))
+        skipped += int((~piece.good).sum())
+        surprises.add(piece.surprises)
+    prediction, value = (
+        np.concatenate([part[i] for part in parts]) if parts else np.zeros(0)
+        for i in range(2)
+    )
+    if not len(value):
+        raise InputError(f"{path} has no usable row. Give another --input.")
+    label = np.log(value) if log else value
+    centers = spec.bins.centers
+    scale = float(value.std()) if log else spec.label_std
+    units = {"shift": np.exp(centers) if log else centers, "scale": scale or 1.0}
+    bins = spec.bins.index(label)
+    scores = metrics.finalize(
+        _sums(
+            prediction,
+            value,
+            bins,
+            size=predictor.batch_size,
+            num_bins=spec.bins.num,
+            gm_epsilon=predictor.config["eval"]["gm_epsilon"],
+            **units,
+        ),
+        spec=spec,
+        **units,
+    )
+    shots = spec.shots[bins]
+    scores |= metrics.rank_metrics(prediction, value.astype(np.float32), shots)
+    low, high = spec.bins.edges[0], spec.bins.edges[-1]
+    outside = int(np.sum((label < low) | (label > high)))
+    ends = np.exp([low, high]) if log else (low, high)
+    notes = []
+    if skipped:
+        notes.append(f"{skipped:,} unusable rows are left out")
+    if outside:
+        notes.append(
+            f"{outside:,} labels lie outside of the run's bins ({ends[0]:g} to "
+            f"{ends[1]:g}) and count in the end bins"
+        )
+    return predictor, scores, (*notes, *surprises.told())
+
+
+def _sums(
+    prediction: np.ndarray,
+    value: np.ndarray,
+    bins: np.ndarray,
+    *,
+    size: int,
+    **options: Any,
+) -> Any:
+    """Sums per bin over batches as the evaluator has them, added in float64."""
+    step = jax.jit(metrics.batch_sums, static_argnames="num_bins")
+    parts = []
+    for start in range(0, len(value), size):
+        count = min(size, len(value) - start)
+        # One program: the last batch repeats its last row, without weight.
+        rows = start + np.minimum(np.arange(size), count - 1)
+        mask = (np.arange(size) < count).astype(np.float32)
+        found = step(
+            prediction[rows].astype(np.float32),
+            value[rows].astype(np.float32),
+            bins=bins[rows].astype(np.int32),
+            mask=mask,
+            **options,
+        )
+        parts.append(jax.tree.map(lambda x: np.asarray(x, np.float64), found))
+    return jax.tree.map(lambda *x: np.sum(x, axis=0), *parts)
