@@ -331,8 +331,9 @@ def new_labels(
     Returns:
       The labels, as given.
     """
-    scale = "log" if record["log"] else "linear"
-    check_labels(values, rows, Rules(label=name, label_scale=scale))
+    scale = labels.Scale.from_json(record["scale"])
+    offset = {"label_offset": scale.offset} if scale.kind == "log" else {}
+    check_labels(values, rows, Rules(label=name, label_scale=scale.kind, **offset))
     return values
 
 

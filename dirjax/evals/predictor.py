@@ -26,6 +26,7 @@ class Predictor:
     Attributes:
       config: config of the run, plain values.
       record: data record of the run, see `Source.record`.
+      scale: on which the model learns the label.
 
     Raises:
       InputError: if there is no such run or step.
@@ -55,9 +56,8 @@ class Predictor:
         self._place = lambda inputs: sharding.to_global(mesh, inputs)
         devices = jax.device_count()
         self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
-        predict = eval_step.make_predict(
-            network, labels.Scale.from_json(self.record["scale"]).inverse
-        )
+        self.scale = labels.Scale.from_json(self.record["scale"])
+        predict = eval_step.make_predict(network, self.scale.inverse)
         self._predict = jax.jit(predict)
 
     def __call__(self, inputs: Any) -> np.ndarray:
