@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files
+from dirjax.data.formats import npz_files, text_files
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
 from dirjax.data.readers import images, table
 from dirjax.errors import InputError
@@ -174,6 +174,6 @@ def read_new(
       InputError: if the input does not fit the model, or a row is invalid.
     """
     reader = images if record["kind"] == "images" else table
-    if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
+    if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return reader.new_of_npz(path, record, input or "x", on_bad, keep, label)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files
+from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.data.formats.decoding import Unreadable, decode, in_threads
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import table as table_lib
@@ -241,7 +241,7 @@ def load(
     table.require(paths, "data.input")
     short = {"row length": table.skipped} if table.skipped else {}
     rows = labelling.Rows(table.number, file, rules.on_bad, short)
-    y, part, weights = table_lib.row_facts(
+    y, part, weights, _ = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
     names = table_files.words(table.cells[paths]).tolist()
@@ -346,7 +346,7 @@ def read_new(
     Raises:
       InputError: if there is no image, or an unusable one.
     """
-    if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
+    if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep, label)
     if label is not None:
         path = find_table(path)
