@@ -332,8 +332,8 @@ def new_labels(
       The labels, as given.
     """
     scale = labels.Scale.from_json(record["scale"])
-    offset = {"label_offset": scale.offset} if scale.kind == "log" else {}
-    check_labels(values, rows, Rules(label=name, label_scale=scale.kind, **offset))
+    rules = Rules(label=name, label_scale=scale.kind, label_offset=scale.offset)
+    check_labels(values, rows, rules)
     return values
 
 

@@ -22,8 +22,9 @@ def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
     dtype = predictor.config["data"]["bin_dtype"]
     edges = np.asarray(stored["edges"], dtype)
     counts = np.asarray(stored["train_count"])
+    scale = labels.Scale.from_json(predictor.record["scale"])
     return Spec(
-        bins=Bins(predictor.scale.forward(edges).astype(edges.dtype)),
+        bins=Bins(np.asarray(scale.forward(edges), dtype)),
         counts=counts,
         shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
         label_mean=predictor.record["label_mean"],
@@ -58,7 +59,8 @@ def evaluate(
       InputError: if the file does not fit the run.
     """
     predictor = Predictor(workdir, step)
-    spec, scale = spec_of(workdir, predictor), predictor.scale
+    spec = spec_of(workdir, predictor)
+    scale = labels.Scale.from_json(predictor.record["scale"])
     surprises, skipped, parts = new_rows.Surprises(), 0, []
     for piece in new_rows.pieces(
         path, predictor.config["data"], predictor.record, on_bad=on_bad, labels=True
@@ -73,7 +75,7 @@ def evaluate(
     )
     if not len(value):
         raise InputError(f"{path} has no usable row. Give another --input.")
-    label = scale.forward(value)
+    label = np.asarray(scale.forward(value))
     spread = spec.label_std if scale.linear else float(value.std())
     shift = np.asarray(scale.inverse(spec.bins.centers))
     units = {"shift": shift, "scale": spread or 1.0}
@@ -94,8 +96,8 @@ def evaluate(
     shots = spec.shots[bins]
     scores |= metrics.rank_metrics(prediction, value.astype(np.float32), shots)
     low, high = spec.bins.edges[0], spec.bins.edges[-1]
-    outside = int(np.sum((label < low) | (label > high)))
-    ends = scale.inverse(np.array([low, high]))
+    ends = np.asarray(scale.inverse(np.asarray([low, high])))
+    outside = int(np.sum((value < ends[0]) | (value > ends[1])))
     notes = []
     if skipped:
         notes.append(f"{skipped:,} unusable rows are left out")

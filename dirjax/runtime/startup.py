@@ -74,7 +74,7 @@ def prepare(*, distributed: bool = False) -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the second without a message
-        wanted = jax.config.jax_platforms
+        wanted = os.environ.get("JAX_PLATFORMS")
         if not wanted:
             raise
         why = f"{error}".partition("(set JAX_PLATFORMS")[0].strip(" .\n")

@@ -22,7 +22,7 @@ from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.table_files import Table, words
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError, setting
+from dirjax.errors import InputError
 
 # Nothing is said on how a file is written, and how numbers mostly are.
 FIND, PLAIN = Wishes(), Notation()
@@ -634,8 +634,8 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
-    sheet: str | None = None,
     label: str | None = None,
+    sheet: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from a table or an NPZ file.
 
@@ -644,8 +644,8 @@ def read_new(
       record: data record of the run.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
-      sheet: see `load`.
       label: column or array of labels to read, too.
+      sheet: see `load`.
 
     Raises:
       InputError: if a column is missing, or a row is unusable.
@@ -653,7 +653,7 @@ def read_new(
     sources.require_file(path, "the model takes tables, --input", "Give a file.")
     if text_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep, label)
-    return _new_of_table(path, record, on_bad, keep, sheet, label)
+    return _new_of_table(path, record, on_bad, keep, label, sheet)
 
 
 def new_labels(
@@ -663,7 +663,7 @@ def new_labels(
     if label is None:
         return None
     table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
-    way = record["readings"].get(label)
+    way = record.get("readings", {}).get(label)
     notation = Notation(*way["notation"]) if way else PLAIN
     values = checked_numbers(table, label, rows, notation)
     return labelling.new_labels(values, rows, label, record)
@@ -674,8 +674,8 @@ def _new_of_table(
     record: Mapping[str, Any],
     on_bad: str,
     keep: Sequence[str],
-    sheet: str | None,
     label: str | None,
+    sheet: str | None,
 ) -> Iterator[readers.Piece]:
     fitted = TablePreprocessor.from_json(record["table"])
     ways = {
