@@ -169,8 +169,34 @@ def read_all(
     return pixels
 
 
+def hidden(path: pathlib.PurePath) -> bool:
+    """Whether a part of a relative path begins with a dot, like what a Mac leaves.
+
+    Example:
+      >>> hidden(pathlib.PurePath("a/._0.png")), hidden(pathlib.PurePath("a/0.png"))
+      (True, False)
+    """
+    return any(part.startswith(".") and part.strip(".") for part in path.parts)
+
+
+def on_disk(folder: pathlib.Path, names: Sequence[str]) -> list[str]:
+    """Paths with backslashes for separators, as Windows writes them, as they are here.
+
+    Args:
+      folder: what paths are relative to.
+      names: paths of a table; one that exists as it stands stays so.
+    """
+    found = list(names)
+    for i, name in enumerate(names):
+        if "\\" in name and not (folder / name).exists():
+            found[i] = name.replace("\\", "/")
+    return found
+
+
 def find_table(path: pathlib.Path) -> pathlib.Path:
     """Finds the table of an image data set: the file itself, or the one in a folder.
+
+    Names that begin with a dot are skipped.
 
     Raises:
       InputError: if there is no table, or more than one.
@@ -181,6 +207,7 @@ def find_table(path: pathlib.Path) -> pathlib.Path:
         f
         for f in path.iterdir()
         if f.name.lower().endswith((".csv", ".tsv", ".csv.gz", ".parquet"))
+        and not f.name.startswith(".")
     )
     if len(found) != 1:
         names = ", ".join(f.name for f in found) or "none"
@@ -244,7 +271,7 @@ def load(
     y, part, weights = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
-    names = table_files.words(table.cells[paths]).tolist()
+    names = on_disk(file.parent, table_files.words(table.cells[paths]).tolist())
     rows.refuse(
         "no path",
         np.array([not n for n in names]),
@@ -359,7 +386,11 @@ def _new_of_files(
     if path.is_dir():
         if keep:
             raise InputError("--keep needs a table of paths, --input is a folder.")
-        found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
+        found = sorted(
+            f
+            for f in path.rglob("*")
+            if f.suffix.lower() in SUFFIXES and not hidden(f.relative_to(path))
+        )
         if not found:
             raise InputError(
                 f"{path} holds no image ({', '.join(SUFFIXES)}). Give another folder."
@@ -376,7 +407,7 @@ def _new_of_files(
     size = 1024
     for start in range(0, len(names[first]), size):
         some = {k: v[start : start + size] for k, v in names.items()}
-        paths = some[first]
+        paths = on_disk(root, some[first])
         rows = labelling.Rows(
             number[start : start + size], path, on_bad, skip_with=readers.SKIP
         )

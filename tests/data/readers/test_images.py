@@ -319,6 +319,37 @@ class TestFolder:
         assert len(own_data.whole(source, "index")) == 36
 
 
+class TestNames:
+    def test_what_begins_with_a_dot_is_skipped(self, folder, tmp_path):
+        left = {"._labels.csv": b"\0\1", "._0.png": b"\0\1", ".DS_Store": b"\0\1"}
+        for name, content in left.items():
+            own_data.write(tmp_path, name, content)
+        assert len(own_data.whole(folder(greys()), "index")) == 36
+
+    def test_nor_is_it_predicted(self, folder, tmp_path):
+        record = folder(greys()).record
+        for name in ("._0.png", ".cache/1.png"):
+            own_data.write(tmp_path, name, b"\0\1")
+        (piece,) = images.read_new(tmp_path, record)
+        assert sorted(piece.names["path"]) == sorted(greys())
+
+    def test_backslashes_are_separators(self, folder, tmp_path):
+        below = {f"a/{name}": content for name, content in greys().items()}
+        rows = [f"a\\{i}.png,{i % 6}" for i in range(36)]
+        source = folder(below, own_data.table(rows, HEAD))
+        np.testing.assert_array_equal(
+            own_data.whole(source, "inputs")[:, 2, 2, 0], 7 * np.arange(36)
+        )
+        (piece,) = images.read_new(tmp_path / "labels.csv", source.record)
+        # The output repeats the table.
+        assert piece.names["path"][1] == "a\\1.png"
+        assert piece.inputs[1, 0, 0, 0] == 7
+
+    def test_unless_they_belong_to_the_name(self, folder):
+        named = {f"a\\{name}": content for name, content in greys().items()}
+        assert len(own_data.whole(folder(named), "index")) == 36
+
+
 def test_images_come_in_order_though_threads_decode_them():
     def read(i):
         time.sleep(0.001 * (i % 3))
