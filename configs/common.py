@@ -175,6 +175,12 @@ def get_config():
     # limit in GiB for keeping decoded images in memory; larger sets are decoded on
     # access.
     data.fit = "stretch"
+    # The colour under transparent pixels, by name or #rrggbb; or alpha: the alpha
+    # channel is the picture. And the range (low, high) of pixels of more than 8 bits
+    # and of floats, also in arrays (empty: found over the data set, see
+    # dirjax/data/formats/levels.py).
+    data.ground = "white"
+    data.pixel_range = config_dict.placeholder(tuple)
     data.view_size = 0
     data.mean_and_std = config_dict.placeholder(tuple)
     data.memory = 4.0

@@ -271,7 +271,7 @@ class TestPreprocessing:
     def test_first_protocol_at_224_is_pillow(self, size):
         content, image = noise(size)
         want = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
-        got = images.decode(content, (224, 224), 3)
+        got = images.decode(content, images.Reading((224, 224), 3)).pixels
         np.testing.assert_array_equal(got, want)
         # Pad, crop at a corner, then normalise: the border is -1, not 0.
         network = models.build("small_resnet", input_mean=0.5, input_std=0.5)
@@ -293,7 +293,7 @@ class TestPreprocessing:
         resized = image.resize(new, Image.Resampling.BILINEAR)
         left, top = (round((n - 224) / 2.0) for n in new)
         want = np.asarray(resized)[top : top + 224, left : left + 224]
-        stored = images.decode(content, (256, 256), 3, "cover")
+        stored = images.decode(content, images.Reading((256, 256), 3, "cover")).pixels
         assert stored.shape == (256, 256, 3)
         network = models.build("small_resnet", input_mean=0.5, input_std=0.5, view=224)
         got = np.asarray(network.prepare(stored[None]))[0]
@@ -302,6 +302,7 @@ class TestPreprocessing:
 
     def test_a_sliver_is_no_square(self):
         sliver = own_data.to_image(np.zeros((100, 1, 3), np.uint8))
-        assert images.decode(sliver, (8, 8), 3).shape == (8, 8, 3)
+        stretched = images.decode(sliver, images.Reading((8, 8), 3))
+        assert stretched.pixels.shape == (8, 8, 3)
         with pytest.raises(images.Unreadable, match="1 x 100 pixels, too narrow"):
-            images.decode(sliver, (8, 8), 3, "cover")
+            images.decode(sliver, images.Reading((8, 8), 3, "cover"))

@@ -41,6 +41,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
@@ -62,7 +64,9 @@ def load(
       image_size: for concatenated image files, see `images.load`.
       channels: see `images.load`.
       memory: for concatenated image files, see `images.read_all`.
-      fit: for images, see `images.from_arrays`.
+      fit: for concatenated image files, see `decoding`.
+      ground: for concatenated image files, see `decoding`.
+      pixel_range: for images, see `images.load`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
 
@@ -112,16 +116,14 @@ def load(
     part = None
     if split in arrays:
         part = labelling.parts_of(rows, arrays[split].ravel(), split)
-    found = None
+    found, reading = None, None
     if image_file is not None:
-        x = images.read_all(
+        x, reading = images.read_all(
             range(count),
             image_file,
             rows,
             lambda i: f"image {i} of {file}",
-            size=(image_size, image_size),
-            channels=channels,
-            fit=fit,
+            images.reading_of(image_size, channels, fit, ground, pixel_range),
             memory=memory,
             progress="reading images",
         )
@@ -138,7 +140,7 @@ def load(
     )
     if found is None:
         return images.from_arrays(
-            name, x, labelled, mean_and_std, fit=fit, view=view_size
+            name, x, labelled, mean_and_std, reading=reading, view=view_size
         )
     return table.from_features(
         name,

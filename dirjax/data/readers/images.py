@@ -1,9 +1,10 @@
 """Reads images: a folder and a table of paths and labels.
 
-Any size and mode that Pillow reads (PNG, JPEG and more): 16-bit grey is scaled to 8
-bits, transparency is composited on black, camera orientation is applied, and Pillow
-resizes all images to one square size, bilinear with antialiasing: the pixels are those
-of the public benchmarks. See `decoding`.
+Any size, mode and depth that Pillow reads (PNG, JPEG, TIFF and more): pixels of more
+than 8 bits are scaled by the range of the data set, transparent ones get a ground,
+camera orientation is applied, and Pillow resizes all images to one square size,
+bilinear with antialiasing: the pixels are those of the public benchmarks. See
+`decoding` and `levels`.
 
 Each image is decoded once before a run starts, so unreadable ones are reported early.
 Data sets of up to `memory` GiB stay decoded in memory; larger ones are decoded again on
@@ -12,101 +13,178 @@ each access (`pictures.Pictures`), to the same pixels.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files
-from dirjax.data.formats.decoding import Unreadable, decode, in_threads
+from dirjax.data.formats import levels, npz_files, table_files
+from dirjax.data.formats.decoding import (
+    ALPHA,
+    Picture,
+    Reading,
+    Unreadable,
+    decode,
+    in_threads,
+)
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
+_COLOURS = (1, 3)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+class Pixels(NamedTuple):
+    """Images of a data set.
+
+    Attributes:
+      array: `[rows, height, width, channels]` uint8 or float32 levels (see
+        `formats.levels`), zeros for missing images; or `Pictures` that decode on
+        access.
+      reading: how image files became these pixels, and will become others like them.
+    """
+
+    array: np.ndarray | Pictures
+    reading: Reading
 
 
 def decode_all(
     names: Sequence[Any],
     read: Callable[[Any], bytes],
-    *,
-    size: tuple[int, int],
-    channels: int,
-    fit: str = "stretch",
+    reading: Reading,
     progress: str = "",
-) -> Iterable[np.ndarray | Unreadable]:
+) -> Iterable[Picture | Unreadable]:
     """Decodes images in threads, in order.
 
     Args:
       names: arguments of `read`.
       read: returns the content of a file; may raise OSError.
-      size: see `decode`.
-      channels: see `decode`.
-      fit: see `decode`.
+      reading: see `decode`.
       progress: title of a progress bar; empty for none.
 
     Yields:
-      An array for each, or the reason why there is none.
+      A picture for each, or the reason why there is none.
     """
     yield from in_threads(
-        names, lambda name: decode(read(name), size, channels, fit), progress=progress
+        names, lambda name: decode(read(name), reading), progress=progress
     )
 
 
-def stack(
-    found: Iterable[np.ndarray | Unreadable],
-    count: int,
-    size: tuple[int, int],
-    channels: int,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Stacks images into one array.
+@dataclasses.dataclass
+class _Seen:
+    """What the images of a data set have.
 
-    Args:
-      found: from `decode_all`.
-      count: number of images.
-      size: `(height, width)`.
-      channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
+    Attributes:
+      channels: of the image with most of them.
+      kind: `[rows]` str, see `levels.kind_of`.
+      low: `[rows]` smallest pixels, see `Picture`.
+      high: `[rows]` largest pixels.
+      transparent: number of images with transparent pixels.
+      frames: number of images with further pages or frames.
+      broken: position -> reason why there is no image.
+    """
+
+    channels: int
+    kind: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    transparent: int = 0
+    frames: int = 0
+    broken: dict[int, str] = dataclasses.field(default_factory=dict)
+
+    def add(self, i: int, picture: Picture) -> None:
+        """Adds the image of a row."""
+        self.channels = max(self.channels, picture.pixels.shape[-1])
+        self.kind[i], self.low[i], self.high[i] = picture[1:4]
+        self.transparent += picture.transparent
+        self.frames += picture.frames > 1
+
+    def scale(self, given: levels.Scale | None) -> levels.Scale | None:
+        """The given scale, or the one of these images; None if all have 8 bits."""
+        kinds = sorted({*self.kind.tolist()} - {""})
+        if given or not kinds:
+            return given
+        return levels.Scale(
+            {
+                kind: levels.find_range(
+                    kind,
+                    float(self.low[self.kind == kind].min()),
+                    float(self.high[self.kind == kind].max()),
+                )
+                for kind in kinds
+            }
+        )
+
+    def notes(self, reading: Reading) -> Iterator[str]:
+        """Sentences on what was found, for the person who trains."""
+        for kind in sorted({*self.kind.tolist()} - {""}):
+            assert reading.scale
+            here, ends = self.kind == kind, reading.scale.ranges[kind]
+            found = float(self.low[here].min()), float(self.high[here].max())
+            yield levels.note("images", kind, int(here.sum()), found, reading.scale)
+            cut = int(((self.low < ends[0]) | (self.high > ends[1]))[here].sum())
+            if cut:
+                yield f"{cut:,} of them have pixels outside, which are cut to its ends"
+        if self.transparent:
+            yield f"{self.transparent:,} images are transparent in part: " + (
+                "their alpha channel is the picture (data.ground)"
+                if reading.ground == ALPHA
+                else f"they are laid on {reading.ground} (data.ground; alpha takes the "
+                "alpha channel as the picture)"
+            )
+        if self.frames:
+            yield f"{self.frames:,} images have several pages; the first is read"
+
+
+def _collect(
+    found: Iterable[Picture | Unreadable],
+    count: int,
+    reading: Reading,
+    memory: float,
+) -> tuple[np.ndarray | None, _Seen]:
+    """Stacks images, as long as they fit into `memory` GiB, and notes what they have.
 
     Returns:
-      `[count, height, width, channels]` uint8, and position -> reason why there is no
-      image.
+      `[count, height, width, channels]`, pixels as in `Picture`; None if they do not
+      fit.
 
     Raises:
-      InputError: if they do not fit into memory.
+      InputError: if they do not fit into the memory there is.
     """
+    size = math.prod(reading.size) * (reading.channels or 3) * count
+    kind, (low, high) = np.full(count, "", "<U8"), np.zeros((2, count))
+    seen = _Seen(reading.channels, kind, low, high)
+    out: np.ndarray | None = None
     try:
-        out = np.zeros((count, *size, channels or 1), np.uint8)
-        broken = {}
-        for i, image in enumerate(found):
-            if isinstance(image, Unreadable):
-                broken[i] = str(image)
+        if size <= memory * 2**30:
+            out = np.zeros((count, *reading.size, reading.channels or 1), np.uint8)
+        for i, picture in enumerate(found):
+            if isinstance(picture, Unreadable):
+                seen.broken[i] = str(picture)
                 continue
-            if image.shape[-1] > out.shape[-1]:  # The first colour image.
+            seen.add(i, picture)
+            if out is None:
+                continue
+            if out.dtype == np.uint8 and picture.kind:  # The first of more bits.
+                out = out.astype(np.float32) if 4 * size <= memory * 2**30 else None
+                if out is None:
+                    continue
+            if picture.pixels.shape[-1] > out.shape[-1]:  # The first colour image.
                 out = np.repeat(out, 3, axis=-1)
-            out[i] = image
+            out[i] = picture.pixels
     except MemoryError as error:
         raise InputError(
-            f"{count:,} images of {size[0]} x {size[1]} pixels do not fit into memory. "
-            "Set a smaller data.image_size."
+            f"{count:,} images of {reading.size[0]} x {reading.size[1]} pixels do not "
+            "fit into memory. Set a smaller data.image_size."
         ) from error
-    return out, broken
-
-
-def _check_all(
-    found: Iterable[np.ndarray | Unreadable], channels: int
-) -> tuple[int, dict[int, str]]:
-    """Decodes images without keeping them: common channels, and unreadable ones."""
-    broken = {}
-    for i, image in enumerate(found):
-        if isinstance(image, Unreadable):
-            broken[i] = str(image)
-        else:
-            channels = max(channels, image.shape[-1])
-    return channels or 1, broken
+    seen.channels = seen.channels or 1
+    return out, seen
 
 
 def read_all(
@@ -114,45 +192,40 @@ def read_all(
     read: Callable[[Any], bytes],
     rows: labelling.Rows,
     place: Callable[[int], str],
+    reading: Reading,
     *,
-    size: tuple[int, int],
-    channels: int,
-    fit: str = "stretch",
     memory: float = math.inf,
     progress: str = "",
-) -> np.ndarray | Pictures:
+) -> Pixels:
     """Reads images into one array and refuses rows with unreadable images.
 
     Args:
       names: arguments of `read`, one for each row.
       read: see `decode_all`.
-      rows: the rows.
+      rows: the rows; they get notes on depth and transparency.
       place: name of a row's image, for messages.
-      size: see `stack`.
-      channels: see `stack`.
-      fit: see `decode`.
+      reading: how to read them. Without channels, there are 3 if any image has colour;
+        without a scale, that of these images is found, see `formats.levels`.
       memory: largest size of an array in GiB; beyond it, images are decoded on access.
       progress: see `decode_all`.
 
     Returns:
-      `[rows, height, width, channels]` uint8, zeros for missing images; or `Pictures`
-      that decode on access.
+      The pixels, and the reading with what was found.
 
     Raises:
       InputError: naming the image, unless bad rows are skipped.
     """
-    found = decode_all(
-        names, read, size=size, channels=channels, fit=fit, progress=progress
+    found = decode_all(names, read, reading, progress)
+    array, seen = _collect(found, len(names), reading, memory)
+    known = dataclasses.replace(
+        reading, channels=seen.channels, scale=seen.scale(reading.scale)
     )
     pixels: np.ndarray | Pictures
-    if len(names) * math.prod(size) * (channels or 3) <= memory * 2**30:
-        pixels, broken = stack(found, len(names), size, channels)
-    else:
-        known, broken = _check_all(found, channels)
+    if array is None:
 
         def again(i: int) -> np.ndarray:
             try:
-                return decode(read(names[i]), size, known, fit)
+                return decode(read(names[i]), known).pixels
             except (Unreadable, OSError) as error:
                 raise InputError(
                     f"images must not change during a run, {place(i)} was readable "
@@ -160,13 +233,22 @@ def read_all(
                     "command again."
                 ) from error
 
-        pixels = Pictures(again, np.arange(len(names)), (*size, known))
+        deep = bool((seen.kind != "").any())
+        shape = (*known.size, known.channels)
+        dtype = np.dtype(np.float32 if deep else np.uint8)
+        pixels = Pictures(again, np.arange(len(names)), shape, dtype)
+    else:
+        pixels = array
+        if known.scale and not reading.scale:
+            for i in np.flatnonzero(seen.kind != "").tolist():
+                pixels[i] = known.scale.levels(pixels[i], str(seen.kind[i]))
+    rows.notes += seen.notes(known)
     rows.refuse(
         "unreadable image",
-        np.isin(np.arange(len(names)), list(broken)),
-        lambda i: f"images must be readable, {place(i)} is not: {broken[i]}",
+        np.isin(np.arange(len(names)), list(seen.broken)),
+        lambda i: f"images must be readable, {place(i)} is not: {seen.broken[i]}",
     )
-    return pixels
+    return Pixels(pixels, known)
 
 
 def hidden(path: pathlib.PurePath) -> bool:
@@ -231,6 +313,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
@@ -249,7 +333,10 @@ def load(
       image_size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
       memory: see `read_all`.
-      fit: see `from_arrays`.
+      fit: see `decoding`.
+      ground: see `decoding`.
+      pixel_range: the range of pixels of more than 8 bits, or None to find it, see
+        `formats.levels`.
       view_size: see `from_arrays`.
       mean_and_std: see `from_arrays`.
 
@@ -292,49 +379,116 @@ def load(
         lambda name: (file.parent / name).read_bytes(),
         rows,
         place,
-        size=(image_size, image_size),
-        channels=channels,
-        fit=fit,
+        reading_of(image_size, channels, fit, ground, pixel_range),
         memory=memory,
         progress="reading images",
     )
     labelled = labelling.label_rows(
         y, rows, rules, part=part, keys=lambda: table_files.keys(table), weight=weights
     )
-    return from_arrays(name, pixels, labelled, mean_and_std, fit=fit, view=view_size)
+    return from_arrays(
+        name,
+        pixels.array,
+        labelled,
+        mean_and_std,
+        reading=pixels.reading,
+        view=view_size,
+    )
 
 
-def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of all pixels of some rows, in 0..1, without copying them."""
-    count = np.zeros(256, np.int64)
+def reading_of(
+    size: int,
+    channels: int,
+    fit: str,
+    ground: str,
+    pixel_range: tuple[float, float] | None,
+) -> Reading:
+    """The reading for a square size and a range, given or None; see `Reading`."""
+    scale = levels.Scale.given(pixel_range) if pixel_range else None
+    return Reading((size, size), channels, fit, ground, scale)
+
+
+def _blocks(pixels: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The pixels of some rows, without copying all of them."""
     for start in range(0, len(rows), 256):
-        block = pixels[rows[start : start + 256]]
-        count += np.bincount(block.ravel(), minlength=256)
-    share, value = count / count.sum(), np.arange(256) / 255
-    mean = float(share @ value)
-    return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
+        yield pixels[rows[start : start + 256]]
+
+
+def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[Any, Any]:
+    """Mean and deviation of pixels of some rows, in 0..1: of all, or by channel.
+
+    Channels of grey and RGB images have one scale, those of others do not.
+    """
+    if pixels.dtype == np.uint8 and pixels.shape[-1] in _COLOURS:
+        count = np.zeros(256, np.int64)
+        for block in _blocks(pixels, rows):
+            count += np.bincount(block.ravel(), minlength=256)
+        share, value = count / count.sum(), np.arange(256) / 255
+        mean = float(share @ value)
+        return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
+    axes = None if pixels.shape[-1] in _COLOURS else (0, 1, 2)
+
+    def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> Any:
+        total = sum(function(b / 255.0).sum(axis=axes) for b in _blocks(pixels, rows))
+        share = len(rows) * math.prod(pixels.shape[1:-1])
+        return total / (share * pixels.shape[-1] if axes is None else share)
+
+    mean = mean_of(lambda x: x.astype(np.float64))
+    std = np.sqrt(mean_of(lambda x: (x.astype(np.float64) - mean) ** 2))
+    std = np.where(std > 0, std, 1.0)
+    if axes is None:
+        return float(mean), float(std)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _refuse_constant(pixels: Any, labelled: labelling.Labelled) -> None:
+    """Refuses training images that are all equal: there is nothing to learn from."""
+    train = np.flatnonzero(labelled.train)
+    first = pixels[train[:1]]
+    if all((block == first).all() for block in _blocks(pixels, train)):
+        raise InputError(
+            f"images must differ, all {len(train):,} training images of "
+            f"{labelled.rows.file} are equal once read. Check the files; if they are "
+            "transparent, set data.ground (alpha: the alpha channel is the picture)."
+        )
 
 
 def from_arrays(
     name: str,
     pixels: np.ndarray | Pictures,
     labelled: labelling.Labelled,
-    mean_and_std: tuple[float, float] | None = None,
+    mean_and_std: tuple[Any, Any] | None = None,
     *,
-    fit: str = "stretch",
+    reading: Reading | None = None,
+    channels_first: bool = False,
     view: int = 0,
 ) -> sources.Source:
     """Makes a source of images.
 
     Args:
       name: name of the data set.
-      pixels: `[rows, height, width, channels]` uint8.
+      pixels: `[rows, height, width, channels]` levels, uint8 or float32.
       labelled: the rows.
-      mean_and_std: of training pixels in 0..1. Default: computed exactly.
-      fit: how images were made square, for `read_new`.
+      mean_and_std: of training pixels in 0..1, numbers or one per channel. Default:
+        computed exactly.
+      reading: how image files became these pixels, for `read_new`. Default: that of
+        files of 8 bits.
+      channels_first: whether arrays of new images have the channels before height and
+        width, for `read_new`.
       view: side of the centre crop that the model sees, in pixels; 0 for the whole
         image.
+
+    Raises:
+      InputError: if all training images are equal.
     """
+    height, width, channels = pixels.shape[1:]
+    reading = reading or Reading((height, width), channels)
+    if reading.scale and reading.scale.window and pixels.dtype == np.uint8:
+        raise InputError(
+            "data.pixel_range is for images of more than 8 bits, all of "
+            f"{labelled.rows.file} have 8. Leave it out."
+        )
+    _refuse_constant(pixels, labelled)
     train = np.flatnonzero(labelled.train)
     mean, std = mean_and_std or _mean_and_std(pixels, train)
     record: dict[str, Any] = {
@@ -343,11 +497,35 @@ def from_arrays(
         "input_mean": mean,
         "input_std": std,
         "encoder": {},
+        "fit": reading.fit,
+        "ground": reading.ground,
+        "scale": reading.scale and reading.scale.to_json(),
+        "channels_first": channels_first,
+        "view": view,
     }
-    # Only if they change something, since older runs lack these entries.
-    record |= {"fit": fit} if fit != "stretch" else {}
-    record |= {"view": view} if view else {}
     return sources.assemble(name, pixels, labelled, record=record)
+
+
+def recorded(record: Mapping[str, Any]) -> Reading:
+    """How the images of a run were read, from its data record.
+
+    Raises:
+      InputError: if the model takes arrays that no image file holds.
+    """
+    height, width, channels = record["shape"]
+    if channels not in _COLOURS:
+        raise InputError(
+            f"image files have 1 or 3 channels, the model of --workdir takes "
+            f"{channels}. Give an NPZ file like that of training."
+        )
+    scale = record["scale"]
+    return Reading(
+        (height, width),
+        channels,
+        record["fit"],
+        record["ground"],
+        levels.Scale.from_json(scale) if scale else levels.Scale({}),
+    )
 
 
 def read_new(
@@ -382,7 +560,7 @@ def _new_of_files(
     on_bad: str,
     keep: Sequence[str],
 ) -> Iterator[readers.Piece]:
-    height, width, channels = record["shape"]
+    reading = recorded(record)
     if path.is_dir():
         if keep:
             raise InputError("--keep needs a table of paths, --input is a folder.")
@@ -416,10 +594,8 @@ def _new_of_files(
             lambda name: (root / name).read_bytes(),
             rows,
             functools.partial(_name_image, root, paths, rows),
-            size=(height, width),
-            channels=channels,
-            fit=record.get("fit", "stretch"),
-        )
+            reading,
+        ).array
         yield readers.Piece(some, pixels[rows.good], rows.good)
 
 
@@ -463,7 +639,6 @@ def new_of_npz(
         yield readers.Piece({"index": np.arange(len(x))}, x, good)
         return
     count = len(stored["offsets"]) - 1
-    *size, channels = record["shape"]
     rows = labelling.Rows(
         np.arange(count), file, on_bad, first=0, skip_with=readers.SKIP
     )
@@ -472,10 +647,8 @@ def new_of_npz(
         image_file,
         rows,
         lambda i: f"image {i} of {file}",
-        size=(size[0], size[1]),
-        channels=channels,
-        fit=record.get("fit", "stretch"),
-    )
+        recorded(record),
+    ).array
     yield readers.Piece({"index": np.arange(count)}, pixels[rows.good], rows.good)
 
 

@@ -94,6 +94,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
     weight: str | None = None,
@@ -117,7 +119,9 @@ def load(
       image_size: for images, see `images.load`.
       channels: see `images.load`.
       memory: see `images.read_all`.
-      fit: see `images.decode`.
+      fit: see `decoding`.
+      ground: see `decoding`.
+      pixel_range: see `images.load`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
       weight: feature of training weights, or None.
@@ -219,14 +223,17 @@ def load(
         lambda data: data,
         rows,
         rows.place,
-        size=(image_size, image_size),
-        channels=channels,
-        fit=fit,
+        images.reading_of(image_size, channels, fit, ground, pixel_range),
         memory=memory,
     )
     labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(
-        name, pixels, labelled, mean_and_std, fit=fit, view=view_size
+        name,
+        pixels.array,
+        labelled,
+        mean_and_std,
+        reading=pixels.reading,
+        view=view_size,
     )
 
 

@@ -192,9 +192,9 @@ class TestImages:
         assert source.record["input_mean"] == pytest.approx(scaled.mean())
         assert source.record["input_std"] == pytest.approx(scaled.std())
 
-    def test_black_images_have_a_deviation_too(self, load):
-        source = load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
-        assert source.record["input_std"] == 1
+    def test_black_images_are_refused(self, load):
+        with pytest.raises(InputError, match=r"all 40 training images .* are equal"):
+            load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
 
 
 class TestJoinedFiles:
