@@ -10,6 +10,9 @@ range is found over a data set, or given:
     negative or larger.
   float: 0 to 1 or 0 to 255, the first that holds all pixels; else from the smallest
     to the largest.
+
+Channels other than those of grey and RGB images may be of any unit, so each of them has
+its own range.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ import numpy as np
 TOP = 255
 # Largest values of whole numbers of 8, 10, 12 and 16 bits.
 _LARGEST = (255, 1023, 4095, 65535)
+_FEW = 6  # Most channels in a note.
+# Channels that share a range: grey, RGB.
+COLOURS = (1, 3)
+Ends = tuple[Any, Any]  # Low and high, numbers or a tuple with one for each channel.
 # Kinds of pixels that are not levels yet, in words.
 KINDS = {"whole": "whole numbers of more than 8 bits", "float": "floats"}
 
@@ -56,13 +63,39 @@ def find_range(kind: str, low: float, high: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def between(ends: tuple[float, float]) -> str:
+def range_of(kind: str, low: np.ndarray, high: np.ndarray) -> Ends:
+    """The range of images of a kind.
+
+    Args:
+      kind: "whole" or "float".
+      low: `[channels]` smallest pixels of a data set.
+      high: `[channels]` largest.
+
+    Example:
+      >>> range_of("float", np.array([0.0, 0, 0]), np.array([0.5, 200, 0]))
+      (0.0, 255.0)
+      >>> range_of("float", np.array([0.0, -1]), np.array([0.5, 1]))
+      ((0.0, -1.0), (1.0, 1.0))
+    """
+    if len(low) in COLOURS:
+        return find_range(kind, float(low.min()), float(high.max()))
+    ends = [find_range(kind, *pair) for pair in zip(low, high, strict=True)]
+    return tuple(a for a, _ in ends), tuple(b for _, b in ends)
+
+
+def between(ends: Ends) -> str:
     """A range in words.
 
     Example:
       >>> between((0.0, 4095.0)), between((0.012345, 1.0))
       ('0 to 4095', '0.0123 to 1')
+      >>> between(((0.0, 0.0), (1.0, 255.0)))
+      '0 to 1, 0 to 255 (by channel)'
     """
+    if isinstance(ends[0], (tuple, list)):
+        many = [between(pair) for pair in zip(*ends, strict=True)]
+        more = ", ..." if len(many) > _FEW else ""
+        return f"{', '.join(many[:_FEW])}{more} (by channel)"
     said = (f"{e:.0f}" if e == round(e) and abs(e) < 1e9 else f"{e:.3g}" for e in ends)
     return " to ".join(said)
 
@@ -72,12 +105,12 @@ class Scale:
     """The ranges that become levels.
 
     Attributes:
-      ranges: kind -> `(low, high)`.
+      ranges: kind -> `(low, high)`, see `Ends`.
       window: whether the range was given and so cuts: pixels outside take the level
         of its end. Otherwise they lie outside 0 to 255.
     """
 
-    ranges: Mapping[str, tuple[float, float]]
+    ranges: Mapping[str, Ends]
     window: bool = False
 
     @classmethod
@@ -89,7 +122,11 @@ class Scale:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Scale:
         """The scale that `to_json` stored."""
-        ranges = {kind: (low, high) for kind, (low, high) in stored["ranges"].items()}
+
+        def end(value: Any) -> Any:
+            return tuple(value) if isinstance(value, (tuple, list)) else value
+
+        ranges = {k: (end(a), end(b)) for k, (a, b) in stored["ranges"].items()}
         return cls(ranges, stored["window"])
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +140,7 @@ class Scale:
         """Levels of pixels.
 
         Args:
-          values: any shape.
+          values: any shape; channels with ranges of their own are the last axis.
           kind: a key of `ranges`.
 
         Returns:
@@ -113,29 +150,32 @@ class Scale:
           >>> Scale({"whole": (0, 510)}).levels(np.array([0, 255, 510]), "whole")
           array([  0. , 127.5, 255. ], dtype=float32)
         """
-        low, high = self.ranges[kind]
-        out = np.asarray(values, np.float32) - np.float32(low)
-        out *= np.float32(TOP / ((high - low) or 1.0))
+        low, high = (np.asarray(e, np.float64) for e in self.ranges[kind])
+        width = np.where(high > low, high - low, 1.0)
+        out = (np.asarray(values, np.float64) - low) * (TOP / width)
+        out = np.asarray(out, np.float32)
         return np.clip(out, 0, TOP, out=out) if self.window else out
 
-    def refuses(self, kind: str, low: float, high: float) -> str | None:
+    def refuses(self, kind: str, low: Any, high: Any) -> str | None:
         """Why new pixels do not fit this scale; None if they do.
 
         Args:
           kind: "whole" or "float".
-          low: the smallest pixel.
+          low: the smallest pixel, or `[channels]` for ranges by channel.
           high: the largest.
         """
         if kind not in self.ranges:
             return f"its pixels are {KINDS[kind]}, and training had none like that"
-        start, end = self.ranges[kind]
+        start, end = (np.asarray(e, np.float64) for e in self.ranges[kind])
         much = end - start
         # A little more than training had is new data, much more is another scale.
-        if self.window or (low >= start - much and high <= end + much):
+        fits = np.all(low >= start - much) and np.all(high <= end + much)
+        if self.window or fits:
             return None
+        found = float(np.min(low)), float(np.max(high))
         return (
-            f"its pixels go from {between((low, high))}, in training "
-            f"{KINDS[kind]} were read as {between((start, end))}"
+            f"its pixels go from {between(found)}, in training "
+            f"{KINDS[kind]} were read as {between(self.ranges[kind])}"
         )
 
 

@@ -33,10 +33,10 @@ from dirjax.data.formats.decoding import (
     in_threads,
 )
 from dirjax.data.formats.pictures import Pictures
+from dirjax.data.readers import _image_arrays
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
-_COLOURS = (1, 3)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -419,14 +419,14 @@ def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[Any, Any]:
 
     Channels of grey and RGB images have one scale, those of others do not.
     """
-    if pixels.dtype == np.uint8 and pixels.shape[-1] in _COLOURS:
+    if pixels.dtype == np.uint8 and pixels.shape[-1] in levels.COLOURS:
         count = np.zeros(256, np.int64)
         for block in _blocks(pixels, rows):
             count += np.bincount(block.ravel(), minlength=256)
         share, value = count / count.sum(), np.arange(256) / 255
         mean = float(share @ value)
         return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
-    axes = None if pixels.shape[-1] in _COLOURS else (0, 1, 2)
+    axes = None if pixels.shape[-1] in levels.COLOURS else (0, 1, 2)
 
     def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> Any:
         total = sum(function(b / 255.0).sum(axis=axes) for b in _blocks(pixels, rows))
@@ -513,7 +513,7 @@ def recorded(record: Mapping[str, Any]) -> Reading:
       InputError: if the model takes arrays that no image file holds.
     """
     height, width, channels = record["shape"]
-    if channels not in _COLOURS:
+    if channels not in levels.COLOURS:
         raise InputError(
             f"image files have 1 or 3 channels, the model of --workdir takes "
             f"{channels}. Give an NPZ file like that of training."
@@ -629,19 +629,14 @@ def new_of_npz(
     image_file = npz_files.encoded(stored, name, file)
     if image_file is None:
         x = npz_files.check_inputs(x, name, file)
-        shape = tuple(record["shape"])
-        if x.shape[1:] != shape:
-            raise InputError(
-                f"images must be {list(shape)}, as in training; {name!r} of {file} has "
-                f"{list(x.shape[1:])}. Resize them, or give image files."
-            )
-        good = np.ones(len(x), bool)
-        yield readers.Piece({"index": np.arange(len(x))}, x, good)
-        return
-    count = len(stored["offsets"]) - 1
+    count = len(x) if image_file is None else len(stored["offsets"]) - 1
     rows = labelling.Rows(
         np.arange(count), file, on_bad, first=0, skip_with=readers.SKIP
     )
+    if image_file is None:
+        pixels = _like_training(x, name, record, rows)
+        yield readers.Piece({"index": rows.number}, pixels[rows.good], rows.good)
+        return
     pixels = read_all(
         range(count),
         image_file,
@@ -650,6 +645,29 @@ def new_of_npz(
         recorded(record),
     ).array
     yield readers.Piece({"index": np.arange(count)}, pixels[rows.good], rows.good)
+
+
+def _like_training(
+    x: np.ndarray, name: str, record: Mapping[str, Any], rows: labelling.Rows
+) -> np.ndarray:
+    """Levels of an array of new images, by the rules in a run's record.
+
+    Raises:
+      InputError: if its images have another size, or one does not fit the scale.
+    """
+    shape = tuple(record["shape"])
+    if x.ndim > 2:
+        x, *_ = _image_arrays.channels_last(x, record["channels_first"], name, "")
+    if x.shape[1:] != shape:
+        order = ", which come first in the file" * record["channels_first"]
+        raise InputError(
+            f"images must be {list(shape)} (height, width, channels{order}) as in "
+            f"training; {name!r} of {rows.file} has {list(x.shape[1:])}. Resize them, "
+            "or give image files."
+        )
+    scale = record["scale"]
+    known = levels.Scale.from_json(scale) if scale else levels.Scale({})
+    return _image_arrays.to_levels(x, rows, known)[0]
 
 
 def describe_inputs(
@@ -664,5 +682,5 @@ def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
     """The same as one line of text."""
     del rows
     height, width, channels = inputs["shape"]
-    colour = "grey" if channels == 1 else "RGB"
+    colour = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     return [f"Inputs: images, {height} x {width} pixels, {colour}"]
