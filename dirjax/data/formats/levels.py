@@ -11,8 +11,8 @@ range is found over a data set, or given:
   float: 0 to 1 or 0 to 255, the first that holds all pixels; else from the smallest
     to the largest.
 
-Channels other than those of grey and RGB images may be of any unit, so each of them has
-its own range.
+Channels of arrays may be of any unit, so each has its own range, unless they look like
+grey or RGB: 1 or 3 channels in one of the fixed ranges.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ import numpy as np
 TOP = 255
 # Largest values of whole numbers of 8, 10, 12 and 16 bits.
 _LARGEST = (255, 1023, 4095, 65535)
+# Of floats: a share, or a level of 8 bits.
+_UNIT = (1, 255)
 _FEW = 6  # Most channels in a note.
-# Channels that share a range: grey, RGB.
+# Channels of grey and of RGB images.
 COLOURS = (1, 3)
 Ends = tuple[Any, Any]  # Low and high, numbers or a tuple with one for each channel.
 # Kinds of pixels that are not levels yet, in words.
@@ -56,7 +58,7 @@ def find_range(kind: str, low: float, high: float) -> tuple[float, float]:
       ((-1024.0, 3071.0), (-1.5, 2.0))
     """
     if low >= 0:
-        tops = _LARGEST if kind == "whole" else (1, 255)
+        tops = _LARGEST if kind == "whole" else _UNIT
         for top in tops:
             if high <= top:
                 return 0.0, float(top)
@@ -74,11 +76,15 @@ def range_of(kind: str, low: np.ndarray, high: np.ndarray) -> Ends:
     Example:
       >>> range_of("float", np.array([0.0, 0, 0]), np.array([0.5, 200, 0]))
       (0.0, 255.0)
+      >>> range_of("float", np.array([0.0, 0, 0]), np.array([0.5, 2000, 0]))
+      ((0.0, 0.0, 0.0), (1.0, 2000.0, 1.0))
       >>> range_of("float", np.array([0.0, -1]), np.array([0.5, 1]))
       ((0.0, -1.0), (1.0, 1.0))
     """
-    if len(low) in COLOURS:
-        return find_range(kind, float(low.min()), float(high.max()))
+    shared = find_range(kind, float(low.min()), float(high.max()))
+    fixed = low.min() >= 0 and shared[1] in (*_UNIT, *_LARGEST)
+    if len(low) == 1 or (len(low) in COLOURS and fixed):
+        return shared
     ends = [find_range(kind, *pair) for pair in zip(low, high, strict=True)]
     return tuple(a for a, _ in ends), tuple(b for _, b in ends)
 
@@ -135,6 +141,10 @@ class Scale:
             "ranges": {kind: list(ends) for kind, ends in self.ranges.items()},
             "window": self.window,
         }
+
+    def by_channel(self, kind: str) -> bool:
+        """Whether each channel has its own range."""
+        return kind in self.ranges and isinstance(self.ranges[kind][0], tuple)
 
     def levels(self, values: np.ndarray, kind: str) -> np.ndarray:
         """Levels of pixels.

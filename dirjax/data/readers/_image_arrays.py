@@ -118,9 +118,11 @@ def to_levels(
     least, most = low[there].min(axis=0), high[there].max(axis=0)
     if scale is None:
         scale = levels.Scale({kind: levels.range_of(kind, least, most)})
-    if x.shape[-1] in levels.COLOURS:
+    if not scale.by_channel(kind):
         low, high = low.min(axis=1), high.max(axis=1)
-    why = {i: scale.refuses(kind, low[i], high[i]) for i in np.flatnonzero(there)}
+    why = {
+        i: scale.refuses(kind, low[i], high[i]) for i in np.flatnonzero(there).tolist()
+    }
     rows.refuse(
         "pixels of another scale",
         np.isin(np.arange(len(x)), [i for i, w in why.items() if w]),

@@ -414,19 +414,16 @@ def _blocks(pixels: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
         yield pixels[rows[start : start + 256]]
 
 
-def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[Any, Any]:
-    """Mean and deviation of pixels of some rows, in 0..1: of all, or by channel.
-
-    Channels of grey and RGB images have one scale, those of others do not.
-    """
-    if pixels.dtype == np.uint8 and pixels.shape[-1] in levels.COLOURS:
+def _mean_and_std(pixels: Any, rows: np.ndarray, by_channel: bool) -> tuple[Any, Any]:
+    """Mean and deviation of pixels of some rows, in 0..1: of all, or by channel."""
+    if pixels.dtype == np.uint8 and not by_channel:
         count = np.zeros(256, np.int64)
         for block in _blocks(pixels, rows):
             count += np.bincount(block.ravel(), minlength=256)
         share, value = count / count.sum(), np.arange(256) / 255
         mean = float(share @ value)
         return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
-    axes = None if pixels.shape[-1] in levels.COLOURS else (0, 1, 2)
+    axes = (0, 1, 2) if by_channel else None
 
     def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> Any:
         total = sum(function(b / 255.0).sum(axis=axes) for b in _blocks(pixels, rows))
@@ -490,7 +487,11 @@ def from_arrays(
         )
     _refuse_constant(pixels, labelled)
     train = np.flatnonzero(labelled.train)
-    mean, std = mean_and_std or _mean_and_std(pixels, train)
+    scale = reading.scale
+    apart = channels not in levels.COLOURS or (
+        scale is not None and any(map(scale.by_channel, scale.ranges))
+    )
+    mean, std = mean_and_std or _mean_and_std(pixels, train, apart)
     record: dict[str, Any] = {
         "kind": "dense" if labelled.label.ndim > 1 else "images",
         "shape": list(pixels.shape[1:]),
@@ -499,7 +500,7 @@ def from_arrays(
         "encoder": {},
         "fit": reading.fit,
         "ground": reading.ground,
-        "scale": reading.scale and reading.scale.to_json(),
+        "scale": scale and scale.to_json(),
         "channels_first": channels_first,
         "view": view,
     }

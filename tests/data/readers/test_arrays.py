@@ -248,6 +248,16 @@ class TestTypesOfImages:
         )
         assert "5 channels, channels last (found" in own_data.notes(source)
 
+    def test_three_channels_that_are_no_colours(self, load):
+        rng = np.random.default_rng(0)
+        x = rng.random((60, 8, 9, 3)) * np.array([1, 1e4, 1])
+        record = load({"x": x}, "vanilla,images").record
+        assert record["scale"]["ranges"]["float"][0][0] == 0
+        np.testing.assert_allclose(record["input_mean"], 0.5, atol=0.05)
+        colours = load({"x": rng.random((60, 8, 9, 3))}, "vanilla,images").record
+        assert colours["scale"]["ranges"]["float"] == [0, 1]
+        assert colours["input_mean"] == pytest.approx(0.5, abs=0.05)
+
     @pytest.mark.parametrize("channels", [1, 3, 5])
     def test_channels_first(self, load, channels):
         x = np.random.default_rng(0).integers(0, 256, (60, channels, 8, 9), np.uint8)
