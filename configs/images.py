@@ -4,6 +4,7 @@
         --config.data.path=folder
 
 The CSV is in the folder, or `data.path` is the CSV; paths are relative to its folder.
+Parquet files with images inside, and image folders of Hugging Face, are read as well.
 Images are grey or RGB, of any size, depth and format that Pillow reads, and are
 resized to `data.image_size`. Without a column `split`, a balanced split is made. The
 model is a small ResNet; `--config.model.name=resnet18` is a larger one. See

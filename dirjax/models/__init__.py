@@ -289,7 +289,7 @@ def from_config(
         scale=scale,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
-        levels=bool(record.get("scale")),
+        levels=bool(record.get("pixel_scale")),
         view=record.get("view", 0),
         domain=_domain(record),
         encoder={**record["encoder"], **config["encoder"]},

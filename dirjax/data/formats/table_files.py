@@ -304,7 +304,36 @@ def _as_text(column: Any) -> Any:
     return column.cast(pa.string())
 
 
-def _parquet(file: pathlib.Path, missing: Sequence[str]) -> Iterator[Table]:
+def of_arrow(
+    file: pathlib.Path, columns: Any, missing: Sequence[str] = (), start: int = 0
+) -> Table:
+    """Columns of any plain type as a table of text.
+
+    Args:
+      file: where they come from.
+      columns: pyarrow table or record batch.
+      missing: see `blocks`.
+      start: position of the first row in the file.
+
+    Raises:
+      InputError: for duplicate or empty names.
+    """
+    import pyarrow as pa
+
+    names = columns.schema.names
+    _check_names(names, file)
+    cells, odd = {}, {}
+    for name, column in zip(names, columns.columns, strict=True):
+        try:
+            cells[name.strip()] = _clean(_as_text(column), missing)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            odd[name.strip()] = str(column.type)
+    return _table(file, cells, np.arange(start, start + columns.num_rows), odd=odd)
+
+
+def _parquet(
+    file: pathlib.Path, missing: Sequence[str], without: Sequence[str]
+) -> Iterator[Table]:
     """Blocks of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -314,15 +343,9 @@ def _parquet(file: pathlib.Path, missing: Sequence[str]) -> Iterator[Table]:
         with pq.ParquetFile(file) as opened:
             names = opened.schema_arrow.names
             _check_names(names, file)
-            for batch in opened.iter_batches():
-                cells, odd = {}, {}
-                for name, column in zip(names, batch.columns, strict=True):
-                    try:
-                        cells[name.strip()] = _clean(_as_text(column), missing)
-                    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                        odd[name.strip()] = str(column.type)
-                number = np.arange(start, start + batch.num_rows)
-                yield _table(file, cells, number, odd=odd)
+            kept = [name for name in names if name not in without]
+            for batch in opened.iter_batches(columns=kept):
+                yield of_arrow(file, batch, missing, start)
                 start += batch.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
@@ -337,6 +360,7 @@ def blocks(
     missing: Sequence[str] = (),
     skip_with: str = labelling.SKIP,
     bare_tabs: bool = False,
+    without: Sequence[str] = (),
 ) -> Iterator[Table]:
     """Reads a table in blocks.
 
@@ -355,7 +379,7 @@ def blocks(
       InputError: if the file is not a valid table, naming row and column.
     """
     if _head(file)[:4] == b"PAR1":
-        yield from _parquet(file, missing)
+        yield from _parquet(file, missing, without)
     else:
         yield from _csv(file, on_bad, missing, skip_with, bare_tabs)
 

@@ -33,7 +33,7 @@ from dirjax.data.formats.decoding import (
     in_threads,
 )
 from dirjax.data.formats.pictures import Pictures
-from dirjax.data.readers import _image_arrays
+from dirjax.data.readers import _image_arrays, _image_tables
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
@@ -261,45 +261,6 @@ def hidden(path: pathlib.PurePath) -> bool:
     return any(part.startswith(".") and part.strip(".") for part in path.parts)
 
 
-def on_disk(folder: pathlib.Path, names: Sequence[str]) -> list[str]:
-    """Paths with backslashes for separators, as Windows writes them, as they are here.
-
-    Args:
-      folder: what paths are relative to.
-      names: paths of a table; one that exists as it stands stays so.
-    """
-    found = list(names)
-    for i, name in enumerate(names):
-        if "\\" in name and not (folder / name).exists():
-            found[i] = name.replace("\\", "/")
-    return found
-
-
-def find_table(path: pathlib.Path) -> pathlib.Path:
-    """Finds the table of an image data set: the file itself, or the one in a folder.
-
-    Names that begin with a dot are skipped.
-
-    Raises:
-      InputError: if there is no table, or more than one.
-    """
-    if path.is_file():
-        return path
-    found = sorted(
-        f
-        for f in path.iterdir()
-        if f.name.lower().endswith((".csv", ".tsv", ".csv.gz", ".parquet"))
-        and not f.name.startswith(".")
-    )
-    if len(found) != 1:
-        names = ", ".join(f.name for f in found) or "none"
-        raise InputError(
-            f"{path} must hold one table of paths and labels, it has {names}. Set "
-            "data.path to the table itself."
-        )
-    return found[0]
-
-
 def load(
     name: str,
     file: pathlib.Path,
@@ -323,12 +284,14 @@ def load(
     Args:
       name: name of the data set; those of `faces.KNOWN` have their own table and folder
         layout.
-      file: table with a label and a column of paths relative to its folder; or a folder
-        that holds such a table.
+      file: table with a label and a column of paths relative to its folder, or of the
+        images themselves; or a folder that holds such a table, see `_image_tables`.
       rules: rules of the label, its bins and the split.
-      split: column of the split (train, val, test); without it, a split is made.
+      split: column of the split (train, val, test); without it, and unless folders or
+        names of files tell it, a split is made.
       weight: column of training weights, or None.
-      input: column of paths; empty for "path".
+      input: column of paths or images; empty for "path". If missing, `file_name` or the
+        only column of images.
       missing: see `table_files.blocks`.
       image_size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
@@ -346,37 +309,42 @@ def load(
     Raises:
       InputError: naming row and file, if an image, path or label is invalid.
     """
-    paths = input or "path"
     benchmark = faces.KNOWN.get(name)
-    file = benchmark.find(file) if benchmark else find_table(file)
-    table = table_files.read(file, on_bad=rules.on_bad, missing=missing)
+    file = benchmark.find(file) if benchmark else file
+    wanted = input or "path"
+    listing = _image_tables.read(
+        file, wanted, split, on_bad=rules.on_bad, missing=missing
+    )
+    table = listing.table
     if benchmark:
-        benchmark.check_columns(table, paths, rules.label, split)
-    table.require(paths, "data.input")
+        benchmark.check_columns(table, wanted, rules.label, split)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = labelling.Rows(table.number, file, rules.on_bad, short)
+    rows = labelling.Rows(
+        table.number, table.file, rules.on_bad, short, first=listing.first
+    )
+    rows.notes += listing.notes
     y, part, weights = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
-    names = on_disk(file.parent, table_files.words(table.cells[paths]).tolist())
     rows.refuse(
         "no path",
-        np.array([not n for n in names]),
-        lambda i: f"{rows.place(i)} has no {paths!r}",
+        listing.missing(),
+        lambda i: f"{rows.place(i)} has no {listing.column!r}",
     )
-
     if benchmark:
         benchmark.check_labels(y, rows)
-        names = benchmark.resolve(file.parent, names, rows)
-        name = benchmark.identify(name, file, rows)
+        listing.names = benchmark.resolve(listing.root, listing.names, rows)
+        name = benchmark.identify(name, table.file, rows)
 
     def place(i: int) -> str:
         row = rows.place(i)
-        return f"that of {row}" if benchmark else f"{names[i]} ({row})"
+        if benchmark or not listing.names[i]:
+            return f"that of {row}"
+        return f"{listing.names[i]} ({row})"
 
     pixels = read_all(
-        names,
-        lambda name: (file.parent / name).read_bytes(),
+        range(len(rows.number)),
+        listing.read,
         rows,
         place,
         reading_of(image_size, channels, fit, ground, pixel_range),
@@ -500,7 +468,7 @@ def from_arrays(
         "encoder": {},
         "fit": reading.fit,
         "ground": reading.ground,
-        "scale": scale and scale.to_json(),
+        "pixel_scale": scale and scale.to_json(),
         "channels_first": channels_first,
         "view": view,
     }
@@ -519,7 +487,7 @@ def recorded(record: Mapping[str, Any]) -> Reading:
             f"image files have 1 or 3 channels, the model of --workdir takes "
             f"{channels}. Give an NPZ file like that of training."
         )
-    scale = record["scale"]
+    scale = record["pixel_scale"]
     return Reading(
         (height, width),
         channels,
@@ -537,12 +505,12 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
 ) -> Iterator[readers.Piece]:
-    """Reads images to predict: a folder, a table of paths, or an NPZ file.
+    """Reads images to predict: a folder, a table of them, or an NPZ file.
 
     Args:
-      path: the folder or file.
+      path: a folder of images, or a table of them as in `load`, or an NPZ file.
       record: data record of the run.
-      input: column of paths; empty for "path".
+      input: column of paths or images; empty for "path".
       on_bad: "error" or "skip" for unreadable images.
       keep: columns of a table to repeat in the output.
 
@@ -562,50 +530,64 @@ def _new_of_files(
     keep: Sequence[str],
 ) -> Iterator[readers.Piece]:
     reading = recorded(record)
-    if path.is_dir():
+    found = sorted(
+        f
+        for f in (path.rglob("*") if path.is_dir() else ())
+        if f.suffix.lower() in SUFFIXES and not hidden(f.relative_to(path))
+    )
+    names: dict[str, Any]
+    if found:
         if keep:
             raise InputError("--keep needs a table of paths, --input is a folder.")
-        found = sorted(
-            f
-            for f in path.rglob("*")
-            if f.suffix.lower() in SUFFIXES and not hidden(f.relative_to(path))
+        names = {"path": [str(f.relative_to(path)) for f in found]}
+        number, read = np.arange(len(found)), lambda i: found[i].read_bytes()
+        first = 1
+    elif path.is_dir() and not _image_tables.parquet_below(path):
+        raise InputError(
+            f"{path} holds no image ({', '.join(SUFFIXES)}). Give another folder."
         )
-        if not found:
-            raise InputError(
-                f"{path} holds no image ({', '.join(SUFFIXES)}). Give another folder."
-            )
-        names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in found]}
-        root, number = path, np.arange(len(found))
     else:
-        table = table_files.read(path, on_bad=on_bad, skip_with=readers.SKIP)
-        for name in (column, *keep):
-            table.require(name, "--keep" if name in keep else "data.input")
-        names = {n: table_files.words(table.cells[n]).tolist() for n in (column, *keep)}
-        root, number = path.parent, table.number
-    first = next(iter(names))
+        listing = _image_tables.read(
+            path, column, on_bad=on_bad, skip_with=readers.SKIP
+        )
+        for name in keep:
+            listing.table.require(name, "--keep")
+        number, read = listing.table.number, listing.read
+        if listing.encoded is None:
+            names = {listing.column: listing.raw}
+        else:
+            names = {"index": number.tolist()}
+            names |= {"path": listing.raw} if all(listing.raw) else {}
+        cells = listing.table.cells
+        first = listing.first
+        names |= {n: table_files.words(cells[n]).tolist() for n in keep}
     size = 1024
-    for start in range(0, len(names[first]), size):
+    for start in range(0, len(number), size):
         some = {k: v[start : start + size] for k, v in names.items()}
-        paths = on_disk(root, some[first])
+        some_rows = number[start : start + size]
         rows = labelling.Rows(
-            number[start : start + size], path, on_bad, skip_with=readers.SKIP
+            some_rows, path, on_bad, first=first, skip_with=readers.SKIP
         )
         pixels = read_all(
-            paths,
-            lambda name: (root / name).read_bytes(),
+            range(start, start + len(rows.number)),
+            read,
             rows,
-            functools.partial(_name_image, root, paths, rows),
+            functools.partial(_name_image, path, some, rows),
             reading,
         ).array
         yield readers.Piece(some, pixels[rows.good], rows.good)
 
 
 def _name_image(
-    root: pathlib.Path, paths: Sequence[str], rows: labelling.Rows, i: int
+    path: pathlib.Path, names: Mapping[str, Any], rows: labelling.Rows, i: int
 ) -> str:
     """Names an image by its path, and by its row in a table."""
-    row = "" if root == rows.file else f" ({rows.place(i)})"
-    return f"{root / paths[i]}{row}"
+    first = next(iter(names))
+    if path.is_dir() and first == "path":
+        return str(path / names[first][i])
+    if first == "index":
+        return f"that of {rows.place(i)}"
+    return f"{path.parent / names[first][i]} ({rows.place(i)})"
 
 
 def new_of_npz(
@@ -666,7 +648,7 @@ def _like_training(
             f"training; {name!r} of {rows.file} has {list(x.shape[1:])}. Resize them, "
             "or give image files."
         )
-    scale = record["scale"]
+    scale = record["pixel_scale"]
     known = levels.Scale.from_json(scale) if scale else levels.Scale({})
     return _image_arrays.to_levels(x, rows, known)[0]
 

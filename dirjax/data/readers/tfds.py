@@ -17,9 +17,8 @@ import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
 from dirjax.data.readers import images, table
+from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
-
-_PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
 
 # Of config.data.path; see `readers`.
 PATH = "optional"
@@ -72,14 +71,14 @@ def _read(
     skip: Any = {name: tfds.decode.SkipDecoding() for name in encoded}
     values: dict[str, list[Any]] = {name: [] for name in keep}
     part: list[int] = []
-    for split in sorted(builder.info.splits, key=lambda s: _PARTS.get(s, 3)):
-        if split not in _PARTS:
+    for split in sorted(builder.info.splits, key=lambda s: PARTS.get(s, 3)):
+        if split not in PARTS:
             continue
         data = builder.as_dataset(split=split, decoders=skip, shuffle_files=False)
         for example in tfds.as_numpy(data):
             for name in keep:
                 values[name].append(example[name])
-            part.append(_PARTS[split])
+            part.append(PARTS[split])
     return values, np.asarray(part, np.int8)
 
 

@@ -252,7 +252,7 @@ class TestTypesOfImages:
         rng = np.random.default_rng(0)
         x = rng.random((60, 8, 9, 3)) * np.array([1, 1e4, 1])
         record = load({"x": x}, "vanilla,images").record
-        assert record["scale"]["ranges"]["float"][0][0] == 0
+        assert record["pixel_scale"]["ranges"]["float"][0][0] == 0
         np.testing.assert_allclose(record["input_mean"], 0.5, atol=0.05)
         colours = load({"x": rng.random((60, 8, 9, 3))}, "vanilla,images").record
         assert colours["scale"]["ranges"]["float"] == [0, 1]
