@@ -25,7 +25,7 @@ from dirjax.data import labelling, readers, sources
 from dirjax.data.formats import levels, npz_files, table_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
-from dirjax.data.readers import _image_arrays, images, table
+from dirjax.data.readers import _image_arrays, _image_files, images, table
 from dirjax.errors import InputError
 
 # Default name of the array of masks; it may be missing.
@@ -78,7 +78,7 @@ def load(
       quantiles: see `TablePreprocessor.fit`.
       image_size: for concatenated image files, see `images.load`.
       channels: see `images.load`.
-      memory: for concatenated image files, see `images.read_all`.
+      memory: for concatenated image files, see `_image_files.read_all`.
       fit: for concatenated image files, see `decoding`.
       ground: for concatenated image files, see `decoding`.
       pixel_range: for images, see `images.load`.
@@ -141,12 +141,12 @@ def load(
     found, reading, first = None, None, False
     scale = levels.Scale.given(pixel_range) if pixel_range else None
     if image_file is not None:
-        x, reading = images.read_all(
+        x, reading = _image_files.read_all(
             range(count),
             image_file,
             rows,
             lambda i: f"image {i} of {file}",
-            images.reading_of(image_size, channels, fit, ground, pixel_range),
+            _image_files.reading_of(image_size, channels, fit, ground, pixel_range),
             memory=memory,
             progress="reading images",
         )

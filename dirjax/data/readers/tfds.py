@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.readers import images, table
+from dirjax.data.readers import _image_files, images, table
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
@@ -117,7 +117,7 @@ def load(
       download: download and prepare the data set first.
       image_size: for images, see `images.load`.
       channels: see `images.load`.
-      memory: see `images.read_all`.
+      memory: see `_image_files.read_all`.
       fit: see `decoding`.
       ground: see `decoding`.
       pixel_range: see `images.load`.
@@ -217,12 +217,12 @@ def load(
             scaling=scaling,
             quantiles=quantiles,
         )
-    pixels = images.read_all(
+    pixels = _image_files.read_all(
         values[picture],
         lambda data: data,
         rows,
         rows.place,
-        images.reading_of(image_size, channels, fit, ground, pixel_range),
+        _image_files.reading_of(image_size, channels, fit, ground, pixel_range),
         memory=memory,
     )
     labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)

@@ -255,7 +255,7 @@ class TestTypesOfImages:
         assert record["pixel_scale"]["ranges"]["float"][0][0] == 0
         np.testing.assert_allclose(record["input_mean"], 0.5, atol=0.05)
         colours = load({"x": rng.random((60, 8, 9, 3))}, "vanilla,images").record
-        assert colours["scale"]["ranges"]["float"] == [0, 1]
+        assert colours["pixel_scale"]["ranges"]["float"] == [0, 1]
         assert colours["input_mean"] == pytest.approx(0.5, abs=0.05)
 
     @pytest.mark.parametrize("channels", [1, 3, 5])

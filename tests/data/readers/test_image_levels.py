@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dirjax.data import stream
+from dirjax.data.formats import decoding
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import images
 from dirjax.errors import InputError
@@ -201,8 +202,8 @@ class TestRefused:
         data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4) + extra
         data = data.ljust(200, b"\0") + bytes(24)
         assert Image.open(io.BytesIO(data)).mode == "RGB"
-        with pytest.raises(images.Unreadable, match=r"3 channels with 16 bits.*PNG"):
-            images.decode(data, images.Reading((2, 2)))
+        with pytest.raises(decoding.Unreadable, match=r"3 channels with 16 bits.*PNG"):
+            decoding.decode(data, decoding.Reading((2, 2)))
 
 
 class TestGround:
@@ -229,7 +230,7 @@ class TestGround:
 
     def test_16_bits_with_alpha(self):
         pixels = np.full((4, 4, 2), [1000, 65535 // 5])
-        picture = images.decode(png16(pixels), images.Reading((4, 4)))
+        picture = decoding.decode(png16(pixels), decoding.Reading((4, 4)))
         np.testing.assert_allclose(picture.pixels, 200 + 0.8 * 65535, rtol=1e-5)
         assert picture.transparent
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax.data.readers import images
+from dirjax.data.formats import decoding
+from dirjax.data.readers import _image_files, images
 from dirjax.errors import InputError
 from tests import own_data
 from tests.own_data import to_image
@@ -27,8 +28,8 @@ CORNERS = ([0, 0, 3, 3], [0, 3, 0, 3])
 
 def pixels(data: bytes, size, channels: int) -> np.ndarray:
     """What a file becomes, with transparent pixels on black."""
-    reading = images.Reading(size, channels, ground="black")
-    return images.decode(data, reading).pixels
+    reading = decoding.Reading(size, channels, ground="black")
+    return decoding.decode(data, reading).pixels
 
 
 def corners(data: bytes, channels=0) -> list:
@@ -180,7 +181,7 @@ class TestBroken:
     @pytest.mark.parametrize("name", BROKEN)
     def test_it_is_told_why(self, name):
         data, why = BROKEN[name]
-        with pytest.raises(images.Unreadable, match=why):
+        with pytest.raises(decoding.Unreadable, match=why):
             pixels(data, SIZE, 0)
 
     def test_a_huge_image_is_not_decoded(self, monkeypatch):
@@ -190,7 +191,7 @@ class TestBroken:
         data = header(100_000, 100_000)
         monkeypatch.setattr(Image.Image, "load", load)
         monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-        with pytest.raises(images.Unreadable, match="pixels"):
+        with pytest.raises(decoding.Unreadable, match="pixels"):
             pixels(data, SIZE, 0)
 
 
@@ -354,7 +355,7 @@ def test_images_come_in_order_though_threads_decode_them():
         time.sleep(0.001 * (i % 3))
         return to_image(np.full((2, 2), i, np.uint8))
 
-    found = images.decode_all(range(200), read, images.Reading((2, 2), 1))
+    found = _image_files.decode_all(range(200), read, decoding.Reading((2, 2), 1))
     assert [int(image.pixels[0, 0, 0]) for image in found] == list(range(200))
 
 
@@ -363,5 +364,5 @@ def test_a_warning_of_pillow_stays_in_its_thread(recwarn):
     image = Image.new("P", (16, 16), 1)
     image.putpalette([0, 255, 0, 200, 100, 50])
     data = encoded(image, transparency=b"\x00\xff")
-    list(images.decode_all([data] * 50, lambda d: d, images.Reading((4, 4), 3)))
+    list(_image_files.decode_all([data] * 50, lambda d: d, decoding.Reading((4, 4), 3)))
     assert not recwarn.list
