@@ -60,11 +60,12 @@ def stage():
 def mlp(**changes):
     """The fields of the table model; see dirjax/models/mlp.py."""
     fields = {
-        "width": 256,
+        # Empty: 256, or less for a table of very many columns.
+        "width": config_dict.placeholder(int),
         "depth": 3,
         # Embedding of numeric columns: periodic | piecewise (needs data.quantiles) |
-        # none.
-        "embedding": "periodic",
+        # none | auto, which is periodic up to 256 columns and none for more.
+        "embedding": "auto",
         "embedding_dim": 16,
         "frequency_scale": 0.3,
         "category_dim": 16,
@@ -94,9 +95,12 @@ def get_config():
     # Column or array of the label, and its unit.
     data.label = config_dict.placeholder(str)
     data.unit = ""
-    # linear | log: with log, the model learns the natural logarithm, and bins are in
-    # its units; metrics and predictions stay in label units.
+    # The scale on which the model learns the label, and of the bins: linear | log |
+    # log1p | yeo_johnson | quantile, with an offset before a logarithm. Metrics and
+    # predictions stay in label units, and are not below `label_low`.
     data.label_scale = "linear"
+    data.label_offset = 0.0
+    data.label_low = config_dict.placeholder(float)
     # Column of the split (train, val, test). Without it, a balanced split is made: from
     # a bin with n rows, min(n // split_divisor, split_cap) go to val and as many to
     # test.
@@ -159,6 +163,16 @@ def get_config():
     data.categorical = config_dict.placeholder(tuple)
     data.drop = config_dict.placeholder(tuple)
     data.missing = config_dict.placeholder(tuple)
+    # How numbers and dates are written, found where that is clear: the decimal mark,
+    # the mark between thousands, and dmy | mdy. Without `dates`, dates are left out.
+    # The sheet of an Excel workbook.
+    data.decimal = config_dict.placeholder(str)
+    data.thousands = config_dict.placeholder(str)
+    data.date_order = config_dict.placeholder(str)
+    data.dates = True
+    data.sheet = config_dict.placeholder(str)
+    # Column whose rows stay on one side of the balanced split: a person, site, series.
+    data.group = config_dict.placeholder(str)
     data.scaling = "robust"
     data.quantiles = 0
     data.both = 0

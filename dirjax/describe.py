@@ -49,7 +49,7 @@ def picture(facts: Mapping[str, Any]) -> bytes:
         many=bins["many"],
         few=bins["few"],
     )
-    log = facts["label"]["log"]
+    log = facts["label"]["scale"] == "log"
     return style.png(one_run.labels_and_splits(drawn, facts["splits"], log))
 
 

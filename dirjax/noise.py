@@ -167,7 +167,7 @@ def probe(
         "label": data.label[chosen],
         **found,
         "width": np.asarray(width),
-        "log": np.asarray(source.log),
+        "scale": np.asarray(source.scale.said),
         "step": np.asarray(chosen_step),
     }
     arrays |= {name: np.asarray(settings[name]) for name in (*_SAID, "epsilon")}
@@ -196,7 +196,8 @@ def _draw(
     from dirjax.report.figures import style
 
     source, domain, images = pieces.source, pieces.network.domain, None
-    label = f"log {source.label}" if source.log else source.label
+    scale = source.scale.said
+    label = f"{scale} of {source.label}" if scale else source.label
     drawn = {"noise_gap": figures.gaps(arrays, label)}
     if domain.unit is not None:
         # Back to pixels in 0..1; noise has no offset.
@@ -271,7 +272,8 @@ def _main(argv: Sequence[str]) -> None:
     from dirjax.objectives.ssir import SPACINGS
 
     rounding = SPACINGS * np.finfo(np.float32).eps * np.abs(arrays["clean"]).mean()
-    unit = " (of the logarithm, as all gaps)" if arrays["log"] else ""
+    scale = str(arrays["scale"])
+    unit = f" (of the {scale}, as all gaps)" if scale else ""
     print(
         f"{len(arrays['clean'])} {arrays['split']} rows at step {arrays['step']}; norm "
         f"{arrays['norm']}, {arrays['units']} inputs, {arrays['n_steps']} gradients; "

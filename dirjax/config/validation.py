@@ -9,7 +9,7 @@ from typing import Any
 from dirjax.data import readers
 from dirjax.data.formats import decoding
 from dirjax.errors import InputError, require_field
-from dirjax.labels import SHOTS
+from dirjax.labels import SHOTS, scales
 from dirjax.labels.groups import WIDTH_MODES
 
 # Pixels per side; a colour image of that size takes 3 GB.
@@ -33,7 +33,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise InputError(f"config.{error}") from error
     for field, known in (
-        ("label_scale", ("linear", "log")),
+        ("label_scale", scales.KINDS),
         ("outside", ("error", "end")),
         ("on_bad", ("error", "skip")),
         ("bin_dtype", ("float64", "float32")),
@@ -41,6 +41,9 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("reader", ("array", "tf")),
         ("scaling", ("robust", "standard")),
         ("channels", (0, 1, 3)),
+        ("decimal", (None, ".", ",")),
+        ("thousands", (None, "", ",", ".", " ", "'")),
+        ("date_order", (None, "dmy", "mdy")),
         ("views", (1, 2)),
     ):
         said = " or ".join(map(repr, known))
@@ -69,9 +72,11 @@ def validate_data(data: Mapping[str, Any]) -> None:
     ends = data["label_range"]
     numbers = ends is None or all(isinstance(e, (int, float)) for e in ends)
     ok = ends is None or (numbers and len(ends) == 2 and ends[0] < ends[1])
-    ok = ok and (ends is None or data["label_scale"] != "log" or ends[0] > 0)
-    said = "(low, high), low below high" + " and above 0 for a log scale" * (
-        data["label_scale"] == "log"
+    least = {"log": 0.0, "log1p": -1.0}.get(data["label_scale"], -math.inf)
+    least -= data["label_offset"]
+    ok = ok and (ends is None or ends[0] > least)
+    said = "(low, high), low below high" + (
+        f" and above {least:g} for a log scale" if least > -math.inf else ""
     )
     require_field(ok, "data.label_range", said, ends)
     require_field(

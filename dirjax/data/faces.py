@@ -38,7 +38,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dirjax.data import labelling
-from dirjax.data.formats import table_files
+from dirjax.data.formats import table_files, text_files
 from dirjax.errors import InputError
 
 # Most rows or names in a message.
@@ -203,7 +203,7 @@ def _listed(folder: pathlib.Path) -> set[str]:
 
 def checksum(file: pathlib.Path) -> str:
     """Git's checksum of a file, plain or gzip, with Unix line ends."""
-    with table_files.unpacked(file) as stream:
+    with text_files.unpacked(file) as stream:
         content = stream.read().replace(b"\r\n", b"\n")
     # Not for security: it is the checksum by which git identifies files.
     return hashlib.sha1(

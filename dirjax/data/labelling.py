@@ -6,9 +6,10 @@ this module. `sources.assemble` does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,20 @@ import numpy as np
 from dirjax import labels
 from dirjax.data import splits
 from dirjax.errors import InputError
+from dirjax.labels import scales
 
 SPLITS = ("train", "val", "test")
+# What other libraries call them, in lower case.
+_OTHER_NAMES = {
+    "training": "train",
+    "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "development": "val",
+    "testing": "test",
+}
+# Other names of the split column, in lower case.
+_SPLIT_COLUMNS = ("split", "subset", "partition", "fold")
 # Default name of the split column; it may be missing.
 SPLIT = "split"
 _MAX_BINS = 10_000
@@ -35,9 +48,10 @@ class Rules:
     Attributes:
       label: name of the label's column or array.
       unit: unit of the label, for reports.
-      label_scale: "linear", or "log" to learn and bin the natural logarithm.
-      bin_width: in units of the label (of its logarithm); None for
-        `labels.auto_width`.
+      label_scale: on which scale the label is learnt and binned, see `labels.scales`.
+      label_offset: added to the label before a logarithm.
+      label_low: the smallest prediction; None for any.
+      bin_width: in units of the label's scale; None for `labels.auto_width`.
       label_range: `(low, high)` of the label, or None for that of the data.
       outside: what to do with labels outside `label_range`: "error", or count them in
         the "end" bins.
@@ -55,6 +69,8 @@ class Rules:
     label: str
     unit: str = ""
     label_scale: str = "linear"
+    label_offset: float = 0.0
+    label_low: float | None = None
     bin_width: float | None = None
     label_range: tuple[float, float] | None = None
     outside: str = "error"
@@ -68,18 +84,11 @@ class Rules:
     seed: int = 0
     on_bad: str = "error"
 
-    @property
-    def log(self) -> bool:
-        """Whether the model learns the logarithm."""
-        return self.label_scale == "log"
-
-    @property
-    def learnt_range(self) -> tuple[float, float] | None:
-        """The configured range, in units of the learnt label."""
-        if self.label_range and self.log:
-            low, high = self.label_range
-            return float(np.log(low)), float(np.log(high))
-        return self.label_range
+    def scale(self, train: np.ndarray) -> labels.Scale:
+        """The scale of the label, fitted to training labels `[n]`."""
+        return scales.fit(
+            self.label_scale, train, offset=self.label_offset, low=self.label_low
+        )
 
     @property
     def title(self) -> str:
@@ -121,10 +130,50 @@ class Rows:
         self.good = np.ones(len(number), bool)
         self.skipped = dict(skipped or {})
         self.notes: list[str] = []
+        self._problems: list[tuple[str, str, str]] | None = None
 
     def place(self, i: int) -> str:
         """`row 7 of my.csv`."""
         return f"row {self.number[i] + self.first} of {self.file}"
+
+    @contextlib.contextmanager
+    def collected(self) -> Iterator[None]:
+        """Problems found inside are told together at its end.
+
+        Raises:
+          InputError: if there was any.
+        """
+        self._problems = found = []
+        try:
+            yield
+        finally:
+            self._problems = None
+        if len(found) == 1:
+            raise InputError(f"{found[0][0]}. {found[0][1]}.")
+        if found:
+            said = "; ".join(f"({i}) {p[0]}" for i, p in enumerate(found, 1))
+            todo = "; ".join(dict.fromkeys(p[2] for p in found))
+            raise InputError(f"{self.file} has {len(found)} problems: {said}. {todo}.")
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether problems are collected, and there is one."""
+        return bool(self._problems)
+
+    def problem(self, said: str, todo: str, todo_of_many: str = "") -> None:
+        """Raises an error, or keeps it for the end of `collected`.
+
+        Args:
+          said: what is wrong, without a full stop.
+          todo: what to do, without a full stop.
+          todo_of_many: the same for several problems of this kind; as `todo` if empty.
+
+        Raises:
+          InputError: unless problems are collected.
+        """
+        if self._problems is None:
+            raise InputError(f"{said}. {todo}.")
+        self._problems.append((said, todo, todo_of_many or todo))
 
     def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
         """Refuses bad rows, or skips them.
@@ -143,10 +192,10 @@ class Rows:
             return
         if self.on_bad == "error":
             more = f" ({count} such rows)" if count > 1 else ""
-            raise InputError(
-                f"{sentence(int(np.flatnonzero(bad)[0]))}{more}. Fix it, or "
-                f"skip such rows: {self.skip_with}."
-            )
+            said = f"{sentence(int(np.flatnonzero(bad)[0]))}{more}"
+            skip = f"or skip such rows: {self.skip_with}"
+            self.problem(said, f"Fix it, {skip}", f"Fix them, {skip}")
+            # Those that are collected are told for one reason.
         self.good &= ~bad
         self.skipped[why] = self.skipped.get(why, 0) + count
 
@@ -158,9 +207,10 @@ class Labelled:
     Attributes:
       part: `[rows]` int8, position in SPLITS, or -1 for unused rows.
       value: `[rows]` or `[rows, height, width]` float64, the label as the file has it.
-      label: same shape, float64, the label or its logarithm.
+      label: same shape, float64, the label on the scale on which it is learnt.
       weight: `[rows]` float64.
       spec: specification of the training labels.
+      scale: on which the label is learnt.
       rules: as given.
       rows: as given.
     """
@@ -170,6 +220,7 @@ class Labelled:
     label: np.ndarray
     weight: np.ndarray
     spec: labels.Spec
+    scale: labels.Scale
     rules: Rules
     rows: Rows
     mask: np.ndarray | None = None
@@ -180,12 +231,33 @@ class Labelled:
         return self.part == 0
 
 
+def _position(name: str) -> int:
+    """Position in SPLITS of a split's name or number; -1 for other text."""
+    lower = name.strip().lower()
+    lower = _OTHER_NAMES.get(lower, lower)
+    names = (*SPLITS, *map(str, range(len(SPLITS))))
+    return names.index(lower) % len(SPLITS) if lower in names else -1
+
+
+def split_column(columns: Mapping[str, Callable[[], np.ndarray]]) -> str | None:
+    """The column that holds nothing but names of splits, if one is named like that.
+
+    Args:
+      columns: column -> function that gives its `[rows]` words.
+    """
+    for name, words in columns.items():
+        if name.strip().lower() in _SPLIT_COLUMNS:
+            different = set(np.unique(words()).tolist())
+            if all(_position(w) >= 0 and not w.isdigit() for w in different):
+                return name
+    return None
+
+
 def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
     """`[rows]` int8 position in SPLITS, from their names or positions."""
     text = names.astype(str)
-    part = np.full(len(text), -1, np.int8)
-    for position, name in enumerate(SPLITS):
-        part[(text == name) | (text == str(position))] = position
+    different, inverse = np.unique(text, return_inverse=True)
+    part = np.array([_position(name) for name in different], np.int8)[inverse]
     rows.refuse(
         "unknown split",
         part < 0,
@@ -195,7 +267,7 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
         ),
     )
     part[~rows.good] = -1
-    if not (part == 0).any():
+    if not (part == 0).any() and not rows.has_problems:
         raise InputError(
             f"{column!r} of {rows.file} names no training row. Mark rows as train."
         )
@@ -224,11 +296,16 @@ def check_labels(
         f"labels must lie within {_MAX_LABEL:g} of 0",
         "; use another unit",
     )
-    if rules.log:
+    if rules.label_scale in ("log", "log1p"):
+        least = 0 - rules.label_offset - (rules.label_scale == "log1p")
         refuse(
-            "label not positive",
-            y <= 0,
-            "labels must be above 0 for data.label_scale=log",
+            "label too small for a logarithm",
+            y <= least,
+            f"labels must be above {least:g} for data.label_scale="
+            f"{rules.label_scale}"
+            + f" and data.label_offset={rules.label_offset:g}"
+            * bool(rules.label_offset),
+            "; data.label_scale=log1p takes 0, and data.label_offset shifts labels",
         )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
@@ -241,10 +318,13 @@ def check_labels(
 
 
 def _width_and_range(
-    label: np.ndarray, rows: Rows, rules: Rules
+    label: np.ndarray, rows: Rows, rules: Rules, scale: labels.Scale
 ) -> tuple[float, tuple[float, float] | None]:
     """Width and range of the bins, configured or automatic."""
-    ends = rules.learnt_range
+    ends = None
+    if rules.label_range:
+        low, high = scale.forward(rules.label_range)
+        ends = (float(low), float(high)) if not scale.linear else rules.label_range
     inside = np.clip(label, *ends) if ends else label
     if inside.min() == inside.max():
         raise InputError(
@@ -311,6 +391,7 @@ def label_rows(
     keys: Callable[[], Any] = lambda: None,
     weight: np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    group: np.ndarray | None = None,
 ) -> Labelled:
     """Checks labels, splits the rows, makes bins and counts shots.
 
@@ -325,6 +406,8 @@ def label_rows(
       weight: `[rows]` float64, or None for ones.
       mask: bool, shape of `y`, which labels count; bins, counts and checks ignore the
         others. None for all.
+      group: `[rows]` strings or numbers; rows with the same stay on one side of the
+        balanced split. None for rows that are independent.
 
     Returns:
       The labelled rows.
@@ -351,26 +434,51 @@ def label_rows(
             f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
             f"are {y.min():g}. Name another label with data.label."
         )
-    label = np.log(y) if rules.log else y
-    width, ends = _width_and_range(label[real], rows, rules)
+    notes = len(rows.notes)
+    train = real if part is None else real[(part == 0) & good]
+    scale = rules.scale(y[real] if part is None else y[(part == 0) & good][train])
+    label = scale.forward(y)
+    width, ends = _width_and_range(label[real], rows, rules, scale)
+    balanced = part is None
     if part is None:
         part = np.full(len(y), -1, np.int8)
         bins = labels.Bins.covering(label[good], width=width, label_range=ends)
-        found = keys()
-        part[good] = splits.balanced_split(
-            label[good],
-            bins,
-            denominator=rules.split_divisor,
-            cap=rules.split_cap,
-            seed=rules.seed,
-            keys=rows.number[good] if found is None else np.asarray(found)[good],
-        )
-        rows.notes.append(
-            f"the file has no split: 1 in {rules.split_divisor} of each bin, at most "
-            f"{rules.split_cap}, went to val, and as many to test"
-        )
+        share = {
+            "denominator": rules.split_divisor,
+            "cap": rules.split_cap,
+            "seed": rules.seed,
+        }
+        if group is None:
+            found = keys()
+            found = rows.number if found is None else np.asarray(found)
+            part[good] = splits.balanced_split(
+                label[good], bins, keys=found[good], **share
+            )
+            rows.notes.append(
+                f"the file has no split: 1 in {rules.split_divisor} of each bin, at "
+                f"most {rules.split_cap}, went to val, and as many to test"
+            )
+        else:
+            part[good] = splits.balanced_group_split(
+                label[good], bins, group[good], **share
+            )
+            many = [len(np.unique(group[part == p])) for p in range(3)]
+            rows.notes.append(
+                "the file has no split: groups went to train, val and test as a whole "
+                f"({many[0]:,}, {many[1]:,} and {many[2]:,}), so that about 1 in "
+                f"{rules.split_divisor} rows of each bin, at most {rules.split_cap}, "
+                "are in val and as many in test"
+            )
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
+    if balanced and scale.fitted:
+        # To the training rows alone, now that they are known.
+        said = [n for n in rows.notes[notes:] if n.startswith("the file has no split")]
+        del rows.notes[notes:]
+        rows.notes += said
+        scale = rules.scale(y[part == 0][real[part == 0]])
+        label = scale.forward(y)
+        width, ends = _width_and_range(label[real], rows, rules, scale)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:
@@ -398,7 +506,7 @@ def label_rows(
     except ValueError as error:
         raise InputError(f"the training labels cannot be binned: {error}") from error
     weights = weights / weights[part == 0].mean()
-    return Labelled(part, y, label, weights, spec, rules, rows, mask)
+    return Labelled(part, y, label, weights, spec, scale, rules, rows, mask)
 
 
 def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:

@@ -29,7 +29,7 @@ class Split:
       inputs: `[rows, ...]` array (images, uint8 or float32 levels), or a dict of arrays
         (tables), or `pictures.Pictures` for images that are still encoded.
       label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
-        label or its logarithm.
+        label on the scale of the source.
       value: same shape, float32, the label as the file has it.
       bin: same shape, int32, the label's bin.
       weight: `[rows]` float32, 1 unless the data has weights; mean 1 in training.
@@ -66,7 +66,7 @@ class Source:
       label: name of the label, with its unit if known.
       splits: "train", and "val" and "test" where they exist.
       spec: bins, training counts and shots of the labels the model learns.
-      log: whether the model learns the logarithm of the label.
+      scale: on which the model learns the label.
       record: everything needed to prepare new inputs the same way, plain JSON; its
         entry "encoder" tells the encoder about the inputs.
       notes: sentences on findings and decisions.
@@ -81,7 +81,7 @@ class Source:
     label: str
     splits: dict[str, Split]
     spec: labels.Spec
-    log: bool
+    scale: labels.Scale
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -102,8 +102,7 @@ class Source:
     @property
     def edges(self) -> np.ndarray:
         """Edges of the label bins in file units, like predictions."""
-        edges = self.spec.bins.edges
-        return np.exp(edges) if self.log else edges
+        return np.asarray(self.scale.inverse(self.spec.bins.edges))
 
 
 def row_shapes(inputs: Any) -> dict[str, tuple[int, ...]]:
@@ -205,10 +204,10 @@ def assemble(
         label=rules.title,
         splits=cut,
         spec=spec,
-        log=rules.log,
+        scale=labelled.scale,
         record={
             "label": rules.label,
-            "log": rules.log,
+            "scale": labelled.scale.to_json(),
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
             "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},

@@ -15,37 +15,37 @@ from dirjax.models import Network
 from dirjax.objectives.base import Batch
 from dirjax.ops import resize
 
+# From the scale on which a label is learnt to its units, see `labels.Scale.inverse`.
+Inverse = Callable[[Any, Any], Any]
 
-def make_respond(network: Network, *, log: bool) -> Callable[[Any, Any, Any], Any]:
+
+def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any], Any]:
     """Makes `(params, model_state, raw inputs) -> outputs of the head`.
 
     Args:
       network: the model.
-      log: whether the model learns the logarithm of the label. Only `prediction` is
-        converted back.
+      inverse: the way back to the label's units, which only `prediction` takes.
     """
 
     def respond(params, model_state, inputs):
         inputs = network.prepare(inputs, model_state)
         features, _ = network.encode(params, model_state, inputs, train=False)
         outputs = network.head(params, features)
-        if log:
-            outputs = outputs._replace(prediction=jnp.exp(outputs.prediction))
-        return outputs
+        return outputs._replace(prediction=inverse(outputs.prediction, jnp))
 
     return respond
 
 
 def make_predict(
-    network: Network, *, log: bool
+    network: Network, inverse: Inverse
 ) -> Callable[[Any, Any, Any], jax.Array]:
     """Makes `(params, model_state, raw inputs) -> predictions [batch]`.
 
     Args:
       network: the model.
-      log: see `make_respond`.
+      inverse: see `make_respond`.
     """
-    respond = make_respond(network, log=log)
+    respond = make_respond(network, inverse)
     return lambda *arguments: respond(*arguments).prediction
 
 
@@ -56,7 +56,7 @@ def make_eval_step(
     shift: Any,
     scale: float,
     gm_epsilon: float,
-    log: bool = False,
+    inverse: Inverse,
     dense: bool = False,
 ) -> Callable[[Any, Any, Batch], tuple[regression.Sums, Any]]:
     """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
@@ -66,7 +66,7 @@ def make_eval_step(
     predictions to keep, rows are replaced by `depth_metrics.Ratios`; predictions are
     upsampled bilinearly to larger labels, with corner pixels aligned.
     """
-    respond = make_respond(network, log=log)
+    respond = make_respond(network, inverse)
 
     def step(params, model_state, batch):
         outputs = respond(params, model_state, batch["inputs"])

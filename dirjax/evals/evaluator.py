@@ -51,7 +51,7 @@ class Evaluator:
         eval_step = eval_step_lib.make_eval_step(
             network,
             num_bins=spec.bins.num,
-            log=source.log,
+            inverse=source.scale.inverse,
             dense=source.dense,
             **self._units,
             gm_epsilon=gm_epsilon,
@@ -124,7 +124,7 @@ class Evaluator:
                 value=rows.value,
                 groups=specification.of_spec(self._spec, "the head").of_bin[rows.bin],
                 shots=shots,
-                log=self._source.log,
+                inverse=self._source.scale.inverse,
                 probable=self._probable,
             )
             scores, stored = scores | more, stored | arrays
@@ -184,8 +184,8 @@ def _added(sums: Sequence[Any]) -> Any:
 def _metric_units(source: data.Source) -> dict[str, Any]:
     """Shift per bin and scale that keep sums of labels and squares accurate."""
     centers = source.spec.bins.centers
-    if not source.log:
+    if source.scale.linear:
         return {"shift": centers, "scale": source.spec.label_std or 1.0}
     train = source.splits["train"]
     scale = float(np.std(train.real(train.value))) or 1.0
-    return {"shift": np.exp(centers), "scale": scale}
+    return {"shift": np.asarray(source.scale.inverse(centers)), "scale": scale}

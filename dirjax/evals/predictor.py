@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dirjax import models
+from dirjax import labels, models
 from dirjax.errors import InputError
 from dirjax.evals import eval_step
 from dirjax.runtime import sharding
@@ -55,7 +55,9 @@ class Predictor:
         self._place = lambda inputs: sharding.to_global(mesh, inputs)
         devices = jax.device_count()
         self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
-        predict = eval_step.make_predict(network, log=self.record["log"])
+        predict = eval_step.make_predict(
+            network, labels.Scale.from_json(self.record["scale"]).inverse
+        )
         self._predict = jax.jit(predict)
 
     def __call__(self, inputs: Any) -> np.ndarray:

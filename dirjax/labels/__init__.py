@@ -9,12 +9,14 @@ from dirjax.labels.bins import (
     shot_groups,
 )
 from dirjax.labels.groups import Groups
+from dirjax.labels.scales import Scale
 from dirjax.labels.specification import Spec, spec
 
 __all__ = [
     "SHOTS",
     "Bins",
     "Groups",
+    "Scale",
     "Spec",
     "auto_width",
     "histogram",

@@ -29,6 +29,7 @@ Regression", Pu et al., AAAI 2025 (Lemma 1). https://arxiv.org/abs/2412.12327
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def evaluate(
     value: np.ndarray,
     groups: np.ndarray,
     shots: np.ndarray,
-    log: bool,
+    inverse: Callable[[np.ndarray], Any],
     probable: bool,
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """All group metrics of a split, and the arrays to store for its rows.
@@ -179,7 +180,7 @@ def evaluate(
       value: `[n]`, the label as the file has it.
       groups: `[n]` int, true groups.
       shots: `[n]`, shot group of each row.
-      log: whether the model learns the logarithm of the label.
+      inverse: from the scale on which the label is learnt to its units.
       probable: whether softmax of the logits gives probabilities; otherwise `nll` and
         `nll_bound` are None.
 
@@ -190,9 +191,8 @@ def evaluate(
     """
     predicted = predicted_groups(logits)
     oracle = values[np.arange(len(groups)), groups].astype(np.float32)
-    if log:
-        with np.errstate(over="ignore"):  # Infinite, like the predictions.
-            oracle = np.exp(oracle)
+    with np.errstate(over="ignore"):  # Infinite, like the predictions.
+        oracle = np.asarray(inverse(oracle), np.float32)
     scores = group_scores(groups, predicted, shots)
     scores |= oracle_scores(oracle, value, shots)
     if probable:

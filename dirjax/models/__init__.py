@@ -5,6 +5,7 @@ Only this package imports `flax.linen`; the rest of dirjax sees a `Network`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ class Encoder(NamedTuple):
 
 # Messages suggest the first encoder of a kind.
 ENCODERS = {
-    "mlp": Encoder(mlp.MLP, "table"),
+    "mlp": Encoder(mlp.make, "table"),
     "small_resnet": Encoder(resnet.small_resnet),
     "resnet18": Encoder(resnet.resnet18),
     "resnet34": Encoder(resnet.resnet34),
@@ -109,6 +110,12 @@ class Network(NamedTuple):
     encode: Callable[..., tuple[jax.Array, Any]]
     head: Callable[[Any, jax.Array], Any]
     domain: Domain = FREE
+
+
+def _named(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The number of rows, which few encoders ask for, only for those that name it."""
+    parameters = inspect.signature(find(name).make).parameters
+    return {k: v for k, v in facts.items() if k != "rows" or k in parameters}
 
 
 def build(
@@ -292,6 +299,6 @@ def from_config(
         levels=bool(record.get("pixel_scale")),
         view=record.get("view", 0),
         domain=_domain(record),
-        encoder={**record["encoder"], **config["encoder"]},
+        encoder={**_named(config["name"], record["encoder"]), **config["encoder"]},
         head_options=options,
     )

@@ -113,6 +113,62 @@ def category(codes: jax.Array, table: jax.Array) -> jax.Array:
     return jnp.where(known[:, None], rows, mean[None])
 
 
+# More numeric columns than these are not embedded by default.
+MOST_EMBEDDED = 256
+# By default, the first layer has at most this many weights, or this many for each row.
+WEIGHTS, WEIGHTS_OF_ROW = 1_200_000, 100
+_WIDTHS = (256, 128, 64, 32, 16)
+
+
+def make(
+    *,
+    numeric: int,
+    cardinalities: tuple[int, ...] = (),
+    rows: int = 0,
+    width: int | None = None,
+    embedding: str = "auto",
+    embedding_dim: int = 16,
+    category_dim: int = 16,
+    **others: Any,
+) -> MLP:
+    """An MLP whose size follows rows and columns where it is not given.
+
+    Args:
+      numeric: see `MLP`.
+      cardinalities: see `MLP`.
+      rows: number of training rows; 0 if unknown.
+      width: see `MLP`; None for 256, or the largest power of two from 16 on with which
+        the first layer has at most 1.2 million weights or 100 for each row.
+      embedding: see `MLP`; "auto" for "periodic" up to 256 numeric columns, and "none"
+        for more.
+      embedding_dim: see `MLP`.
+      category_dim: see `MLP`.
+      **others: further attributes of `MLP`.
+
+    Example:
+      >>> made = make(numeric=20_000, rows=300)
+      >>> made.width, made.embedding
+      (32, 'none')
+    """
+    if embedding == "auto":
+        embedding = "periodic" if numeric <= MOST_EMBEDDED else "none"
+    if width is None:
+        waves = embedding_dim if embedding == "periodic" else 0
+        codes = sum(min(category_dim, max(1, c - 1)) for c in cardinalities)
+        inputs = numeric * (1 + waves) + codes
+        most = max(WEIGHTS, WEIGHTS_OF_ROW * rows) / max(inputs, 1)
+        width = next((w for w in _WIDTHS if w <= most), _WIDTHS[-1])
+    return MLP(
+        numeric=numeric,
+        cardinalities=cardinalities,
+        width=width,
+        embedding=embedding,
+        embedding_dim=embedding_dim,
+        category_dim=category_dim,
+        **others,
+    )
+
+
 class MLP(nn.Module):
     """Tables to features `[batch, width]`, float32.
 

@@ -153,9 +153,9 @@ class Run:
         return self._field("best_step")
 
     @property
-    def learns_logarithm(self) -> bool:
-        """Whether labels are learnt as logarithms, so that losses are in log units."""
-        return _data(self.config).get("label_scale") == "log"
+    def rescales_label(self) -> bool:
+        """Whether labels are learnt on another scale, in whose units losses are."""
+        return _data(self.config).get("label_scale", "linear") != "linear"
 
     @property
     def split(self) -> str:

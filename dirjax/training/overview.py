@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from dirjax import labels
 from dirjax.augment import options
-from dirjax.training import parameters
+from dirjax.training import parameters, stage_program
 from dirjax.training.build import Pieces
 from dirjax.training.stage_program import StageProgram
+
+# Share of the memory from which on the state of training is worth a warning.
+SHORT = 0.5
 
 
 def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
@@ -49,8 +54,51 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
         f"bins: {spec.bins.num} ({shots})\n"
         f"method: {pieces.config['method']}; {stages}; batch {plan.batch_size}; "
         f"{jax.device_count()} x {jax.devices()[0].platform}\n{losses}{notes}"
-        f"parameters:\n{table}\n  {'total':<40}{sum(sizes.values()):>12,}"
+        f"parameters:\n{table}\n  {'total':<40}{sum(sizes.values()):>12,}\n"
+        f"{_memory(pieces, programs)}"
     )
+
+
+def _bytes(tree: Any) -> int:
+    """Bytes of the arrays of a tree, or of their shapes."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def _size(count: float) -> str:
+    """Bytes in a unit that suits them.
+
+    Example:
+      >>> _size(5_300), _size(1.25e9)
+      ('5.3 kB', '1.2 GB')
+    """
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.2g} GB" if count < 10 else f"{count:,.0f} GB"
+
+
+def _memory(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
+    """Memory of the state and the data, and a warning where it is short.
+
+    Training holds the state, as large as a checkpoint, and gradients; activations,
+    which depend on the batch, come on top.
+    """
+    state = max(_bytes(stage_program.abstract_state(pieces, p)) for p in programs)
+    training = state + _bytes(pieces.shapes[0])
+    host = sum(_bytes(s.inputs) for s in pieces.source.splits.values())
+    said = (
+        f"memory: {_size(training)} for parameters, optimizer and gradients, "
+        f"{_size(host)} for inputs; a checkpoint takes {_size(state)}"
+    )
+    there = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    there = there or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if training > SHORT * there:
+        said += (
+            f"\nWARNING: training needs more than {SHORT:.0%} of the memory of "
+            f"{_size(there)}; a smaller model.encoder.width needs less"
+        )
+    return said
 
 
 def _loss(program: StageProgram) -> str:

@@ -26,7 +26,7 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }
     if groups is not None:
-        centers = np.exp(groups.centers) if source.log else groups.centers
+        centers = np.asarray(source.scale.inverse(groups.centers))
         found["groups"] = {
             "num": groups.num,
             "of_bin": groups.of_bin.tolist(),

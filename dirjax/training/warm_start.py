@@ -26,7 +26,7 @@ from dirjax.workdir.checkpoints import Checkpoints, Damaged
 # Entries of the data record that must agree: these for the encoder's parameters, the
 # second list for the head's. Means and deviations of images may differ.
 _INPUTS = ("kind", "encoder", "table", "pairs", "words", "lower", "vectors")
-_LABELS = ("log", "label_mean", "label_std", "label_range", "label_scaling")
+_LABELS = ("scale", "label_mean", "label_std", "label_range", "label_scaling")
 
 
 def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:

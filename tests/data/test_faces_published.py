@@ -27,7 +27,7 @@ def published(data_dir):
     rules = data_rules(config(file.parent))
     table = table_files.read(file)
     rows = labelling.Rows(table.number, file)
-    y, part, _ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
+    y, part, *_ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
     return table, labelling.label_rows(y, rows, rules, part=part)
 
 

@@ -53,8 +53,8 @@ WRONG = {
         [r"data\.label_range 0 to 121, row 9 of .* has 130"],
     ),
     "a split that nobody knows": (
-        {"rows": changed(9, f"30,{name_of(7)},dev")},
-        ["train, val or test, row 9 of .* holds 'dev'"],
+        {"rows": changed(9, f"30,{name_of(7)},spare")},
+        ["train, val or test, row 9 of .* holds 'spare'"],
     ),
 }
 

@@ -76,7 +76,7 @@ def test_every_metric_against_its_formula(log):
         value=value,
         groups=groups,
         shots=shots,
-        log=log,
+        inverse=labels.Scale("log" if log else "linear").inverse,
         probable=True,
     )
     assert set(scores) == NEW

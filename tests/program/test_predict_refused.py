@@ -46,8 +46,8 @@ WRONG = {
     ),
     "no rows": (HEADER, {}, (r"new\.csv has no rows", "--input")),
     "an empty file": ("", {}, (r"new\.csv must be a CSV file", "empty")),
-    "Windows-1252": (
-        (HEADER + "0.5,Größe,True\n").encode("cp1252"),
+    "an encoding that cannot be told": (
+        (HEADER + "0.5,Gr\x81sse,True\n").encode("latin1"),
         {},
         ("in UTF-8", "row 2"),
     ),

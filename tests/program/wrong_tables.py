@@ -1,6 +1,5 @@
 """Invalid tables, and the expected error messages."""
 
-import datetime
 import gzip
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -183,11 +182,6 @@ TABLES = {
         "another label with data.label",
         data__label="color",
     ),
-    "thousands separators in labels": csv(
-        table([f'{i},r,"{1000 + i:,}"' for i in range(60)]),
-        "must be numbers",
-        r"'y' of .*mine\.csv holds '1,000'",
-    ),
     "a label that is missing": csv(
         changed(4, "0.1,r,"), "labels must be finite", r"row 4 of .*mine\.csv", "'y'"
     ),
@@ -287,17 +281,27 @@ TABLES = {
         data__label_scale="log",
         data__label_range=(0.0, 9.0),
     ),
-    "dates": csv(
-        table([f"2024-02-{1 + i % 28:02d},{i}" for i in range(60)], "when,y"),
-        "dates cannot be features",
-        r"'when' holds dates \(2024-02-01 in row 2 of .*mine\.csv\)",
-        r"--config\.data\.drop=",
+    "dates whose order is unclear": csv(
+        table([f"{1 + i % 12}/{1 + i % 9}/2024,{i}" for i in range(60)], "when,y"),
+        r"'when' of .*mine\.csv holds dates such as 1/1/2024, whose first number",
+        r"--config\.data\.date_order=dmy or mdy",
+        r"--config\.data\.drop=when",
     ),
-    "dates and times, some missing": csv(
-        table([f"{i % 3 * '1/2/2024 8:30'},{i},{i}" for i in range(60)], "when,x,y"),
-        "dates cannot be features",
-        "'when'",
-        "row 3 of",
+    "numbers that may be thousands": csv(
+        table([f'1\t"{1 + i % 9},{i + 100}"\t{i}' for i in range(60)], "a\tx\ty"),
+        r"'x' of .*mine\.csv may mean 1100 or 1\.100 by '1,100'",
+        r"--config\.data\.thousands=','",
+    ),
+    "several problems": csv(
+        table(
+            [
+                f"{'inf' if i == 3 else i / 7},r,{'?!' * (i == 7) or i}"
+                for i in range(60)
+            ]
+        ),
+        r"mine\.csv has 2 problems: \(1\) 'y' must hold numbers, row 9",
+        r"\(2\) features must be finite, row 5",
+        "Fix them, or skip such rows",
     ),
     "a word that is no split": csv(
         changed(61, "0.1,r,1,tset", SPLIT, HEADER + ",split"),
@@ -378,21 +382,21 @@ TABLES = {
         "Use 'mlp'",
         model__name="small_resnet",
     ),
-    "Windows-1252": csv(
-        changed(12, "0.1,café,1").encode("cp1252"),
+    "an encoding that cannot be told": csv(
+        changed(12, "0.1,caf\x81,1").encode("latin1"),
         "must be a CSV file in UTF-8",
-        r"row 12 .*0xe9",
+        r"row 12 .*0x81",
         "Save it as UTF-8",
     ),
-    "Windows-1252 in the header": csv(
-        table(header="größe,color,y").encode("cp1252"), "in UTF-8", "row 1 ", "Save it"
+    "the same in the header": csv(
+        table(header="gr\x81sse,color,y").encode("latin1"),
+        "in UTF-8",
+        "row 1 ",
+        "Save it",
     ),
     # Two errors, of which the first that is detected is reported.
     "Windows-1252 in a row that is too long": csv(
         changed(12, "0.1,café,1,5").encode("cp1252"), r"mine\.csv", "[Rr]ow 12 "
-    ),
-    "UTF-16": csv(
-        table().encode("utf-16"), r"mine\.csv must be a CSV file in UTF-8", "Save it"
     ),
     "a zero-byte file": csv("", r"mine\.csv must be a CSV file", "empty", ANOTHER),
     "a file of empty lines": csv("\n\n\n", r"mine\.csv must be a CSV file", ANOTHER),
@@ -415,12 +419,6 @@ TABLES = {
     "Parquet that is cut off": Case(
         {"mine.parquet": to_parquet(x=X[:, 0], y=Y)[:-9]},
         (r"mine\.parquet must be a Parquet file", ANOTHER),
-    ),
-    "Parquet with dates": parquet(
-        "dates cannot be features",
-        r"'when' holds dates \(2024-02-01 .*row 2 of .*mine\.parquet",
-        "drop",
-        when=[datetime.datetime(2024, 2, 1 + i % 28) for i in range(60)],
     ),
     "Parquet with lists": parquet(
         "must hold numbers or text",

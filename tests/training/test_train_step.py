@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import metrics, models, optimizers
+from dirjax import labels, metrics, models, optimizers
 from dirjax.evals import eval_step
 from dirjax.features import moments
 from dirjax.objectives import base
@@ -265,6 +265,7 @@ def evaluation():
         shift=centers,
         scale=2.0,
         gm_epsilon=1e-10,
+        inverse=labels.Scale().inverse,
     )
     return toy.start(toy.l1()), toy.jit(run)
 
@@ -314,6 +315,7 @@ class TestEvalStep:
             shift=toy.SPEC.bins.centers,
             scale=2.0,
             gm_epsilon=1e-10,
+            inverse=labels.Scale().inverse,
         )
         got, want = (f(*args)[1]["prediction"] for f in (run, toy.jit(want)))
         np.testing.assert_allclose(got, want, rtol=1e-6)
@@ -327,7 +329,7 @@ class TestEvalStep:
             shift=0.0,
             scale=1.0,
             gm_epsilon=0.0,
-            log=True,
+            inverse=labels.Scale("log").inverse,
         )
         batch = toy.eval_batch()
         sums, rows = toy.jit(run)(params, model_state, batch)

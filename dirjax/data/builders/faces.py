@@ -52,7 +52,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         benchmark.check_columns(table, "path", "age", labelling.SPLIT)
         rows = labelling.Rows(table.number, file)
         rules = labelling.Rules("age")
-        ages, part, _ = table_lib.row_facts(
+        ages, part, *_ = table_lib.row_facts(
             table, rows, rules, split=labelling.SPLIT, weight=None
         )
         labelling.check_labels(ages, rows, rules)

@@ -25,6 +25,7 @@ Found = Iterator[tuple[str, str]]
 
 # Labels with fewer distinct values look like classes.
 CLASSES = 10
+LINEAR = labels.Scale()
 # Skewness from which to suggest logarithms; an exponential distribution has 2.
 SKEWNESS = 1.5
 # Shares of bins: few-shot among non-empty ones, empty among all.
@@ -35,6 +36,8 @@ EMPTY_SHARE = 0.5
 IMBALANCE = 0.2
 # Fewest test rows in few-shot bins for a meaningful error.
 FEW_TEST = 20
+# Fewest test rows of each shot with thresholds that are suggested.
+LEAST_TEST = 10
 # The smallest batch size that `config.plan` chooses.
 LEAST_BATCH = 16
 # Shares of duplicate rows, and of rows whose inputs have several labels.
@@ -60,7 +63,7 @@ def findings(
         *of_labels(
             value.astype(np.float64),
             edges=facts["bins"]["edges"],
-            log=source.log,
+            scale=source.scale,
             ends=fields["label_range"],
         ),
         *of_bins(source, facts["bins"]),
@@ -147,7 +150,7 @@ def of_labels(
     value: np.ndarray,
     *,
     edges: list[float],
-    log: bool = False,
+    scale: labels.Scale = LINEAR,
     ends: tuple[float, float] | None = None,
 ) -> Found:
     """Suspicious label values.
@@ -155,7 +158,7 @@ def of_labels(
     Args:
       value: `[rows]` labels.
       edges: edges of the bins, in label units.
-      log: whether the model learns their logarithm.
+      scale: on which the model learns them.
       ends: the configured range of labels.
     """
     if ends and (outside := int(np.sum((value < ends[0]) | (value > ends[1])))):
@@ -203,7 +206,7 @@ def of_labels(
     if kept.sum() < CLASSES:
         return
     rest = value[kept[np.searchsorted(distinct, value)]]
-    outliers = checks.apart(np.log(rest) if log else rest)
+    outliers = checks.apart(scale.forward(rest))
     if outliers.any():
         low, high = rest[~outliers].min(), rest[~outliers].max()
         out = np.unique(rest[outliers])
@@ -222,7 +225,7 @@ def of_labels(
             + ").",
         )
     rest = rest[~outliers]
-    if not log and rest.min() > 0:
+    if scale.linear and rest.min() > 0:
         plain, scaled = checks.skewness(rest), checks.skewness(np.log(rest))
         if plain > SKEWNESS and abs(scaled) < plain / 2:
             width = labels.auto_width(np.log(rest))
@@ -235,7 +238,7 @@ def of_labels(
             )
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
     distinct, counts = np.unique(rest, return_counts=True)
-    multiple, times = (0.0, 0.0) if log else checks.heap(distinct, counts)
+    multiple, times = checks.heap(distinct, counts) if scale.linear else (0.0, 0.0)
     bins = width / multiple if multiple else 1.0
     if abs(bins - round(bins)) > 1e-6 or not round(bins):
         yield (
@@ -285,10 +288,12 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
         return
     rare = int(np.sum(filled < few))
     if not np.any(filled > many):
-        third = np.quantile(filled, (1 / 3, 2 / 3)).astype(int)
+        part = source.splits.get("test", source.splits["train"])
+        test = np.bincount(part.bin.ravel(), minlength=len(counts))
+        pair = checks.thresholds(counts, test, LEAST_TEST)
         ways = ["lower data.many and data.few"]
-        if third[0] > 1:
-            ways[0] += f" (data.many={third[1]} data.few={third[0]} makes thirds)"
+        if pair:
+            ways[0] += f" (data.many={pair[0]} data.few={pair[1]} makes thirds)"
         if wide := wider(lambda c: bool(c.max() > many)):
             ways.append(wide)
         yield (

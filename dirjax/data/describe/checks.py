@@ -208,6 +208,41 @@ def cut(keep: float, leave: float, edges: Sequence[float]) -> float:
     return float(keep) if whole else float(f"{(keep + leave) / 2:.7g}")
 
 
+def thresholds(
+    train: np.ndarray, test: np.ndarray, least: int
+) -> tuple[int, int] | None:
+    """Thresholds `many` and `few` that divide the bins most nearly into thirds.
+
+    Args:
+      train: `[bins]` training rows of each bin.
+      test: `[bins]` test rows.
+      least: fewest test rows of each shot.
+
+    Returns:
+      `(many, few)`: bins with more than `many` rows are many-shot, those with fewer
+      than `few` few-shot. None if no pair leaves so many test rows.
+
+    Example:
+      >>> thresholds(np.array([1, 2, 5, 6, 20, 30]), np.full(6, 9), 10)
+      (6, 5)
+    """
+    filled = train > 0
+    counts = np.unique(train[filled])
+    if len(counts) > 60:
+        counts = np.unique(np.quantile(counts, np.linspace(0, 1, 60)).astype(int))
+    best, found = np.inf, None
+    for few in counts:
+        for many in counts[counts >= few]:
+            shots = (train > many, filled & (train < few))
+            shots = (*shots, filled & ~shots[0] & ~shots[1])
+            if min(test[s].sum() for s in shots) < least:
+                continue
+            uneven = sum(abs(s.sum() - filled.sum() / 3) for s in shots)
+            if uneven < best:
+                best, found = uneven, (int(many), int(few))
+    return found
+
+
 def wider(
     x: np.ndarray, width: float, good: Callable[[np.ndarray], bool]
 ) -> float | None:

@@ -13,7 +13,7 @@ dirjax.describe` prints and writes as `describe.json`:
     {"kind": "pairs", "values": of each of the two}; of pairs of sentences {"kind":
     "text", "words": different ones, "with_vector": how many have a vector, "values":
     of a vector, "max_tokens": words of a sentence that are used}.
-  label: {"name", "log": whether its logarithm is learnt, "min", "max", "mean",
+  label: {"name", "scale": on which it is learnt, "min", "max", "mean",
     "quartiles": [3], "distinct": number of different values, "whole": whether all are
     whole numbers, "far": how many lie beyond three box lengths from the quartiles (of
     the logarithm where that is learnt)}, over all rows.
@@ -97,10 +97,10 @@ def _inputs(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]
 def label(source: sources.Source) -> dict[str, Any]:
     """Summary of the labels of all splits."""
     value = np.concatenate([s.value for s in source.splits.values()]).astype(float)
-    learned = np.log(value) if source.log else value
+    learned = source.scale.forward(value)
     return {
         "name": source.label,
-        "log": source.log,
+        "scale": source.scale.kind,
         "min": _plain(value.min()),
         "max": _plain(value.max()),
         "mean": _plain(value.mean()),
@@ -123,7 +123,7 @@ def bins(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
         "many": fields["many"],
         "few": fields["few"],
         "fixed": bool(fields["shot_lists"]),
-        "edges": [_plain(e) for e in (np.exp(edges) if source.log else edges)],
+        "edges": [_plain(e) for e in source.scale.inverse(edges)],
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }

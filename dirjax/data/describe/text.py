@@ -32,14 +32,15 @@ def _label_text(label: Mapping[str, Any]) -> list[str]:
     """The label in two lines."""
     kind = "all whole numbers" if label["whole"] else "with fractions"
     quartiles = ", ".join(map(number, label["quartiles"]))
-    log = "; the model learns its logarithm" if label["log"] else ""
+    scale = label["scale"]
+    learnt = "" if scale == "linear" else f"; the model learns it on the scale {scale}"
     far = [f"  {label['far']:,} far out: beyond 3 box lengths from the quartiles"]
     far = far if label["far"] else []
     return [
         f"Label: {label['name']}, {number(label['min'])} to {number(label['max'])}"
-        f"{log}",
+        f"{learnt}",
         f"  mean {number(label['mean'])}; quartiles {quartiles}",
-        f" {label['distinct']:,} distinct values, {kind}",
+        f"  {label['distinct']:,} distinct values, {kind}",
         *far,
     ]
 
@@ -106,10 +107,10 @@ def histogram(bins: Mapping[str, Any], digits: int = 10) -> list[str]:
     return lines
 
 
-def _bins_text(bins: Mapping[str, Any], log: bool) -> list[str]:
+def _bins_text(bins: Mapping[str, Any], scale: str) -> list[str]:
     """The bins in text, with their histogram."""
     shots = ", ".join(f"{bins['shots'].count(s)} {s}" for s in labels.SHOTS)
-    unit = " of the logarithm" if log else ""
+    unit = "" if scale == "linear" else f" on the scale {scale}"
     rule = (
         "by data.shot_lists"
         if bins["fixed"]
@@ -123,7 +124,7 @@ def _bins_text(bins: Mapping[str, Any], log: bool) -> list[str]:
         f"Bins of the label: {bins['number']:,}, {number(bins['width'])} wide{unit}",
         f"  {shots} ({rule}){empty}",
         f"Training rows, {each} ({marks}):",
-        *histogram(bins, 4 if log else 10),
+        *histogram(bins, 10 if scale == "linear" else 4),
     ]
 
 
@@ -134,7 +135,7 @@ def text(facts: Mapping[str, Any]) -> str:
         _label_text(facts["label"]),
         _inputs_text(facts["inputs"], facts["rows"]),
         _splits_text(facts),
-        _bins_text(facts["bins"], facts["label"]["log"]),
+        _bins_text(facts["bins"], facts["label"]["scale"]),
     ]
     if facts["notes"]:
         notes = [wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dirjax.data.formats import npz_files, table_files
+from dirjax.data.formats import npz_files, text_files
 from dirjax.errors import InputError
 
 Vectors = Iterator[tuple[int, np.ndarray]]
@@ -100,7 +100,7 @@ def _wrong(file: pathlib.Path, dim: int, came: str) -> InputError:
 def _lines(file: pathlib.Path, codes: Mapping[bytes, int], dim: int) -> Vectors:
     """`(position, vector)` of the requested words in a text file."""
     first = True
-    with table_files.unpacked(file) as stream:
+    with text_files.unpacked(file) as stream:
         for number, read in enumerate(stream, 1):
             line = read.rstrip(b" \r\n")
             blanks = line.count(b" ")
@@ -170,7 +170,7 @@ def vectors(
     codes = {word.encode(): i for i, word in enumerate(words)}
     found = np.zeros((len(words), dim), np.float32)
     there = np.zeros(len(words), bool)
-    packed = table_files.starts_with(file, b"PK\x03\x04")
+    packed = text_files.starts_with(file, b"PK\x03\x04")
     try:
         for position, vector in (_stored if packed else _lines)(file, codes, dim):
             found[position] = vector

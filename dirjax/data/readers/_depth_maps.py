@@ -223,10 +223,10 @@ def source(
         label=rules.title,
         splits=cut,
         spec=spec,
-        log=False,
+        scale=labels.Scale(),
         record={
             "label": rules.label,
-            "log": False,
+            "scale": labels.Scale().to_json(),
             "label_mean": spec.label_mean,
             "label_std": spec.label_std,
             "kind": "dense",

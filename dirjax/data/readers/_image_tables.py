@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling
-from dirjax.data.formats import table_files
+from dirjax.data.formats import table_files, text_files
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
@@ -57,11 +57,6 @@ class Listing:
     column: str
     notes: list[str]
     raw: list[str]
-
-    @property
-    def first(self) -> int:
-        """Number of the first row in messages; JSON Lines have no header."""
-        return 1 if self.table.file.suffix == ".jsonl" else 2
 
     def read(self, i: int) -> bytes:
         """The content of a row's image file; may raise OSError."""
@@ -173,7 +168,7 @@ def _images_of(file: pathlib.Path) -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if file.suffix == ".jsonl" or not table_files.starts_with(file, _PARQUET):
+    if file.suffix == ".jsonl" or not text_files.starts_with(file, _PARQUET):
         return []
     try:
         schema = pq.read_schema(file)
@@ -203,7 +198,8 @@ def _read(file: pathlib.Path, **options: Any) -> table_files.Table:
         ) from error
     if not rows.num_rows:
         raise InputError(f"{file} has no rows. Give another file.")
-    return table_files.of_arrow(file, rows, options.get("missing", ()))
+    table = table_files.of_arrow(file, rows, options.get("missing", ()))
+    return dataclasses.replace(table, first=1)  # There is no header.
 
 
 def _joined(
@@ -239,13 +235,12 @@ def _joined(
     starts = np.cumsum([0, *(int(t.number[-1]) + 1 for t in tables)])
     number = [t.number + s for t, s in zip(tables, starts, strict=False)]
     skipped = sum(t.skipped for t in tables)
-    return table_files.Table(
-        first.file if len(tables) == 1 else path,
-        cells,
-        np.concatenate(number),
-        skipped,
-        first.odd,
-        first.unnamed,
+    return dataclasses.replace(
+        first,
+        file=first.file if len(tables) == 1 else path,
+        cells=cells,
+        number=np.concatenate(number),
+        skipped=skipped,
     )
 
 

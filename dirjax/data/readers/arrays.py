@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
-from dirjax.data.formats import levels, npz_files, table_files
+from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
 from dirjax.data.readers import _image_arrays, _image_files, images, table
@@ -231,6 +231,6 @@ def read_new(
       InputError: if the input does not fit the model, or a row is invalid.
     """
     reader = table if record["kind"] == "table" else images
-    if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
+    if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return reader.new_of_npz(path, record, input or "x", on_bad, keep)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep)

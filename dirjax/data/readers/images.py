@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.formats import levels, npz_files, table_files
+from dirjax.data.formats import levels, npz_files, table_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import _image_arrays, _image_tables
@@ -102,10 +102,10 @@ def load(
         benchmark.check_columns(table, wanted, rules.label, split)
     short = {"row length": table.skipped} if table.skipped else {}
     rows = labelling.Rows(
-        table.number, table.file, rules.on_bad, short, first=listing.first
+        table.number, table.file, rules.on_bad, short, first=table.first
     )
-    rows.notes += listing.notes
-    y, part, weights = table_lib.row_facts(
+    rows.notes += [*table.notes, *listing.notes]
+    y, part, weights, _ = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
     rows.refuse(
@@ -287,7 +287,7 @@ def read_new(
     Raises:
       InputError: if there is no image, or an unusable one.
     """
-    if path.is_file() and table_files.starts_with(path, npz_files.MAGIC):
+    if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep)
     return _new_of_files(path, record, input or "path", on_bad, keep)
 
@@ -329,7 +329,7 @@ def _new_of_files(
             names = {"index": number.tolist()}
             names |= {"path": listing.raw} if all(listing.raw) else {}
         cells = listing.table.cells
-        first = listing.first
+        first = listing.table.first
         names |= {n: table_files.words(cells[n]).tolist() for n in keep}
     size = 1024
     for start in range(0, len(number), size):

@@ -114,7 +114,7 @@ def source(
     Raises:
       InputError: naming file and row.
     """
-    if rules.label != "depth" or rules.log:
+    if rules.label != "depth" or rules.label_scale != "linear":
         raise InputError(
             f"{name} needs the label 'depth' on a linear scale, got {rules.label!r} "
             f"and data.label_scale={rules.label_scale}. Leave both out."

@@ -6,27 +6,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
-import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling, readers, sources
-from dirjax.data.describe import columns
-from dirjax.data.formats import npz_files, table_files
-from dirjax.data.formats.table_files import Table, numbers, words
+from dirjax.data import column_types, labelling, readers, sources
+from dirjax.data.column_types import Reading, Wishes
+from dirjax.data.describe import checks, columns
+from dirjax.data.formats import dates as date_forms
+from dirjax.data.formats import npz_files, table_files, text_files
+from dirjax.data.formats.numerals import Notation
+from dirjax.data.formats.table_files import Table, words
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
 
-_MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}"
-    rf"|\d{{1,2}}[-. ]+{_MONTH}[-, ]+\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})([T ].*)?",
-    re.IGNORECASE,
-)
-_COMMA = re.compile(r"-?[\d.]*\d,\d+")
+# Nothing is said on how a file is written, and how numbers mostly are.
+FIND, PLAIN = Wishes(), Notation()
+# Share of the variance of labels between the values of a column that repeats, from
+# which on a random split leaks.
+SAME_GROUP = 0.9
 
 
 def _first(mask: np.ndarray) -> int:
@@ -42,12 +44,15 @@ class Features:
       categorical: names of categorical columns.
       values: column -> `[rows]` float64 (NaN missing) or str (empty missing).
       dropped: column -> reason for leaving it out.
+      readings: column of the file -> how its numbers or dates were read, where that is
+        not plain.
     """
 
     numeric: list[str]
     categorical: list[str]
     values: dict[str, np.ndarray]
     dropped: dict[str, str]
+    readings: dict[str, Reading] = dataclasses.field(default_factory=dict)
 
 
 def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -109,12 +114,6 @@ def typed(
     return found
 
 
-def _is_date(text: np.ndarray) -> bool:
-    """Whether all of up to 100 values look like dates."""
-    there = text[text != ""][:100]
-    return len(there) > 0 and all(_DATE.fullmatch(t) for t in there)
-
-
 def features(
     table: Table,
     rows: labelling.Rows,
@@ -123,22 +122,30 @@ def features(
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
+    wishes: Wishes = FIND,
+    hint: str = "",
+    keep_dates: bool = True,
 ) -> Features:
     """Infers the type of each feature column.
 
-    A column is numeric if all its values are numbers, otherwise categorical. Empty
-    columns are left out, and so are text columns where most values occur once.
+    A column is numeric if its values are numbers in one notation; dates become numbers
+    (see `dates.parts`); other columns are categorical. Left out are empty columns, row
+    numbers and identifiers, and text columns where most values occur once.
 
     Args:
       table: the table.
       rows: its rows; unusable ones are refused.
-      others: columns that are not features (label, split, weight).
+      others: columns that are not features (label, split, weight, group).
       numeric: columns that must be numeric.
       categorical: columns that must be categorical; may be numeric, too.
       drop: columns to leave out.
+      wishes: how the user says that numbers and dates are written.
+      hint: see `column_types.decimal_mark`.
+      keep_dates: whether dates become features; otherwise they are left out.
 
     Raises:
-      InputError: for unknown names, text in a numeric column, dates.
+      InputError: for unknown names, text in a numeric column, and numbers or dates that
+        can be read in two ways.
     """
     for field, names in (("numeric", numeric), ("categorical", categorical)):
         for name in names:
@@ -154,49 +161,131 @@ def features(
     for name, column in table.cells.items():
         if name in others or name in drop:
             continue
-        values, wrong = numbers(column)
-        there = ~np.isnan(values) | wrong
-        is_text = wrong.sum() > 0.5 * there.sum() or name in categorical
-        if name in numeric or not is_text:
-            if not there.any() and name not in numeric:
-                found.dropped[name] = "empty"
-                continue
-            _refuse_text(name, column, wrong, rows, forced=name in numeric)
-            _refuse_infinite(name, values, rows)
-            found.values[name] = values
-            found.numeric.append(name)
-            if name in categorical:
-                found.categorical.append(name)
-            continue
-        text = words(column)
-        if name not in categorical:
-            if _is_date(text):
-                i = _first(text != "")
-                raise InputError(
-                    f"dates cannot be features, {name!r} holds dates ({text[i]} in "
-                    f"{rows.place(i)}). Convert it to numbers (year, month, day of the "
-                    f"year), or leave it out with --config.data.drop={name}."
-                )
-            distinct = len(np.unique(text[text != ""]))
-            if distinct > max(20, 0.5 * (text != "").sum()):
-                found.dropped[name] = (
-                    f"text with {distinct:,} different values, most occur once"
-                )
-                continue
-        found.values[name] = text
-        found.categorical.append(name)
+        way = column_types.reading(column, wishes, hint)
+        named = name in numeric or name in categorical
+        if way.kind == "doubt" and name not in categorical:
+            rows.problem(
+                f"{name!r} of {rows.file} {way.said}",
+                "Or leave it out with "
+                + shlex.quote(f"--config.data.drop={name}")
+                + ", or name it in data.categorical",
+                "Or name such columns in data.drop or data.categorical",
+            )
+        elif name in numeric or (way.kind == "numbers" and name not in categorical):
+            _add_numbers(found, name, column, way.notation, rows, named)
+        elif way.kind == "dates" and not named:
+            if keep_dates:
+                _add_dates(found, name, column, way, rows)
+            else:
+                found.dropped[name] = "dates, which data.dates leaves out"
+        else:
+            _add_text(found, name, column, way.said, rows, named)
+        if name in categorical and name not in found.categorical:
+            found.categorical.append(name)
     return found
 
 
-def checked_numbers(table: Table, name: str, rows: labelling.Rows) -> np.ndarray:
+def _add_numbers(
+    found: Features,
+    name: str,
+    column: Any,
+    notation: Notation,
+    rows: labelling.Rows,
+    named: bool,
+) -> None:
+    """Adds a numeric column, unless it is empty or numbers the rows."""
+    values, wrong = column_types.numbers(column, notation)
+    if not named:
+        if column.null_count == len(column):
+            found.dropped[name] = "empty"
+            return
+        if not wrong.any() and column_types.counts_rows(values):
+            found.dropped[name] = "it numbers the rows; data.numeric keeps it"
+            return
+        if not wrong.any() and column_types.identifies(name, values):
+            found.dropped[name] = "an identifier; data.numeric keeps it"
+            return
+    _refuse_text(name, column, wrong, rows, forced=named)
+    _refuse_infinite(name, values, rows)
+    found.values[name] = values
+    found.numeric.append(name)
+    if not notation.plain:
+        found.readings[name] = Reading("numbers", notation)
+
+
+def _add_dates(
+    found: Features, name: str, column: Any, way: Reading, rows: labelling.Rows
+) -> None:
+    """Adds the parts of dates as numeric columns."""
+    parts = checked_dates(name, column, way, rows)
+    for part, values in parts.items():
+        found.values[part] = values
+        found.numeric.append(part)
+    found.readings[name] = way
+    said = " (day first)" * (way.form == "dmy") + " (month first)" * (way.form == "mdy")
+    names = ", ".join(part.removeprefix(f"{name} ") for part in parts)
+    rows.notes.append(f"column {name!r} holds dates{said}: it gives {names}")
+
+
+def _add_text(
+    found: Features,
+    name: str,
+    column: Any,
+    said: str,
+    rows: labelling.Rows,
+    named: bool,
+) -> None:
+    """Adds a column of categories, unless most of its values occur once."""
+    text = words(column)
+    different = len(np.unique(text[text != ""]))
+    if not named and different > max(20, 0.5 * (text != "").sum()):
+        found.dropped[name] = (
+            f"text with {different:,} different values, most occur once"
+        )
+        return
+    if said:
+        rows.notes.append(f"column {name!r} {said}")
+    found.values[name] = text
+    found.categorical.append(name)
+
+
+def checked_dates(
+    name: str, column: Any, way: Reading, rows: labelling.Rows
+) -> dict[str, np.ndarray]:
+    """The parts of a column of dates: `NAME PART` -> `[rows]` float64, NaN missing.
+
+    Args:
+      name: the column.
+      column: its cells.
+      way: how to read them.
+      rows: its rows; those with something else are refused.
+    """
+    parts, wrong = date_forms.parts(column, way.form, way.timed)
+    if wrong.any():
+        cells = column.to_pylist()
+        rows.refuse(
+            "no date",
+            wrong,
+            lambda i: (
+                f"{name!r} must hold dates as in training or in the other rows, "
+                f"{rows.place(i)} has {cells[i]!r}"
+            ),
+        )
+    return {f"{name} {part}": values for part, values in parts.items()}
+
+
+def checked_numbers(
+    table: Table, name: str, rows: labelling.Rows, notation: Notation = PLAIN
+) -> np.ndarray:
     """A column that must be numeric, `[rows]` float64, NaN for missing values.
 
     Args:
       table: the table.
       name: the column.
       rows: its rows; those with text or infinity are refused.
+      notation: how its numbers are written.
     """
-    values, wrong = numbers(table.cells[name])
+    values, wrong = column_types.numbers(table.cells[name], notation)
     _refuse_text(name, table.cells[name], wrong, rows, forced=True)
     _refuse_infinite(name, values, rows)
     return values
@@ -219,8 +308,6 @@ def _refuse_text(
     if wrong.any():
         cells = column.to_pylist()
         way = "" if forced else f", or name {name!r} in data.categorical"
-        if _COMMA.fullmatch(cells[_first(wrong)]):
-            way += "; use a decimal point and no thousands separator"
         rows.refuse(
             "text in a numeric column",
             wrong,
@@ -238,27 +325,39 @@ def row_facts(
     *,
     split: str,
     weight: str | None,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    wishes: Wishes = FIND,
+    hint: str = "",
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, dict[str, Reading]]:
     """Reads labels, splits and weights of a table.
 
     Returns:
       Labels `[rows]` float64; the split `[rows]` int8 or None; weights `[rows]` float64
-      or None.
+      or None; and how label and weight were read, where that is not plain.
 
     Raises:
       InputError: if a column is missing or has the wrong type.
     """
     table.require(rules.label, "data.label")
-    column = table.cells[rules.label]
-    y, wrong = numbers(column)
-    if wrong.all():
-        text = column[0].as_py()
-        comma = " with a decimal point" if _COMMA.fullmatch(text) else ""
-        raise InputError(
-            f"labels must be numbers{comma}, {rules.label!r} of {table.file} holds "
-            f"{text!r}. Name another label with data.label."
-        )
-    _refuse_text(rules.label, column, wrong, rows, forced=True)
+    readings: dict[str, Reading] = {}
+
+    def number(name: str) -> np.ndarray:
+        column = table.cells[name]
+        way = column_types.reading(column, wishes, hint)
+        if way.kind == "doubt":
+            rows.problem(f"{name!r} of {table.file} {way.said}", "It must hold numbers")
+        if not way.notation.plain:
+            readings[name] = Reading("numbers", way.notation)
+        values, wrong = column_types.numbers(column, way.notation)
+        if wrong.all() and name == rules.label and way.kind != "doubt":
+            raise InputError(
+                f"labels must be numbers, {name!r} of {table.file} holds "
+                f"{column[0].as_py()!r}. Name another label with data.label."
+            )
+        if way.kind != "doubt":
+            _refuse_text(name, column, wrong, rows, forced=True)
+        return values
+
+    y = number(rules.label)
     part = weights = None
     if split != labelling.SPLIT:
         table.require(split, "data.split")
@@ -266,9 +365,8 @@ def row_facts(
         part = labelling.parts_of(rows, words(table.cells[split]), split)
     if weight:
         table.require(weight, "data.weight")
-        weights, wrong = numbers(table.cells[weight])
-        _refuse_text(weight, table.cells[weight], wrong, rows, forced=True)
-    return y, part, weights
+        weights = number(weight)
+    return y, part, weights, readings
 
 
 def _few_values(column: np.ndarray, limit: int) -> bool:
@@ -288,6 +386,12 @@ def load(
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
     missing: Sequence[str] = (),
+    decimal: str | None = None,
+    thousands: str | None = None,
+    date_order: str | None = None,
+    dates: bool = True,
+    group: str | None = None,
+    sheet: str | None = None,
     both: int = 0,
     scaling: str = "robust",
     quantiles: int = 0,
@@ -305,6 +409,13 @@ def load(
       categorical: see `features`.
       drop: see `features`.
       missing: see `blocks`.
+      decimal: see `column_types.Wishes`.
+      thousands: see `column_types.Wishes`.
+      date_order: see `column_types.Wishes`.
+      dates: whether dates become features; otherwise they are left out.
+      group: name of a column, such as the person of each row; rows with the same value
+        stay on one side of the balanced split.
+      sheet: see `blocks`.
       both: numeric columns with at most this many distinct integers in training also
         enter as categories.
       scaling: see `TablePreprocessor.fit`.
@@ -317,23 +428,47 @@ def load(
       InputError: if the file is invalid, naming row and column.
     """
     sources.require_file(file)
-    table = table_files.read(file, on_bad=rules.on_bad, missing=missing)
+    table = table_files.read(file, on_bad=rules.on_bad, missing=missing, sheet=sheet)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = labelling.Rows(table.number, file, rules.on_bad, short)
-    y, part, weights = row_facts(table, rows, rules, split=split, weight=weight)
+    rows = labelling.Rows(table.number, file, rules.on_bad, short, first=table.first)
+    rows.notes += table.notes
+    if split == labelling.SPLIT and split not in table.cells:
+        split = _other_split(table, rows) or split
+    if group:
+        table.require(group, "data.group")
+    wishes = Wishes(decimal, thousands, date_order)
+    hint = column_types.decimal_mark(table.cells, table.delimiter)
     every = [*table.cells, *table.odd]
     numeric, categorical = listed(numeric, every), listed(categorical, every)
-    found = features(
-        table,
-        rows,
-        others=(rules.label, split, *([weight] if weight else [])),
-        numeric=numeric,
-        categorical=categorical,
-        drop=listed(drop, every),
-    )
+    with rows.collected():
+        y, part, weights, readings = row_facts(
+            table, rows, rules, split=split, weight=weight, wishes=wishes, hint=hint
+        )
+        found = features(
+            table,
+            rows,
+            others=(rules.label, split, *(c for c in (weight, group) if c)),
+            numeric=numeric,
+            categorical=categorical,
+            drop=listed(drop, every),
+            wishes=wishes,
+            hint=hint,
+            keep_dates=dates,
+        )
+        labelling.check_labels(y, rows, rules)
+    found.readings |= readings
+    _tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
-        y, rows, rules, part=part, keys=lambda: table_files.keys(table), weight=weights
+        y,
+        rows,
+        rules,
+        part=part,
+        keys=lambda: table_files.keys(table, _readers(found.readings)),
+        weight=weights,
+        group=words(table.cells[group]) if group else None,
     )
+    if not group:
+        _tell_repeats(found, labelled)
     return from_features(
         name,
         found,
@@ -344,6 +479,61 @@ def load(
         quantiles=quantiles,
         missing=missing,
     )
+
+
+def _other_split(table: Table, rows: labelling.Rows) -> str | None:
+    """A column of splits that has another name, said."""
+    cells = table.cells
+    name = labelling.split_column({c: lambda c=c: words(cells[c]) for c in cells})
+    if name:
+        rows.notes.append(f"column {name!r} is taken for the split")
+    return name
+
+
+def _readers(readings: Mapping[str, Reading]) -> dict[str, table_files.Reader]:
+    """What reads the numbers of columns with a notation of their own."""
+    return {
+        name: functools.partial(column_types.numbers, notation=way.notation)
+        for name, way in readings.items()
+        if way.kind == "numbers"
+    }
+
+
+def _tell_notations(readings: Mapping[str, Reading], rows: labelling.Rows) -> None:
+    """Notes how numbers are written, one for all columns of a notation."""
+    alike: dict[str, list[str]] = {}
+    for name, way in readings.items():
+        if way.kind == "numbers":
+            alike.setdefault(way.notation.said(), []).append(name)
+    for said, names in alike.items():
+        columns = "column" if len(names) == 1 else "columns"
+        every = ", ".join(map(repr, names[:10])) + ", ..." * (len(names) > 10)
+        rows.notes.append(f"numbers in {columns} {every}: {said}")
+
+
+def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
+    """Notes columns whose values repeat with (almost) equal labels.
+
+    They may name persons, sites or series, of which a random split leaves rows in
+    training and in the test.
+    """
+    part, train = labelled.part, labelled.train
+    used = part >= 0
+    for name, values in found.values.items():
+        if not column_types.repeats(name, values[used]):
+            continue
+        group = np.unique(values, return_inverse=True)[1]
+        share = checks.explained(group[used], labelled.label[used])
+        known = np.isin(group[part == 2], group[train])
+        if share >= SAME_GROUP and known.any():
+            labelled.rows.notes.append(
+                f"the {len(np.unique(group[used])):,} values of {name!r} repeat, and "
+                f"their rows have nearly the same label ({100 * share:.0f} % of the "
+                f"variance lies between them); {known.sum():,} of {len(known):,} test "
+                "rows share theirs with a training row, so that the test error says "
+                "little of new ones: set --config.data.group="
+                f"{shlex.quote(name)} to keep them apart"
+            )
 
 
 def from_features(
@@ -406,8 +596,13 @@ def from_features(
             "kind": "table",
             "table": fitted.to_json(),
             "missing": list(missing),
+            "readings": {
+                name: {**way._asdict(), "notation": list(way.notation)}
+                for name, way in found.readings.items()
+            },
             "encoder": {
                 "numeric": fitted.width,
+                "rows": int(labelled.train.sum()),
                 "cardinalities": fitted.cardinalities,
                 "edges": fitted.edges if quantiles else None,
             },
@@ -438,43 +633,71 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    sheet: str | None = None,
 ) -> Iterator[readers.Piece]:
-    """Reads rows to predict from a CSV, Parquet or NPZ file.
+    """Reads rows to predict from a table or an NPZ file.
 
     Args:
       path: the file; an NPZ has the array `x` `[rows, columns]`.
       record: data record of the run.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
+      sheet: see `load`.
 
     Raises:
       InputError: if a column is missing, or a row is unusable.
     """
     sources.require_file(path, "the model takes tables, --input", "Give a file.")
-    if table_files.starts_with(path, npz_files.MAGIC):
+    if text_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep)
-    return _new_of_table(path, record, on_bad, keep)
+    return _new_of_table(path, record, on_bad, keep, sheet)
 
 
 def _new_of_table(
-    file: pathlib.Path, record: Mapping[str, Any], on_bad: str, keep: Sequence[str]
+    file: pathlib.Path,
+    record: Mapping[str, Any],
+    on_bad: str,
+    keep: Sequence[str],
+    sheet: str | None,
 ) -> Iterator[readers.Piece]:
     fitted = TablePreprocessor.from_json(record["table"])
+    ways = {
+        name: Reading(**way | {"notation": Notation(*way["notation"])})
+        for name, way in record["readings"].items()
+    }
+    every = (*fitted.numeric, *fitted.categorical)
+    of_dates = {
+        f"{name} {part}": name
+        for name, way in ways.items()
+        if way.kind == "dates"
+        for part in date_forms.PARTS
+    }
+    columns = dict.fromkeys(of_dates.get(name, name) for name in every)
     skipped = 0
     for table in table_files.blocks(
-        file, on_bad=on_bad, missing=record["missing"], skip_with=readers.SKIP
+        file,
+        on_bad=on_bad,
+        missing=record["missing"],
+        skip_with=readers.SKIP,
+        sheet=sheet,
     ):
-        rows = labelling.Rows(table.number, file, on_bad, skip_with=readers.SKIP)
-        for name in (*fitted.numeric, *fitted.categorical):
+        rows = labelling.Rows(
+            table.number, file, on_bad, first=table.first, skip_with=readers.SKIP
+        )
+        for name in columns:
             table.require(name, "the model was trained with it", "Add it.")
         for name in keep:
             table.require(name, "--keep")
-        found = {}
-        for name in dict.fromkeys((*fitted.numeric, *fitted.categorical)):
-            if name in fitted.numeric:
-                found[name] = checked_numbers(table, name, rows)
-            else:
-                found[name] = words(table.cells[name])
+        found: dict[str, np.ndarray] = {}
+        with rows.collected():
+            for name in columns:
+                way = ways.get(name, Reading("numbers"))
+                if way.kind == "dates":
+                    found |= checked_dates(name, table.cells[name], way, rows)
+                elif name in fitted.numeric:
+                    found[name] = checked_numbers(table, name, rows, way.notation)
+                else:
+                    found[name] = words(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
         names |= {n: words(table.cells[n]) for n in keep}
         inputs = fitted.transform({k: v[rows.good] for k, v in found.items()})

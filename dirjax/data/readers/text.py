@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files, tokens, words
+from dirjax.data.formats import npz_files, table_files, text_files, tokens, words
 from dirjax.data.readers import pairs
 from dirjax.errors import InputError
 
@@ -310,7 +310,7 @@ def read_new(
     Raises:
       InputError: if a column is missing or a row is unusable.
     """
-    if path.is_dir() or table_files.starts_with(path, npz_files.MAGIC):
+    if path.is_dir() or text_files.starts_with(path, npz_files.MAGIC):
         raise InputError(
             "the model takes pairs of sentences, --input must be a table with the "
             f"columns {' and '.join(record['columns'])}, got {path}. Give CSV, "

@@ -236,7 +236,7 @@ def _curves(rows: _Runs, grouped: _Runs) -> dict[str, list[dict[str, _Curve]]]:
     for method, runs in rows.items():
         if method not in grouped and any(map(cut, runs)):
             continue  # Its labels are divided into other groups.
-        seeds = [squared_errors(run.log) for run in runs if not run.learns_logarithm]
+        seeds = [squared_errors(run.log) for run in runs if not run.rescales_label]
         if seeds := [seed for seed in seeds if "val" in seed]:
             found[method] = seeds
     return dict(list(found.items())[: len(SERIES)])

@@ -61,7 +61,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             f"Test error against {bins.label}. MAE by shot: {', '.join(shots)}.",
         )
     if any("loss" in entry for entry in of_split(run.log, "train")):
-        metric = None if run.learns_logarithm else curves.validation_metric(run.log)
+        metric = None if run.rescales_label else curves.validation_metric(run.log)
         held_out = (
             f" The validation {metric.upper()} has no weights and no focal factor."
             if metric

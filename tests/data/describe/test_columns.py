@@ -26,20 +26,22 @@ class TestColumns:
         rng = np.random.default_rng(1)
         y = rng.normal(size=1000).round(3)
         columns = {
-            "id": rows + 10_000,
-            "order no": rows * 7,
+            # These two are no features.
+            "count": rows + 10_000,
             "shuffled": rng.permutation(rows),
+            "order no": rows * 7,
             "time": rows / 2,
             "steps": rows // 2,
             "y": y,
         }
         facts = table(tmp_path, columns)
-        assert facts["inputs"]["row_numbers"] == ["id", "order no"]
-        first, second = (f["text"] for f in facts["findings"][:2])
-        assert "data.drop=id)" in first
-        assert """data.drop="('order no',)")""" in second
+        assert facts["inputs"]["row_numbers"] == ["order no"]
+        notes = " ".join(facts["notes"])
+        for name in ("count", "shuffled"):
+            assert f"{name!r} is left out: it numbers the rows" in notes
+        assert """data.drop="('order no',)")""" in facts["findings"][0]["text"]
         facts = table(tmp_path, columns, scaling="standard")
-        assert facts["inputs"]["row_numbers"] == ["id", "order no"]
+        assert facts["inputs"]["row_numbers"] == ["order no"]
 
     def test_leaks(self, tmp_path):
         rng = np.random.default_rng(1)
@@ -191,7 +193,7 @@ class TestCommand:
         rng = np.random.default_rng(0)
         x = rng.normal(size=300)
         y = np.exp(x + rng.normal(size=300) / 5)
-        lines = ["x,when,y", *(f"{x[i]},{i},{y[i]}" for i in range(300))]
+        lines = ["x,when,y", *(f"{x[i]},{2 * i},{y[i]}" for i in range(300))]
         (tmp_path / "mine.csv").write_text("\n".join(lines))
         fields = ["--config.data.path=mine.csv", "--config.data.label=y"]
         done = commands.run(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dirjax import labels
 from dirjax.data.describe import advice, checks
 from tests.data.describe.looks import names, sentence, table
 
@@ -13,7 +14,7 @@ class TestFacts:
         # Quartiles 2.75 and 5: the box is 2.25 long, and 39 is beyond 5 + 6.75.
         assert label == {
             "name": "y",
-            "log": False,
+            "scale": "linear",
             "min": 1.0,
             "max": 39.0,
             "mean": 8.0,
@@ -192,7 +193,9 @@ class TestLabels:
 
     def test_outliers_of_logarithms(self):
         value = np.exp(np.append(LEVELS, 248.0) / 10)
-        assert list(of_labels(value, log=True, width=1e8)) == ["outliers"]
+        assert list(of_labels(value, scale=labels.Scale("log"), width=1e8)) == [
+            "outliers"
+        ]
 
     @pytest.mark.parametrize(
         ("step", "width"), [(2, 2.0), (5, 5.0), (10, 10.0), (10, 20.0)]
@@ -217,7 +220,7 @@ class TestBins:
         assert "no bin holds more than 100 training rows, and 1 of 3 hold fewer" in (
             sentence(facts, "no_many")
         )
-        assert "data.many=60 data.few=33" in sentence(facts, "no_many")
+        assert "data.many=40 data.few=40" in sentence(facts, "no_many")
         facts = table(tmp_path, {"y": [1] * 101 + [2] * 19 + [3] * 40})
         assert "no_many" not in names(facts)
 

@@ -65,7 +65,7 @@ class TestSkip:
     def test_split_words(self, load):
         parts = list(PARTS)
         parts[2], parts[41] = "", "holdout"
-        source = load(columns(a=range(60), split=parts), on_bad="skip")
+        source = load(columns(a=range(0, 120, 2), split=parts), on_bad="skip")
         assert source.skipped == {"unknown split": 2}
         assert [len(s.label) for s in source.splits.values()] == [39, 9, 10]
 
@@ -127,14 +127,14 @@ class TestBlocks:
             in_pieces(changed_all(text, row - 2))
 
     def test_a_byte_that_is_not_utf8_late(self, in_pieces):
-        text = changed_all("0.1,café,1", 59).encode("latin1")
-        with pytest.raises(InputError, match=r"UTF-8, row 61 .*0xe9"):
+        text = changed_all("0.1,café,1", 59).encode("latin1").replace(b"\xe9", b"\x81")
+        with pytest.raises(InputError, match=r"UTF-8, row 61 .*0x81"):
             in_pieces(text)
 
     def test_types_are_those_of_the_whole_column(self, load, in_pieces):
         # Numbers first, words later.
         cells = [str(i % 5) if i < 20 else f"w{i % 5}" for i in range(60)]
-        text = columns(a=cells, z=range(60))
+        text = columns(a=cells, z=range(0, 120, 2))
         assert found(in_pieces(text)) == (("z",), ("a",))
         assert_same(load(text), in_pieces(text))
 
@@ -240,9 +240,9 @@ class TestFiles:
         # pandas keeps such a column as floats: 3.0 in the one and in the other.
         gap = (2, 9, 44)
         k = [None if i in gap else float(i % 3) for i in range(60)]
-        text = columns(k=["" if v is None else v for v in k], z=range(60))
+        text = columns(k=["" if v is None else v for v in k], z=range(0, 120, 2))
         content = own_data.to_parquet(
-            k=k, z=range(60), y=[i % 10 for i in range(60)], split=PARTS
+            k=k, z=range(0, 120, 2), y=[i % 10 for i in range(60)], split=PARTS
         )
         one = load(text, categorical=("k",))
         two = load(content, "mine.parquet", categorical=("k",))
@@ -273,12 +273,14 @@ class TestFiles:
 
     def test_decimal_commas_are_told(self, load):
         source = load(table().replace(",", ";").replace(".", ","))
-        assert found(source) == ((), ("color",))
-        assert "'x' is left out" in own_data.notes(source)
+        plain = load(table())
+        np.testing.assert_array_equal(own_data.numeric(source), own_data.numeric(plain))
+        assert source.record["table"] == plain.record["table"]
+        assert "column 'x': ',' is the decimal mark" in own_data.notes(source)
 
     def test_times_of_day(self, load):
         cells = [datetime.time(i % 24).isoformat() for i in range(60)]
-        assert found(load(columns(t=cells, z=range(60))))[1] == ("t",)
+        assert found(load(columns(t=cells, z=range(0, 120, 2))))[1] == ("t",)
 
 
 def typed() -> dict:

@@ -1,0 +1,184 @@
+"""What the columns of a table hold: numbers in some notation, dates, or text.
+
+Also which columns say nothing but where a row stands: row numbers and identifiers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dirjax.data.formats import dates, numerals, table_files
+from dirjax.data.formats.numerals import Notation
+
+# Names of identifiers: `id`, `house_id`, `HouseID`, `uuid`, `index`, `row number`.
+_IDENTIFIER = re.compile(
+    r"(.*[_\W])?([iI][dD]s?|ID|[uU]{2}[iI][dD]|index|idx|row[_ ]?(no|num|number))"
+    r"|.*[a-z0-9](Id|ID)"
+)
+# With fewer rows, that a column counts them is a coincidence.
+_LEAST_ROWS = 20
+# Cells that tell the marks of a file.
+_SAMPLE = 2_000
+# Columns that tell them.
+_VOTES = 50
+
+
+class Wishes(NamedTuple):
+    """How a user says that a file is written; None to find it.
+
+    Attributes:
+      decimal: the decimal mark.
+      thousands: the mark between groups of digits; empty for none.
+      date_order: "dmy" or "mdy".
+    """
+
+    decimal: str | None = None
+    thousands: str | None = None
+    date_order: str | None = None
+
+
+class Reading(NamedTuple):
+    """How to read the cells of a column.
+
+    Attributes:
+      kind: "numbers", "dates", "text", or "doubt" where it is unclear.
+      notation: of numbers.
+      form: of dates, a key of `dates.FORMS`.
+      timed: whether dates have times.
+      said: the doubt, or what a reader should know; the end of a sentence that begins
+        with the column. Empty for nothing.
+    """
+
+    kind: str
+    notation: Notation = Notation()
+    form: str = ""
+    timed: bool = False
+    said: str = ""
+
+
+def numbers(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
+    """Reads numbers; see `numerals.read`."""
+    if notation.plain:
+        return table_files.numbers(column)
+    return numerals.read(column, notation)
+
+
+def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
+    """The decimal mark of a file, by the columns that leave no doubt.
+
+    Args:
+      cells: column -> pyarrow strings.
+      delimiter: what separates cells; without decimals, a semicolon speaks for decimal
+        commas, and a comma for points.
+
+    Returns:
+      "." or ","; empty if it is not clear.
+    """
+    votes: list[str] = []
+    for column in cells.values():
+        if len(votes) == _VOTES:
+            break
+        some = column.slice(0, _SAMPLE)
+        found = numerals.find(some).notation
+        if found is None or (found.decimal, found.thousands) == (".", "."):
+            continue
+        if found.decimal == "," or found.thousands == ".":
+            votes.append(",")
+        elif found.thousands == "," or (found.plain and _has_decimals(some)):
+            votes.append(".")
+    if not votes:
+        return {";": ",", ",": "."}.get(delimiter, "")
+    return votes[0] if len(set(votes)) == 1 else ""
+
+
+def _has(column: Any, mark: str) -> bool:
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    return bool(pc.any(pc.match_substring(column, mark)).as_py())
+
+
+def _has_decimals(column: Any) -> bool:
+    """Whether a plain column has a point that cannot stand between thousands."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    grouped = pc.match_substring_regex(column, r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$")
+    pointed = pc.match_substring(column, ".")
+    return bool(pc.any(pc.and_(pointed, pc.invert(grouped))).as_py())
+
+
+def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
+    """Finds how a column is to be read.
+
+    Args:
+      column: pyarrow strings, null for missing values.
+      wishes: what the user says.
+      hint: see `decimal_mark`.
+    """
+    if wishes.decimal is None and wishes.thousands is None:
+        _, wrong = table_files.numbers(column)
+        if not wrong.any() and (hint != "," or not _has(column, ".")):
+            return Reading("numbers")
+    found = dates.find(column, wishes.date_order)
+    if found.doubt:
+        return Reading("doubt", said=found.doubt)
+    if found.form:
+        return Reading("dates", form=found.form, timed=found.timed)
+    number = numerals.find(
+        column, decimal=wishes.decimal, thousands=wishes.thousands, hint=hint
+    )
+    if number.doubt:
+        return Reading("doubt", said=number.doubt)
+    if number.notation is None:
+        said = f"{number.note} and is read as categories" if number.note else ""
+        return Reading(
+            "text" if column.null_count < len(column) else "numbers", said=said
+        )
+    return Reading("numbers", number.notation)
+
+
+def counts_rows(values: np.ndarray) -> bool:
+    """Whether a column numbers the rows, in their order or in another.
+
+    Args:
+      values: `[rows]` float64.
+
+    Example:
+      >>> counts_rows(np.arange(7.0, 107.0)), counts_rows(np.arange(0.0, 100.0, 2))
+      (True, False)
+    """
+    if len(values) < _LEAST_ROWS or np.isnan(values).any():
+        return False
+    return bool(np.all(np.diff(np.sort(values)) == 1) and values[0] == round(values[0]))
+
+
+def identifies(name: str, values: np.ndarray) -> bool:
+    """Whether a column is named like an identifier and differs in all rows.
+
+    Args:
+      name: of the column.
+      values: `[rows]` float64 or str.
+
+    Example:
+      >>> identifies("house_id", np.array([17.0, 4.0])), identifies("paid", np.ones(1))
+      (True, False)
+    """
+    return bool(_IDENTIFIER.fullmatch(name)) and len(np.unique(values)) == len(values)
+
+
+def repeats(name: str, values: np.ndarray) -> bool:
+    """Whether a column may name persons, sites or series that have several rows.
+
+    Args:
+      name: of the column.
+      values: `[rows]` float64 or str.
+    """
+    if values.dtype.kind == "f" and not _IDENTIFIER.fullmatch(name):
+        return False
+    different = len(np.unique(values))
+    return 10 <= different <= len(values) / 2

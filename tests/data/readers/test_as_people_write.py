@@ -1,0 +1,258 @@
+"""Tables as people have them: what becomes of them, and what is said."""
+
+import gzip
+import io
+import re
+import zipfile
+
+import numpy as np
+import pytest
+
+from dirjax.data.readers import table as table_reader
+from dirjax.errors import InputError
+from tests import own_data
+from tests.data.readers.table_cases import PARTS, columns, found
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=60).round(3)
+PLAIN = columns(a=X, b=[f"{1000 * abs(x):.2f}" for x in X])
+
+
+def numeric(source):
+    return own_data.numeric(source)
+
+
+def written(**cells) -> str:
+    return columns(**cells)
+
+
+def quoted(values) -> list[str]:
+    return [f'"{v}"' for v in values]
+
+
+class TestNumbers:
+    def test_a_file_of_semicolons_and_commas_is_that_of_points(self, load):
+        plain = load(PLAIN)
+        text = PLAIN.replace(",", ";").replace(".", ",")
+        source = load(text)
+        assert found(source) == (("a", "b"), ())
+        np.testing.assert_array_equal(numeric(source), numeric(plain))
+        assert "columns 'a', 'b': ',' is the decimal mark" in own_data.notes(source)
+
+    @pytest.mark.parametrize(
+        ("form", "said"),
+        [
+            ("{:,.2f}", "',' separates thousands"),
+            ("{:,.2f} kg", "',' separates thousands, 'kg' is left out"),
+            ("$ {:,.2f}", "'$' is left out"),
+            ("{:.2f} %", "'%' is left out"),
+            ("{:.2f}€", "'€' is left out"),
+        ],
+    )
+    def test_marks_and_units(self, load, form, said):
+        plain = load(PLAIN)
+        source = load(columns(a=X, b=quoted(form.format(1000 * abs(x)) for x in X)))
+        np.testing.assert_array_equal(numeric(source), numeric(plain))
+        assert said in own_data.notes(source)
+
+    def test_the_label_too(self, load):
+        y = [f'"{1000 + 10 * i:,} EUR"' for i in range(60)]
+        source = load(columns(a=X, y=y))
+        value = own_data.whole(source, "value")
+        np.testing.assert_array_equal(value, 1000 + 10 * np.arange(60))
+        assert "column 'y': ',' separates thousands, 'EUR'" in own_data.notes(source)
+
+    def test_doubt_is_told(self, load):
+        cells = [f"{10 + i} {'kg' if i % 3 else 'g'}" for i in range(60)]
+        with pytest.raises(InputError, match=r"'a' of .* different text behind them"):
+            load(columns(a=cells))
+
+    def test_categories_with_digits_are_told(self, load):
+        source = load(columns(a=["4WD", "2x", "3WD"] * 20, z=X))
+        assert found(source) == (("z",), ("a",))
+        assert "'a' holds numbers with different units" in own_data.notes(source)
+
+    def test_new_rows_are_read_by_the_rules_of_training(self, load, tmp_path):
+        text = PLAIN.replace(",", ";").replace(".", ",")
+        source = load(text)
+        file = own_data.write(tmp_path, "new.csv", "a;b\n0,5;1200,5\n")
+        (piece,) = table_reader.read_new(file, source.record)
+        file = own_data.write(tmp_path, "point.csv", "a,b\n0.5,1200.5\n")
+        (plain,) = table_reader.read_new(file, load(PLAIN).record)
+        np.testing.assert_array_equal(piece.inputs["numeric"], plain.inputs["numeric"])
+        with pytest.raises(InputError, match=r"'a' must hold numbers, row 2"):
+            list(table_reader.read_new(file, source.record))
+
+
+class TestFirstLines:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("sep=,\n" + PLAIN, ""),
+            ("# exported today\n#\n" + PLAIN, "comment lines above the header .*: 2"),
+            ("\n\n" + PLAIN, ""),
+            (PLAIN.replace("\n", ",,\n"), "columns without a name are left out: 2"),
+            (PLAIN + PLAIN.split("\n")[0] + "\n", "repeat the header are left out: 1"),
+            (PLAIN + ",,,\n,,,\n", "empty rows are left out: 2"),
+            (PLAIN + "# the end, of it\n", "comment lines between rows .*: 1"),
+        ],
+        ids=["sep", "comments", "empty", "nameless", "header", "blank", "comment"],
+    )
+    def test_they_are_no_rows(self, load, text, said):
+        source = load(text)
+        np.testing.assert_array_equal(numeric(source), numeric(load(PLAIN)))
+        assert not said or re.search(said, own_data.notes(source))
+
+    def test_row_numbers_in_messages_are_those_of_the_file(self, load):
+        lines = PLAIN.split("\n")
+        lines[5] = "oops," + lines[5].split(",", 1)[1]
+        with pytest.raises(InputError, match="row 8 of"):
+            load("# one\n# two\n" + "\n".join(lines))
+
+    def test_a_column_without_a_name_that_holds_something(self, load):
+        text = PLAIN.replace("\n", ",1\n").replace("split,1", "split,")
+        with pytest.raises(InputError, match="columns must have names, column 5 of"):
+            load(text)
+
+    @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "cp1252", "utf-8-sig"])
+    def test_encodings(self, load, codec):
+        text = columns(a=X, town=["Köln", "Zürich", "Malmö"] * 20)
+        source, plain = load(text.encode(codec)), load(text)
+        assert source.record["table"] == plain.record["table"]
+        said = {"cp1252": "Windows-1252", "utf-8-sig": ""}.get(codec, "UTF-16")
+        assert said in own_data.notes(source)
+
+    def test_a_zipped_file(self, load):
+        sink = io.BytesIO()
+        with zipfile.ZipFile(sink, "w") as archive:
+            archive.writestr("mine.csv", PLAIN)
+            archive.writestr("__MACOSX/._mine.csv", b"\0")
+        source = load(sink.getvalue(), "mine.zip")
+        np.testing.assert_array_equal(numeric(source), numeric(load(PLAIN)))
+        with zipfile.ZipFile(sink, "a") as archive:
+            archive.writestr("other.csv", PLAIN)
+        with pytest.raises(InputError, match=r"one file, .* holds 2: mine.csv, other"):
+            load(sink.getvalue(), "mine.zip")
+        assert load(gzip.compress(PLAIN.encode("utf-16")), "a.gz").notes
+
+    def test_a_workbook(self, load, tmp_path):
+        openpyxl = pytest.importorskip("openpyxl")
+        pytest.importorskip("python_calamine")
+        book = openpyxl.Workbook()
+        book.create_sheet("empty")
+        header, *rows = (line.split(",") for line in PLAIN.split())
+        book.active.append(header)
+        for a, b, y, part in rows:
+            book.active.append([float(a), float(b), int(y), part])
+        book.save(tmp_path / "mine.xlsx")
+        source = load((tmp_path / "mine.xlsx").read_bytes(), "mine.xlsx")
+        np.testing.assert_array_equal(numeric(source), numeric(load(PLAIN)))
+        book.create_sheet("more").append(["a"])
+        book.save(tmp_path / "two.xlsx")
+        two = (tmp_path / "two.xlsx").read_bytes()
+        with pytest.raises(InputError, match=r"these hold something: Sheet, more"):
+            load(two, "two.xlsx")
+        assert len(load(two, "two.xlsx", sheet="Sheet").splits) == 3
+
+
+class TestColumns:
+    @pytest.mark.parametrize(
+        ("name", "cells"),
+        [
+            ("Unnamed: 0", range(60)),
+            ("nr", range(7, 67)),
+            ("shuffled", RNG.permutation(60)),
+            ("house_id", range(1000, 1600, 10)),
+            ("CustomerID", range(1000, 1600, 10)),
+        ],
+    )
+    def test_row_numbers_and_identifiers(self, load, name, cells):
+        source = load(columns(**{name: cells, "a": X}))
+        assert found(source) == (("a",), ())
+        assert f"column {name!r} is left out" in own_data.notes(source)
+        if name != "Unnamed: 0":
+            kept = load(columns(**{name: cells, "a": X}), numeric=(name,))
+            assert found(kept) == ((name, "a"), ())
+
+    @pytest.mark.parametrize("name", ["paid", "width", "year"])
+    def test_what_is_none(self, load, name):
+        cells = range(1000, 1600, 10)
+        assert found(load(columns(**{name: cells, "a": X}))) == ((name, "a"), ())
+
+    @pytest.mark.parametrize(
+        "names", [("training", "validation", "testing"), ("Train", "dev", "TEST")]
+    )
+    def test_names_of_splits(self, load, names):
+        other = dict(zip(("train", "val", "test"), names, strict=True))
+        source = load(columns(a=X, split=[other[p] for p in PARTS]))
+        assert [len(s.value) for s in source.splits.values()] == [40, 10, 10]
+
+    def test_a_split_by_another_name(self, load):
+        text = columns(a=X, split=None, Subset=PARTS)
+        source = load(text)
+        assert found(source) == (("a",), ())
+        assert len(source.splits["train"].value) == 40
+        assert "column 'Subset' is taken for the split" in own_data.notes(source)
+
+    def test_dates_of_new_rows(self, load, tmp_path):
+        cells = [f"{1 + i % 28}.{1 + i % 12}.{2000 + i % 7} 6:30" for i in range(60)]
+        source = load(columns(sold=cells, a=X), scaling="standard")
+        names = ("sold year", "sold day of year", "sold weekday", "a")
+        assert found(source) == (names, ())
+        assert "'sold' holds dates (day first): it gives year" in own_data.notes(source)
+        text = "sold,a\n3.2.2021,1\nsoon,1\n"
+        file = own_data.write(tmp_path, "new.csv", text)
+        with pytest.raises(
+            InputError, match=r"'sold' must hold dates .*row 3 .*'soon'"
+        ):
+            list(table_reader.read_new(file, source.record))
+        (piece,) = table_reader.read_new(file, source.record, on_bad="skip")
+        table = source.record["table"]
+        got = piece.inputs["numeric"][0] * table["scale"] + table["center"]
+        np.testing.assert_allclose(got, [2021, 34, 2, 1], rtol=1e-5)
+
+
+class TestGroups:
+    def people(self, **cells) -> str:
+        signal = RNG.normal(size=40)
+        of_row = np.repeat(np.arange(40), 10)
+        rows = [f"P{p},{signal[p] + 0.05 * RNG.normal():.3f},{20 + p}" for p in of_row]
+        return own_data.table(rows, "person,a,y")
+
+    def test_a_leak_is_told(self, load):
+        said = own_data.notes(load(self.people()))
+        assert "the 40 values of 'person' repeat" in said
+        assert "--config.data.group=person" in said
+
+    def test_they_stay_on_one_side(self, load):
+        source = load(self.people(), group="person", bin_width=5.0)
+        people = [set((s.index // 10).tolist()) for s in source.splits.values()]
+        assert len(people) == 3
+        assert sum(map(len, people)) == len(set.union(*people)) == 40
+        assert found(source) == (("a",), ())
+        said = own_data.notes(source)
+        assert "groups went to train, val and test as a whole" in said
+        assert "repeat" not in said
+        with pytest.raises(InputError, match=r"no column 'persons' \(data.group\)"):
+            load(self.people(), group="persons")
+
+
+class TestScales:
+    COUNTS = RNG.poisson(0.7, 60)
+
+    def test_zero_counts(self, load):
+        with pytest.raises(InputError, match=r"above 0 .*label_scale=log1p takes 0"):
+            load(columns(a=X, y=self.COUNTS), label_scale="log")
+        source = load(columns(a=X, y=self.COUNTS), label_scale="log1p", bin_width=0.5)
+        label = own_data.whole(source, "label")
+        np.testing.assert_allclose(label, np.log1p(self.COUNTS), rtol=1e-6)
+        np.testing.assert_allclose(source.edges[:2], [0, np.expm1(0.5)], atol=1e-9)
+
+    @pytest.mark.parametrize("kind", ["yeo_johnson", "quantile"])
+    def test_fitted_to_training_labels_alone(self, load, kind):
+        y = RNG.gamma(2, 10, 60).round(2)
+        source = load(columns(a=X, y=y), label_scale=kind)
+        y[45:] += 100
+        other = load(columns(a=X, y=y), label_scale=kind)
+        assert source.scale == other.scale
+        assert source.scale.kind == kind
