@@ -189,6 +189,16 @@ def get_config():
     # limit in GiB for keeping decoded images in memory; larger sets are decoded on
     # access.
     data.fit = "stretch"
+    # The colour under transparent pixels, by name or #rrggbb; or alpha: the alpha
+    # channel is the picture. And the range (low, high) of pixels of more than 8 bits
+    # and of floats, also in arrays (empty: found over the data set, see
+    # dirjax/data/formats/levels.py).
+    data.ground = "white"
+    data.pixel_range = config_dict.placeholder(tuple)
+    # Arrays: whether the channels of images come before height and width (empty: found
+    # from the shape), and the array that tells which labels of pixels count, if there.
+    data.channels_first = config_dict.placeholder(bool)
+    data.mask = "mask"
     data.view_size = 0
     data.mean_and_std = config_dict.placeholder(tuple)
     data.memory = 4.0
@@ -327,17 +337,32 @@ def depth():
     return config
 
 
-def table_or_images(arg):
-    """The fields for a table, or for images with the option `images`.
+def dense():
+    """All fields, set for small images with a label for each pixel."""
+    config = depth()
+    config.data.unit = ""
+    config.data.bin_width = None
+    # Labels are as large as the images; those of `depth` have half their size.
+    config.model.encoder.stride = 1
+    return config
+
+
+def by_option(arg, **kinds):
+    """The fields for a table, or those of an option.
+
+    Args:
+      arg: `METHOD[,OPTION...]`.
+      **kinds: option -> function that makes the fields.
 
     Returns:
-      The config, and the argument without that option.
+      The config, and the argument without the option.
     """
     name, *options = arg.split(",")
-    if "images" not in options:
-        return table(), arg
-    options.remove("images")
-    return images(), ",".join([name, *options])
+    for option, make in kinds.items():
+        if option in options:
+            options.remove(option)
+            return make(), ",".join([name, *options])
+    return table(), arg
 
 
 def finish(config, arg, presets=None):

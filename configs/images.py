@@ -4,7 +4,8 @@
         --config.data.path=folder
 
 The CSV is in the folder, or `data.path` is the CSV; paths are relative to its folder.
-Images are grey or RGB, 8 or 16 bits, in any size and format that Pillow reads, and are
+Parquet files with images inside, and image folders of Hugging Face, are read as well.
+Images are grey or RGB, of any size, depth and format that Pillow reads, and are
 resized to `data.image_size`. Without a column `split`, a balanced split is made. The
 model is a small ResNet; `--config.model.name=resnet18` is a larger one. See
 docs/own-data.md.

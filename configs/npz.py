@@ -4,17 +4,20 @@
         --config.data.path=my.npz
 
 `x` is `[rows, columns]` numbers, NaN for missing values, or with the option `images`
-(`configs/npz.py:sqinv_lds,images`) uint8 `[rows, height, width]`, optionally with 1 or
-3 channels as a fourth axis. `split` contains train, val and test (or 0, 1, 2); without
-it, a balanced split is made. See docs/own-data.md.
+(`configs/npz.py:sqinv_lds,images`) images of any type, `[rows, height, width]`, with
+channels last or first; with the option `dense`, `y` has a label for each of their
+pixels, `[rows, height, width]`, and `mask`, if there, tells which count. `split`
+contains train, val and test (or 0, 1, 2); without it, a balanced split is made. See
+docs/own-data.md.
 """
 
 from dirjax.configs import common
 
 
 def get_config(arg="sqinv_lds"):
-    """The config for METHOD[,OPTION...]; the option `images` is for images."""
-    config, arg = common.table_or_images(arg)
+    """The config for METHOD[,OPTION...]; the option `images` is for images, `dense`
+    for images with a label for each pixel."""
+    config, arg = common.by_option(arg, images=common.images, dense=common.dense)
     config.data.kind = "arrays"
     config.data.label = "y"
     return common.finish(config, arg)

@@ -14,6 +14,6 @@ from dirjax.configs import common
 
 def get_config(arg="sqinv_lds"):
     """The config for METHOD[,OPTION...]; the option `images` is for images."""
-    config, arg = common.table_or_images(arg)
+    config, arg = common.by_option(arg, images=common.images)
     config.data.kind = "tfds"
     return common.finish(config, arg)

@@ -1,9 +1,10 @@
-"""`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv`.
+"""`python -m dirjax.predict --workdir DIR --input FILE|FOLDER --output FILE.csv|npz`.
 
 Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
 NPZ), pairs of embeddings (NPZ) or of sentences (CSV, Parquet), prepared exactly as in
 training: the run directory holds everything needed, so the training data is not read.
-Output is written in chunks and appears under its name only when complete.
+A model with a prediction for each pixel writes NPZ, all others CSV. Output is written
+in chunks and appears under its name only when complete.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import csv
 import io
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from dirjax import errors
 from dirjax.cli import arguments, entry, status
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
+
+if TYPE_CHECKING:
+    from dirjax.data import readers
 
 
 class Predicted(NamedTuple):
@@ -53,7 +57,9 @@ def predict(
       path: see `data.new_rows.pieces`.
       output: CSV file with a column `index` (row number from 0; for pairs with `part`,
         the name of the arrays) or `path`, the columns of `keep`, and `prediction` in
-        label units, empty for skipped rows.
+        label units, empty for skipped rows. For a model with a prediction for each
+        pixel, an NPZ file of the same arrays, `prediction` `[rows, height, width]`
+        float32, NaN for skipped rows.
       step: "best", "last", or the number of a saved step.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
@@ -81,13 +87,20 @@ def predict(
             f"--output must differ from --input, both are {path}. Rename one."
         )
     predictor = Predictor(workdir, step)
+    dense = predictor.record["kind"] == "dense"
+    if dense != (output.suffix == ".npz"):
+        expected, per = ("an .npz file", "pixel") if dense else ("a CSV file", "row")
+        raise errors.InputError(
+            f"--output must be {expected}, since the model of --workdir predicts one "
+            f"value per {per}, got {output}."
+        )
     entry.interruptible()  # The output is removed.
     rows = empty = 0
     surprises = new_rows.Surprises()
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
-    with bar, files_lib.whole(output) as opened:
-        stream = io.TextIOWrapper(opened, "utf-8", newline="")
-        writer = csv.writer(stream, lineterminator="\n")
+
+    def predicted() -> Iterator[tuple[readers.Piece, np.ndarray]]:
+        nonlocal rows, empty
         for piece in new_rows.pieces(
             path,
             predictor.config["data"],
@@ -95,19 +108,50 @@ def predict(
             on_bad=on_bad,
             keep=keep,
         ):
-            if not rows:
-                writer.writerow([*piece.names, "prediction"])
-            text = np.full(len(piece.good), "", object)
-            text[piece.good] = [str(v) for v in predictor(piece.inputs)]
-            writer.writerows(zip(*piece.names.values(), text, strict=True))
-            rows += len(text)
+            yield piece, predictor(piece.inputs)
+            rows += len(piece.good)
             empty += int((~piece.good).sum())
             surprises.add(piece.surprises)
-            bar.update(len(text))
+            bar.update(len(piece.good))
         if not rows:
             raise errors.InputError(f"{path} has no rows. Give another --input.")
-        stream.detach()  # which flushes
+
+    with bar, files_lib.whole(output) as opened:
+        (_write_maps if dense else _write_lines)(opened, predicted())
     return Predicted(rows, empty, tuple(surprises.told()))
+
+
+def _write_lines(
+    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, np.ndarray]]
+) -> None:
+    """Writes CSV, a line for each row."""
+    stream = io.TextIOWrapper(opened, "utf-8", newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    for number, (piece, found) in enumerate(predicted):
+        if not number:
+            writer.writerow([*piece.names, "prediction"])
+        text = np.full(len(piece.good), "", object)
+        text[piece.good] = [str(v) for v in found]
+        writer.writerows(zip(*piece.names.values(), text, strict=True))
+    stream.detach()  # which flushes
+
+
+def _write_maps(
+    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, np.ndarray]]
+) -> None:
+    """Writes NPZ, a map for each row."""
+    pieces = list(predicted)
+    good = np.concatenate([piece.good for piece, _ in pieces])
+    # A piece without good rows has no maps.
+    maps = [found for piece, found in pieces if piece.good.any()]
+    out = np.full((len(good), *(maps[0].shape[1:] if maps else ())), np.nan, np.float32)
+    if maps:
+        out[good] = np.concatenate(maps)
+    names = {
+        name: np.concatenate([np.asarray(piece.names[name]) for piece, _ in pieces])
+        for name in pieces[0][0].names
+    }
+    np.savez(opened, allow_pickle=False, prediction=out, **names)
 
 
 def _main(argv: Sequence[str]) -> None:
@@ -131,8 +175,9 @@ def _main(argv: Sequence[str]) -> None:
         "--output",
         type=pathlib.Path,
         required=True,
-        metavar="CSV",
-        help="file of predictions, written when all of them are there",
+        metavar="FILE",
+        help="file of predictions, written when all of them are there; NPZ for a model "
+        "that predicts one value per pixel",
     )
     parser.add_argument(
         "--keep",

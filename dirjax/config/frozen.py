@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -56,8 +57,15 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config after a round trip through JSON, for files and comparison."""
-    return json.loads(json.dumps(config))
+    """The config after a round trip through JSON, for files and comparison.
+
+    The path of the data becomes absolute, so that a run finds it from any folder.
+    """
+    made = json.loads(json.dumps(config))
+    data = made.get("data")
+    if isinstance(data, dict) and data.get("path"):
+        data["path"] = os.path.abspath(os.path.expanduser(data["path"]))
+    return made
 
 
 def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from dirjax.data import readers
+from dirjax.data.formats import decoding
 from dirjax.errors import InputError, require_field
 from dirjax.labels import SHOTS, scales
 from dirjax.labels.groups import WIDTH_MODES
@@ -95,19 +96,36 @@ def _scales(pair: Any, channels: int) -> bool:
     return bool(means and stds) and all(0 < x < math.inf for x in stds)
 
 
+def _numbers(values: Any) -> bool:
+    """Whether all values are finite numbers."""
+    return all(isinstance(x, (int, float)) and math.isfinite(x) for x in values)
+
+
 def _validate_images(data: Mapping[str, Any], taken: Collection[str]) -> None:
     size = data["image_size"]
     said = f"at most {_LARGEST:,} pixels, so that one image fits into memory"
     require_field(size <= _LARGEST, "data.image_size", said, size)
     ok = data["view_size"] <= data["image_size"]
     require_field(ok, "data.view_size", "at most image_size", data["view_size"])
+    ground = data["ground"]
+    said = "a colour (white, black, #ff8000) or 'alpha', the alpha channel itself"
+    require_field(decoding.is_ground(ground), "data.ground", said, ground)
+    ends = data["pixel_range"]
+    ok = ends is None or (_numbers(ends) and len(ends) == 2 and ends[0] < ends[1])
+    require_field(ok, "data.pixel_range", "(low, high), low below high", ends)
     pair = data["mean_and_std"]
     ok = pair is None or (len(pair) == 2 and _scales(pair, data["channels"]))
     said = "(mean, deviation above 0), each a number or one per channel"
     require_field(ok, "data.mean_and_std", said, pair)
-    for field, none in (("fit", "stretch"), ("view_size", 0)):
+    for field, none in (
+        ("fit", "stretch"),
+        ("ground", "white"),
+        ("pixel_range", None),
+        ("view_size", 0),
+    ):
         ok = field in taken or data[field] == none
-        said = f"{none!r} unless images are files (data.kind={data['kind']})"
+        least = "empty" if none is None else repr(none)
+        said = f"{least} unless images are files (data.kind={data['kind']})"
         require_field(ok, f"data.{field}", said, data[field])
 
 

@@ -49,14 +49,14 @@ class _Hand:
 
         def decode(rows: np.ndarray) -> np.ndarray:
             if self.stopped:
-                return np.empty((*rows.shape, *pictures.shape[1:]), np.uint8)
+                return np.empty((*rows.shape, *pictures.shape[1:]), pictures.dtype)
             try:
                 return pictures[rows]
             except InputError as error:
                 self.failed.append(error)
                 raise
 
-        return lambda rows: tf.numpy_function(decode, [rows], tf.uint8)
+        return lambda rows: tf.numpy_function(decode, [rows], pictures.dtype)
 
 
 _PARALLEL, _PREFETCHED = 2, 2

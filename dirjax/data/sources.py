@@ -26,8 +26,8 @@ class Split:
     """Rows of one split, with one label per row or, in dense tasks, per pixel.
 
     Attributes:
-      inputs: `[rows, ...]` array (images, uint8), or a dict of arrays (tables), or
-        `pictures.Pictures` for images that are still encoded.
+      inputs: `[rows, ...]` array (images, uint8 or float32 levels), or a dict of arrays
+        (tables), or `pictures.Pictures` for images that are still encoded.
       label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
         label on the scale of the source.
       value: same shape, float32, the label as the file has it.

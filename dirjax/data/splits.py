@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike
 
 from dirjax.labels import Bins
 
+# Position of a split in train, val and test, by its names in other libraries.
+PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
+
 
 def _mix(x: np.ndarray) -> np.ndarray:
     """splitmix64 (Steele et al., 2014): a one-to-one scrambling of 64 bits."""

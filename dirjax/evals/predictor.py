@@ -64,7 +64,8 @@ class Predictor:
         """Predictions for prepared inputs, in label units.
 
         Args:
-          inputs: `[rows, ...]` images, uint8, or a dict of a table's arrays.
+          inputs: `[rows, ...]` images, uint8 or float32 levels, or a dict of a table's
+            arrays.
 
         Returns:
           `[rows]` float32; for a dense model `[rows, height, width]`.

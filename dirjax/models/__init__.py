@@ -127,6 +127,7 @@ def build(
     scale: float = 1.0,
     input_mean: float | Sequence[float] = 0.0,
     input_std: float | Sequence[float] = 1.0,
+    levels: bool = False,
     view: int = 0,
     domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
@@ -143,6 +144,8 @@ def build(
       scale: see `heads.Linear`.
       input_mean: mean of images, after division by 255; a number, or one per channel.
       input_std: deviation of images, a number, or one per channel.
+      levels: whether float images are levels from 0 to 255, like uint8 images, and not
+        prepared yet.
       view: side of the centre crop of larger images, in pixels; 0 for no crop.
       domain: the domain of prepared inputs. Default: for image encoders, that of images
         with this mean and deviation; unbounded for tables and pairs.
@@ -177,7 +180,7 @@ def build(
     def prepare(inputs, state: Any = None):
         if found.inputs == "text":
             return bilstm.look_up(inputs, state["constants"]["words"])
-        if isinstance(inputs, Mapping) or inputs.dtype != jnp.uint8:
+        if isinstance(inputs, Mapping) or not (levels or inputs.dtype == jnp.uint8):
             return inputs
         if 0 < view < inputs.shape[1]:
             first = (inputs.shape[1] - view) // 2
@@ -293,6 +296,7 @@ def from_config(
         scale=scale,
         input_mean=record.get("input_mean", 0.0),
         input_std=record.get("input_std", 1.0),
+        levels=bool(record.get("pixel_scale")),
         view=record.get("view", 0),
         domain=_domain(record),
         encoder={**_named(config["name"], record["encoder"]), **config["encoder"]},

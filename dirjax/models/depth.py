@@ -7,8 +7,8 @@ features. Initialisation and batch norm are those of `resnet`.
 
 **Deviations**: strided convolutions instead of max-pools; padded, so that no border is
 lost; upsampling by repetition instead of transposed convolutions; batch norm; one
-convolution per level on the way up; the features have half the height and width of the
-image, like the depth maps of indoor benchmarks.
+convolution per level on the way up; by default, the features have half the height and
+width of the image, like the depth maps of indoor benchmarks.
 """
 
 from __future__ import annotations
@@ -44,12 +44,14 @@ def enlarge(x: jax.Array, height: int, width: int) -> jax.Array:
 
 
 class SmallUNet(nn.Module):
-    """Maps images to features at half their height and width, rounded up.
+    """Maps images to features for each pixel, or at half their height and width.
 
     Attributes:
       width: channels of the first level, which are the features; each further level
         has twice as many.
-      levels: number of times height and width halve, at least 1.
+      levels: number of levels, at least 1; below the first, height and width halve.
+      stride: of the first level: with 2, the features have half the height and width
+        of the images, rounded up; with 1, theirs.
       dtype: dtype of the computation; parameters, batch-norm statistics and the
         returned features are always float32.
       platform: see `conv.Conv`.
@@ -65,6 +67,7 @@ class SmallUNet(nn.Module):
 
     width: int = 16
     levels: int = 3
+    stride: int = 2
     dtype: Any = jnp.float32
     platform: str | None = None
 
@@ -78,7 +81,7 @@ class SmallUNet(nn.Module):
             using `batch_stats`.
 
         Returns:
-          `[batch, height / 2, width / 2, width of the first level]` float32.
+          `[batch, height / stride, width / stride, width of the first level]` float32.
 
         Raises:
           ValueError: if the inputs are not images.
@@ -98,7 +101,8 @@ class SmallUNet(nn.Module):
         x, skips = inputs, []
         for level in range(1, self.levels + 1):
             features = self.width * 2 ** (level - 1)
-            x = convolve(x, features, 2, f"down{level}")
+            stride = self.stride if level == 1 else 2
+            x = convolve(x, features, stride, f"down{level}")
             x = convolve(x, features, 1, f"level{level}")
             skips.append(x)
         skips.pop()

@@ -142,7 +142,8 @@ def _check_maps(name: str, source: data.Source, size: tuple[int, ...]) -> None:
         raise InputError(
             f"model {name!r} predicts maps of {size} pixels for images of "
             f"{source.record['shape'][:2]}, but labels are {wanted}. Change the image "
-            "size or the label size."
+            "size, the label size, or model.encoder.stride, if the model has it (1: "
+            "maps of the size of the images)."
         )
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dirjax import data, models, predict
 from dirjax.data import faces, pipeline
+from dirjax.data.formats import decoding
 from dirjax.data.formats.pictures import Pictures
-from dirjax.data.readers import images
 from dirjax.errors import InputError
 from dirjax.report import published as published_lib
 from tests import own_data, runs
@@ -271,7 +271,7 @@ class TestPreprocessing:
     def test_first_protocol_at_224_is_pillow(self, size):
         content, image = noise(size)
         want = np.asarray(image.resize((224, 224), Image.Resampling.BILINEAR))
-        got = images.decode(content, (224, 224), 3)
+        got = decoding.decode(content, decoding.Reading((224, 224), 3)).pixels
         np.testing.assert_array_equal(got, want)
         # Pad, crop at a corner, then normalise: the border is -1, not 0.
         network = models.build("small_resnet", input_mean=0.5, input_std=0.5)
@@ -293,7 +293,9 @@ class TestPreprocessing:
         resized = image.resize(new, Image.Resampling.BILINEAR)
         left, top = (round((n - 224) / 2.0) for n in new)
         want = np.asarray(resized)[top : top + 224, left : left + 224]
-        stored = images.decode(content, (256, 256), 3, "cover")
+        stored = decoding.decode(
+            content, decoding.Reading((256, 256), 3, "cover")
+        ).pixels
         assert stored.shape == (256, 256, 3)
         network = models.build("small_resnet", input_mean=0.5, input_std=0.5, view=224)
         got = np.asarray(network.prepare(stored[None]))[0]
@@ -302,6 +304,7 @@ class TestPreprocessing:
 
     def test_a_sliver_is_no_square(self):
         sliver = own_data.to_image(np.zeros((100, 1, 3), np.uint8))
-        assert images.decode(sliver, (8, 8), 3).shape == (8, 8, 3)
-        with pytest.raises(images.Unreadable, match="1 x 100 pixels, too narrow"):
-            images.decode(sliver, (8, 8), 3, "cover")
+        stretched = decoding.decode(sliver, decoding.Reading((8, 8), 3))
+        assert stretched.pixels.shape == (8, 8, 3)
+        with pytest.raises(decoding.Unreadable, match="1 x 100 pixels, too narrow"):
+            decoding.decode(sliver, decoding.Reading((8, 8), 3, "cover"))

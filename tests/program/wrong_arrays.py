@@ -8,6 +8,7 @@ import numpy as np
 from tests.own_data import table, to_image, to_npz
 from tests.program.wrong_tables import SKIP, Case, X, Y, npz, values
 
+GREY = np.random.default_rng(1).integers(0, 256, (60, 8, 8), np.uint8)
 ARRAYS = {
     "objects": npz(
         {"x": np.array([None] * 60), "y": Y},
@@ -26,11 +27,43 @@ ARRAYS = {
     "text for labels": npz(
         {"x": X, "y": np.array(["a"] * 60)}, "labels must be numbers", "'y' of .*npz"
     ),
-    "images of floats": npz(
-        {"x": X.reshape(20, 3, 3), "y": Y[:20]}, "uint8 images", r"float64 \[20, 3, 3\]"
+    "images for the model of tables": npz(
+        {"x": X.reshape(20, 3, 3), "y": Y[:20]},
+        "'images'",
+        "got 'mlp'",
+        "option images",
     ),
-    "images of four channels": npz(
-        {"x": np.zeros((60, 4, 4, 4), np.uint8), "y": Y}, r"1 or 3", r"\[60, 4, 4, 4\]"
+    "five axes": npz(
+        {"x": np.zeros((60, 4, 4, 4, 1)), "y": Y},
+        r"must hold numbers: a table \[rows, columns\], or images",
+        r"float64 \[60, 4, 4, 4, 1\]",
+    ),
+    "channels that may be first or last": npz(
+        {"x": np.zeros((60, 8, 8, 8)), "y": Y},
+        r"'x' of .*npz has images of \[8, 8, 8\]",
+        r"Set data\.channels_first=True if they come first, or False",
+    ),
+    "pixels that are not finite": npz(
+        {
+            "x": np.where(np.arange(60 * 64).reshape(60, 8, 8) == 64 * 7, np.nan, 1.0),
+            "y": Y,
+        },
+        r"pixels must be finite, row 7 of .*npz has NaN or infinite ones",
+        SKIP,
+    ),
+    "a mask of another shape": npz(
+        {"x": GREY, "y": 1.0 * GREY, "mask": np.ones((60, 4, 4))},
+        r"shape of the labels, \[60, 8, 8\], it has \[60, 4, 4\]",
+    ),
+    "labels of pixels in four axes": npz(
+        {"x": GREY, "y": np.ones((60, 8, 8, 2))},
+        r"labels of pixels .* must be \[rows, height, width\], 'y' .* \[60, 8, 8, 2\]",
+    ),
+    "labels of pixels for the model of images": npz(
+        {"x": GREY, "y": 1.0 * GREY},
+        r"kind 'dense'",
+        "Use 'small_unet'",
+        model__name="small_resnet",
     ),
     "unequal lengths": npz(
         {"x": X, "y": Y[:-1]}, "one entry per row", r"x \[60, 3\], y \[59\]"

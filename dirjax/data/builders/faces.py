@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dirjax.data import faces, labelling
-from dirjax.data.formats import table_files
-from dirjax.data.readers import images
+from dirjax.data.formats import decoding, table_files
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
@@ -81,8 +80,8 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for i in chosen.tolist():
             content = (folder / paths[i]).read_bytes()
             try:
-                images.decode(content, (1, 1), 3)
-            except images.Unreadable as error:
+                decoding.opened(content)
+            except decoding.Unreadable as error:
                 raise InputError(
                     f"images must be readable, that of {rows.place(i)} is not: "
                     f"{error}. Fix it, or leave its row out of the CSV."

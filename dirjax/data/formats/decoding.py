@@ -1,25 +1,39 @@
-"""Decodes image files of any mode and size into arrays, in threads.
+"""Decodes image files of any mode, size and depth into arrays, in threads.
 
 `fit` sets how an image becomes square:
 
   stretch: resize both sides; the aspect ratio changes.
   cover: resize the shorter side, then crop the centre of the longer one.
+
+`ground` is the colour under transparent pixels, by name or as #rrggbb; or "alpha" if
+the alpha channel is the picture, as of a mask or of ink on nothing.
+
+Pixels of more than 8 bits keep their values until the range of a data set is known, see
+`levels`. Pillow reads colours of 16 bits as 8, which leaves 16 levels of pictures with
+12; so TensorFlow decodes such PNG files, and such TIFF files are refused.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dirjax.data.formats import levels
 from dirjax.data.formats.pictures import threads
 
 _MAX_PIXELS = 1 << 27  # per file, before resizing
 _MAX_ASPECT = 64  # longer to shorter side of an image to crop
+# Of `ground`: the alpha channel is the picture.
+ALPHA = "alpha"
+# Shares of red, green and blue in grey, as in Pillow.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
 class Unreadable(ValueError):
@@ -32,6 +46,11 @@ def opened(data: bytes) -> Any:
     Raises:
       Unreadable: if it cannot be decoded, or is huge.
     """
+    return _opened(data)[0]
+
+
+def _opened(data: bytes) -> tuple[Any, int, tuple[int, ...]]:
+    """The same with the number of frames, and the bits of channels of a TIFF file."""
     from PIL import Image, ImageOps
 
     if not data:
@@ -45,6 +64,8 @@ def opened(data: bytes) -> Any:
                     f"it has {image.width} x {image.height} pixels, more than "
                     f"{_MAX_PIXELS:,}"
                 )
+            frames = getattr(image, "n_frames", 1)
+            bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
             image = ImageOps.exif_transpose(image)
             image.load()
     except Unreadable:
@@ -55,42 +76,176 @@ def opened(data: bytes) -> Any:
         why = (str(error) or type(error).__name__).rstrip(". ")
         why = "Pillow does not know its format" if "identify" in why else why
         raise Unreadable(why) from error
-    return image
+    return image, frames, bits
 
 
-def decode(
-    data: bytes, size: tuple[int, int], channels: int, fit: str = "stretch"
-) -> np.ndarray:
-    """Decodes one image into an array.
+def is_ground(text: str) -> bool:
+    """Whether a text is a colour that Pillow knows, or "alpha".
 
-    Args:
-      data: the content of an image file.
+    Example:
+      >>> is_ground("white"), is_ground("#ff8000"), is_ground("snowish")
+      (True, True, False)
+    """
+    from PIL import ImageColor
+
+    try:
+        return text == ALPHA or len(ImageColor.getrgb(text)) == 3
+    except ValueError:
+        return False
+
+
+class Picture(NamedTuple):
+    """A decoded image, and what its file had.
+
+    Attributes:
+      pixels: `[height, width, channels]`: uint8 levels, or float32: levels if the scale
+        is known, otherwise as in the file.
+      kind: see `levels.kind_of`.
+      low: smallest pixel of the file, of pixels that are not uint8.
+      high: largest pixel.
+      transparent: whether a pixel is transparent, in part at least.
+      frames: number of pages or frames, of which this is the first.
+    """
+
+    pixels: np.ndarray
+    kind: str = ""
+    low: float = 0.0
+    high: float = 0.0
+    transparent: bool = False
+    frames: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How image files become arrays.
+
+    Attributes:
       size: `(height, width)` of the result.
       channels: 1 for grey, 3 for RGB, 0 for 1 or 3, depending on the image.
       fit: "stretch" or "cover", see the module; "cover" needs a square size.
+      ground: see the module.
+      scale: the levels of pixels of more than 8 bits; None leaves them as they are.
+    """
 
-    Returns:
-      `[height, width, channels]` uint8.
+    size: tuple[int, int]
+    channels: int = 0
+    fit: str = "stretch"
+    ground: str = "white"
+    scale: levels.Scale | None = None
+
+
+def decode(data: bytes, reading: Reading) -> Picture:
+    """Decodes one image.
+
+    Args:
+      data: the content of an image file.
+      reading: how.
 
     Raises:
-      Unreadable: see `opened`.
+      Unreadable: see `opened`; also if pixels are not finite or do not fit the scale,
+        or if the picture is alpha and there is none.
     """
-    from PIL import Image
+    image, frames, bits = _opened(data)
+    found = _deep(data, image, bits)
+    shallow = found is None
+    picture = _shallow(image, reading) if shallow else _levelled(found, reading)
+    return picture._replace(frames=frames)
 
-    image = opened(data)
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        if image.mode.startswith("I"):
-            values = values / 257.0  # 65535 -> 255
-        image = Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+
+def _shallow(image: Any, reading: Reading) -> Picture:
+    """A picture of 8 bits."""
+    from PIL import Image, ImageColor
+
     grey = image.mode in ("1", "L", "LA", "La")
+    transparent = False
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(ground, image).convert("RGB")
-    image = image.convert("L" if channels == 1 or (not channels and grey) else "RGB")
-    height, width = size
-    if fit == "cover":
+        alpha = image.getchannel("A")
+        transparent = alpha.getextrema()[0] < levels.TOP
+        if reading.ground == ALPHA:
+            image, grey = alpha, True
+        else:
+            colour = ImageColor.getrgb(reading.ground)
+            ground = Image.new("RGBA", image.size, (*colour, levels.TOP))
+            image = Image.alpha_composite(ground, image).convert("RGB")
+            grey &= not transparent or len(set(colour)) == 1
+    elif reading.ground == ALPHA:
+        raise _no_alpha()
+    one = reading.channels == 1 or (not reading.channels and grey)
+    array = np.asarray(_squared(image.convert("L" if one else "RGB"), reading))
+    array = array[..., None] if array.ndim == 2 else array
+    return Picture(array, transparent=transparent)
+
+
+def _no_alpha() -> Unreadable:
+    return Unreadable("it has no alpha channel, which data.ground takes as the picture")
+
+
+def _deep(data: bytes, image: Any, bits: tuple[int, ...]) -> np.ndarray | None:
+    """`[height, width, 1 to 4]` pixels of more than 8 bits, None if they have 8."""
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image)[..., None]
+    # Bit depth and colour type of PNG.
+    if data.startswith(b"\x89PNG") and data[24] == 16 and data[25] in (2, 4, 6):
+        import tensorflow as tf
+
+        return tf.io.decode_png(data, dtype=tf.uint16).numpy()
+    if max(bits) > 8:
+        raise Unreadable(
+            f"it is a TIFF file of {len(bits)} channels with {max(bits)} bits, which "
+            "Pillow cuts to 8: save it as PNG, or all images as arrays in NPZ"
+        )
+    return None
+
+
+def _levelled(found: np.ndarray, reading: Reading) -> Picture:
+    """A picture of more than 8 bits, `[height, width, channels]`."""
+    from PIL import Image, ImageColor
+
+    kind = levels.kind_of(found.dtype)
+    values = found.astype(np.float32)
+    bad = values.size - int(np.isfinite(values).sum())
+    if bad:
+        raise Unreadable(f"{bad:,} of its pixels are NaN or infinite")
+    colours, alpha = values, None
+    if values.shape[-1] in (2, 4):
+        colours, alpha = values[..., :-1], values[..., -1:] / 65535
+    if reading.ground == ALPHA:
+        if alpha is None:
+            raise _no_alpha()
+        colours = 65535 * alpha
+    elif alpha is not None and (alpha < 1).any():
+        # A file with alpha has 16 bits in all of its channels.
+        ground = np.asarray(ImageColor.getrgb(reading.ground), np.float32) * 257
+        if colours.shape[-1] == 1 and len(set(ground.tolist())) == 1:
+            ground = ground[:1]
+        colours = alpha * colours + (1 - alpha) * ground
+    if reading.channels == 1 and colours.shape[-1] == 3:
+        colours = (colours @ _LUMA)[..., None]
+    low, high = float(colours.min()), float(colours.max())
+    if reading.scale is not None:
+        why = reading.scale.refuses(kind, low, high)
+        if why:
+            raise Unreadable(why)
+        if reading.scale.window:  # It cuts pixels, not their means.
+            colours = reading.scale.levels(colours, kind)
+    bands = [
+        np.asarray(_squared(Image.fromarray(band), reading))
+        for band in np.moveaxis(np.ascontiguousarray(colours), -1, 0)
+    ]
+    array = np.stack(bands * 3 if len(bands) < reading.channels else bands, axis=-1)
+    if reading.scale is not None and not reading.scale.window:
+        array = reading.scale.levels(array, kind)
+    transparent = alpha is not None and bool((alpha < 1).any())
+    return Picture(array, kind, low, high, transparent)
+
+
+def _squared(image: Any, reading: Reading) -> Any:
+    """A Pillow image of the wanted size."""
+    from PIL import Image
+
+    height, width = size = reading.size
+    if reading.fit == "cover":
         width, height = _covering(image.size, height)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -100,8 +255,7 @@ def decode(
             for now, then in zip(image.size, size[::-1], strict=True)
         )
         image = image.crop((left, top, left + size[1], top + size[0]))
-    array = np.asarray(image)
-    return array[..., None] if array.ndim == 2 else array
+    return image
 
 
 def _covering(now: tuple[int, int], side: int) -> tuple[int, int]:

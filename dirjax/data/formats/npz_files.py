@@ -61,7 +61,7 @@ def require(arrays: dict[str, np.ndarray], name: str, field: str, file: Any):
 
 
 def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
-    """Inputs as `[rows, columns]` float64 or `[rows, height, width, channels]` uint8.
+    """Inputs as a table, `[rows, columns]` float64, or as images, `x` itself.
 
     Raises:
       InputError: for another shape or type.
@@ -71,14 +71,12 @@ def check_inputs(x: np.ndarray, name: str, file: Any) -> np.ndarray:
         raise InputError(f"{name!r} of {file} has no rows. Give another file.")
     if x.ndim in (1, 2) and x.dtype.kind in "biuf":
         return x.reshape(len(x), -1).astype(np.float64)
-    if x.ndim in (3, 4) and x.dtype == np.uint8:
-        pixels = x[..., None] if x.ndim == 3 else x
-        if pixels.shape[-1] in (1, 3) and pixels.size:
-            return pixels
+    if x.ndim in (3, 4) and x.dtype.kind in "biuf" and x.size:
+        return x
     raise InputError(
-        f"{name!r} must hold numbers [rows, columns], or uint8 images [rows, height, "
-        f"width] or [rows, height, width, 1 or 3], {file} has {x.dtype} {shape}. "
-        "Convert it."
+        f"{name!r} must hold numbers: a table [rows, columns], or images [rows, "
+        "height, width] or [rows, height, width, channels] (or channels first); "
+        f"{file} has {x.dtype} {shape}. Convert it."
     )
 
 

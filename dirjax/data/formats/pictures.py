@@ -28,13 +28,14 @@ class Pictures:
     """Rows of images, decoded on each access.
 
     Args:
-      decode: index of an image -> `[height, width, channels]` uint8.
+      decode: index of an image -> `[height, width, channels]`.
       number: `[rows]` int, the image of each row.
       shape: shape of each image.
+      dtype: uint8 or float32, the type of all rows.
 
     Attributes:
       shape: `(rows, height, width, channels)`.
-      dtype: uint8.
+      dtype: as given.
 
     Example:
       >>> flat = Pictures(lambda i: np.full((1, 1, 1), i, np.uint8), np.arange(9),
@@ -43,15 +44,14 @@ class Pictures:
       [8, 5]
     """
 
-    dtype = np.dtype(np.uint8)
-
     def __init__(
         self,
         decode: Callable[[int], np.ndarray],
         number: np.ndarray,
         shape: tuple[int, int, int],
+        dtype: np.dtype = np.dtype(np.uint8),  # noqa: B008 (it is immutable)
     ):
-        self._decode, self._number = decode, number
+        self._decode, self._number, self.dtype = decode, number, dtype
         self.shape = (len(number), *shape)
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class Pictures:
 
     def subset(self, rows: np.ndarray) -> Pictures:
         """Some of the rows, still encoded."""
-        return Pictures(self._decode, self._number[rows], self.shape[1:])
+        return Pictures(self._decode, self._number[rows], self.shape[1:], self.dtype)
 
     def one(self, row: Any) -> np.ndarray:
         """The image of a row, decoded in this thread."""
@@ -72,10 +72,10 @@ class Pictures:
           rows: an index into an array `[rows]`.
 
         Returns:
-          `[..., height, width, channels]` uint8; leading axes are those of `rows`.
+          `[..., height, width, channels]`; leading axes are those of `rows`.
         """
         place = np.arange(len(self))[rows]
-        out = np.empty((place.size, *self.shape[1:]), np.uint8)
+        out = np.empty((place.size, *self.shape[1:]), self.dtype)
         for k, image in enumerate(threads().map(self.one, place.ravel().tolist())):
             out[k] = image
         return out.reshape(*place.shape, *self.shape[1:])

@@ -410,7 +410,35 @@ def _as_text(column: Any) -> Any:
     return column.cast(pa.string())
 
 
-def _parquet(file: pathlib.Path, missing: Sequence[str]) -> Iterator[Table]:
+def of_arrow(
+    file: pathlib.Path, columns: Any, missing: Sequence[str] = (), start: int = 0
+) -> Table:
+    """Columns of any plain type as a table of text.
+
+    Args:
+      file: where they come from.
+      columns: pyarrow table or record batch.
+      missing: see `blocks`.
+      start: position of the first row in the file.
+
+    Raises:
+      InputError: for duplicate or empty names.
+    """
+    import pyarrow as pa
+
+    cells, odd = {}, {}
+    names = _names(columns.schema.names, file)
+    for name, column in zip(names, columns.columns, strict=True):
+        try:
+            cells[name] = _clean(_as_text(column), missing)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            odd[name] = str(column.type)
+    return _table(file, cells, np.arange(start, start + columns.num_rows), odd=odd)
+
+
+def _parquet(
+    file: pathlib.Path, missing: Sequence[str], without: Sequence[str]
+) -> Iterator[Table]:
     """Blocks of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -418,16 +446,10 @@ def _parquet(file: pathlib.Path, missing: Sequence[str]) -> Iterator[Table]:
     start = 0
     try:
         with pq.ParquetFile(file) as opened:
-            names = _names(opened.schema_arrow.names, file)
-            for batch in opened.iter_batches():
-                cells, odd = {}, {}
-                for name, column in zip(names, batch.columns, strict=True):
-                    try:
-                        cells[name] = _clean(_as_text(column), missing)
-                    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                        odd[name] = str(column.type)
-                number = np.arange(start, start + batch.num_rows)
-                yield _table(file, cells, number, odd=odd)
+            names = opened.schema_arrow.names
+            kept = [name for name in names if name not in without]
+            for batch in opened.iter_batches(columns=kept):
+                yield of_arrow(file, batch, missing, start)
                 start += batch.num_rows
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
@@ -443,6 +465,7 @@ def blocks(
     skip_with: str = labelling.SKIP,
     bare_tabs: bool = False,
     sheet: str | None = None,
+    without: Sequence[str] = (),
 ) -> Iterator[Table]:
     """Reads a table in blocks.
 
@@ -468,7 +491,7 @@ def blocks(
             f"{file} cannot be read: {error}. Give another file."
         ) from error
     if parquet:
-        yield from _parquet(file, missing)
+        yield from _parquet(file, missing, without)
     elif excel.is_workbook(file):
         yield from _workbook(file, missing, sheet)
     else:

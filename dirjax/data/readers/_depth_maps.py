@@ -244,13 +244,14 @@ def source(
 def read_new(
     path: pathlib.Path, record: Mapping[str, Any], **options: Any
 ) -> Iterator[readers.Piece]:
-    """Refuses new rows: predictions are maps, but prediction files hold numbers.
+    """Refuses new rows: how to crop images other than the benchmark's is unknown.
 
     Raises:
       InputError: always.
     """
     del path, record, options
     raise InputError(
-        "predict writes one value per row, but the model of --workdir predicts one "
-        "per pixel. In Python, dirjax.evals.predictor.Predictor(workdir)(images) does."
+        "predict reads no images for the model of --workdir, whose benchmark fixes "
+        "their size and crop. In Python, dirjax.evals.predictor.Predictor(workdir)"
+        "(images) predicts images that have both."
     )

@@ -1,10 +1,15 @@
 """Reads arrays: an NPZ file with `x`, `y` and, optionally, `split` and `weight`.
 
 `x` is `[rows]` or `[rows, columns]` numbers (a table; NaN is a missing value), or
-`[rows, height, width]` or `[rows, height, width, channels]` uint8 (images). Image files
-(JPEG, PNG and more) concatenated into one `[bytes]` uint8 are images, too, if `offsets`
-`[rows + 1]` holds the start of each and the end of the last. `split` holds train, val
-and test, or 0, 1 and 2. Pickled objects are never loaded.
+images: `[rows, height, width]`, `[rows, height, width, channels]` or `[rows, channels,
+height, width]` numbers of any type, uint8 from 0 to 255 and others by their range (see
+`formats.levels`). Image files (JPEG, PNG and more) concatenated into one `[bytes]`
+uint8 are images, too, if `offsets` `[rows + 1]` holds the start of each and the end of
+the last. `split` holds train, val and test, or 0, 1 and 2. Pickled objects are never
+loaded.
+
+`y` of images may hold a label for each pixel, `[rows, height, width]`, NaN for none;
+`mask` of the same shape tells which of them count.
 """
 
 from __future__ import annotations
@@ -17,10 +22,14 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
-from dirjax.data.formats import npz_files, text_files
+from dirjax.data.formats import levels, npz_files, text_files
+from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
-from dirjax.data.readers import images, table
+from dirjax.data.readers import _image_arrays, _image_files, images, table
 from dirjax.errors import InputError
+
+# Default name of the array of masks; it may be missing.
+MASK = "mask"
 
 
 def load(
@@ -31,6 +40,8 @@ def load(
     input: str = "",
     split: str = "split",
     weight: str | None = None,
+    mask: str = MASK,
+    channels_first: bool | None = None,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
@@ -41,6 +52,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
@@ -53,6 +66,10 @@ def load(
       input: name of the array of inputs; empty for "x".
       split: name of the array of splits; without it, a split is made.
       weight: name of the array of training weights, or None.
+      mask: name of the array that tells which labels of pixels count; it may be
+        missing.
+      channels_first: whether the channels of images come before height and width; None
+        to find it from the shape.
       numeric: columns (x0, x1, ...), see `table.typed`.
       categorical: see `table.typed`.
       drop: see `table.typed`.
@@ -61,8 +78,10 @@ def load(
       quantiles: see `TablePreprocessor.fit`.
       image_size: for concatenated image files, see `images.load`.
       channels: see `images.load`.
-      memory: for concatenated image files, see `images.read_all`.
-      fit: for images, see `images.from_arrays`.
+      memory: for concatenated image files, see `_image_files.read_all`.
+      fit: for concatenated image files, see `decoding`.
+      ground: for concatenated image files, see `decoding`.
+      pixel_range: for images, see `images.load`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
 
@@ -81,6 +100,7 @@ def load(
         x = check_inputs(x, inputs, file)
         for field, got, none in (
             ("fit", fit, "stretch"),
+            ("ground", ground, "white"),
             ("view_size", view_size, 0),
         ):
             if got != none:
@@ -94,13 +114,19 @@ def load(
         require(arrays, weight, "data.weight", file)
     if split != labelling.SPLIT:
         require(arrays, split, "data.split", file)
+    if mask != MASK:
+        require(arrays, mask, "data.mask", file)
+    pictured = image_file is not None or x.ndim > 2
+    dense = pictured and y.ndim > 2 and y.size > len(y) == count
     facts = [n for n in (rules.label, split, weight) if n in arrays]
-    if any(arrays[n].size != count for n in facts):
+    single = facts[1:] if dense else facts
+    if any(arrays[n].size != count for n in single):
         first = inputs if image_file is None else "offsets"
         said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (first, *facts))
+        more = "; labels of pixels are [rows, height, width]" if pictured else ""
         raise InputError(
-            f"arrays must have one entry per row, {file} has {said}. Make them equally "
-            "long."
+            f"arrays must have one entry per row, {file} has {said}{more}. Make them "
+            "equally long."
         )
     for fact in (rules.label, *([weight] if weight else [])):
         if arrays[fact].dtype.kind not in "biuf":
@@ -112,33 +138,53 @@ def load(
     part = None
     if split in arrays:
         part = labelling.parts_of(rows, arrays[split].ravel(), split)
-    found = None
+    found, reading, first = None, None, False
+    scale = levels.Scale.given(pixel_range) if pixel_range else None
     if image_file is not None:
-        x = images.read_all(
+        x, reading = _image_files.read_all(
             range(count),
             image_file,
             rows,
             lambda i: f"image {i} of {file}",
-            size=(image_size, image_size),
-            channels=channels,
-            fit=fit,
+            _image_files.reading_of(image_size, channels, fit, ground, pixel_range),
             memory=memory,
             progress="reading images",
         )
-    elif x.ndim == 2:
+    elif pictured:
+        x, first, said = _image_arrays.channels_last(
+            x, channels_first, f"{inputs!r} of {file}", "data.channels_first"
+        )
+        rows.notes += [said] if said else []
+        x, scale = _image_arrays.to_levels(x, rows, scale)
+        reading = Reading((x.shape[1], x.shape[2]), x.shape[3], scale=scale)
+    else:
         found = table.typed(
             columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
         )
+    real = None
+    if dense:
+        y = _maps(y, rules.label, file)
+        seen = _maps(arrays[mask], mask, file) if mask in arrays else None
+        y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
+        if part is None:
+            part = _image_arrays.split_by_mean(y, real, rows, rules)
     labelled = labelling.label_rows(
-        y.astype(np.float64).ravel(),
+        y.astype(np.float64) if dense else y.astype(np.float64).ravel(),
         rows,
         rules,
         part=part,
         weight=arrays[weight].astype(np.float64).ravel() if weight else None,
+        mask=real,
     )
     if found is None:
         return images.from_arrays(
-            name, x, labelled, mean_and_std, fit=fit, view=view_size
+            name,
+            x,
+            labelled,
+            mean_and_std,
+            reading=reading,
+            channels_first=first,
+            view=view_size,
         )
     return table.from_features(
         name,
@@ -149,6 +195,19 @@ def load(
         scaling=scaling,
         quantiles=quantiles,
     )
+
+
+def _maps(array: np.ndarray, name: str, file: pathlib.Path) -> np.ndarray:
+    """`[rows, height, width]`, without an axis of a single channel."""
+    if array.ndim == 4:
+        axis = next((a for a in (3, 1) if array.shape[a] == 1), None)
+        array = array if axis is None else array.squeeze(axis)
+    if array.ndim != 3:
+        raise InputError(
+            f"labels of pixels and their mask must be [rows, height, width], {name!r} "
+            f"of {file} is {list(array.shape)}. Keep one of them."
+        )
+    return array
 
 
 def read_new(
@@ -173,7 +232,7 @@ def read_new(
     Raises:
       InputError: if the input does not fit the model, or a row is invalid.
     """
-    reader = images if record["kind"] == "images" else table
+    reader = table if record["kind"] == "table" else images
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return reader.new_of_npz(path, record, input or "x", on_bad, keep, label)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

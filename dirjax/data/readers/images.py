@@ -1,9 +1,10 @@
 """Reads images: a folder and a table of paths and labels.
 
-Any size and mode that Pillow reads (PNG, JPEG and more): 16-bit grey is scaled to 8
-bits, transparency is composited on black, camera orientation is applied, and Pillow
-resizes all images to one square size, bilinear with antialiasing: the pixels are those
-of the public benchmarks. See `decoding`.
+Any size, mode and depth that Pillow reads (PNG, JPEG, TIFF and more): pixels of more
+than 8 bits are scaled by the range of the data set, transparent ones get a ground,
+camera orientation is applied, and Pillow resizes all images to one square size,
+bilinear with antialiasing: the pixels are those of the public benchmarks. See
+`decoding` and `levels`.
 
 Each image is decoded once before a run starts, so unreadable ones are reported early.
 Data sets of up to `memory` GiB stay decoded in memory; larger ones are decoded again on
@@ -15,180 +16,31 @@ from __future__ import annotations
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files, text_files
-from dirjax.data.formats.decoding import Unreadable, decode, in_threads
+from dirjax.data.formats import levels, npz_files, table_files, text_files
+from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
+from dirjax.data.readers import _image_arrays, _image_tables
 from dirjax.data.readers import table as table_lib
+from dirjax.data.readers._image_files import read_all, reading_of
 from dirjax.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
-def decode_all(
-    names: Sequence[Any],
-    read: Callable[[Any], bytes],
-    *,
-    size: tuple[int, int],
-    channels: int,
-    fit: str = "stretch",
-    progress: str = "",
-) -> Iterable[np.ndarray | Unreadable]:
-    """Decodes images in threads, in order.
+def hidden(path: pathlib.PurePath) -> bool:
+    """Whether a part of a relative path begins with a dot, like what a Mac leaves.
 
-    Args:
-      names: arguments of `read`.
-      read: returns the content of a file; may raise OSError.
-      size: see `decode`.
-      channels: see `decode`.
-      fit: see `decode`.
-      progress: title of a progress bar; empty for none.
-
-    Yields:
-      An array for each, or the reason why there is none.
+    Example:
+      >>> hidden(pathlib.PurePath("a/._0.png")), hidden(pathlib.PurePath("a/0.png"))
+      (True, False)
     """
-    yield from in_threads(
-        names, lambda name: decode(read(name), size, channels, fit), progress=progress
-    )
-
-
-def stack(
-    found: Iterable[np.ndarray | Unreadable],
-    count: int,
-    size: tuple[int, int],
-    channels: int,
-) -> tuple[np.ndarray, dict[int, str]]:
-    """Stacks images into one array.
-
-    Args:
-      found: from `decode_all`.
-      count: number of images.
-      size: `(height, width)`.
-      channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
-
-    Returns:
-      `[count, height, width, channels]` uint8, and position -> reason why there is no
-      image.
-
-    Raises:
-      InputError: if they do not fit into memory.
-    """
-    try:
-        out = np.zeros((count, *size, channels or 1), np.uint8)
-        broken = {}
-        for i, image in enumerate(found):
-            if isinstance(image, Unreadable):
-                broken[i] = str(image)
-                continue
-            if image.shape[-1] > out.shape[-1]:  # The first colour image.
-                out = np.repeat(out, 3, axis=-1)
-            out[i] = image
-    except MemoryError as error:
-        raise InputError(
-            f"{count:,} images of {size[0]} x {size[1]} pixels do not fit into memory. "
-            "Set a smaller data.image_size."
-        ) from error
-    return out, broken
-
-
-def _check_all(
-    found: Iterable[np.ndarray | Unreadable], channels: int
-) -> tuple[int, dict[int, str]]:
-    """Decodes images without keeping them: common channels, and unreadable ones."""
-    broken = {}
-    for i, image in enumerate(found):
-        if isinstance(image, Unreadable):
-            broken[i] = str(image)
-        else:
-            channels = max(channels, image.shape[-1])
-    return channels or 1, broken
-
-
-def read_all(
-    names: Sequence[Any],
-    read: Callable[[Any], bytes],
-    rows: labelling.Rows,
-    place: Callable[[int], str],
-    *,
-    size: tuple[int, int],
-    channels: int,
-    fit: str = "stretch",
-    memory: float = math.inf,
-    progress: str = "",
-) -> np.ndarray | Pictures:
-    """Reads images into one array and refuses rows with unreadable images.
-
-    Args:
-      names: arguments of `read`, one for each row.
-      read: see `decode_all`.
-      rows: the rows.
-      place: name of a row's image, for messages.
-      size: see `stack`.
-      channels: see `stack`.
-      fit: see `decode`.
-      memory: largest size of an array in GiB; beyond it, images are decoded on access.
-      progress: see `decode_all`.
-
-    Returns:
-      `[rows, height, width, channels]` uint8, zeros for missing images; or `Pictures`
-      that decode on access.
-
-    Raises:
-      InputError: naming the image, unless bad rows are skipped.
-    """
-    found = decode_all(
-        names, read, size=size, channels=channels, fit=fit, progress=progress
-    )
-    pixels: np.ndarray | Pictures
-    if len(names) * math.prod(size) * (channels or 3) <= memory * 2**30:
-        pixels, broken = stack(found, len(names), size, channels)
-    else:
-        known, broken = _check_all(found, channels)
-
-        def again(i: int) -> np.ndarray:
-            try:
-                return decode(read(names[i]), size, known, fit)
-            except (Unreadable, OSError) as error:
-                raise InputError(
-                    f"images must not change during a run, {place(i)} was readable "
-                    f"before and is not now: {error}. Restore it and run the same "
-                    "command again."
-                ) from error
-
-        pixels = Pictures(again, np.arange(len(names)), (*size, known))
-    rows.refuse(
-        "unreadable image",
-        np.isin(np.arange(len(names)), list(broken)),
-        lambda i: f"images must be readable, {place(i)} is not: {broken[i]}",
-    )
-    return pixels
-
-
-def find_table(path: pathlib.Path) -> pathlib.Path:
-    """Finds the table of an image data set: the file itself, or the one in a folder.
-
-    Raises:
-      InputError: if there is no table, or more than one.
-    """
-    if path.is_file():
-        return path
-    found = sorted(
-        f
-        for f in path.iterdir()
-        if f.name.lower().endswith((".csv", ".tsv", ".csv.gz", ".parquet"))
-    )
-    if len(found) != 1:
-        names = ", ".join(f.name for f in found) or "none"
-        raise InputError(
-            f"{path} must hold one table of paths and labels, it has {names}. Set "
-            "data.path to the table itself."
-        )
-    return found[0]
+    return any(part.startswith(".") and part.strip(".") for part in path.parts)
 
 
 def load(
@@ -204,6 +56,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
 ) -> sources.Source:
@@ -212,17 +66,22 @@ def load(
     Args:
       name: name of the data set; those of `faces.KNOWN` have their own table and folder
         layout.
-      file: table with a label and a column of paths relative to its folder; or a folder
-        that holds such a table.
+      file: table with a label and a column of paths relative to its folder, or of the
+        images themselves; or a folder that holds such a table, see `_image_tables`.
       rules: rules of the label, its bins and the split.
-      split: column of the split (train, val, test); without it, a split is made.
+      split: column of the split (train, val, test); without it, and unless folders or
+        names of files tell it, a split is made.
       weight: column of training weights, or None.
-      input: column of paths; empty for "path".
+      input: column of paths or images; empty for "path". If missing, `file_name` or the
+        only column of images.
       missing: see `table_files.blocks`.
       image_size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
       memory: see `read_all`.
-      fit: see `from_arrays`.
+      fit: see `decoding`.
+      ground: see `decoding`.
+      pixel_range: the range of pixels of more than 8 bits, or None to find it, see
+        `formats.levels`.
       view_size: see `from_arrays`.
       mean_and_std: see `from_arrays`.
 
@@ -232,95 +91,180 @@ def load(
     Raises:
       InputError: naming row and file, if an image, path or label is invalid.
     """
-    paths = input or "path"
     benchmark = faces.KNOWN.get(name)
-    file = benchmark.find(file) if benchmark else find_table(file)
-    table = table_files.read(file, on_bad=rules.on_bad, missing=missing)
+    file = benchmark.find(file) if benchmark else file
+    wanted = input or "path"
+    listing = _image_tables.read(
+        file, wanted, split, on_bad=rules.on_bad, missing=missing
+    )
+    table = listing.table
     if benchmark:
-        benchmark.check_columns(table, paths, rules.label, split)
-    table.require(paths, "data.input")
+        benchmark.check_columns(table, wanted, rules.label, split)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = labelling.Rows(table.number, file, rules.on_bad, short)
+    rows = labelling.Rows(
+        table.number, table.file, rules.on_bad, short, first=table.first
+    )
+    rows.notes += [*table.notes, *listing.notes]
     y, part, weights, _ = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
-    names = table_files.words(table.cells[paths]).tolist()
     rows.refuse(
         "no path",
-        np.array([not n for n in names]),
-        lambda i: f"{rows.place(i)} has no {paths!r}",
+        listing.missing(),
+        lambda i: f"{rows.place(i)} has no {listing.column!r}",
     )
-
     if benchmark:
         benchmark.check_labels(y, rows)
-        names = benchmark.resolve(file.parent, names, rows)
-        name = benchmark.identify(name, file, rows)
+        listing.names = benchmark.resolve(listing.root, listing.names, rows)
+        name = benchmark.identify(name, table.file, rows)
 
     def place(i: int) -> str:
         row = rows.place(i)
-        return f"that of {row}" if benchmark else f"{names[i]} ({row})"
+        if benchmark or not listing.names[i]:
+            return f"that of {row}"
+        return f"{listing.names[i]} ({row})"
 
     pixels = read_all(
-        names,
-        lambda name: (file.parent / name).read_bytes(),
+        range(len(rows.number)),
+        listing.read,
         rows,
         place,
-        size=(image_size, image_size),
-        channels=channels,
-        fit=fit,
+        reading_of(image_size, channels, fit, ground, pixel_range),
         memory=memory,
         progress="reading images",
     )
     labelled = labelling.label_rows(
         y, rows, rules, part=part, keys=lambda: table_files.keys(table), weight=weights
     )
-    return from_arrays(name, pixels, labelled, mean_and_std, fit=fit, view=view_size)
+    return from_arrays(
+        name,
+        pixels.array,
+        labelled,
+        mean_and_std,
+        reading=pixels.reading,
+        view=view_size,
+    )
 
 
-def _mean_and_std(pixels: Any, rows: np.ndarray) -> tuple[float, float]:
-    """Mean and deviation of all pixels of some rows, in 0..1, without copying them."""
-    count = np.zeros(256, np.int64)
+def _blocks(pixels: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The pixels of some rows, without copying all of them."""
     for start in range(0, len(rows), 256):
-        block = pixels[rows[start : start + 256]]
-        count += np.bincount(block.ravel(), minlength=256)
-    share, value = count / count.sum(), np.arange(256) / 255
-    mean = float(share @ value)
-    return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
+        yield pixels[rows[start : start + 256]]
+
+
+def _mean_and_std(pixels: Any, rows: np.ndarray, by_channel: bool) -> tuple[Any, Any]:
+    """Mean and deviation of pixels of some rows, in 0..1: of all, or by channel."""
+    if pixels.dtype == np.uint8 and not by_channel:
+        count = np.zeros(256, np.int64)
+        for block in _blocks(pixels, rows):
+            count += np.bincount(block.ravel(), minlength=256)
+        share, value = count / count.sum(), np.arange(256) / 255
+        mean = float(share @ value)
+        return mean, float(np.sqrt(share @ (value - mean) ** 2)) or 1.0
+    axes = (0, 1, 2) if by_channel else None
+
+    def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> Any:
+        total = sum(function(b / 255.0).sum(axis=axes) for b in _blocks(pixels, rows))
+        share = len(rows) * math.prod(pixels.shape[1:-1])
+        return total / (share * pixels.shape[-1] if axes is None else share)
+
+    mean = mean_of(lambda x: x.astype(np.float64))
+    std = np.sqrt(mean_of(lambda x: (x.astype(np.float64) - mean) ** 2))
+    std = np.where(std > 0, std, 1.0)
+    if axes is None:
+        return float(mean), float(std)
+    return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def _refuse_constant(pixels: Any, labelled: labelling.Labelled) -> None:
+    """Refuses training images that are all equal: there is nothing to learn from."""
+    train = np.flatnonzero(labelled.train)
+    first = pixels[train[:1]]
+    if all((block == first).all() for block in _blocks(pixels, train)):
+        raise InputError(
+            f"images must differ, all {len(train):,} training images of "
+            f"{labelled.rows.file} are equal once read. Check the files; if they are "
+            "transparent, set data.ground (alpha: the alpha channel is the picture)."
+        )
 
 
 def from_arrays(
     name: str,
     pixels: np.ndarray | Pictures,
     labelled: labelling.Labelled,
-    mean_and_std: tuple[float, float] | None = None,
+    mean_and_std: tuple[Any, Any] | None = None,
     *,
-    fit: str = "stretch",
+    reading: Reading | None = None,
+    channels_first: bool = False,
     view: int = 0,
 ) -> sources.Source:
     """Makes a source of images.
 
     Args:
       name: name of the data set.
-      pixels: `[rows, height, width, channels]` uint8.
+      pixels: `[rows, height, width, channels]` levels, uint8 or float32.
       labelled: the rows.
-      mean_and_std: of training pixels in 0..1. Default: computed exactly.
-      fit: how images were made square, for `read_new`.
+      mean_and_std: of training pixels in 0..1, numbers or one per channel. Default:
+        computed exactly.
+      reading: how image files became these pixels, for `read_new`. Default: that of
+        files of 8 bits.
+      channels_first: whether arrays of new images have the channels before height and
+        width, for `read_new`.
       view: side of the centre crop that the model sees, in pixels; 0 for the whole
         image.
+
+    Raises:
+      InputError: if all training images are equal.
     """
+    height, width, channels = pixels.shape[1:]
+    reading = reading or Reading((height, width), channels)
+    if reading.scale and reading.scale.window and pixels.dtype == np.uint8:
+        raise InputError(
+            "data.pixel_range is for images of more than 8 bits, all of "
+            f"{labelled.rows.file} have 8. Leave it out."
+        )
+    _refuse_constant(pixels, labelled)
     train = np.flatnonzero(labelled.train)
-    mean, std = mean_and_std or _mean_and_std(pixels, train)
+    scale = reading.scale
+    apart = channels not in levels.COLOURS or (
+        scale is not None and any(map(scale.by_channel, scale.ranges))
+    )
+    mean, std = mean_and_std or _mean_and_std(pixels, train, apart)
     record: dict[str, Any] = {
         "kind": "dense" if labelled.label.ndim > 1 else "images",
         "shape": list(pixels.shape[1:]),
         "input_mean": mean,
         "input_std": std,
         "encoder": {},
+        "fit": reading.fit,
+        "ground": reading.ground,
+        "pixel_scale": scale and scale.to_json(),
+        "channels_first": channels_first,
+        "view": view,
     }
-    # Only if they change something, since older runs lack these entries.
-    record |= {"fit": fit} if fit != "stretch" else {}
-    record |= {"view": view} if view else {}
     return sources.assemble(name, pixels, labelled, record=record)
+
+
+def recorded(record: Mapping[str, Any]) -> Reading:
+    """How the images of a run were read, from its data record.
+
+    Raises:
+      InputError: if the model takes arrays that no image file holds.
+    """
+    height, width, channels = record["shape"]
+    if channels not in levels.COLOURS:
+        raise InputError(
+            f"image files have 1 or 3 channels, the model of --workdir takes "
+            f"{channels}. Give an NPZ file like that of training."
+        )
+    scale = record["pixel_scale"]
+    return Reading(
+        (height, width),
+        channels,
+        record["fit"],
+        record["ground"],
+        levels.Scale.from_json(scale) if scale else levels.Scale({}),
+    )
 
 
 def read_new(
@@ -332,12 +276,12 @@ def read_new(
     keep: Sequence[str] = (),
     label: str | None = None,
 ) -> Iterator[readers.Piece]:
-    """Reads images to predict: a folder, a table of paths, or an NPZ file.
+    """Reads images to predict: a folder, a table of them, or an NPZ file.
 
     Args:
-      path: the folder or file.
+      path: a folder of images, or a table of them as in `load`, or an NPZ file.
       record: data record of the run.
-      input: column of paths; empty for "path".
+      input: column of paths or images; empty for "path".
       on_bad: "error" or "skip" for unreadable images.
       keep: columns of a table to repeat in the output.
       label: column or array of labels to read, too; then a folder must hold a table of
@@ -348,8 +292,6 @@ def read_new(
     """
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         return new_of_npz(path, record, "x", on_bad, keep, label)
-    if label is not None:
-        path = find_table(path)
     return _new_of_files(path, record, input or "path", on_bad, keep, label)
 
 
@@ -361,55 +303,73 @@ def _new_of_files(
     keep: Sequence[str],
     label: str | None,
 ) -> Iterator[readers.Piece]:
-    height, width, channels = record["shape"]
+    reading = recorded(record)
     value = None
-    if path.is_dir():
+    found = sorted(
+        f
+        for f in (path.rglob("*") if path.is_dir() and label is None else ())
+        if f.suffix.lower() in SUFFIXES and not hidden(f.relative_to(path))
+    )
+    names: dict[str, Any]
+    if found:
         if keep:
             raise InputError("--keep needs a table of paths, --input is a folder.")
-        found = sorted(f for f in path.rglob("*") if f.suffix.lower() in SUFFIXES)
-        if not found:
-            raise InputError(
-                f"{path} holds no image ({', '.join(SUFFIXES)}). Give another folder."
-            )
-        names: dict[str, Any] = {"path": [str(f.relative_to(path)) for f in found]}
-        root, number = path, np.arange(len(found))
+        names = {"path": [str(f.relative_to(path)) for f in found]}
+        number, read = np.arange(len(found)), lambda i: found[i].read_bytes()
+        first = 1
+    elif path.is_dir() and label is None and not _image_tables.parquet_below(path):
+        raise InputError(
+            f"{path} holds no image ({', '.join(SUFFIXES)}). Give another folder."
+        )
     else:
-        table = table_files.read(path, on_bad=on_bad, skip_with=readers.SKIP)
-        for name in (column, *keep):
-            table.require(name, "--keep" if name in keep else "data.input")
-        names = {n: table_files.words(table.cells[n]).tolist() for n in (column, *keep)}
-        root, number = path.parent, table.number
-        every = labelling.Rows(number, path, on_bad, skip_with=readers.SKIP)
-        value = table_lib.new_labels(table, every, label, record)
-    first = next(iter(names))
+        listing = _image_tables.read(
+            path, column, on_bad=on_bad, skip_with=readers.SKIP
+        )
+        for name in keep:
+            listing.table.require(name, "--keep")
+        number, read = listing.table.number, listing.read
+        if listing.encoded is None:
+            names = {listing.column: listing.raw}
+        else:
+            names = {"index": number.tolist()}
+            names |= {"path": listing.raw} if all(listing.raw) else {}
+        cells = listing.table.cells
+        first = listing.table.first
+        names |= {n: table_files.words(cells[n]).tolist() for n in keep}
+        every = labelling.Rows(
+            number, path, on_bad, first=first, skip_with=readers.SKIP
+        )
+        value = table_lib.new_labels(listing.table, every, label, record)
     size = 1024
-    for start in range(0, len(names[first]), size):
+    for start in range(0, len(number), size):
         some = {k: v[start : start + size] for k, v in names.items()}
-        paths = some[first]
+        some_rows = number[start : start + size]
         rows = labelling.Rows(
-            number[start : start + size], path, on_bad, skip_with=readers.SKIP
+            some_rows, path, on_bad, first=first, skip_with=readers.SKIP
         )
         if value is not None:
             rows.good &= every.good[start : start + size]
         pixels = read_all(
-            paths,
-            lambda name: (root / name).read_bytes(),
+            range(start, start + len(rows.number)),
+            read,
             rows,
-            functools.partial(_name_image, root, paths, rows),
-            size=(height, width),
-            channels=channels,
-            fit=record.get("fit", "stretch"),
-        )
+            functools.partial(_name_image, path, some, rows),
+            reading,
+        ).array
         labels = None if value is None else value[start : start + size][rows.good]
         yield readers.Piece(some, pixels[rows.good], rows.good, labels)
 
 
 def _name_image(
-    root: pathlib.Path, paths: Sequence[str], rows: labelling.Rows, i: int
+    path: pathlib.Path, names: Mapping[str, Any], rows: labelling.Rows, i: int
 ) -> str:
     """Names an image by its path, and by its row in a table."""
-    row = "" if root == rows.file else f" ({rows.place(i)})"
-    return f"{root / paths[i]}{row}"
+    first = next(iter(names))
+    if path.is_dir() and first == "path":
+        return str(path / names[first][i])
+    if first == "index":
+        return f"that of {rows.place(i)}"
+    return f"{path.parent / names[first][i]} ({rows.place(i)})"
 
 
 def new_of_npz(
@@ -436,44 +396,58 @@ def new_of_npz(
     image_file = npz_files.encoded(stored, name, file)
     if image_file is None:
         x = npz_files.check_inputs(x, name, file)
-        shape = tuple(record["shape"])
-        if x.shape[1:] != shape:
-            raise InputError(
-                f"images must be {list(shape)}, as in training; {name!r} of {file} has "
-                f"{list(x.shape[1:])}. Resize them, or give image files."
-            )
-        rows = labelling.Rows(
-            np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
-        )
-        value = npz_files.new_labels(stored, rows, label, record)
-        yield readers.Piece(
-            {"index": np.arange(len(x))},
-            x[rows.good],
-            rows.good,
-            None if value is None else value[rows.good],
-        )
-        return
-    count = len(stored["offsets"]) - 1
-    *size, channels = record["shape"]
+    count = len(x) if image_file is None else len(stored["offsets"]) - 1
     rows = labelling.Rows(
         np.arange(count), file, on_bad, first=0, skip_with=readers.SKIP
     )
+    if image_file is None:
+        pixels = _like_training(x, name, record, rows)
+        yield _piece(stored, pixels, rows, label, record)
+        return
     pixels = read_all(
         range(count),
         image_file,
         rows,
         lambda i: f"image {i} of {file}",
-        size=(size[0], size[1]),
-        channels=channels,
-        fit=record.get("fit", "stretch"),
-    )
+        recorded(record),
+    ).array
+    yield _piece(stored, pixels, rows, label, record)
+
+
+def _piece(
+    stored: Mapping[str, np.ndarray],
+    pixels: np.ndarray,
+    rows: labelling.Rows,
+    label: str | None,
+    record: Mapping[str, Any],
+) -> readers.Piece:
+    """The usable rows of an NPZ file, with their labels if asked for."""
     value = npz_files.new_labels(stored, rows, label, record)
-    yield readers.Piece(
-        {"index": np.arange(count)},
-        pixels[rows.good],
-        rows.good,
-        None if value is None else value[rows.good],
-    )
+    labels = None if value is None else value[rows.good]
+    return readers.Piece({"index": rows.number}, pixels[rows.good], rows.good, labels)
+
+
+def _like_training(
+    x: np.ndarray, name: str, record: Mapping[str, Any], rows: labelling.Rows
+) -> np.ndarray:
+    """Levels of an array of new images, by the rules in a run's record.
+
+    Raises:
+      InputError: if its images have another size, or one does not fit the scale.
+    """
+    shape = tuple(record["shape"])
+    if x.ndim > 2:
+        x, *_ = _image_arrays.channels_last(x, record["channels_first"], name, "")
+    if x.shape[1:] != shape:
+        order = ", which come first in the file" * record["channels_first"]
+        raise InputError(
+            f"images must be {list(shape)} (height, width, channels{order}) as in "
+            f"training; {name!r} of {rows.file} has {list(x.shape[1:])}. Resize them, "
+            "or give image files."
+        )
+    scale = record["pixel_scale"]
+    known = levels.Scale.from_json(scale) if scale else levels.Scale({})
+    return _image_arrays.to_levels(x, rows, known)[0]
 
 
 def describe_inputs(
@@ -488,5 +462,5 @@ def inputs_text(inputs: Mapping[str, Any], rows: int) -> list[str]:
     """The same as one line of text."""
     del rows
     height, width, channels = inputs["shape"]
-    colour = "grey" if channels == 1 else "RGB"
+    colour = {1: "grey", 3: "RGB"}.get(channels, f"{channels} channels")
     return [f"Inputs: images, {height} x {width} pixels, {colour}"]

@@ -24,7 +24,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.data import labelling, sources, splits
-from dirjax.data.readers import _depth_maps, digits, images
+from dirjax.data.readers import digits, images
 from dirjax.errors import InputError
 
 # Of config.data.path; see `readers`.
@@ -144,4 +144,4 @@ def load(
     return made
 
 
-read_new = _depth_maps.read_new
+read_new = images.read_new

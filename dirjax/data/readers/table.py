@@ -22,7 +22,7 @@ from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.table_files import Table, words
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError
+from dirjax.errors import InputError, setting
 
 # Nothing is said on how a file is written, and how numbers mostly are.
 FIND, PLAIN = Wishes(), Notation()

@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.readers import images, table
+from dirjax.data.readers import _image_files, images, table
+from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
-
-_PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
 
 # Of config.data.path; see `readers`.
 PATH = "optional"
@@ -72,14 +71,14 @@ def _read(
     skip: Any = {name: tfds.decode.SkipDecoding() for name in encoded}
     values: dict[str, list[Any]] = {name: [] for name in keep}
     part: list[int] = []
-    for split in sorted(builder.info.splits, key=lambda s: _PARTS.get(s, 3)):
-        if split not in _PARTS:
+    for split in sorted(builder.info.splits, key=lambda s: PARTS.get(s, 3)):
+        if split not in PARTS:
             continue
         data = builder.as_dataset(split=split, decoders=skip, shuffle_files=False)
         for example in tfds.as_numpy(data):
             for name in keep:
                 values[name].append(example[name])
-            part.append(_PARTS[split])
+            part.append(PARTS[split])
     return values, np.asarray(part, np.int8)
 
 
@@ -94,6 +93,8 @@ def load(
     channels: int = 0,
     memory: float = math.inf,
     fit: str = "stretch",
+    ground: str = "white",
+    pixel_range: tuple[float, float] | None = None,
     view_size: int = 0,
     mean_and_std: tuple[float, float] | None = None,
     weight: str | None = None,
@@ -116,8 +117,10 @@ def load(
       download: download and prepare the data set first.
       image_size: for images, see `images.load`.
       channels: see `images.load`.
-      memory: see `images.read_all`.
-      fit: see `images.decode`.
+      memory: see `_image_files.read_all`.
+      fit: see `decoding`.
+      ground: see `decoding`.
+      pixel_range: see `images.load`.
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
       weight: feature of training weights, or None.
@@ -214,19 +217,22 @@ def load(
             scaling=scaling,
             quantiles=quantiles,
         )
-    pixels = images.read_all(
+    pixels = _image_files.read_all(
         values[picture],
         lambda data: data,
         rows,
         rows.place,
-        size=(image_size, image_size),
-        channels=channels,
-        fit=fit,
+        _image_files.reading_of(image_size, channels, fit, ground, pixel_range),
         memory=memory,
     )
     labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
     return images.from_arrays(
-        name, pixels, labelled, mean_and_std, fit=fit, view=view_size
+        name,
+        pixels.array,
+        labelled,
+        mean_and_std,
+        reading=pixels.reading,
+        view=view_size,
     )
 
 

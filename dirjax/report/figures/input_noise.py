@@ -59,9 +59,9 @@ def _size(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _picture(ax, image: np.ndarray) -> None:
-    """Pixels in 0..1, `[height, width, 1 or 3]`."""
+    """Pixels in 0..1, `[height, width, channels]`; unless RGB, the channels' mean."""
     image = np.clip(image, 0, 1)
-    image = image[..., 0] if image.shape[-1] == 1 else image
+    image = image if image.shape[-1] == 3 else image.mean(axis=-1)
     ax.imshow(image, cmap="gray", vmin=0, vmax=1)
     _bare(ax)
 

@@ -192,9 +192,145 @@ class TestImages:
         assert source.record["input_mean"] == pytest.approx(scaled.mean())
         assert source.record["input_std"] == pytest.approx(scaled.std())
 
-    def test_black_images_have_a_deviation_too(self, load):
-        source = load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
-        assert source.record["input_std"] == 1
+    def test_black_images_are_refused(self, load):
+        with pytest.raises(InputError, match=r"all 40 training images .* are equal"):
+            load({"x": np.zeros_like(self.PIXELS)}, "vanilla,images")
+
+
+class TestTypesOfImages:
+    """Floats, whole numbers of more bits, and any number of channels."""
+
+    @pytest.mark.parametrize(
+        ("kind", "top", "largest"),
+        [
+            ("float32", 0.5, 1),
+            ("float64", 200, 255),
+            ("float16", 3.0, 255),
+            ("uint16", 900, 1023),
+            ("int64", 4095, 4095),
+        ],
+    )
+    def test_their_range_is_found(self, load, kind, top, largest):
+        x = (TestImages.PIXELS / 255 * top).astype(kind)
+        source = load({"x": x}, "vanilla,images")
+        got = own_data.whole(source, "inputs")
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(
+            got[..., 0], x.astype(float) / largest * 255, rtol=1e-5
+        )
+        assert f"read as 0 to {largest} (found" in own_data.notes(source)
+
+    def test_it_may_be_given(self, load):
+        x = np.clip(TestImages.PIXELS * 1.0, 50, None)
+        source = load({"x": x}, "vanilla,images", pixel_range=(100, 200))
+        want = 2.55 * np.clip(x - 100, 0, 100)
+        np.testing.assert_allclose(
+            own_data.whole(source, "inputs")[..., 0], want, rtol=1e-5
+        )
+
+    def test_truth_values(self, load):
+        x = TestImages.PIXELS > 99
+        source = load({"x": x}, "vanilla,images")
+        np.testing.assert_array_equal(
+            own_data.whole(source, "inputs")[..., 0], np.where(x, 255, 0)
+        )
+
+    def test_channels_of_their_own_units(self, load):
+        rng = np.random.default_rng(0)
+        size = np.array([1, 1e4, 1e-6, 0, 1])
+        x = rng.normal(size=(60, 9, 8, 5)) * size + np.array([0, 0, 1, 7, 0])
+        source = load({"x": x}, "vanilla,images")
+        part, record = source.splits["train"].inputs / 255, source.record
+        scaled = (part - record["input_mean"]) / record["input_std"]
+        np.testing.assert_allclose(scaled.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+        np.testing.assert_allclose(
+            scaled.std(axis=(0, 1, 2)), [1, 1, 1, 0, 1], rtol=1e-4
+        )
+        assert "5 channels, channels last (found" in own_data.notes(source)
+
+    def test_three_channels_that_are_no_colours(self, load):
+        rng = np.random.default_rng(0)
+        x = rng.random((60, 8, 9, 3)) * np.array([1, 1e4, 1])
+        record = load({"x": x}, "vanilla,images").record
+        assert record["pixel_scale"]["ranges"]["float"][0][0] == 0
+        np.testing.assert_allclose(record["input_mean"], 0.5, atol=0.05)
+        colours = load({"x": rng.random((60, 8, 9, 3))}, "vanilla,images").record
+        assert colours["pixel_scale"]["ranges"]["float"] == [0, 1]
+        assert colours["input_mean"] == pytest.approx(0.5, abs=0.05)
+
+    @pytest.mark.parametrize("channels", [1, 3, 5])
+    def test_channels_first(self, load, channels):
+        x = np.random.default_rng(0).integers(0, 256, (60, channels, 8, 9), np.uint8)
+        source = load({"x": x}, "vanilla,images")
+        np.testing.assert_array_equal(
+            own_data.whole(source, "inputs"), x.transpose(0, 2, 3, 1)
+        )
+        assert f"{channels} channels, channels first (found" in own_data.notes(source)
+        assert source.record["channels_first"]
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_told_which_comes_first(self, load, first):
+        x = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 8), np.uint8)
+        source = load({"x": x}, "vanilla,images", channels_first=first)
+        want = x.transpose(0, 2, 3, 1) if first else x
+        np.testing.assert_array_equal(own_data.whole(source, "inputs"), want)
+
+    def test_rows_that_are_not_finite_may_be_skipped(self, load):
+        x = TestImages.PIXELS / 255
+        x[[4, 41], 2, 2] = np.nan, np.inf
+        source = load({"x": x}, "vanilla,images", on_bad="skip")
+        assert source.skipped == {"pixels not finite": 2}
+        assert "58 images are floats" in own_data.notes(source)
+
+
+class TestLabelsOfPixels:
+    X = np.random.default_rng(0).integers(0, 4096, (60, 6, 8), np.uint16)
+    LABELS = X / 40.0
+
+    def test_each_pixel_has_its_label(self, load):
+        source = load({"x": self.X, "y": self.LABELS}, "vanilla,dense")
+        assert source.record["kind"] == "dense"
+        assert source.dense
+        assert source.splits["train"].mask is None
+        np.testing.assert_allclose(
+            own_data.whole(source, "value"), self.LABELS, rtol=1e-6
+        )
+
+    @pytest.mark.parametrize("axis", [1, 3])
+    def test_an_axis_of_one(self, load, axis):
+        y = np.expand_dims(self.LABELS, axis)
+        source = load({"x": self.X, "y": y}, "vanilla,dense")
+        assert own_data.whole(source, "value").shape == (60, 6, 8)
+
+    @pytest.mark.parametrize("name", ["mask", "seen"])
+    def test_masked_ones_and_gaps_do_not_count(self, load, name):
+        y, mask = self.LABELS.copy(), np.ones(self.X.shape, np.uint8)
+        y[:, 0], mask[:, 1], y[:, 1] = np.nan, 0, 1e6
+        arrays = {"x": self.X, "y": y, name: mask}
+        source = load(arrays, "vanilla,dense", mask=name)
+        real = own_data.whole(source, "mask")
+        assert real[:, 2:].all()
+        assert not real[:, :2].any()
+        assert source.spec.bins.edges[-1] < 200
+        assert sum(source.spec.counts) == 40 * 4 * 8
+        assert "16.7% of the pixels have no label (NaN)" in own_data.notes(source)
+
+    def test_a_row_without_any(self, load):
+        y = self.LABELS.copy()
+        y[9] = np.nan
+        with pytest.raises(InputError, match=r"row 9 of .*npz has none in 'y'"):
+            load({"x": self.X, "y": y}, "vanilla,dense")
+        source = load({"x": self.X, "y": y}, "vanilla,dense", on_bad="skip")
+        assert source.skipped == {"no label": 1}
+
+    def test_a_split_is_made_by_rows(self, tmp_path):
+        tone = np.random.default_rng(1).gamma(2, 1, (60, 1, 1))
+        content = own_data.to_npz(x=self.X, y=self.LABELS * tone)
+        file = own_data.write(tmp_path, "mine.npz", content)
+        source = own_data.load(file, "npz", "vanilla,dense")
+        assert sum(sizes(source)) == 60
+        assert sizes(source)[1] == sizes(source)[2] > 0
+        assert "of each bin of their mean label" in own_data.notes(source)
 
 
 class TestJoinedFiles:

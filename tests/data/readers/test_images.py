@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirjax.data.readers import images
+from dirjax.data.formats import decoding
+from dirjax.data.readers import _image_files, images
 from dirjax.errors import InputError
 from tests import own_data
 from tests.own_data import to_image
@@ -25,9 +26,15 @@ COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
 CORNERS = ([0, 0, 3, 3], [0, 3, 0, 3])
 
 
+def pixels(data: bytes, size, channels: int) -> np.ndarray:
+    """What a file becomes, with transparent pixels on black."""
+    reading = decoding.Reading(size, channels, ground="black")
+    return decoding.decode(data, reading).pixels
+
+
 def corners(data: bytes, channels=0) -> list:
     """The corner pixels of a decoded file."""
-    return images.decode(data, SIZE, channels)[CORNERS].squeeze().tolist()
+    return pixels(data, SIZE, channels)[CORNERS].squeeze().tolist()
 
 
 def encoded(image: Image.Image, kind="PNG", **options) -> bytes:
@@ -54,7 +61,7 @@ class TestModes:
     @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "JPEG"])
     def test_greys(self, kind):
         options = {"JPEG": {"quality": 100}}.get(kind, {})
-        got = images.decode(to_image(GREY, kind, **options), SIZE, 0)
+        got = pixels(to_image(GREY, kind, **options), SIZE, 0)
         assert got.shape == (4, 4, 1)
         assert got.dtype == np.uint8
         assert near(got[CORNERS].squeeze(), GREY_CORNERS)
@@ -62,15 +69,8 @@ class TestModes:
     def test_black_and_white(self):
         data = encoded(Image.fromarray(GREY > 100))
         assert Image.open(io.BytesIO(data)).mode == "1"
-        assert images.decode(data, SIZE, 0).shape == (4, 4, 1)
+        assert pixels(data, SIZE, 0).shape == (4, 4, 1)
         assert corners(data) == [0, 0, 255, 255]
-
-    def test_16_bits_become_8(self):
-        deep = (GREY.astype(np.uint16) * 257).astype(np.uint16)
-        data = encoded(Image.fromarray(deep))
-        assert Image.open(io.BytesIO(data)).mode.startswith("I")
-        assert images.decode(data, SIZE, 0).shape == (4, 4, 1)
-        assert corners(data) == GREY_CORNERS
 
     def test_a_palette(self):
         image = Image.fromarray(COLOUR).convert("P", palette=Image.Palette.ADAPTIVE)
@@ -83,14 +83,14 @@ class TestModes:
         assert Image.open(io.BytesIO(data)).mode == "CMYK"
         assert near(corners(data), COLOUR_CORNERS, by=8)
 
-    def test_transparency_is_on_black(self):
+    def test_transparency_on_black(self):
         alpha = np.full((16, 16), 255, np.uint8)
         alpha[:8] = 0
         data = to_image(np.concatenate([COLOUR, alpha[..., None]], axis=-1))
         assert Image.open(io.BytesIO(data)).mode == "RGBA"
         assert corners(data) == [[0] * 3] * 2 + COLOUR_CORNERS[2:]
 
-    def test_half_transparency_is_half_way_to_black(self):
+    def test_half_transparency_is_half_way(self):
         alpha = np.full((16, 16, 1), 128, np.uint8)
         data = to_image(np.concatenate([COLOUR, alpha], axis=-1))
         assert near(corners(data), np.array(COLOUR_CORNERS) / 2, by=1)
@@ -108,7 +108,7 @@ class TestModes:
         alpha[:8] = 0
         data = to_image(np.stack([GREY, alpha], axis=-1))
         assert Image.open(io.BytesIO(data)).mode == "LA"
-        got = images.decode(data, SIZE, 0)
+        got = pixels(data, SIZE, 0)
         np.testing.assert_array_equal(got[..., 0][CORNERS], [0, 0, 130, 250])
         assert got.shape == (4, 4, 1)
 
@@ -120,7 +120,7 @@ class TestModes:
 
     @pytest.mark.parametrize(("channels", "of"), [(1, COLOUR), (3, GREY)])
     def test_channels_that_are_asked_for(self, channels, of):
-        got = images.decode(to_image(of), SIZE, channels)
+        got = pixels(to_image(of), SIZE, channels)
         assert got.shape == (4, 4, channels)
         if channels == 1:
             luma = np.array(COLOUR_CORNERS) @ [0.299, 0.587, 0.114]
@@ -132,21 +132,21 @@ class TestModes:
 class TestSizes:
     def test_it_is_kept_if_it_is_right(self):
         noise = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-        np.testing.assert_array_equal(images.decode(to_image(noise), (5, 7), 3), noise)
+        np.testing.assert_array_equal(pixels(to_image(noise), (5, 7), 3), noise)
 
     @pytest.mark.parametrize("size", [(1, 1), (3, 50), (64, 64), (200, 3)])
     def test_any_becomes_the_one_that_is_asked_for(self, size):
         flat = np.full((*size, 3), 77, np.uint8)
-        got = images.decode(to_image(flat), (8, 8), 0)
+        got = pixels(to_image(flat), (8, 8), 0)
         np.testing.assert_array_equal(got, np.full((8, 8, 3), 77))
 
     def test_height_is_first(self):
-        assert images.decode(to_image(COLOUR), (3, 9), 0).shape == (3, 9, 3)
+        assert pixels(to_image(COLOUR), (3, 9), 0).shape == (3, 9, 3)
 
     def test_detail_is_averaged(self):
         # A chequerboard becomes grey, and no pattern of lines.
         board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
-        got = images.decode(to_image(board), (8, 8), 1)
+        got = pixels(to_image(board), (8, 8), 1)
         assert near(got, 127.5, by=4)
 
 
@@ -181,8 +181,8 @@ class TestBroken:
     @pytest.mark.parametrize("name", BROKEN)
     def test_it_is_told_why(self, name):
         data, why = BROKEN[name]
-        with pytest.raises(images.Unreadable, match=why):
-            images.decode(data, SIZE, 0)
+        with pytest.raises(decoding.Unreadable, match=why):
+            pixels(data, SIZE, 0)
 
     def test_a_huge_image_is_not_decoded(self, monkeypatch):
         def load(self):
@@ -191,8 +191,8 @@ class TestBroken:
         data = header(100_000, 100_000)
         monkeypatch.setattr(Image.Image, "load", load)
         monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
-        with pytest.raises(images.Unreadable, match="pixels"):
-            images.decode(data, SIZE, 0)
+        with pytest.raises(decoding.Unreadable, match="pixels"):
+            pixels(data, SIZE, 0)
 
 
 @pytest.fixture
@@ -319,13 +319,44 @@ class TestFolder:
         assert len(own_data.whole(source, "index")) == 36
 
 
+class TestNames:
+    def test_what_begins_with_a_dot_is_skipped(self, folder, tmp_path):
+        left = {"._labels.csv": b"\0\1", "._0.png": b"\0\1", ".DS_Store": b"\0\1"}
+        for name, content in left.items():
+            own_data.write(tmp_path, name, content)
+        assert len(own_data.whole(folder(greys()), "index")) == 36
+
+    def test_nor_is_it_predicted(self, folder, tmp_path):
+        record = folder(greys()).record
+        for name in ("._0.png", ".cache/1.png"):
+            own_data.write(tmp_path, name, b"\0\1")
+        (piece,) = images.read_new(tmp_path, record)
+        assert sorted(piece.names["path"]) == sorted(greys())
+
+    def test_backslashes_are_separators(self, folder, tmp_path):
+        below = {f"a/{name}": content for name, content in greys().items()}
+        rows = [f"a\\{i}.png,{i % 6}" for i in range(36)]
+        source = folder(below, own_data.table(rows, HEAD))
+        np.testing.assert_array_equal(
+            own_data.whole(source, "inputs")[:, 2, 2, 0], 7 * np.arange(36)
+        )
+        (piece,) = images.read_new(tmp_path / "labels.csv", source.record)
+        # The output repeats the table.
+        assert piece.names["path"][1] == "a\\1.png"
+        assert piece.inputs[1, 0, 0, 0] == 7
+
+    def test_unless_they_belong_to_the_name(self, folder):
+        named = {f"a\\{name}": content for name, content in greys().items()}
+        assert len(own_data.whole(folder(named), "index")) == 36
+
+
 def test_images_come_in_order_though_threads_decode_them():
     def read(i):
         time.sleep(0.001 * (i % 3))
         return to_image(np.full((2, 2), i, np.uint8))
 
-    found = images.decode_all(range(200), read, size=(2, 2), channels=1)
-    assert [int(image[0, 0, 0]) for image in found] == list(range(200))
+    found = _image_files.decode_all(range(200), read, decoding.Reading((2, 2), 1))
+    assert [int(image.pixels[0, 0, 0]) for image in found] == list(range(200))
 
 
 def test_a_warning_of_pillow_stays_in_its_thread(recwarn):
@@ -333,5 +364,5 @@ def test_a_warning_of_pillow_stays_in_its_thread(recwarn):
     image = Image.new("P", (16, 16), 1)
     image.putpalette([0, 255, 0, 200, 100, 50])
     data = encoded(image, transparency=b"\x00\xff")
-    list(images.decode_all([data] * 50, lambda d: d, size=(4, 4), channels=3))
+    list(_image_files.decode_all([data] * 50, lambda d: d, decoding.Reading((4, 4), 3)))
     assert not recwarn.list
