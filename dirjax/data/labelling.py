@@ -20,15 +20,6 @@ from dirjax.errors import InputError
 from dirjax.labels import scales
 
 SPLITS = ("train", "val", "test")
-# What other libraries call them, in lower case.
-_OTHER_NAMES = {
-    "training": "train",
-    "validation": "val",
-    "valid": "val",
-    "dev": "val",
-    "development": "val",
-    "testing": "test",
-}
 # Other names of the split column, in lower case.
 _SPLIT_COLUMNS = ("split", "subset", "partition", "fold")
 # Default name of the split column; it may be missing.
@@ -234,9 +225,8 @@ class Labelled:
 def _position(name: str) -> int:
     """Position in SPLITS of a split's name or number; -1 for other text."""
     lower = name.strip().lower()
-    lower = _OTHER_NAMES.get(lower, lower)
-    names = (*SPLITS, *map(str, range(len(SPLITS))))
-    return names.index(lower) % len(SPLITS) if lower in names else -1
+    numbers = {str(i): i for i in range(len(SPLITS))}
+    return {**splits.PARTS, **numbers}.get(lower, -1)
 
 
 def split_column(columns: Mapping[str, Callable[[], np.ndarray]]) -> str | None:

@@ -15,8 +15,12 @@ from numpy.typing import ArrayLike
 
 from dirjax.labels import Bins
 
-# Position of a split in train, val and test, by its names in other libraries.
-PARTS = {"train": 0, "validation": 1, "val": 1, "valid": 1, "dev": 1, "test": 2}
+# Position of a split in train, val and test, by its names in all libraries.
+PARTS = {
+    **{"train": 0, "training": 0},
+    **{"val": 1, "validation": 1, "valid": 1, "dev": 1, "development": 1},
+    **{"test": 2, "testing": 2},
+}
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -109,9 +109,8 @@ class Scale:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Scale:
         """The inverse of `to_json`."""
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-        )
+        knots, levels = tuple(record["knots"]), tuple(record["levels"])
+        return cls(**{**record, "knots": knots, "levels": levels})
 
 
 def _inverse_yeo_johnson(x: Any, power: float, xp: Any) -> Any:

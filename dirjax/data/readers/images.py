@@ -416,7 +416,7 @@ def new_of_npz(
 
 def _piece(
     stored: Mapping[str, np.ndarray],
-    pixels: np.ndarray,
+    pixels: Any,
     rows: labelling.Rows,
     label: str | None,
     record: Mapping[str, Any],
