@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling, readers, sources
+from dirjax.data import feature_columns, labelling, readers, sources
 from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
@@ -70,9 +70,9 @@ def load(
         missing.
       channels_first: whether the channels of images come before height and width; None
         to find it from the shape.
-      numeric: columns (x0, x1, ...), see `table.typed`.
-      categorical: see `table.typed`.
-      drop: see `table.typed`.
+      numeric: columns (x0, x1, ...), see `feature_columns.typed`.
+      categorical: see `feature_columns.typed`.
+      drop: see `feature_columns.typed`.
       both: see `table.load`.
       scaling: see `TablePreprocessor.fit`.
       quantiles: see `TablePreprocessor.fit`.
@@ -158,7 +158,7 @@ def load(
         x, scale = _image_arrays.to_levels(x, rows, scale)
         reading = Reading((x.shape[1], x.shape[2]), x.shape[3], scale=scale)
     else:
-        found = table.typed(
+        found = feature_columns.typed(
             columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
         )
     real = None
@@ -190,7 +190,7 @@ def load(
         name,
         found,
         labelled,
-        named=table.listed((*numeric, *categorical), list(found.values)),
+        named=feature_columns.listed((*numeric, *categorical), list(found.values)),
         both=both,
         scaling=scaling,
         quantiles=quantiles,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 import shlex
@@ -14,309 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, labelling, readers, sources
+from dirjax.data import column_types, feature_columns, labelling, readers, sources
 from dirjax.data.column_types import Reading, Wishes
 from dirjax.data.describe import checks, columns
+from dirjax.data.feature_columns import FIND, PLAIN, Features, listed
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.table_files import Table, words
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError, setting
+from dirjax.errors import InputError
 
-# Nothing is said on how a file is written, and how numbers mostly are.
-FIND, PLAIN = Wishes(), Notation()
 # Share of the variance of labels between the values of a column that repeats, from
 # which on a random split leaks.
 SAME_GROUP = 0.9
-
-
-def _first(mask: np.ndarray) -> int:
-    return int(np.flatnonzero(mask)[0])
-
-
-@dataclasses.dataclass
-class Features:
-    """The feature columns of a table, typed.
-
-    Attributes:
-      numeric: names of numeric columns.
-      categorical: names of categorical columns.
-      values: column -> `[rows]` float64 (NaN missing) or str (empty missing).
-      dropped: column -> reason for leaving it out.
-      readings: column of the file -> how its numbers or dates were read, where that is
-        not plain.
-    """
-
-    numeric: list[str]
-    categorical: list[str]
-    values: dict[str, np.ndarray]
-    dropped: dict[str, str]
-    readings: dict[str, Reading] = dataclasses.field(default_factory=dict)
-
-
-def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Names of columns, where one string may hold several, separated by commas.
-
-    Example:
-      >>> listed(("a,b",), ["a", "b", "c"]), listed(("a,b",), ["a,b", "c"])
-      (('a', 'b'), ('a,b',))
-    """
-    if len(names) == 1 and names[0] not in known:
-        return tuple(names[0].split(","))
-    whole = ",".join(names)
-    return (whole,) if whole in known else tuple(names)
-
-
-def typed(
-    values: Mapping[str, np.ndarray],
-    rows: labelling.Rows,
-    *,
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    drop: Sequence[str] = (),
-) -> Features:
-    """Features from columns that already have a type.
-
-    Args:
-      values: column -> `[rows]` float64 (NaN missing) or str.
-      rows: their rows; those with an infinite number are refused.
-      numeric: columns that must be numeric.
-      categorical: columns to treat as categories.
-      drop: columns to leave out.
-
-    Raises:
-      InputError: for unknown names, and for text in numeric columns.
-    """
-    found = Features([], [], {}, {})
-    every = list(values)
-    wanted = {"numeric": numeric, "categorical": categorical, "drop": drop}
-    wanted = {field: listed(names, every) for field, names in wanted.items()}
-    for field, names in wanted.items():
-        for name in names:
-            if name not in values:
-                raise InputError(
-                    f"{rows.file} has no column {name!r} (data.{field}); it has "
-                    f"{', '.join(every)}. Name one of them."
-                )
-    for name, column in values.items():
-        if name in wanted["drop"]:
-            continue
-        number = column.dtype.kind == "f"
-        if name in wanted["numeric"] and not number:
-            raise InputError(f"data.numeric names {name!r}, which holds text. Drop it.")
-        if number:
-            _refuse_infinite(name, column, rows)
-        found.values[name] = column
-        if name in wanted["categorical"] or not number:
-            found.categorical.append(name)
-        if name in wanted["numeric"] or (number and name not in found.categorical):
-            found.numeric.append(name)
-    return found
-
-
-def features(
-    table: Table,
-    rows: labelling.Rows,
-    *,
-    others: Sequence[str],
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    drop: Sequence[str] = (),
-    wishes: Wishes = FIND,
-    hint: str = "",
-    keep_dates: bool = True,
-) -> Features:
-    """Infers the type of each feature column.
-
-    A column is numeric if its values are numbers in one notation; dates become numbers
-    (see `dates.parts`); other columns are categorical. Left out are empty columns, row
-    numbers and identifiers, and text columns where most values occur once.
-
-    Args:
-      table: the table.
-      rows: its rows; unusable ones are refused.
-      others: columns that are not features (label, split, weight, group).
-      numeric: columns that must be numeric.
-      categorical: columns that must be categorical; may be numeric, too.
-      drop: columns to leave out.
-      wishes: how the user says that numbers and dates are written.
-      hint: see `column_types.decimal_mark`.
-      keep_dates: whether dates become features; otherwise they are left out.
-
-    Raises:
-      InputError: for unknown names, text in a numeric column, and numbers or dates that
-        can be read in two ways.
-    """
-    for field, names in (("numeric", numeric), ("categorical", categorical)):
-        for name in names:
-            table.require(name, f"data.{field}")
-    for name in drop:
-        if name not in table.odd:
-            table.require(name, "data.drop")
-    for name in set(table.odd) - {*others, *drop}:
-        table.require(name, "it would be a feature")
-    found = Features([], [], {}, {})
-    for name in table.unnamed:
-        found.dropped[name or "(no name)"] = "taken for row numbers"
-    for name, column in table.cells.items():
-        if name in others or name in drop:
-            continue
-        way = column_types.reading(column, wishes, hint)
-        named = name in numeric or name in categorical
-        if way.kind == "doubt" and name not in categorical:
-            rows.problem(
-                f"{name!r} of {rows.file} {way.said}",
-                "Or leave it out with "
-                + setting("data.drop", name)
-                + ", or name it in data.categorical",
-                "Or name such columns in data.drop or data.categorical",
-            )
-        elif name in numeric or (way.kind == "numbers" and name not in categorical):
-            _add_numbers(found, name, column, way.notation, rows, named)
-        elif way.kind == "dates" and not named:
-            if keep_dates:
-                _add_dates(found, name, column, way, rows)
-            else:
-                found.dropped[name] = "dates, which data.dates leaves out"
-        else:
-            _add_text(found, name, column, way.said, rows, named)
-        if name in categorical and name not in found.categorical:
-            found.categorical.append(name)
-    return found
-
-
-def _add_numbers(
-    found: Features,
-    name: str,
-    column: Any,
-    notation: Notation,
-    rows: labelling.Rows,
-    named: bool,
-) -> None:
-    """Adds a numeric column, unless it is empty or numbers the rows."""
-    values, wrong = column_types.numbers(column, notation)
-    if not named:
-        if column.null_count == len(column):
-            found.dropped[name] = "empty"
-            return
-        if not wrong.any() and column_types.counts_rows(values):
-            found.dropped[name] = "it numbers the rows; data.numeric keeps it"
-            return
-        if not wrong.any() and column_types.identifies(name, values):
-            found.dropped[name] = "an identifier; data.numeric keeps it"
-            return
-    _refuse_text(name, column, wrong, rows, forced=named)
-    _refuse_infinite(name, values, rows)
-    found.values[name] = values
-    found.numeric.append(name)
-    if not notation.plain:
-        found.readings[name] = Reading("numbers", notation)
-
-
-def _add_dates(
-    found: Features, name: str, column: Any, way: Reading, rows: labelling.Rows
-) -> None:
-    """Adds the parts of dates as numeric columns."""
-    parts = checked_dates(name, column, way, rows)
-    for part, values in parts.items():
-        found.values[part] = values
-        found.numeric.append(part)
-    found.readings[name] = way
-    said = " (day first)" * (way.form == "dmy") + " (month first)" * (way.form == "mdy")
-    names = ", ".join(part.removeprefix(f"{name} ") for part in parts)
-    rows.notes.append(f"column {name!r} holds dates{said}: it gives {names}")
-
-
-def _add_text(
-    found: Features,
-    name: str,
-    column: Any,
-    said: str,
-    rows: labelling.Rows,
-    named: bool,
-) -> None:
-    """Adds a column of categories, unless most of its values occur once."""
-    text = words(column)
-    different = len(np.unique(text[text != ""]))
-    if not named and different > max(20, 0.5 * (text != "").sum()):
-        found.dropped[name] = (
-            f"text with {different:,} different values, most occur once"
-        )
-        return
-    if said:
-        rows.notes.append(f"column {name!r} {said}")
-    found.values[name] = text
-    found.categorical.append(name)
-
-
-def checked_dates(
-    name: str, column: Any, way: Reading, rows: labelling.Rows
-) -> dict[str, np.ndarray]:
-    """The parts of a column of dates: `NAME PART` -> `[rows]` float64, NaN missing.
-
-    Args:
-      name: the column.
-      column: its cells.
-      way: how to read them.
-      rows: its rows; those with something else are refused.
-    """
-    parts, wrong = date_forms.parts(column, way.form, way.timed)
-    if wrong.any():
-        cells = column.to_pylist()
-        rows.refuse(
-            "no date",
-            wrong,
-            lambda i: (
-                f"{name!r} must hold dates as in training or in the other rows, "
-                f"{rows.place(i)} has {cells[i]!r}"
-            ),
-        )
-    return {f"{name} {part}": values for part, values in parts.items()}
-
-
-def checked_numbers(
-    table: Table, name: str, rows: labelling.Rows, notation: Notation = PLAIN
-) -> np.ndarray:
-    """A column that must be numeric, `[rows]` float64, NaN for missing values.
-
-    Args:
-      table: the table.
-      name: the column.
-      rows: its rows; those with text or infinity are refused.
-      notation: how its numbers are written.
-    """
-    values, wrong = column_types.numbers(table.cells[name], notation)
-    _refuse_text(name, table.cells[name], wrong, rows, forced=True)
-    _refuse_infinite(name, values, rows)
-    return values
-
-
-def _refuse_infinite(name: str, values: np.ndarray, rows: labelling.Rows) -> None:
-    rows.refuse(
-        "infinite feature",
-        np.isinf(values),
-        lambda i: (
-            f"features must be finite, {rows.place(i)} has {values[i]} in {name!r}"
-        ),
-    )
-
-
-def _refuse_text(
-    name: str, column: Any, wrong: np.ndarray, rows: labelling.Rows, *, forced: bool
-) -> None:
-    """Refuses rows with text in a numeric column."""
-    if wrong.any():
-        cells = column.to_pylist()
-        way = "" if forced else f", or name {name!r} in data.categorical"
-        rows.refuse(
-            "text in a numeric column",
-            wrong,
-            lambda i: (
-                f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
-                f"stands for a missing value, name it in data.missing{way})"
-            ),
-        )
 
 
 def row_facts(
@@ -355,7 +65,7 @@ def row_facts(
                 f"{column[0].as_py()!r}. Name another label with data.label."
             )
         if way.kind != "doubt":
-            _refuse_text(name, column, wrong, rows, forced=True)
+            feature_columns.refuse_text(name, column, wrong, rows, forced=True)
         return values
 
     y = number(rules.label)
@@ -406,9 +116,9 @@ def load(
       split: name of the split column (train, val, test). If the file lacks it, a
         balanced split is made from the labels.
       weight: name of the column of training weights, or None.
-      numeric: see `features`.
-      categorical: see `features`.
-      drop: see `features`.
+      numeric: see `feature_columns.features`.
+      categorical: see `feature_columns.features`.
+      drop: see `feature_columns.features`.
       missing: see `blocks`.
       decimal: see `column_types.Wishes`.
       thousands: see `column_types.Wishes`.
@@ -445,7 +155,7 @@ def load(
         y, part, weights, readings = row_facts(
             table, rows, rules, split=split, weight=weight, wishes=wishes, hint=hint
         )
-        found = features(
+        found = feature_columns.features(
             table,
             rows,
             others=(rules.label, split, *(c for c in (weight, group) if c)),
@@ -665,7 +375,7 @@ def new_labels(
     table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
     way = record.get("readings", {}).get(label)
     notation = Notation(*way["notation"]) if way else PLAIN
-    values = checked_numbers(table, label, rows, notation)
+    values = feature_columns.checked_numbers(table, label, rows, notation)
     return labelling.new_labels(values, rows, label, record)
 
 
@@ -710,9 +420,13 @@ def _new_of_table(
             for name in columns:
                 way = ways.get(name, Reading("numbers"))
                 if way.kind == "dates":
-                    found |= checked_dates(name, table.cells[name], way, rows)
+                    found |= feature_columns.checked_dates(
+                        name, table.cells[name], way, rows
+                    )
                 elif name in fitted.numeric:
-                    found[name] = checked_numbers(table, name, rows, way.notation)
+                    found[name] = feature_columns.checked_numbers(
+                        table, name, rows, way.notation
+                    )
                 else:
                     found[name] = words(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
@@ -768,7 +482,7 @@ def new_of_npz(
     rows = labelling.Rows(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
-    typed(found, rows)
+    feature_columns.typed(found, rows)
     value = npz_files.new_labels(stored, rows, label, record)
     found = {k: v[rows.good] for k, v in found.items()}
     yield readers.Piece(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import faces, labelling, readers, sources
+from dirjax.data import faces, feature_columns, labelling, readers, sources
 from dirjax.data.readers import _image_files, images, table
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
@@ -124,9 +124,9 @@ def load(
       view_size: see `images.from_arrays`.
       mean_and_std: see `images.from_arrays`.
       weight: feature of training weights, or None.
-      numeric: see `table.typed`.
-      categorical: see `table.typed`.
-      drop: see `table.typed`.
+      numeric: see `feature_columns.typed`.
+      categorical: see `feature_columns.typed`.
+      drop: see `feature_columns.typed`.
       both: see `table.load`.
       scaling: see `TablePreprocessor.fit`.
       quantiles: see `TablePreprocessor.fit`.
@@ -204,7 +204,7 @@ def load(
     given = None if (part == 0).all() else part
     if not picture:
         columns = {k: _column(values[k]) for k in scalars}
-        features = table.typed(
+        features = feature_columns.typed(
             columns, rows, numeric=numeric, categorical=categorical, drop=drop
         )
         labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
@@ -212,7 +212,7 @@ def load(
             name,
             features,
             labelled,
-            named=table.listed((*numeric, *categorical), scalars),
+            named=feature_columns.listed((*numeric, *categorical), scalars),
             both=both,
             scaling=scaling,
             quantiles=quantiles,
