@@ -31,6 +31,11 @@ from tests.data.faces import (
 )
 
 
+def of_pixels(record):
+    """A record without the hash of what is in memory, which encoded images are not."""
+    return {k: v for k, v in record.items() if k != "content"}
+
+
 class TestConfigs:
     @pytest.mark.parametrize("name", ["agedb_dir", "imdb_wiki_dir"])
     def test_published_training(self, name):
@@ -82,7 +87,7 @@ class TestTree:
         fields = {"data__kind": "tfds", "data__memory": 0.0}
         through = load(prepared, **fields)
         assert through.name == direct.name
-        assert through.record == direct.record
+        assert of_pixels(through.record) == of_pixels(direct.record)
         for split, want in direct.splits.items():
             got = through.splits[split]
             for field in dataclasses.fields(want):
@@ -193,7 +198,7 @@ class TestDecodedWhenRead:
     def test_all_readers_give_the_same_batches_from_any_step(self, tree):
         held, encoded = load(tree), load(tree, data__memory=0.0)
         assert isinstance(encoded.splits["train"].inputs, Pictures)
-        assert encoded.record == held.record
+        assert of_pixels(encoded.record) == of_pixels(held.record)
         want = batches(held, "array", 0)
         for reader in ("array", "tf"):
             got = batches(encoded, reader, 4)
@@ -223,7 +228,7 @@ class TestDecodedWhenRead:
     def test_mean_and_channels_are_those_of_memory(self, tree):
         fields = {"data__mean_and_std": None, "data__channels": 0}
         held, encoded = (load(tree, data__memory=m, **fields) for m in (4.0, 0.0))
-        assert encoded.record == held.record
+        assert of_pixels(encoded.record) == of_pixels(held.record)
         assert held.record["input_mean"] != 0.5
         each = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
         record = load(tree, data__mean_and_std=each).record

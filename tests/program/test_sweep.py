@@ -359,6 +359,6 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
     assert "--config.data.limit=64" in result["command"]
 
     # A finished run of another config is not taken for this one.
-    other = made | {"fields": (*TINY[:2], ("stage.main.steps", 3), TINY[3])}
-    with pytest.raises(errors.InputError, match=r"stage.main.steps 2 -> 3"):
+    other = made | {"fields": (("data.limit", 63), *TINY[1:])}
+    with pytest.raises(errors.InputError, match=r"data.limit 64 -> 63"):
         sweep.run(other, tmp_path)

@@ -224,7 +224,7 @@ class TestConsole:
         shown = terminal.getvalue()
         assert " 50/100 [" in shown
         assert re.search(r"\[\d\d:\d\d<[\d?:]+, ", shown)  # elapsed < left
-        assert "loss 2.5, 1,234 examples/s" in shown
+        assert "loss 2.500, 1,234 examples/s" in shown
         assert capsys.readouterr().out == ""
 
     def test_a_log_has_lines_with_the_time_left(self, capsys):
@@ -238,7 +238,7 @@ class TestConsole:
         # 20 steps took 40 seconds, 40 are left.
         assert out == (
             "step      60  epoch    6.00  60% of 100 steps, 01:20 left: "
-            "loss 2.5, 0 examples/s\n"
+            "loss 2.500, 0 examples/s\n"
         )
         assert err == ""
 

@@ -139,7 +139,8 @@ class TestRange:
         rng = np.random.default_rng(0)
         noise = [to_image(rng.random((9, 7)).astype("f4") * 9, "TIFF") for _ in TONE]
         kept, again = (folder(noise, memory=memory) for memory in (1.0, 0.0))
-        assert kept.record == again.record
+        # The hash of what is in memory leaves encoded images out.
+        assert kept.record | {"content": ""} == again.record | {"content": ""}
         assert kept.notes == again.notes
         for name, part in again.splits.items():
             assert isinstance(part.inputs, Pictures)
