@@ -40,6 +40,7 @@ def wheel(tmp_path_factory):
     return built
 
 
+@pytest.mark.slow
 def test_wheel_holds_data_configs_and_notices(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in (

@@ -170,6 +170,7 @@ def test_one_step_back_over_the_start_of_a_stage(
     assert not (workdir / "checkpoints" / "damaged-12").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_needs_no_lock(made, whole, copy):
     workdir = copy("whole")
     assert not (workdir / ".lock").exists()
@@ -177,6 +178,7 @@ def test_a_finished_run_needs_no_lock(made, whole, copy):
         assert outcome(runs.run(made, workdir)) == whole
 
 
+@pytest.mark.slow
 def test_another_structure_is_not_damage(made, copy, monkeypatch):
     """Nothing is set aside when it is the code that has changed."""
     workdir = copy("8")

@@ -356,13 +356,8 @@ class TestPresets:
         with pytest.raises(InputError, match=r"no contrast stage .* group_dir"):
             runs.config(argument="rrt,joint")
 
-    @pytest.mark.parametrize(
-        "argument",
-        [
-            "group_dir,smoke",
-            pytest.param("group_etf,joint,smoke", marks=pytest.mark.slow),
-        ],
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("argument", ["group_dir,smoke", "group_etf,joint,smoke"])
     def test_a_run_learns_its_stages_and_predicts(self, argument, tmp_path):
         made = runs.tiny(argument, groups__num=3)
         result = runs.run(made, tmp_path)

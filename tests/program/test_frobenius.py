@@ -44,6 +44,7 @@ def find(state):
     return state.objective_state["norm_target"]
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_phases(whole):
     workdir, result = whole
     records = runs.log(workdir)
@@ -67,7 +68,8 @@ def test_the_log_tells_the_phases(whole):
     assert result["best_step"] > 3
 
 
-@pytest.mark.parametrize("step", [3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 5])
 def test_resumed_at_the_border_and_inside(step, whole, tmp_path, monkeypatch):
     """Targets are found again, and found in the checkpoint, bit for bit."""
     workdir, result = whole

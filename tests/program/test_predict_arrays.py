@@ -42,6 +42,7 @@ def on_pixels(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 class TestChannels:
     def test_as_evaluated(self, on_channels):
         assert_as_evaluated(on_channels / "run", on_channels / "mine.npz")

@@ -44,6 +44,7 @@ def stored(workdir):
         return found["prediction"], found["label"]
 
 
+@pytest.mark.slow
 class TestRuns:
     def test_vanilla(self, vanilla):
         result, workdir = vanilla
@@ -78,6 +79,7 @@ def answers(workdir, path, **options):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 class TestPredict:
     def test_as_in_evaluation_without_training_data(self, vanilla, folder, tmp_path):
         _, workdir = vanilla

@@ -77,6 +77,7 @@ class _Page(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_light_import_and_time(one, tmp_path):
     """Neither JAX nor TensorFlow; drawing and pages are imported when needed."""
     code = (
