@@ -4,7 +4,8 @@ linear       the label itself
 log          log(y + offset); `log1p` has the offset 1
 yeo_johnson  the power transform of Yeo & Johnson, Biometrika 2000, whose power makes
              the training labels as normal as possible (`scipy.stats.yeojohnson`)
-quantile     the share of training labels below, by linear interpolation
+quantile     the share of training labels below, by linear interpolation; beyond them
+             it grows by one over their range
 
 The way back works on numpy and on JAX arrays, which pass their module as `xp`.
 """
@@ -78,7 +79,10 @@ class Scale:
 
             return np.asarray(stats.yeojohnson(y.ravel(), self.power)).reshape(y.shape)
         if self.kind == "quantile":
-            return np.interp(y, self.knots, self.levels)
+            low, high = self.knots[0], self.knots[-1]
+            beyond = np.minimum(y - low, 0) + np.maximum(y - high, 0)
+            inside = np.interp(y, self.knots, self.levels)
+            return np.asarray(inside + beyond / (high - low))
         return y
 
     def inverse(self, learnt: Any, xp: Any = np) -> Any:
@@ -94,9 +98,10 @@ class Scale:
         elif self.kind == "yeo_johnson":
             y = _inverse_yeo_johnson(y, self.power, xp)
         elif self.kind == "quantile":
-            dtype = y.dtype
-            y = xp.interp(y, xp.asarray(self.levels), xp.asarray(self.knots))
-            y = y.astype(dtype)
+            low, high = self.levels[0], self.levels[-1]
+            beyond = xp.minimum(y - low, 0) + xp.maximum(y - high, 0)
+            inside = xp.interp(y, xp.asarray(self.levels), xp.asarray(self.knots))
+            y = (inside + beyond * (self.knots[-1] - self.knots[0])).astype(y.dtype)
         return y if self.low is None else xp.maximum(y, self.low)
 
     def to_json(self) -> dict[str, Any]:
