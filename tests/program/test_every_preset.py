@@ -28,10 +28,15 @@ def test_these_ship():
     assert {f"configs/{name}.py" for name in catalog.EMBEDDED} < set(shipped())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", list(shipped()))
-@pytest.mark.parametrize("method", methods.PRESETS)
-def test_it_runs(path, method, tmp_path):
+# One table runs every preset, the other data those that depend most on their bins; the
+# rest is traced, which is enough for what only the kind of data decides.
+TABLE = "configs/bikeshare.py"
+FAMILIES = ("frobenius", "group_dir", "rrt_lds_fds", "ssir")
+FEW = ("frobenius", "group_dir")
+
+
+def made(path, method, tmp_path):
+    """The config; one that starts from a run gets a short one."""
     made = frozen.plain(config_files.load(path, f"{method},smoke"))
     if made["init_from"] is not None:
         start = frozen.plain(config_files.load(path, "vanilla,smoke"))
@@ -39,10 +44,41 @@ def test_it_runs(path, method, tmp_path):
         start["model"]["label_scaling"] = made["model"]["label_scaling"]
         runs.run(start, tmp_path / "start")
         made["init_from"] = str(tmp_path / "start")
+    return made
+
+
+def pairs(run):
+    """`(path, method)` to run, or to trace."""
+    for path in shipped():
+        kind = config_files.load(path).data.kind
+        for method in methods.PRESETS:
+            few = FEW if kind == "table" else FAMILIES
+            runs_it = path == TABLE or method in few
+            if runs_it == run and (run or kind != "table"):
+                yield path, method
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "method"), list(pairs(run=True)))
+def test_it_runs(path, method, tmp_path):
+    config = made(path, method, tmp_path)
     if path == DENSE and "group" in method:
         with pytest.raises(errors.InputError, match="one label per row, this data"):
-            runs.run(made, tmp_path / "run")
+            runs.run(config, tmp_path / "run")
         return
-    done = runs.run(made, tmp_path / "run")
+    done = runs.run(config, tmp_path / "run")
     assert math.isfinite(done["test"]["mae"]["all"])
     assert done["test"]["count"]["many"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "method"), list(pairs(run=False)))
+def test_its_steps_are_traced(path, method, tmp_path):
+    config = made(path, method, tmp_path)
+    if path == DENSE and "group" in method:
+        with pytest.raises(errors.InputError, match="one label per row, this data"):
+            runs.built(config)
+        return
+    pieces, programs = runs.built(config)
+    for program in programs:
+        runs.trace(pieces, program)
