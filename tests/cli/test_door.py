@@ -154,6 +154,28 @@ def interrupted(seconds, *args):
 ENDED = (130, f"dirjax: {entry.INTERRUPTED}\n")
 
 
+def test_ctrl_c_once_a_command_has_begun():
+    code = """
+import time
+from dirjax.cli import entry
+entry.begin()
+print("begun", flush=True)
+time.sleep(60)
+"""
+    running = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout.readline() == "begun\n"
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == ENDED
+
+
+# How long imports take depends on the machine.
+@pytest.mark.slow
 def test_ctrl_c_while_modules_are_imported():
     assert interrupted(0.3, "-m", "dirjax.report", "x", "--base", "y") == ENDED
 
