@@ -168,6 +168,7 @@ time.sleep(60)
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert running.stdout is not None
     assert running.stdout.readline() == "begun\n"
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
