@@ -129,9 +129,14 @@ def _matches(column: Any, pattern: str) -> np.ndarray:
     return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), bool)
 
 
+def _stem(unit: str) -> str:
+    """A unit in singular; `s` and `ms` are units, and no plurals."""
+    return unit[:-1] if unit.endswith("s") and len(unit) > 2 else unit
+
+
 def _one_unit(units: Counter[str]) -> str | None:
     """The unit of all cells that have one; None if they differ but for the plural."""
-    stems = {u.removesuffix("s") for u in units if u}
+    stems = {_stem(u) for u in units if u}
     if len(stems) > 1:
         return None
     return max((u for u in units if u), key=lambda u: units[u], default="")
@@ -302,8 +307,9 @@ def read(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
 
     pc: Any = pyarrow.compute
     cells = canonical(column)
-    behind = re.escape(notation.behind.removesuffix("s"))
-    behind = rf"(?: ?{behind}s?)?" if behind else ""
+    behind = re.escape(_stem(notation.behind))
+    plural = "s?" if len(_stem(notation.behind)) > 1 else ""
+    behind = rf"(?: ?{behind}{plural})?" if behind else ""
     before = rf"(?:{re.escape(notation.before)} ?)?" if notation.before else ""
     number = _pattern(notation.decimal, notation.thousands)
     pattern = rf"^(?P<sign>[+-]?) ?{before}(?P<number>{number}){behind}$"

@@ -22,6 +22,7 @@ CLEAR = {
     "unit": (("12 kg", "7.5kg"), Notation(behind="kg"), (12, 7.5)),
     "unit with digits": (("4 m2", "5 m2"), Notation(behind="m2"), (4, 5)),
     "plural": (("3 rooms", "2 rooms", "1 room"), Notation(behind="rooms"), (3, 2, 1)),
+    "seconds": (("12 s", "3 s"), Notation(behind="s"), (12, 3)),
     "unit of some": (("12 kg", "7"), Notation(behind="kg"), (12, 7)),
     "currency": (("$1,200.50", "-$3"), Notation(".", ",", "$"), (1200.5, -3)),
     "code": (("EUR 12", "EUR 1.234,50"), Notation(",", ".", "EUR"), (12, 1234.5)),
@@ -48,6 +49,7 @@ def test_found_and_read(case):
         (("1,188", "1,200"), "may mean 1188 or 1.188 by '1,188'; say which"),
         (("1500", "1,188"), "may mean 1188 or 1.188"),
         (("12 kg", "500 g"), "different text behind them ('kg', 'g')"),
+        (("12 m", "5 ms"), "different text behind them ('m', 'ms')"),
         (("$ 3", "€ 5"), "different text in front of them ('$', '€')"),
         (("5 %", "0.07", "3 %"), "has 2 numbers with % and 1 without"),
         (("1,5", "2.5", "3,5"), "marks differ"),
@@ -95,3 +97,5 @@ def test_new_cells_are_read_by_the_rules_of_training():
     assert wrong.tolist() == [True, False]
     _, wrong = numerals.read(pa.array(["12 kg", "12 g", "12"]), Notation(behind="kg"))
     assert wrong.tolist() == [False, True, False]
+    _, wrong = numerals.read(pa.array(["12 m", "12 ms"]), Notation(behind="m"))
+    assert wrong.tolist() == [False, True]
