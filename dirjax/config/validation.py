@@ -62,7 +62,8 @@ def validate_data(data: Mapping[str, Any]) -> None:
         value = data[field]
         ok = value is None or value >= least
         require_field(ok, f"data.{field}", f"at least {least}", value)
-    _validate_images(data, readers.takes(reader.load))
+    _validate_images(data)
+    _validate_taken(data, readers.takes(reader.load))
     _validate_augment(data)
     if hasattr(reader, "check"):
         reader.check(data)
@@ -101,7 +102,7 @@ def _numbers(values: Any) -> bool:
     return all(isinstance(x, (int, float)) and math.isfinite(x) for x in values)
 
 
-def _validate_images(data: Mapping[str, Any], taken: Collection[str]) -> None:
+def _validate_images(data: Mapping[str, Any]) -> None:
     size = data["image_size"]
     said = f"at most {_LARGEST:,} pixels, so that one image fits into memory"
     require_field(size <= _LARGEST, "data.image_size", said, size)
@@ -117,16 +118,36 @@ def _validate_images(data: Mapping[str, Any], taken: Collection[str]) -> None:
     ok = pair is None or (len(pair) == 2 and _scales(pair, data["channels"]))
     said = "(mean, deviation above 0), each a number or one per channel"
     require_field(ok, "data.mean_and_std", said, pair)
-    for field, none in (
-        ("fit", "stretch"),
-        ("ground", "white"),
-        ("pixel_range", None),
-        ("view_size", 0),
-    ):
-        ok = field in taken or data[field] == none
-        least = "empty" if none is None else repr(none)
-        said = f"{least} unless images are files (data.kind={data['kind']})"
-        require_field(ok, f"data.{field}", said, data[field])
+
+
+# Value that asks for nothing, and what the fields of some readers are about: others
+# would pass over them in silence.
+_OF_READERS = {
+    "images are files": {
+        "fit": "stretch",
+        "ground": "white",
+        "pixel_range": None,
+        "view_size": 0,
+    },
+    "the data is a table file": {
+        "decimal": None,
+        "thousands": None,
+        "date_order": None,
+        "dates": True,
+        "sheet": None,
+        "group": None,
+    },
+}
+
+
+def _validate_taken(data: Mapping[str, Any], taken: Collection[str]) -> None:
+    """Refuses fields that the reader of the data does not take."""
+    for where, fields in _OF_READERS.items():
+        for field, none in fields.items():
+            ok = field in taken or data[field] == none
+            least = "empty" if none is None else repr(none)
+            said = f"{least} unless {where} (data.kind={data['kind']})"
+            require_field(ok, f"data.{field}", said, data[field])
 
 
 def _validate_augment(data: Mapping[str, Any]) -> None:

@@ -417,7 +417,8 @@ def label_rows(
       mask: bool, shape of `y`, which labels count; bins, counts and checks ignore the
         others. None for all.
       group: `[rows]` strings or numbers; rows with the same stay on one side of the
-        balanced split. None for rows that are independent.
+        balanced split, and are counted where they do not in a given one. None for rows
+        that are independent.
 
     Returns:
       The labelled rows.
@@ -478,6 +479,14 @@ def label_rows(
                 f"({many[0]:,}, {many[1]:,} and {many[2]:,}), so that about 1 in "
                 f"{rules.split_divisor} rows of each bin, at most {rules.split_cap}, "
                 "are in val and as many in test"
+            )
+    elif group is not None:
+        pairs = np.unique(np.stack([group[good], part[good].astype(str)]), axis=1)
+        apart = int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+        if apart:
+            rows.notes.append(
+                f"the given split tears {apart:,} groups apart: their rows are in more "
+                "than one of train, val and test"
             )
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)

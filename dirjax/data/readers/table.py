@@ -147,6 +147,7 @@ def load(
         split = _other_split(table, rows) or split
     if group:
         table.require(group, "data.group")
+        groups = words(table.cells[group])
     wishes = Wishes(decimal, thousands, date_order)
     hint = column_types.decimal_mark(table.cells, table.delimiter)
     every = [*table.cells, *table.odd]
@@ -166,6 +167,14 @@ def load(
             hint=hint,
             keep_dates=dates,
         )
+        if group:
+            rows.refuse(
+                "no group",
+                groups == "",
+                lambda i: (
+                    f"data.group={group} must have a value, {rows.place(i)} has none"
+                ),
+            )
         labelling.check_labels(y, rows, rules)
     found.readings |= readings
     _tell_notations(found.readings, rows)
@@ -176,7 +185,7 @@ def load(
         part=part,
         keys=lambda: table_files.keys(table, _readers(found.readings)),
         weight=weights,
-        group=words(table.cells[group]) if group else None,
+        group=groups if group else None,
     )
     if not group:
         _tell_repeats(found, labelled)

@@ -8,6 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from dirjax.config import validation
+from dirjax.configs import common
 from dirjax.data.readers import table as table_reader
 from dirjax.errors import InputError
 from tests import own_data
@@ -233,8 +235,29 @@ class TestGroups:
         said = own_data.notes(source)
         assert "groups went to train, val and test as a whole" in said
         assert "repeat" not in said
+        rows = self.people().split("\n")
+        rows[4] = "," + rows[4].split(",", 1)[1]
+        with pytest.raises(InputError, match=r"data.group=person must .*, row 5 of"):
+            load("\n".join(rows), group="person")
         with pytest.raises(InputError, match=r"no column 'persons' \(data.group\)"):
             load(self.people(), group="persons")
+
+    def test_a_given_split_that_tears_them_apart_is_told(self, load):
+        parts = ("train", "train", "train", "val", "test")
+        rows = [f"P{i % 12},{X[i]},{i},{parts[i % 5]}" for i in range(60)]
+        source = load(own_data.table(rows, "person,a,y,split"), group="person")
+        assert "tears 12 groups apart" in own_data.notes(source)
+        rows = [f"P{i % 5},{X[i]},{i},{parts[i % 5]}" for i in range(60)]
+        source = load(own_data.table(rows, "person,a,y,split"), group="person")
+        assert "apart" not in own_data.notes(source)
+
+    def test_other_kinds_of_data_have_none(self):
+        fields = common.get_config().data.to_dict() | {"name": "mine", "label": "y"}
+        fields |= {"kind": "arrays", "group": "person"}
+        with pytest.raises(
+            InputError, match=r"data.group must be empty unless the data"
+        ):
+            validation.validate_data(fields)
 
 
 class TestScales:
