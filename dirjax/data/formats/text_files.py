@@ -15,6 +15,7 @@ from dirjax.errors import InputError
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BLOCK = 1 << 24
+_ASCII = bytes(range(0x80))
 # Bytes of Windows-1252 that hardly mean anything else: letters and signs of Latin-1,
 # the euro, dots, quotation marks and dashes.
 _WESTERN = frozenset(range(0xA0, 0x100)) | {0x80, 0x85} | set(range(0x91, 0x98))
@@ -193,7 +194,7 @@ def _detect(file: pathlib.Path, stream: BinaryIO, what: str) -> Encoding:
                 # The rest of the previous block holds no line end.
                 first = row + error.object[: error.start].count(b"\n")
                 odd = error.object[error.start]
-        others |= set(block) - set(range(0x80))
+        others |= set(block.translate(None, _ASCII))
         row += block.count(b"\n")
         block = stream.read(_BLOCK)
     if not first:

@@ -145,6 +145,7 @@ def load(
     rows.notes += table.notes
     if split == labelling.SPLIT and split not in table.cells:
         split = _other_split(table, rows) or split
+    groups = None
     if group:
         table.require(group, "data.group")
         groups = words(table.cells[group])
@@ -167,10 +168,10 @@ def load(
             hint=hint,
             keep_dates=dates,
         )
-        if group:
+        if groups is not None:
             rows.refuse(
                 "no group",
-                groups == "",
+                np.asarray(groups == ""),
                 lambda i: (
                     f"data.group={group} must have a value, {rows.place(i)} has none"
                 ),
@@ -185,7 +186,7 @@ def load(
         part=part,
         keys=lambda: table_files.keys(table, _readers(found.readings)),
         weight=weights,
-        group=groups if group else None,
+        group=groups,
     )
     if not group:
         _tell_repeats(found, labelled)
