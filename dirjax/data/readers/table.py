@@ -410,7 +410,7 @@ def _new_of_table(
         for part in date_forms.PARTS
     }
     columns = dict.fromkeys(of_dates.get(name, name) for name in every)
-    skipped = 0
+    skipped, notes = 0, ()
     for table in table_files.blocks(
         file,
         on_bad=on_bad,
@@ -451,6 +451,9 @@ def _new_of_table(
             None if value is None else value[rows.good],
             fitted.surprises(found),
         )
+        notes = table.notes
+    for note in notes:
+        print(note)
 
 
 def new_of_npz(

@@ -124,6 +124,16 @@ class TestFirstLines:
         said = {"cp1252": "Windows-1252", "utf-8-sig": ""}.get(codec, "UTF-16")
         assert said in own_data.notes(source)
 
+    def test_what_is_found_in_new_files_is_told(self, load, tmp_path, capsys):
+        source = load(columns(a=X, town=["Köln", "Zürich", "Malmö"] * 20))
+        content = "# new\na,town\n1,Köln\n".encode("cp1252")
+        file = own_data.write(tmp_path, "new.csv", content)
+        (piece,) = table_reader.read_new(file, source.record)
+        assert piece.inputs["categorical"].tolist() == [[1]]
+        said = capsys.readouterr().out
+        assert "new.csv is no UTF-8, and is read as Windows-1252" in said
+        assert "comment lines above the header are left out: 1" in said
+
     def test_a_zipped_file(self, load):
         sink = io.BytesIO()
         with zipfile.ZipFile(sink, "w") as archive:
