@@ -83,6 +83,8 @@ def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
         if len(votes) == _VOTES:
             break
         some = column.slice(0, _SAMPLE)
+        if table_files.is_plain(some) and not numerals.has(some, "."):
+            continue
         found = numerals.find(some).notation
         if found is None or (found.decimal, found.thousands) == (".", "."):
             continue
@@ -93,13 +95,6 @@ def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
     if not votes:
         return {";": ",", ",": "."}.get(delimiter, "")
     return votes[0] if len(set(votes)) == 1 else ""
-
-
-def _has(column: Any, mark: str) -> bool:
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    return bool(pc.any(pc.match_substring(column, mark)).as_py())
 
 
 def _has_decimals(column: Any) -> bool:
@@ -120,9 +115,9 @@ def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
       wishes: what the user says.
       hint: see `decimal_mark`.
     """
-    if wishes.decimal is None and wishes.thousands is None:
-        _, wrong = table_files.numbers(column)
-        if not wrong.any() and (hint != "," or not _has(column, ".")):
+    found_by_itself = wishes.decimal is None and wishes.thousands is None
+    if found_by_itself and table_files.is_plain(column):
+        if hint != "," or not numerals.has(column, "."):
             return Reading("numbers")
     found = dates.find(column, wishes.date_order)
     if found.doubt:

@@ -329,9 +329,9 @@ def new_labels(
 
 def _width_and_range(
     label: np.ndarray, rows: Rows, rules: Rules, scale: labels.Scale
-) -> tuple[float, tuple[float, float] | None]:
-    """Width and range of the bins, configured or automatic."""
-    ends = None
+) -> tuple[float, tuple[float, float] | None, list[str]]:
+    """Width and range of the bins, configured or automatic, and notes on them."""
+    ends, notes = None, []
     if rules.label_range:
         low, high = scale.forward(rules.label_range)
         ends = (float(low), float(high)) if not scale.linear else rules.label_range
@@ -344,14 +344,14 @@ def _width_and_range(
     auto = labels.auto_width(inside)
     width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
     if width is None:
-        rows.notes.append(
+        notes.append(
             f"the bin width is {auto:g} (labels.auto_width); set data.bin_width to "
             "change it"
         )
         if (high - low) / auto > _AUTO_BINS:
             ends = _around_most(label, auto)
             out = int(np.sum((label < ends[0]) | (label > ends[1])))
-            rows.notes.append(
+            notes.append(
                 f"{out} labels far from the others count in the end bins; bins cover "
                 f"{ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
             )
@@ -372,7 +372,7 @@ def _width_and_range(
             f"{rows.file} (around {label[0]:.10g}) do not, with bins of {width:g}. "
             "Subtract a constant from them, or use another unit."
         )
-    return width, ends
+    return width, ends, notes
 
 
 def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
@@ -390,6 +390,61 @@ def thin(part: np.ndarray, rules: Rules) -> None:
     if 0 < rules.limit < len(train):
         rng = np.random.Generator(np.random.Philox(key=[rules.seed, 1]))
         part[rng.permutation(train)[rules.limit :]] = -1
+
+
+def _made_split(
+    y: np.ndarray,
+    real: np.ndarray,
+    rows: Rows,
+    rules: Rules,
+    keys: Callable[[], Any],
+    group: np.ndarray | None,
+) -> tuple[np.ndarray, str]:
+    """A balanced split, `[rows]` int8, and a sentence on it; see `label_rows`.
+
+    Its bins are those of all labels, since training is not known yet.
+    """
+    good = rows.good
+    scale = rules.scale(y[real])
+    label = scale.forward(y)
+    width, ends, _ = _width_and_range(label[real], rows, rules, scale)
+    bins = labels.Bins.covering(label[good], width=width, label_range=ends)
+    share = {
+        "denominator": rules.split_divisor,
+        "cap": rules.split_cap,
+        "seed": rules.seed,
+    }
+    part = np.full(len(y), -1, np.int8)
+    if group is not None:
+        part[good] = splits.balanced_group_split(
+            label[good], bins, group[good], **share
+        )
+        many = [len(np.unique(group[part == p])) for p in range(3)]
+        return part, (
+            "the file has no split: groups went to train, val and test as a whole "
+            f"({many[0]:,}, {many[1]:,} and {many[2]:,}), so that about 1 in "
+            f"{rules.split_divisor} rows of each bin, at most {rules.split_cap}, "
+            "are in val and as many in test"
+        )
+    found = keys()
+    found = rows.number if found is None else np.asarray(found)
+    part[good] = splits.balanced_split(label[good], bins, keys=found[good], **share)
+    return part, (
+        f"the file has no split: 1 in {rules.split_divisor} of each bin, at most "
+        f"{rules.split_cap}, went to val, and as many to test"
+    )
+
+
+def _torn(group: np.ndarray, part: np.ndarray) -> str:
+    """A sentence on groups that a given split tears apart; empty if there are none."""
+    pairs = np.unique(np.stack([group.astype(str), part.astype(str)]), axis=1)
+    apart = int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+    if not apart:
+        return ""
+    return (
+        f"the given split tears {apart:,} groups apart: their rows are in more than "
+        "one of train, val and test"
+    )
 
 
 def label_rows(
@@ -445,59 +500,13 @@ def label_rows(
             f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
             f"are {y.min():g}. Name another label with data.label."
         )
-    notes = len(rows.notes)
-    train = real if part is None else real[(part == 0) & good]
-    scale = rules.scale(y[real] if part is None else y[(part == 0) & good][train])
-    label = scale.forward(y)
-    width, ends = _width_and_range(label[real], rows, rules, scale)
-    balanced = part is None
+    split_note = ""
     if part is None:
-        part = np.full(len(y), -1, np.int8)
-        bins = labels.Bins.covering(label[good], width=width, label_range=ends)
-        share = {
-            "denominator": rules.split_divisor,
-            "cap": rules.split_cap,
-            "seed": rules.seed,
-        }
-        if group is None:
-            found = keys()
-            found = rows.number if found is None else np.asarray(found)
-            part[good] = splits.balanced_split(
-                label[good], bins, keys=found[good], **share
-            )
-            rows.notes.append(
-                f"the file has no split: 1 in {rules.split_divisor} of each bin, at "
-                f"most {rules.split_cap}, went to val, and as many to test"
-            )
-        else:
-            part[good] = splits.balanced_group_split(
-                label[good], bins, group[good], **share
-            )
-            many = [len(np.unique(group[part == p])) for p in range(3)]
-            rows.notes.append(
-                "the file has no split: groups went to train, val and test as a whole "
-                f"({many[0]:,}, {many[1]:,} and {many[2]:,}), so that about 1 in "
-                f"{rules.split_divisor} rows of each bin, at most {rules.split_cap}, "
-                "are in val and as many in test"
-            )
+        part, split_note = _made_split(y, real, rows, rules, keys, group)
     elif group is not None:
-        pairs = np.unique(np.stack([group[good], part[good].astype(str)]), axis=1)
-        apart = int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
-        if apart:
-            rows.notes.append(
-                f"the given split tears {apart:,} groups apart: their rows are in more "
-                "than one of train, val and test"
-            )
+        split_note = _torn(group[good], part[good])
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
-    if balanced and scale.fitted:
-        # To the training rows alone, now that they are known.
-        said = [n for n in rows.notes[notes:] if n.startswith("the file has no split")]
-        del rows.notes[notes:]
-        rows.notes += said
-        scale = rules.scale(y[part == 0][real[part == 0]])
-        label = scale.forward(y)
-        width, ends = _width_and_range(label[real], rows, rules, scale)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:
@@ -509,11 +518,15 @@ def label_rows(
                 f"there is no {name} split: "
                 + ("the last state is the result" if position == 1 else "no test")
             )
-    train = label[part == 0][real[part == 0]]
+    train = y[part == 0][real[part == 0]]
     _check_train(train, rows, rules)
+    scale = rules.scale(train)
+    label = scale.forward(y)
+    width, ends, notes = _width_and_range(label[real], rows, rules, scale)
+    rows.notes += notes + [split_note] * bool(split_note)
     try:
         spec = labels.spec(
-            train,
+            scale.forward(train),
             bin_width=width,
             label_range=ends,
             many=rules.many,

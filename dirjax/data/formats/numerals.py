@@ -209,15 +209,16 @@ def _marks(
 def _shown(numbers: Any, decimal: str, thousands: str) -> bool:
     """Whether some number has the marks, which otherwise tell nothing."""
     if thousands:
-        return _has(numbers, thousands)
-    return decimal == "." or _has(numbers, decimal)
+        return has(numbers, thousands)
+    return decimal == "." or has(numbers, decimal)
 
 
-def _has(numbers: Any, mark: str) -> bool:
+def has(column: Any, mark: str) -> bool:
+    """Whether a cell of a column holds a text."""
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    return bool(pc.any(pc.match_substring(numbers, mark)).as_py())
+    return bool(pc.any(pc.match_substring(column, mark)).as_py())
 
 
 def find(

@@ -477,6 +477,7 @@ def blocks(
       skip_with: the argument that skips bad rows, for messages.
       bare_tabs: whether to treat quotation marks in tab-separated files as plain text.
       sheet: the sheet of a workbook; None for the only one that holds anything.
+      without: columns of a Parquet file that are not read.
 
     Yields:
       Tables of consecutive rows; one empty table if the file has no rows.
@@ -516,6 +517,19 @@ def read(file: pathlib.Path, **options: Any) -> Table:
     number = np.concatenate([p.number for p in pieces])
     whole = dataclasses.replace(last, cells=cells, number=number)
     return _without_empty_rows(_without_nameless(whole))
+
+
+def is_plain(column: Any) -> bool:
+    """Whether all cells that are present are numbers as programs write them."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    try:
+        pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:

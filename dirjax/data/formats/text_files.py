@@ -142,12 +142,11 @@ def _wide(head: bytes) -> str:
     return ""
 
 
-def detect(file: pathlib.Path, what: str = "a CSV file") -> Encoding:
+def detect(file: pathlib.Path) -> Encoding:
     """Finds how a file stores its text.
 
     Args:
       file: the file, which is read whole.
-      what: what it should be, for messages.
 
     Raises:
       InputError: if it is empty, no text, in an encoding that cannot be told, or an
@@ -162,25 +161,25 @@ def detect(file: pathlib.Path, what: str = "a CSV file") -> Encoding:
             )
     try:
         with unpacked(file) as stream:
-            return _detect(file, stream, what)
+            return _detect(file, stream)
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{file} cannot be read: {error}. Give another file."
         ) from error
 
 
-def _detect(file: pathlib.Path, stream: BinaryIO, what: str) -> Encoding:
+def _detect(file: pathlib.Path, stream: BinaryIO) -> Encoding:
     block = stream.read(_BLOCK)
     if not block.strip():
         raise InputError(
-            f"{file} must be {what} with a header, it is empty. Give another file."
+            f"{file} must be a CSV file with a header, it is empty. Give another file."
         )
     wide = _wide(block)
     if wide:
         return Encoding(wide, f"the text of {file.name} is read as UTF-16")
     if b"\0" in block[: 1 << 16]:
         raise InputError(
-            f"{file} must be {what} in UTF-8, it has zero bytes, like binary files. "
+            f"{file} must be a CSV file in UTF-8, it has zero bytes, like binary files. "
             "Save it as UTF-8, or give another file."
         )
     marked = block.startswith(codecs.BOM_UTF8)
@@ -205,6 +204,6 @@ def _detect(file: pathlib.Path, stream: BinaryIO, what: str) -> Encoding:
             f"the text of {file.name} is no UTF-8, and is read as Windows-1252",
         )
     raise InputError(
-        f"{file} must be {what} in UTF-8, row {first} is not (byte {odd:#04x}). Save "
+        f"{file} must be a CSV file in UTF-8, row {first} is not (byte {odd:#04x}). Save "
         "it as UTF-8: iconv -f OLD_ENCODING -t utf8 OLD > NEW."
     )

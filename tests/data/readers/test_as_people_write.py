@@ -289,3 +289,12 @@ class TestScales:
         other = load(columns(a=X, y=y), label_scale=kind)
         assert source.scale == other.scale
         assert source.scale.kind == kind
+        # Training rows that are not used do not count either.
+        fewer = load(columns(a=X, y=y), label_scale=kind, limit=20)
+        assert fewer.scale != source.scale
+
+    @pytest.mark.parametrize("kind", ["yeo_johnson", "quantile"])
+    def test_training_labels_that_cannot_be_scaled(self, load, kind):
+        y = [7] * 40 + list(range(20))
+        with pytest.raises(InputError, match="training labels must differ, all 40"):
+            load(columns(a=X, y=y), label_scale=kind)
