@@ -115,10 +115,13 @@ def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
       wishes: what the user says.
       hint: see `decimal_mark`.
     """
-    found_by_itself = wishes.decimal is None and wishes.thousands is None
-    if found_by_itself and table_files.is_plain(column):
-        if hint != "," or not numerals.has(column, "."):
-            return Reading("numbers")
+    marks_given = wishes.decimal is not None or wishes.thousands is not None
+    if (
+        not marks_given
+        and table_files.is_plain(column)
+        and not (hint == "," and numerals.has(column, "."))
+    ):
+        return Reading("numbers")
     found = dates.find(column, wishes.date_order)
     if found.doubt:
         return Reading("doubt", said=found.doubt)
