@@ -189,12 +189,7 @@ def _main(argv: Sequence[str]) -> None:
         metavar="FILE",
         help="evaluate on this labelled file, with the bins and shots of the run",
     )
-    parser.add_argument(
-        "--on_bad",
-        default="error",
-        choices=("error", "skip"),
-        help="unusable rows of --input: stop (default), or leave them out",
-    )
+    arguments.add_on_bad(parser, "unusable rows of --input", "leave them out")
     arguments.add_data(parser)
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"

@@ -185,12 +185,7 @@ def _main(argv: Sequence[str]) -> None:
         metavar="COLUMN,...",
         help="columns of the input to repeat in the output",
     )
-    parser.add_argument(
-        "--on_bad",
-        default="error",
-        choices=("error", "skip"),
-        help="unusable rows: stop (default), or leave the prediction empty",
-    )
+    arguments.add_on_bad(parser, "unusable rows", "leave the prediction empty")
     options = parser.parse_args(argv)
     startup.prepare()
     keep = [name for name in options.keep.split(",") if name]

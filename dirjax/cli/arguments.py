@@ -53,6 +53,22 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}. See {self.prog} --help.")
 
 
+def add_on_bad(parser: Parser, rows: str, skipped: str) -> None:
+    """Adds `--on_bad`.
+
+    Args:
+      parser: of the command.
+      rows: what may be unusable, for the help.
+      skipped: what `skip` does, for the help.
+    """
+    parser.add_argument(
+        "--on_bad",
+        default="error",
+        choices=("error", "skip"),
+        help=f"{rows}: stop (default), or {skipped}",
+    )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Adds `--data`, for commands that read the data of a run."""
     parser.add_argument(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import difflib
+import importlib
 import importlib.resources
 import importlib.util
 import pathlib
@@ -18,6 +19,8 @@ from ml_collections import ConfigDict, config_flags
 
 from dirjax.errors import InputError
 
+# The configs that come with dirjax.
+PACKAGE = "dirjax.configs"
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
@@ -39,7 +42,7 @@ def shipped(folder: str = "") -> dict[str, str]:
     Args:
       folder: a folder of configs, such as "studies".
     """
-    package = importlib.resources.files("dirjax.configs")
+    package = importlib.resources.files(PACKAGE)
     files = pathlib.Path(str(package.joinpath(folder))).glob("*.py")
     said = {}
     for file in sorted(f for f in files if f.stem not in _PARTS):
@@ -59,6 +62,14 @@ def told(names: Sequence[str]) -> dict[str, str]:
     return {f"--{name}": str(flags.FLAGS[name].help) for name in names}
 
 
+def module(name: str) -> Any:
+    """A module of the configs that come with dirjax, such as `common`.
+
+    They build on the package and are installed beside it, so it asks for them by name.
+    """
+    return importlib.import_module(f"{PACKAGE}.{name}")
+
+
 def find(path: str) -> str:
     """`configs/NAME.py[:ARGUMENT]` -> a file that exists, with the argument.
 
@@ -72,7 +83,7 @@ def find(path: str) -> str:
     if pathlib.Path(name).is_file():
         return path
     parts = pathlib.PurePath(name).parts
-    package = importlib.resources.files("dirjax.configs")
+    package = importlib.resources.files(PACKAGE)
     if parts[:1] == ("configs",):
         file = pathlib.Path(str(package.joinpath(*parts[1:])))
         if file.is_file():

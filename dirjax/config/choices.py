@@ -15,8 +15,7 @@ def sections(*, required: Sequence[str], flags: Sequence[str]) -> dict[str, str]
       required: names of the flags that must be given.
       flags: names of the others.
     """
-    from dirjax.configs import methods
-
+    methods = config_files.module("methods")
     own = {
         f"{name}=PATH": f"{what}, by its dotted path"
         for name, what in compose.OWN.items()

@@ -26,9 +26,7 @@ def check(config: Mapping[str, Any]) -> None:
     Raises:
       InputError: naming the field, and the one that was probably meant.
     """
-    from dirjax.configs import common
-
-    every = common.get_config().to_dict()
+    every = config_files.module("common").get_config().to_dict()
     stage = {**every["stage"]["main"], **dict.fromkeys(_OF_STAGES)}
     stages = dict.fromkeys(config.get("stage", {}), stage)
     known = {**dict.fromkeys(_BY_PRESETS), **every, "stage": stages}

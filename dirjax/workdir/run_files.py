@@ -22,19 +22,25 @@ CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
 
+def _required(file: pathlib.Path, otherwise: str) -> dict[str, Any]:
+    """The content of a file that a run must have; else an InputError that says so."""
+    try:
+        return read_json(file)
+    except (OSError, ValueError) as error:
+        raise InputError(otherwise) from error
+
+
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
     """Reads the config of a run, as plain values.
 
     Raises:
       InputError: if the directory holds no run.
     """
-    try:
-        return read_json(workdir / CONFIG)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"--workdir must be a run directory, {workdir} has no readable {CONFIG}. "
-            "Give the --workdir used with dirjax.main."
-        ) from error
+    return _required(
+        workdir / CONFIG,
+        f"--workdir must be a run directory, {workdir} has no readable {CONFIG}. Give "
+        "the --workdir used with dirjax.main.",
+    )
 
 
 def read_record(workdir: pathlib.Path) -> dict[str, Any]:
@@ -43,13 +49,11 @@ def read_record(workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       InputError: if there is no such file.
     """
-    try:
-        return read_json(workdir / DATA)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{workdir} has no readable {DATA}, so the preparation of its inputs is "
-            "unknown. Train again with another --workdir."
-        ) from error
+    return _required(
+        workdir / DATA,
+        f"{workdir} has no readable {DATA}, so the preparation of its inputs is "
+        "unknown. Train again with another --workdir.",
+    )
 
 
 def read_bins(workdir: pathlib.Path) -> dict[str, Any]:
@@ -58,13 +62,11 @@ def read_bins(workdir: pathlib.Path) -> dict[str, Any]:
     Raises:
       InputError: if there is no such file.
     """
-    try:
-        return read_json(workdir / BINS)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{workdir} has no readable {BINS}, so its bins and shots are unknown. "
-            "Train again with another --workdir."
-        ) from error
+    return _required(
+        workdir / BINS,
+        f"{workdir} has no readable {BINS}, so its bins and shots are unknown. Train "
+        "again with another --workdir.",
+    )
 
 
 def read_json(file: pathlib.Path) -> Any:

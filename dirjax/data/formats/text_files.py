@@ -179,8 +179,8 @@ def _detect(file: pathlib.Path, stream: BinaryIO) -> Encoding:
         return Encoding(wide, f"the text of {file.name} is read as UTF-16")
     if b"\0" in block[: 1 << 16]:
         raise InputError(
-            f"{file} must be a CSV file in UTF-8, it has zero bytes, like binary files. "
-            "Save it as UTF-8, or give another file."
+            f"{file} must be a CSV file in UTF-8, it has zero bytes, like binary "
+            "files. Save it as UTF-8, or give another file."
         )
     marked = block.startswith(codecs.BOM_UTF8)
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -204,6 +204,6 @@ def _detect(file: pathlib.Path, stream: BinaryIO) -> Encoding:
             f"the text of {file.name} is no UTF-8, and is read as Windows-1252",
         )
     raise InputError(
-        f"{file} must be a CSV file in UTF-8, row {first} is not (byte {odd:#04x}). Save "
-        "it as UTF-8: iconv -f OLD_ENCODING -t utf8 OLD > NEW."
+        f"{file} must be a CSV file in UTF-8, row {first} is not (byte {odd:#04x}). "
+        "Save it as UTF-8: iconv -f OLD_ENCODING -t utf8 OLD > NEW."
     )

@@ -105,9 +105,10 @@ def load(
         table.number, table.file, rules.on_bad, short, first=table.first
     )
     rows.notes += [*table.notes, *listing.notes]
-    y, part, weights, _ = table_lib.row_facts(
+    y, part, weights, readings = table_lib.row_facts(
         table, rows, rules, split=split, weight=weight
     )
+    table_lib.tell_notations(readings, rows)
     rows.refuse(
         "no path",
         listing.missing(),

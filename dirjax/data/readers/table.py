@@ -178,7 +178,7 @@ def load(
             )
         labelling.check_labels(y, rows, rules)
     found.readings |= readings
-    _tell_notations(found.readings, rows)
+    tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
         y,
         rows,
@@ -220,7 +220,7 @@ def _readers(readings: Mapping[str, Reading]) -> dict[str, table_files.Reader]:
     }
 
 
-def _tell_notations(readings: Mapping[str, Reading], rows: labelling.Rows) -> None:
+def tell_notations(readings: Mapping[str, Reading], rows: labelling.Rows) -> None:
     """Notes how numbers are written, one for all columns of a notation."""
     alike: dict[str, list[str]] = {}
     for name, way in readings.items():
