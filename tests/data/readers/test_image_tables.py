@@ -62,6 +62,16 @@ class TestParquet:
         content = own_data.to_parquet(image=pa.array(cells, STRUCT), label=LABELS)
         check(load(own_data.write(tmp_path, "mine.parquet", content)))
 
+    def test_labels_as_people_write_them(self, tmp_path):
+        rows = [f"{i}.png;{LABELS[i]},0 kg" for i in range(36)]
+        for i, content in enumerate(CONTENTS):
+            own_data.write(tmp_path, f"{i}.png", content)
+        file = own_data.write(tmp_path, "mine.csv", "\n".join(["path;label", *rows]))
+        source = load(file)
+        check(source)
+        said = "numbers in column 'label': ',' is the decimal mark, 'kg' is left out"
+        assert said in own_data.notes(source)
+
     @pytest.mark.parametrize("below", ["", "data/"])
     def test_in_parts(self, tmp_path, below):
         own_data.write(tmp_path, "README.md", "about it")
