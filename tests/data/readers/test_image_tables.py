@@ -63,7 +63,7 @@ class TestParquet:
         check(load(own_data.write(tmp_path, "mine.parquet", content)))
 
     def test_labels_as_people_write_them(self, tmp_path):
-        rows = [f"{i}.png;{LABELS[i]},0 kg" for i in range(36)]
+        rows = [f"{i}.png;{LABELS[i]:.0f},0 kg" for i in range(36)]
         for i, content in enumerate(CONTENTS):
             own_data.write(tmp_path, f"{i}.png", content)
         file = own_data.write(tmp_path, "mine.csv", "\n".join(["path;label", *rows]))
