@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.data.formats import dates, numerals, table_files
+from dirjax.data.formats import dates, numerals, text_columns
 from dirjax.data.formats.numerals import Notation
 
 # Names of identifiers: `id`, `house_id`, `HouseID`, `uuid`, `index`, `row number`.
@@ -63,7 +63,7 @@ class Reading(NamedTuple):
 def numbers(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
     """Reads numbers; see `numerals.read`."""
     if notation.plain:
-        return table_files.numbers(column)
+        return text_columns.numbers(column)
     return numerals.read(column, notation)
 
 
@@ -83,7 +83,7 @@ def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
         if len(votes) == _VOTES:
             break
         some = column.slice(0, _SAMPLE)
-        if table_files.is_plain(some) and not numerals.has(some, "."):
+        if text_columns.is_plain(some) and not numerals.has(some, "."):
             continue
         found = numerals.find(some).notation
         if found is None or (found.decimal, found.thousands) == (".", "."):
@@ -118,7 +118,7 @@ def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
     marks_given = wishes.decimal is not None or wishes.thousands is not None
     if (
         not marks_given
-        and table_files.is_plain(column)
+        and text_columns.is_plain(column)
         and not (hint == "," and numerals.has(column, "."))
     ):
         return Reading("numbers")

@@ -38,7 +38,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from dirjax.data import labelling
-from dirjax.data.formats import table_files, text_files
+from dirjax.data.formats import text_columns, text_files
 from dirjax.errors import InputError
 
 # Most rows or names in a message.
@@ -83,7 +83,7 @@ class Benchmark:
                 return path / name
         raise InputError(f"{path} must hold {self.table}, it does not. {self.get}.")
 
-    def check_columns(self, table: table_files.Table, *names: str) -> None:
+    def check_columns(self, table: text_columns.Table, *names: str) -> None:
         """Checks that a table has the given columns.
 
         Raises:

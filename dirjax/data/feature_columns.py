@@ -12,7 +12,7 @@ from dirjax.data import column_types, labelling
 from dirjax.data.column_types import Reading, Wishes
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats.numerals import Notation
-from dirjax.data.formats.table_files import Table, words
+from dirjax.data.formats.text_columns import Table, words
 from dirjax.errors import InputError, setting
 
 # Nothing is said on how a file is written, and how numbers mostly are.

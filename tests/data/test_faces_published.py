@@ -8,7 +8,7 @@ import scipy.ndimage
 
 from dirjax import data, labels, metrics
 from dirjax.data import faces, labelling
-from dirjax.data.formats import table_files
+from dirjax.data.formats import table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.labels import weights
 from dirjax.training import batches as batches_lib
@@ -131,7 +131,7 @@ def test_a_slice_of_the_real_tree(published, tmp_path):
         ]
     )
     assert 20 <= len(chosen) <= 60
-    paths, rows = table_files.words(table.cells["path"]), []
+    paths, rows = text_columns.words(table.cells["path"]), []
     for i in chosen:
         split = labelling.SPLITS[labelled.part[i]]
         rows.append(f"{labelled.value[i]:.0f},{paths[i]},{split}")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dirjax.data import faces, labelling
-from dirjax.data.formats import decoding, table_files
+from dirjax.data.formats import decoding, table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
@@ -57,7 +57,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
         labelling.check_labels(ages, rows, rules)
         benchmark.check_labels(ages, rows)
-        paths = table_files.words(table.cells["path"]).tolist()
+        paths = text_columns.words(table.cells["path"]).tolist()
         paths = benchmark.resolve(file.parent, paths, rows)
         metadata: Any = self.info.metadata
         metadata["table"] = faces.checksum(file)

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling
-from dirjax.data.formats import table_files, text_files
+from dirjax.data.formats import table_files, text_columns, text_files
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
@@ -50,7 +50,7 @@ class Listing:
       raw: `names` as the table has them.
     """
 
-    table: table_files.Table
+    table: text_columns.Table
     root: pathlib.Path
     names: list[str]
     encoded: Any
@@ -183,7 +183,7 @@ def _images_of(file: pathlib.Path) -> list[str]:
     return [field.name for field in schema if holds(field.type)]
 
 
-def _read(file: pathlib.Path, **options: Any) -> table_files.Table:
+def _read(file: pathlib.Path, **options: Any) -> text_columns.Table:
     if file.suffix != ".jsonl":
         return table_files.read(file, **options)
     import pyarrow as pa
@@ -205,9 +205,9 @@ def _read(file: pathlib.Path, **options: Any) -> table_files.Table:
 def _joined(
     path: pathlib.Path,
     files: Sequence[tuple[pathlib.Path, str]],
-    tables: Sequence[table_files.Table],
+    tables: Sequence[text_columns.Table],
     split: str,
-) -> table_files.Table:
+) -> text_columns.Table:
     """One table of several, with a column of splits."""
     import pyarrow as pa
 
@@ -249,7 +249,7 @@ def _chunks(column: Any) -> list[Any]:
 
 
 def _column(
-    table: table_files.Table, images: Sequence[str], wanted: str, notes: list[str]
+    table: text_columns.Table, images: Sequence[str], wanted: str, notes: list[str]
 ) -> str:
     """The column of images: the wanted one, else the only one there can be."""
     if wanted in table.cells or wanted in images:
@@ -304,7 +304,7 @@ def read(
         encoded = _column_of([f for f, _ in files], column)
         names = _paths(encoded)
     else:
-        names = table_files.words(table.cells[column]).tolist()
+        names = text_columns.words(table.cells[column]).tolist()
         if not single:  # Relative to the table of each part.
             folders = [f.parent.relative_to(root) for f, _ in files]
             sizes = [len(t.number) for t in tables]
@@ -314,7 +314,7 @@ def read(
             _split_by_folders(table, names, split)
     if split in table.cells and (not single or column == _FILE_NAME):
         words, counts = np.unique(
-            table_files.words(table.cells[split]), return_counts=True
+            text_columns.words(table.cells[split]), return_counts=True
         )
         said = ", ".join(f"{n:,} {w}" for w, n in zip(words, counts, strict=True))
         notes.append(f"the split is that of files and folders: {said}")
@@ -322,7 +322,7 @@ def read(
 
 
 def _split_by_folders(
-    table: table_files.Table, names: Sequence[str], split: str
+    table: text_columns.Table, names: Sequence[str], split: str
 ) -> None:
     """Adds the column of splits if each image lies in the folder of one."""
     import pyarrow as pa

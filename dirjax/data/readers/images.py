@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, labelling, readers, sources
-from dirjax.data.formats import levels, npz_files, table_files, text_files
+from dirjax.data.formats import levels, npz_files, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import _image_arrays, _image_tables
@@ -135,7 +135,7 @@ def load(
         progress="reading images",
     )
     labelled = labelling.label_rows(
-        y, rows, rules, part=part, keys=lambda: table_files.keys(table), weight=weights
+        y, rows, rules, part=part, keys=lambda: text_columns.keys(table), weight=weights
     )
     return from_arrays(
         name,
@@ -336,7 +336,7 @@ def _new_of_files(
             names |= {"path": listing.raw} if all(listing.raw) else {}
         cells = listing.table.cells
         first = listing.table.first
-        names |= {n: table_files.words(cells[n]).tolist() for n in keep}
+        names |= {n: text_columns.words(cells[n]).tolist() for n in keep}
         every = labelling.Rows(
             number, path, on_bad, first=first, skip_with=readers.SKIP
         )

@@ -18,9 +18,9 @@ from dirjax.data.column_types import Reading, Wishes
 from dirjax.data.describe import checks, columns
 from dirjax.data.feature_columns import FIND, PLAIN, Features, listed
 from dirjax.data.formats import dates as date_forms
-from dirjax.data.formats import npz_files, table_files, text_files
+from dirjax.data.formats import npz_files, table_files, text_columns, text_files
 from dirjax.data.formats.numerals import Notation
-from dirjax.data.formats.table_files import Table, words
+from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
 
@@ -184,7 +184,7 @@ def load(
         rows,
         rules,
         part=part,
-        keys=lambda: table_files.keys(table, _readers(found.readings)),
+        keys=lambda: text_columns.keys(table, _readers(found.readings)),
         weight=weights,
         group=groups,
     )
@@ -211,7 +211,7 @@ def _other_split(table: Table, rows: labelling.Rows) -> str | None:
     return name
 
 
-def _readers(readings: Mapping[str, Reading]) -> dict[str, table_files.Reader]:
+def _readers(readings: Mapping[str, Reading]) -> dict[str, text_columns.Reader]:
     """What reads the numbers of columns with a notation of their own."""
     return {
         name: functools.partial(column_types.numbers, notation=way.notation)

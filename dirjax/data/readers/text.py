@@ -23,7 +23,14 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import labelling, readers, sources
-from dirjax.data.formats import npz_files, table_files, text_files, tokens, words
+from dirjax.data.formats import (
+    npz_files,
+    table_files,
+    text_columns,
+    text_files,
+    tokens,
+    words,
+)
 from dirjax.data.readers import pairs
 from dirjax.errors import InputError
 
@@ -53,7 +60,7 @@ class Rows(labelling.Rows):
 
     def __init__(
         self,
-        tables: Sequence[table_files.Table],
+        tables: Sequence[text_columns.Table],
         folder: pathlib.Path,
         on_bad: str = "error",
         skip_with: str = labelling.SKIP,
@@ -106,7 +113,7 @@ def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def split_words(
-    tables: Sequence[table_files.Table], columns: Sequence[str], rows: labelling.Rows
+    tables: Sequence[text_columns.Table], columns: Sequence[str], rows: labelling.Rows
 ) -> list[list[list[str]]]:
     """The words of both sentences of each row; refuses rows without words.
 
@@ -134,11 +141,11 @@ def split_words(
 
 
 def _scores(
-    tables: Sequence[table_files.Table], label: str, rows: labelling.Rows
+    tables: Sequence[text_columns.Table], label: str, rows: labelling.Rows
 ) -> np.ndarray:
     """`[rows]` float64, NaN if missing."""
     columns = [table.cells[label] for table in tables]
-    values, wrong = zip(*map(table_files.numbers, columns), strict=True)
+    values, wrong = zip(*map(text_columns.numbers, columns), strict=True)
     texts = [text for column in columns for text in column.to_pylist()]
     rows.refuse(
         "no number",
@@ -151,7 +158,7 @@ def _scores(
 
 
 def _unordered(
-    tables: Sequence[table_files.Table], columns: Sequence[str]
+    tables: Sequence[text_columns.Table], columns: Sequence[str]
 ) -> np.ndarray:
     """`[rows]` int, equal for equal pairs, regardless of order and case."""
     sides = [
@@ -337,7 +344,7 @@ def _new_pairs(
             [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1
         )
         names: dict[str, Any] = {"index": table.number}
-        names |= {c: table_files.words(table.cells[c]) for c in keep}
+        names |= {c: text_columns.words(table.cells[c]) for c in keep}
         skipped = table_files.report_skipped(table.skipped, skipped)
         yield readers.Piece(names, codes[rows.good], rows.good)
 

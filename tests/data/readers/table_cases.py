@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from dirjax.data.formats import table_files
+from dirjax.data.formats import text_columns
 from tests.own_data import ROWS, table
 
 # Rows 0 to 39 train, 40 to 49 validate, 50 to 59 test.
@@ -24,7 +24,7 @@ def found(source) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def numbers(column) -> tuple[list[float], list[bool]]:
-    values, wrong = table_files.numbers(pa.array(column, pa.string()))
+    values, wrong = text_columns.numbers(pa.array(column, pa.string()))
     return values.tolist(), wrong.tolist()
 
 

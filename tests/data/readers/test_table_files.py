@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dirjax import data
-from dirjax.data.formats import table_files
+from dirjax.data.formats import csv_files, table_files, text_files
 from dirjax.errors import InputError
 from tests import own_data
 from tests.data.readers.table_cases import (
@@ -97,7 +97,8 @@ class TestBlocks:
     def in_pieces(self, load, monkeypatch):
         def loading(*args, **fields):
             with monkeypatch.context() as patch:
-                patch.setattr(table_files, "_BLOCK", 64)
+                for module in (csv_files, text_files):
+                    patch.setattr(module, "_BLOCK", 64)
                 return load(*args, **fields)
 
         return loading
@@ -105,7 +106,7 @@ class TestBlocks:
     def test_it_is_in_pieces(self, tmp_path, monkeypatch):
         file = own_data.write(tmp_path, "mine.csv", table())
         assert len(list(table_files.blocks(file))) == 1
-        monkeypatch.setattr(table_files, "_BLOCK", 64)
+        monkeypatch.setattr(csv_files, "_BLOCK", 64)
         pieces = list(table_files.blocks(file))
         assert len(pieces) > 5
         rows = np.concatenate([p.number for p in pieces])

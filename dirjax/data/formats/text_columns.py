@@ -1,0 +1,198 @@
+"""Tables as columns of text: names, missing values, numbers, words and keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dirjax.errors import InputError
+
+# Markers of a missing value, besides an empty cell.
+MISSING = (
+    *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "None"),
+    *("<NA>", "NaT"),
+)
+# Row numbers, as pandas writes them.
+_INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
+_NAMELESS = "(column {})"
+# Column -> `[rows]` numbers, and which cells are none.
+Reader = Callable[[Any], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass
+class Table:
+    """Columns of text.
+
+    Attributes:
+      file: the file.
+      cells: column -> pyarrow string array, null for missing values.
+      number: `[rows]` int64, position of each row in the file, from 0.
+      skipped: number of rows skipped so far for a wrong number of cells.
+      odd: column -> its type, for columns of neither numbers nor text.
+      unnamed: columns of row numbers, which are not read.
+      first: number of the first row below the header, as a spreadsheet counts.
+      delimiter: what separates cells; empty where nothing does.
+      notes: sentences on what was found in the file.
+    """
+
+    file: pathlib.Path
+    cells: dict[str, Any]
+    number: np.ndarray
+    skipped: int = 0
+    odd: dict[str, str] = dataclasses.field(default_factory=dict)
+    unnamed: tuple[str, ...] = ()
+    first: int = 2
+    delimiter: str = ""
+    notes: tuple[str, ...] = ()
+
+    def require(self, name: str, field: str, todo: str = "Name one of them.") -> None:
+        """Raises an error unless a column exists.
+
+        Args:
+          name: the column.
+          field: what needs the column, for the message.
+          todo: what to do if no other name is close.
+
+        Raises:
+          InputError: listing the existing names.
+        """
+        if name in self.odd:
+            raise InputError(
+                f"columns must hold numbers or text, {name!r} of {self.file} holds "
+                f"{self.odd[name]} ({field}). Convert it, or drop it (data.drop)."
+            )
+        if name not in self.cells:
+            known = {c.lower(): c for c in self.cells}
+            close = difflib.get_close_matches(name.lower(), known, 1)
+            raise InputError(
+                f"{self.file} has no column {name!r} ({field}); it has "
+                f"{', '.join(self.cells)}. "
+                + (f"Did you mean {known[close[0]]!r}?" if close else todo)
+            )
+
+
+def clean(column: Any, missing: Sequence[str]) -> Any:
+    """Strips text and replaces markers of missing values by null."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute  # its functions are created at run time
+    column = pc.utf8_trim_whitespace(column)
+    nothing = pa.array(["", *MISSING, *missing], column.type)
+    return pc.if_else(pc.is_in(column, value_set=nothing), None, column)
+
+
+def without_index(file, cells, number, skipped=0, odd=None, **others) -> Table:
+    """A table without its columns of row numbers."""
+    unnamed = tuple(c for c in cells if _INDEX.fullmatch(c))
+    kept = {c: v for c, v in cells.items() if c not in unnamed}
+    return Table(file, kept, number, skipped, odd or {}, unnamed, **others)
+
+
+def column_names(header: Sequence[str], file: pathlib.Path) -> list[str]:
+    """Names of columns; those that have none are counted, but for the first.
+
+    Raises:
+      InputError: for a name that two columns have.
+    """
+    stripped = [name.strip() for name in header]
+    twice = sorted({n for n in stripped if n and stripped.count(n) > 1})
+    if twice:
+        raise InputError(
+            f"columns must have different names, {file} has {twice[0]!r} "
+            f"{stripped.count(twice[0])} times. Rename or remove one."
+        )
+    return [
+        n if n or not i else _NAMELESS.format(i + 1) for i, n in enumerate(stripped)
+    ]
+
+
+def is_nameless(name: str) -> bool:
+    """Whether `column_names` has made a name."""
+    return bool(re.fullmatch(r"\(column \d+\)", name))
+
+
+def reason(error: Exception) -> str:
+    """The first line of a library's message, without its full stop."""
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
+def is_plain(column: Any) -> bool:
+    """Whether all cells that are present are numbers as programs write them."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    try:
+        pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Converts text to numbers.
+
+    Args:
+      column: pyarrow string array.
+
+    Returns:
+      `[rows]` float64, NaN for missing values and text, and `[rows]` bool: values that
+      are present but not numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    try:
+        values = pc.cast(column, pa.float64())
+    except pa.ArrowInvalid:
+        found = np.full(len(column), np.nan)
+        wrong = np.zeros(len(column), bool)
+        for i, text in enumerate(column.to_pylist()):
+            if text is not None:
+                try:
+                    # Python accepts 1_000, which is not a number here.
+                    found[i] = float(text.replace("_", "?"))
+                except ValueError:
+                    wrong[i] = True
+        return found, wrong
+    filled = pc.fill_null(values, np.nan)
+    return np.asarray(filled.to_numpy(), np.float64), np.zeros(len(column), bool)
+
+
+def words(column: Any) -> np.ndarray:
+    """`[rows]` str, empty for missing values; whole numbers without `.0`."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    plain = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
+    return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
+
+
+def keys(table: Table, read: Mapping[str, Reader] | None = None) -> list[str]:
+    """A key for each row, from its content; equal rows are numbered.
+
+    Args:
+      table: the table.
+      read: column -> what reads its numbers, like `numbers`, where these are written in
+        a notation of their own: the keys are those of the numbers.
+    """
+    columns = []
+    for name, column in sorted(table.cells.items()):
+        reader = (read or {}).get(name, numbers)
+        values, text = reader(column)[0].tolist(), words(column).tolist()
+        columns.append([t if v != v else v for t, v in zip(text, values, strict=True)])
+    seen: dict[str, int] = {}
+    found = []
+    for cells in zip(*columns, strict=True):
+        text = repr(cells)
+        twin = seen[text] = seen.get(text, -1) + 1
+        found.append(f"{text}{twin}")
+    return found
