@@ -10,7 +10,7 @@ import pytest
 
 from dirjax import predict
 from dirjax.data import new_rows
-from dirjax.data.formats import table_files
+from dirjax.data.formats import csv_files
 from dirjax.evals import predictor as predictor_lib
 from tests import commands, own_data
 from tests.program.answers import (
@@ -90,7 +90,7 @@ class TestTable:
 
     def test_nor_that_of_the_block(self, on_a_table, run, monkeypatch):
         one = answers(run, on_a_table / "mine.csv", keep=("y",))
-        monkeypatch.setattr(table_files, "_BLOCK", 200)
+        monkeypatch.setattr(csv_files, "_BLOCK", 200)
         assert answers(run, on_a_table / "mine.csv", keep=("y",)) == one
         assert one["index"] == [str(i) for i in range(COUNT)]
 
@@ -175,13 +175,13 @@ class TestOutput:
         found = answers(run, file, on_bad="skip")
         left = [str(i) for i in range(40) if i not in (3, 38)]
         assert found["index"] == left
-        monkeypatch.setattr(table_files, "_BLOCK", 64)
+        monkeypatch.setattr(csv_files, "_BLOCK", 64)
         assert answers(run, file, on_bad="skip") == found
 
     def test_a_block_without_a_row(self, new, run, monkeypatch):
         rows = ["too,many,cells,here"] * 30 + ["0.5,r,True"] * 3
         file = new(HEADER + "\n".join(rows))
-        monkeypatch.setattr(table_files, "_BLOCK", 64)
+        monkeypatch.setattr(csv_files, "_BLOCK", 64)
         found = answers(run, file, on_bad="skip")
         assert found["index"] == ["30", "31", "32"]
 

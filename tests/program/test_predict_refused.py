@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dirjax import predict
-from dirjax.data.formats import table_files
+from dirjax.data.formats import csv_files
 from dirjax.evals import predictor as predictor_lib
 from tests import own_data
 from tests.program.answers import (
@@ -86,7 +86,7 @@ class TestWrongInput:
         file = new(HEADER + "\n".join(rows))
         output = new("what was there\n", "out.csv")
         before = own_data.snapshot(file.parent)
-        monkeypatch.setattr(table_files, "_BLOCK", 64)
+        monkeypatch.setattr(csv_files, "_BLOCK", 64)
         sizes = []
         real = csv.writer
 
