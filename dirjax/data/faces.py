@@ -37,7 +37,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dirjax.data import labelling
+from dirjax.data import row_checks
 from dirjax.data.formats import text_columns, text_files
 from dirjax.errors import InputError
 
@@ -96,7 +96,7 @@ class Benchmark:
                     f"{', '.join(table.cells)}. {self.get}."
                 )
 
-    def check_labels(self, ages: np.ndarray, rows: labelling.Rows) -> None:
+    def check_labels(self, ages: np.ndarray, rows: row_checks.Rows) -> None:
         """Refuses negative ages, and notes how many ages share the last bin."""
         rows.refuse(
             "negative age",
@@ -111,7 +111,7 @@ class Benchmark:
             )
 
     def resolve(
-        self, folder: pathlib.Path, paths: Sequence[str], rows: labelling.Rows
+        self, folder: pathlib.Path, paths: Sequence[str], rows: row_checks.Rows
     ) -> list[str]:
         """Paths of images as they are on disk.
 
@@ -161,7 +161,7 @@ class Benchmark:
         )
         return found
 
-    def identify(self, name: str, file: pathlib.Path, rows: labelling.Rows) -> str:
+    def identify(self, name: str, file: pathlib.Path, rows: row_checks.Rows) -> str:
         """Name of the data set, which marks another split; see `named`."""
         name, said = self.named(name, checksum(file))
         rows.notes.append(said)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, labelling
+from dirjax.data import column_types, row_checks
 from dirjax.data.column_types import Reading, Wishes
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats.numerals import Notation
@@ -54,7 +54,7 @@ def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 
 def typed(
     values: Mapping[str, np.ndarray],
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     *,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
@@ -101,7 +101,7 @@ def typed(
 
 def features(
     table: Table,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     *,
     others: Sequence[str],
     numeric: Sequence[str] = (),
@@ -175,7 +175,7 @@ def _add_numbers(
     name: str,
     column: Any,
     notation: Notation,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     named: bool,
 ) -> None:
     """Adds a numeric column, unless it is empty or numbers the rows."""
@@ -199,7 +199,7 @@ def _add_numbers(
 
 
 def _add_dates(
-    found: Features, name: str, column: Any, way: Reading, rows: labelling.Rows
+    found: Features, name: str, column: Any, way: Reading, rows: row_checks.Rows
 ) -> None:
     """Adds the parts of dates as numeric columns."""
     parts = checked_dates(name, column, way, rows)
@@ -217,7 +217,7 @@ def _add_text(
     name: str,
     column: Any,
     said: str,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     named: bool,
 ) -> None:
     """Adds a column of categories, unless most of its values occur once."""
@@ -235,7 +235,7 @@ def _add_text(
 
 
 def checked_dates(
-    name: str, column: Any, way: Reading, rows: labelling.Rows
+    name: str, column: Any, way: Reading, rows: row_checks.Rows
 ) -> dict[str, np.ndarray]:
     """The parts of a column of dates: `NAME PART` -> `[rows]` float64, NaN missing.
 
@@ -260,7 +260,7 @@ def checked_dates(
 
 
 def checked_numbers(
-    table: Table, name: str, rows: labelling.Rows, notation: Notation = PLAIN
+    table: Table, name: str, rows: row_checks.Rows, notation: Notation = PLAIN
 ) -> np.ndarray:
     """A column that must be numeric, `[rows]` float64, NaN for missing values.
 
@@ -276,7 +276,7 @@ def checked_numbers(
     return values
 
 
-def refuse_infinite(name: str, values: np.ndarray, rows: labelling.Rows) -> None:
+def refuse_infinite(name: str, values: np.ndarray, rows: row_checks.Rows) -> None:
     """Refuses rows with an infinite number in a column, `[rows]` float64."""
     rows.refuse(
         "infinite feature",
@@ -288,7 +288,7 @@ def refuse_infinite(name: str, values: np.ndarray, rows: labelling.Rows) -> None
 
 
 def refuse_text(
-    name: str, column: Any, wrong: np.ndarray, rows: labelling.Rows, *, forced: bool
+    name: str, column: Any, wrong: np.ndarray, rows: row_checks.Rows, *, forced: bool
 ) -> None:
     """Refuses rows with text in a numeric column."""
     if wrong.any():

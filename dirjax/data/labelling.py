@@ -6,16 +6,14 @@ this module. `sources.assemble` does the rest.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import splits
+from dirjax.data import row_checks, splits
 from dirjax.errors import InputError
 from dirjax.labels import scales
 
@@ -28,8 +26,6 @@ _MAX_BINS = 10_000
 _AUTO_BINS = 1_000
 # Squares of labels must be finite in single precision.
 _MAX_LABEL = 1e18
-# The argument that skips bad rows.
-SKIP = "--config.data.on_bad=skip"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,110 +83,6 @@ class Rules:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
-class Rows:
-    """The rows of a file, and which of them are usable.
-
-    Args:
-      number: `[rows]` int, position of each row in the file, from 0.
-      file: the file, for messages.
-      on_bad: "error" raises at the first bad row, "skip" leaves bad rows out.
-      skipped: number of rows already left out, by reason.
-      first: number of the first row in messages; 2 below a header, as in spreadsheets.
-      skip_with: the argument that skips bad rows, for messages.
-
-    Attributes:
-      good: `[rows]` bool.
-      skipped: reason -> number of rows left out.
-      notes: sentences on findings and decisions.
-    """
-
-    def __init__(
-        self,
-        number: np.ndarray,
-        file: pathlib.Path | str,
-        on_bad: str = "error",
-        skipped: Mapping[str, int] | None = None,
-        first: int = 2,
-        skip_with: str = SKIP,
-    ):
-        self.skip_with = skip_with
-        self.first = first
-        self.number = number
-        self.file = file
-        self.on_bad = on_bad
-        self.good = np.ones(len(number), bool)
-        self.skipped = dict(skipped or {})
-        self.notes: list[str] = []
-        self._problems: list[tuple[str, str, str]] | None = None
-
-    def place(self, i: int) -> str:
-        """`row 7 of my.csv`."""
-        return f"row {self.number[i] + self.first} of {self.file}"
-
-    @contextlib.contextmanager
-    def collected(self) -> Iterator[None]:
-        """Problems found inside are told together at its end.
-
-        Raises:
-          InputError: if there was any.
-        """
-        self._problems = found = []
-        try:
-            yield
-        finally:
-            self._problems = None
-        if len(found) == 1:
-            raise InputError(f"{found[0][0]}. {found[0][1]}.")
-        if found:
-            said = "; ".join(f"({i}) {p[0]}" for i, p in enumerate(found, 1))
-            todo = "; ".join(dict.fromkeys(p[2] for p in found))
-            raise InputError(f"{self.file} has {len(found)} problems: {said}. {todo}.")
-
-    @property
-    def has_problems(self) -> bool:
-        """Whether problems are collected, and there is one."""
-        return bool(self._problems)
-
-    def problem(self, said: str, todo: str, todo_of_many: str = "") -> None:
-        """Raises an error, or keeps it for the end of `collected`.
-
-        Args:
-          said: what is wrong, without a full stop.
-          todo: what to do, without a full stop.
-          todo_of_many: the same for several problems of this kind; as `todo` if empty.
-
-        Raises:
-          InputError: unless problems are collected.
-        """
-        if self._problems is None:
-            raise InputError(f"{said}. {todo}.")
-        self._problems.append((said, todo, todo_of_many or todo))
-
-    def refuse(self, why: str, bad: np.ndarray, sentence: Callable[[int], str]) -> None:
-        """Refuses bad rows, or skips them.
-
-        Args:
-          why: the reason in a word or two.
-          bad: `[rows]` bool.
-          sentence: makes the message on one row.
-
-        Raises:
-          InputError: if there is a bad row and bad rows are not skipped.
-        """
-        bad = bad & self.good
-        count = int(bad.sum())
-        if not count:
-            return
-        if self.on_bad == "error":
-            more = f" ({count} such rows)" if count > 1 else ""
-            said = f"{sentence(int(np.flatnonzero(bad)[0]))}{more}"
-            skip = f"or skip such rows: {self.skip_with}"
-            self.problem(said, f"Fix it, {skip}", f"Fix them, {skip}")
-            # Those that are collected are told for one reason.
-        self.good &= ~bad
-        self.skipped[why] = self.skipped.get(why, 0) + count
-
-
 @dataclasses.dataclass(frozen=True)
 class Labelled:
     """Rows with checked labels; see `Source` for the meaning of the fields.
@@ -213,7 +105,7 @@ class Labelled:
     spec: labels.Spec
     scale: labels.Scale
     rules: Rules
-    rows: Rows
+    rows: row_checks.Rows
     mask: np.ndarray | None = None
 
     @property
@@ -243,7 +135,7 @@ def split_column(columns: Mapping[str, Callable[[], np.ndarray]]) -> str | None:
     return None
 
 
-def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
+def parts_of(rows: row_checks.Rows, names: np.ndarray, column: str) -> np.ndarray:
     """`[rows]` int8 position in SPLITS, from their names or positions."""
     text = names.astype(str)
     different, inverse = np.unique(text, return_inverse=True)
@@ -265,7 +157,7 @@ def parts_of(rows: Rows, names: np.ndarray, column: str) -> np.ndarray:
 
 
 def check_labels(
-    y: np.ndarray, rows: Rows, rules: Rules, mask: np.ndarray | None = None
+    y: np.ndarray, rows: row_checks.Rows, rules: Rules, mask: np.ndarray | None = None
 ) -> None:
     """Refuses rows with an invalid label; arguments as in `label_rows`."""
 
@@ -308,7 +200,7 @@ def check_labels(
 
 
 def new_labels(
-    values: np.ndarray, rows: Rows, name: str, record: Mapping[str, Any]
+    values: np.ndarray, rows: row_checks.Rows, name: str, record: Mapping[str, Any]
 ) -> np.ndarray:
     """Labels of new rows, checked like those of training.
 
@@ -328,7 +220,7 @@ def new_labels(
 
 
 def _width_and_range(
-    label: np.ndarray, rows: Rows, rules: Rules, scale: labels.Scale
+    label: np.ndarray, rows: row_checks.Rows, rules: Rules, scale: labels.Scale
 ) -> tuple[float, tuple[float, float] | None, list[str]]:
     """Width and range of the bins, configured or automatic, and notes on them."""
     ends, notes = None, []
@@ -395,7 +287,7 @@ def thin(part: np.ndarray, rules: Rules) -> None:
 def _made_split(
     y: np.ndarray,
     real: np.ndarray,
-    rows: Rows,
+    rows: row_checks.Rows,
     rules: Rules,
     keys: Callable[[], Any],
     group: np.ndarray | None,
@@ -449,7 +341,7 @@ def _torn(group: np.ndarray, part: np.ndarray) -> str:
 
 def label_rows(
     y: np.ndarray,
-    rows: Rows,
+    rows: row_checks.Rows,
     rules: Rules,
     *,
     part: np.ndarray | None = None,
@@ -541,7 +433,7 @@ def label_rows(
     return Labelled(part, y, label, weights, spec, scale, rules, rows, mask)
 
 
-def _check_train(label: np.ndarray, rows: Rows, rules: Rules) -> None:
+def _check_train(label: np.ndarray, rows: row_checks.Rows, rules: Rules) -> None:
     """Checks that training labels differ."""
     if not label.size or label.min() == label.max():
         raise InputError(

@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 
 from dirjax import data, labels, metrics
-from dirjax.data import faces, labelling
+from dirjax.data import faces, labelling, row_checks
 from dirjax.data.formats import table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.labels import weights
@@ -26,7 +26,7 @@ def published(data_dir):
         pytest.skip(f"needs {file}")
     rules = data_rules(config(file.parent))
     table = table_files.read(file)
-    rows = labelling.Rows(table.number, file)
+    rows = row_checks.Rows(table.number, file)
     y, part, *_ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
     return table, labelling.label_rows(y, rows, rules, part=part)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dirjax.data import faces, labelling
+from dirjax.data import faces, labelling, row_checks
 from dirjax.data.formats import decoding, table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
@@ -50,7 +50,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         file = benchmark.find(_folder(benchmark, dl_manager))
         table = table_files.read(file)
         benchmark.check_columns(table, "path", "age", labelling.SPLIT)
-        rows = labelling.Rows(table.number, file)
+        rows = row_checks.Rows(table.number, file)
         rules = labelling.Rules("age")
         ages, part, *_ = table_lib.row_facts(
             table, rows, rules, split=labelling.SPLIT, weight=None
@@ -74,7 +74,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         folder: pathlib.Path,
         paths: list[str],
         ages: np.ndarray,
-        rows: labelling.Rows,
+        rows: row_checks.Rows,
         chosen: np.ndarray,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for i in chosen.tolist():

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling
+from dirjax.data import labelling, row_checks
 from dirjax.errors import InputError
 
 # Magic bytes of a zip archive, and so of an NPZ file.
@@ -125,7 +125,7 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
 
 def new_labels(
     arrays: Mapping[str, np.ndarray],
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     label: str | None,
     record: Mapping[str, Any],
 ) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling
+from dirjax.data import row_checks
 from dirjax.data.formats import csv_files, excel, text_columns, text_files
 from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError
@@ -144,7 +144,7 @@ def blocks(
     *,
     on_bad: str = "error",
     missing: Sequence[str] = (),
-    skip_with: str = labelling.SKIP,
+    skip_with: str = row_checks.SKIP,
     bare_tabs: bool = False,
     sheet: str | None = None,
     without: Sequence[str] = (),

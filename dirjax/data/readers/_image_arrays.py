@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, splits
+from dirjax.data import labelling, row_checks, splits
 from dirjax.data.formats import levels
 from dirjax.errors import InputError
 
@@ -83,7 +83,7 @@ def channels_last(
 
 
 def to_levels(
-    x: np.ndarray, rows: labelling.Rows, scale: levels.Scale | None
+    x: np.ndarray, rows: row_checks.Rows, scale: levels.Scale | None
 ) -> tuple[np.ndarray, levels.Scale | None]:
     """Levels of images, see `formats.levels`.
 
@@ -138,7 +138,7 @@ def to_levels(
 
 
 def pixel_labels(
-    y: np.ndarray, mask: np.ndarray | None, rows: labelling.Rows, label: str
+    y: np.ndarray, mask: np.ndarray | None, rows: row_checks.Rows, label: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Labels for each pixel, and which of them count.
 
@@ -179,7 +179,7 @@ def pixel_labels(
 def split_by_mean(
     y: np.ndarray,
     mask: np.ndarray | None,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     rules: labelling.Rules,
 ) -> np.ndarray:
     """A split that is balanced over the mean label of each row.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.data import labelling
+from dirjax.data import row_checks
 from dirjax.data.formats import levels
 from dirjax.data.formats.decoding import (
     ALPHA,
@@ -177,7 +177,7 @@ def _collect(
 def read_all(
     names: Sequence[Any],
     read: Callable[[Any], bytes],
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     place: Callable[[int], str],
     reading: Reading,
     *,

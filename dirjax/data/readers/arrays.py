@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import feature_columns, labelling, readers, sources
+from dirjax.data import feature_columns, labelling, readers, row_checks, sources
 from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
@@ -134,7 +134,7 @@ def load(
                 f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
                 f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
             )
-    rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)
+    rows = row_checks.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = None
     if split in arrays:
         part = labelling.parts_of(rows, arrays[split].ravel(), split)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, sources, splits
+from dirjax.data import labelling, row_checks, sources, splits
 from dirjax.data.readers import images
 from dirjax.errors import InputError
 
@@ -144,7 +144,7 @@ def load(
     pixels, y, part = read(
         file, label=rules.label, skew=skew, seed=rules.seed, bin_width=width
     )
-    rows = labelling.Rows(np.arange(len(y)), file, first=0)
+    rows = row_checks.Rows(np.arange(len(y)), file, first=0)
     labelled = labelling.label_rows(y, rows, rules, part=part)
     # In float32, as for the published results.
     train = pixels[labelled.train] / np.float32(255)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import faces, labelling, readers, sources
+from dirjax.data import faces, labelling, readers, row_checks, sources
 from dirjax.data.formats import levels, npz_files, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
@@ -101,7 +101,7 @@ def load(
     if benchmark:
         benchmark.check_columns(table, wanted, rules.label, split)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = labelling.Rows(
+    rows = row_checks.Rows(
         table.number, table.file, rules.on_bad, short, first=table.first
     )
     rows.notes += [*table.notes, *listing.notes]
@@ -337,7 +337,7 @@ def _new_of_files(
         cells = listing.table.cells
         first = listing.table.first
         names |= {n: text_columns.words(cells[n]).tolist() for n in keep}
-        every = labelling.Rows(
+        every = row_checks.Rows(
             number, path, on_bad, first=first, skip_with=readers.SKIP
         )
         value = table_lib.new_labels(listing.table, every, label, record)
@@ -345,7 +345,7 @@ def _new_of_files(
     for start in range(0, len(number), size):
         some = {k: v[start : start + size] for k, v in names.items()}
         some_rows = number[start : start + size]
-        rows = labelling.Rows(
+        rows = row_checks.Rows(
             some_rows, path, on_bad, first=first, skip_with=readers.SKIP
         )
         if value is not None:
@@ -362,7 +362,7 @@ def _new_of_files(
 
 
 def _name_image(
-    path: pathlib.Path, names: Mapping[str, Any], rows: labelling.Rows, i: int
+    path: pathlib.Path, names: Mapping[str, Any], rows: row_checks.Rows, i: int
 ) -> str:
     """Names an image by its path, and by its row in a table."""
     first = next(iter(names))
@@ -398,7 +398,7 @@ def new_of_npz(
     if image_file is None:
         x = npz_files.check_inputs(x, name, file)
     count = len(x) if image_file is None else len(stored["offsets"]) - 1
-    rows = labelling.Rows(
+    rows = row_checks.Rows(
         np.arange(count), file, on_bad, first=0, skip_with=readers.SKIP
     )
     if image_file is None:
@@ -418,7 +418,7 @@ def new_of_npz(
 def _piece(
     stored: Mapping[str, np.ndarray],
     pixels: Any,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     label: str | None,
     record: Mapping[str, Any],
 ) -> readers.Piece:
@@ -429,7 +429,7 @@ def _piece(
 
 
 def _like_training(
-    x: np.ndarray, name: str, record: Mapping[str, Any], rows: labelling.Rows
+    x: np.ndarray, name: str, record: Mapping[str, Any], rows: row_checks.Rows
 ) -> np.ndarray:
     """Levels of an array of new images, by the rules in a run's record.
 

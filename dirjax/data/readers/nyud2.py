@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.data import labelling, sources, splits
+from dirjax.data import labelling, row_checks, sources, splits
 from dirjax.data.formats import decoding, npz_files
 from dirjax.data.readers import _depth_maps
 from dirjax.data.readers import _depth_maps as depth_maps
@@ -71,7 +71,7 @@ class Pairs(NamedTuple):
       names: path of each image, if there are paths.
     """
 
-    rows: labelling.Rows
+    rows: row_checks.Rows
     part: np.ndarray
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     place: Callable[[int], str]
@@ -306,7 +306,7 @@ def _of_npz(
             f"{count} images; {file} has {depth.dtype} {list(depth.shape)} and "
             f"{list(found['split'].shape)}. Convert it."
         )
-    rows = labelling.Rows(np.arange(count), file, rules.on_bad, first=0)
+    rows = row_checks.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = labelling.parts_of(rows, found["split"], "split")
     train, tested = part == 0, np.flatnonzero(part == 2)
     if not (part == 1).any():
@@ -384,7 +384,7 @@ def _listed(
     """Opens one list; refuses rows with missing files."""
     file = folder / name
     paths = _table(file, folder)
-    rows = labelling.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
+    rows = row_checks.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
     missing = [[p for p in pair if not (folder / p).is_file()] for pair in paths]
     lost = [p for pair in missing for p in pair]
     rows.refuse(

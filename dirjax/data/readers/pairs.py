@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import fingerprints, labelling, readers, sources
+from dirjax.data import fingerprints, labelling, readers, row_checks, sources
 from dirjax.data.formats import npz_files
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
@@ -42,14 +42,14 @@ _KNOWN = {
 }
 
 
-class Rows(labelling.Rows):
+class Rows(row_checks.Rows):
     """Rows of several arrays; messages name the array.
 
     Args:
       sizes: name -> number of its rows.
-      file: see `labelling.Rows`.
-      on_bad: see `labelling.Rows`.
-      skip_with: see `labelling.Rows`.
+      file: see `row_checks.Rows`.
+      on_bad: see `row_checks.Rows`.
+      skip_with: see `row_checks.Rows`.
 
     Attributes:
       part: `[rows]` str, the name of each row's array.
@@ -60,7 +60,7 @@ class Rows(labelling.Rows):
         sizes: Mapping[str, int],
         file: pathlib.Path,
         on_bad: str = "error",
-        skip_with: str = labelling.SKIP,
+        skip_with: str = row_checks.SKIP,
     ):
         number = np.concatenate([np.arange(n) for n in sizes.values()])
         super().__init__(number, file, on_bad, first=0, skip_with=skip_with)
@@ -141,7 +141,7 @@ def read_arrays(file: pathlib.Path, values: int) -> dict[str, np.ndarray]:
     return found
 
 
-def refuse_odd(x: np.ndarray, rows: labelling.Rows) -> None:
+def refuse_odd(x: np.ndarray, rows: row_checks.Rows) -> None:
     """Refuses pairs with an infinite or missing value.
 
     Args:
@@ -186,7 +186,7 @@ def unordered(x: np.ndarray) -> np.ndarray:
 
 
 def leave_leaks_out(
-    pair: np.ndarray, part: np.ndarray, rows: labelling.Rows, drop: bool
+    pair: np.ndarray, part: np.ndarray, rows: row_checks.Rows, drop: bool
 ) -> np.ndarray:
     """Reports training pairs that are also in val or test, and optionally drops them.
 

@@ -23,7 +23,7 @@ import pathlib
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, sources, splits
+from dirjax.data import labelling, row_checks, sources, splits
 from dirjax.data.readers import digits, images
 from dirjax.errors import InputError
 
@@ -138,7 +138,7 @@ def load(
     for position in (1, 2):
         here = part == position
         mask[here] = splits.balanced_mask(index[here], mask[here], seed=rules.seed)
-    rows = labelling.Rows(np.arange(count), name, first=0)
+    rows = row_checks.Rows(np.arange(count), name, first=0)
     labelled = labelling.label_rows(depth, rows, rules, part=part, mask=mask)
     made = images.from_arrays(name, pixels, labelled)
     return made

@@ -13,7 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, feature_columns, labelling, readers, sources
+from dirjax.data import (
+    column_types,
+    feature_columns,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.column_types import Reading, Wishes
 from dirjax.data.describe import checks, columns
 from dirjax.data.feature_columns import FIND, PLAIN, Features, listed
@@ -31,7 +38,7 @@ SAME_GROUP = 0.9
 
 def row_facts(
     table: Table,
-    rows: labelling.Rows,
+    rows: row_checks.Rows,
     rules: labelling.Rules,
     *,
     split: str,
@@ -141,7 +148,7 @@ def load(
     sources.require_file(file)
     table = table_files.read(file, on_bad=rules.on_bad, missing=missing, sheet=sheet)
     short = {"row length": table.skipped} if table.skipped else {}
-    rows = labelling.Rows(table.number, file, rules.on_bad, short, first=table.first)
+    rows = row_checks.Rows(table.number, file, rules.on_bad, short, first=table.first)
     rows.notes += table.notes
     if split == labelling.SPLIT and split not in table.cells:
         split = _other_split(table, rows) or split
@@ -202,7 +209,7 @@ def load(
     )
 
 
-def _other_split(table: Table, rows: labelling.Rows) -> str | None:
+def _other_split(table: Table, rows: row_checks.Rows) -> str | None:
     """A column of splits that has another name, said."""
     cells = table.cells
     name = labelling.split_column({c: lambda c=c: words(cells[c]) for c in cells})
@@ -220,7 +227,7 @@ def _readers(readings: Mapping[str, Reading]) -> dict[str, text_columns.Reader]:
     }
 
 
-def tell_notations(readings: Mapping[str, Reading], rows: labelling.Rows) -> None:
+def tell_notations(readings: Mapping[str, Reading], rows: row_checks.Rows) -> None:
     """Notes how numbers are written, one for all columns of a notation."""
     alike: dict[str, list[str]] = {}
     for name, way in readings.items():
@@ -377,7 +384,7 @@ def read_new(
 
 
 def new_labels(
-    table: Table, rows: labelling.Rows, label: str | None, record: Mapping[str, Any]
+    table: Table, rows: row_checks.Rows, label: str | None, record: Mapping[str, Any]
 ) -> np.ndarray | None:
     """The labels of new rows in a table, `[rows]`; None if there are none to read."""
     if label is None:
@@ -418,7 +425,7 @@ def _new_of_table(
         skip_with=readers.SKIP,
         sheet=sheet,
     ):
-        rows = labelling.Rows(
+        rows = row_checks.Rows(
             table.number, file, on_bad, first=table.first, skip_with=readers.SKIP
         )
         for name in columns:
@@ -492,7 +499,7 @@ def new_of_npz(
                 f"{file} must have the column {column!r} that the model was trained "
                 f"with; {name!r} has {', '.join(found)}. Add the column."
             )
-    rows = labelling.Rows(
+    rows = row_checks.Rows(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
     feature_columns.typed(found, rows)

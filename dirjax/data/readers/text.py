@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling, readers, sources
+from dirjax.data import labelling, readers, row_checks, sources
 from dirjax.data.formats import (
     npz_files,
     table_files,
@@ -48,14 +48,14 @@ _VECTORS = (
 )
 
 
-class Rows(labelling.Rows):
+class Rows(row_checks.Rows):
     """Rows of several files; messages name the file.
 
     Args:
       tables: tables of the files.
       folder: their common folder.
-      on_bad: see `labelling.Rows`.
-      skip_with: see `labelling.Rows`.
+      on_bad: see `row_checks.Rows`.
+      skip_with: see `row_checks.Rows`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Rows(labelling.Rows):
         tables: Sequence[text_columns.Table],
         folder: pathlib.Path,
         on_bad: str = "error",
-        skip_with: str = labelling.SKIP,
+        skip_with: str = row_checks.SKIP,
     ):
         short = sum(table.skipped for table in tables)
         super().__init__(
@@ -113,7 +113,7 @@ def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def split_words(
-    tables: Sequence[text_columns.Table], columns: Sequence[str], rows: labelling.Rows
+    tables: Sequence[text_columns.Table], columns: Sequence[str], rows: row_checks.Rows
 ) -> list[list[list[str]]]:
     """The words of both sentences of each row; refuses rows without words.
 
@@ -141,7 +141,7 @@ def split_words(
 
 
 def _scores(
-    tables: Sequence[text_columns.Table], label: str, rows: labelling.Rows
+    tables: Sequence[text_columns.Table], label: str, rows: row_checks.Rows
 ) -> np.ndarray:
     """`[rows]` float64, NaN if missing."""
     columns = [table.cells[label] for table in tables]
@@ -338,7 +338,7 @@ def _new_pairs(
             table.require(column, "the model was trained with it", "Rename one.")
         for column in keep:
             table.require(column, "--keep")
-        rows = labelling.Rows(table.number, path, on_bad, skip_with=readers.SKIP)
+        rows = row_checks.Rows(table.number, path, on_bad, skip_with=readers.SKIP)
         both = split_words([table], record["columns"], rows)
         codes = np.stack(
             [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import faces, feature_columns, labelling, readers, sources
+from dirjax.data import faces, feature_columns, labelling, readers, row_checks, sources
 from dirjax.data.readers import _image_files, images, table
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
@@ -189,12 +189,12 @@ def load(
                 f"{kind} {shape}. Name another feature."
             ) from error
 
-    rows = labelling.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
+    rows = row_checks.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
     if benchmark:
         order = np.argsort(values[faces.ROW])
         values = {k: [v[i] for i in order] for k, v in values.items()}
         part, number = part[order], np.asarray(values[faces.ROW])
-        rows = labelling.Rows(number, benchmark.table, rules.on_bad)
+        rows = row_checks.Rows(number, benchmark.table, rules.on_bad)
         name, said = benchmark.named(name, builder.info.metadata["table"])
         rows.notes.append(said)
     y = numbers(rules.label, "labels (data.label)")

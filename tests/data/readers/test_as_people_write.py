@@ -111,6 +111,17 @@ class TestFirstLines:
         with pytest.raises(InputError, match="row 8 of"):
             load("# one\n# two\n" + "\n".join(lines))
 
+    @pytest.mark.parametrize(
+        ("text", "row"),
+        [
+            ("# one\n# two\na,y\n1,2\n\n3,4\n# note, of, three\n5\n", 8),
+            ("sep=;\n\na;y\n1;2\n3\n", 5),
+        ],
+    )
+    def test_so_are_those_of_rows_of_wrong_length(self, load, text, row):
+        with pytest.raises(InputError, match=rf"2 cells like the header, row {row} of"):
+            load(text)
+
     def test_a_column_without_a_name_that_holds_something(self, load):
         text = PLAIN.replace("\n", ",1\n").replace("split,1", "split,")
         with pytest.raises(InputError, match="columns must have names, column 5 of"):

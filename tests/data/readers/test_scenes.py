@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.data import labelling, sources, splits
+from dirjax.data import labelling, row_checks, sources, splits
 from dirjax.data.readers import scenes
 from dirjax.errors import InputError
 
@@ -23,7 +23,7 @@ def few_rows(monkeypatch):
 
 def labelled(y, mask=None, **rules):
     part = np.int8(np.arange(len(y)) % 3)
-    rows = labelling.Rows(np.arange(len(y)), "maps.npz", rules.pop("on_bad", "error"))
+    rows = row_checks.Rows(np.arange(len(y)), "maps.npz", rules.pop("on_bad", "error"))
     made = labelling.Rules(**{"label": "y", "bin_width": 1.0} | rules)
     return labelling.label_rows(y, rows, made, part=part, mask=mask)
 
