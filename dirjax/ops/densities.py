@@ -149,7 +149,8 @@ def log_density(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
     A label outside takes the density of the end bin.
 
     Example:
-      >>> float(log_density(np.log([0.5, 0.5]), np.array([0.0, 1.0, 3.0]), 2.0).round(3))
+      >>> edges = np.array([0.0, 1.0, 3.0])
+      >>> float(log_density(np.log([0.5, 0.5]), edges, 2.0).round(3))
       -1.386
     """
     density = log_probs - xp.log(edges[1:] - edges[:-1])
