@@ -16,8 +16,10 @@ from dirjax.labels import weights
 from dirjax.labels.bins import Bins, histogram
 
 TARGETS = ("train", "uniform")
-# Of an example: what a bin without training labels near it is taken to hold.
+# Training labels that a bin is taken to hold at least, though there are none near it.
 FLOOR = 0.5
+# Probability that stands for none.
+_NOTHING = 1e-30
 
 
 def training(counts: ArrayLike, *, taps: int = 5, floor: float = FLOOR) -> np.ndarray:
@@ -74,30 +76,6 @@ def of_weights(given: ArrayLike, num: int) -> np.ndarray:
     return found / found.sum()
 
 
-def target(
-    wanted: str | ArrayLike, *, bins: Bins, train: np.ndarray, widths: ArrayLike
-) -> np.ndarray:
-    """The label distribution that is wanted.
-
-    Args:
-      wanted: "train", "uniform" (over the range of the bins, also where training has
-        no labels), or one weight a bin, `[num]`.
-      bins: the label bins.
-      train: `[num]`, from `training`.
-      widths: `[num]`, measure of each bin under "uniform"; equal for label bins.
-
-    Returns:
-      `[num]` with sum 1; 0 only where given so.
-
-    Raises:
-      ValueError: for another name, or as `of_weights`.
-    """
-    if isinstance(wanted, str):
-        checks.one_of("the target of a prior", wanted, TARGETS)
-        return train if wanted == "train" else of_weights(widths, bins.num)
-    return of_weights(wanted, bins.num)
-
-
 def of_labels(labels: ArrayLike, bins: Bins, **options: Any) -> np.ndarray:
     """The distribution of some labels, smoothed as that of training.
 
@@ -109,12 +87,38 @@ def of_labels(labels: ArrayLike, bins: Bins, **options: Any) -> np.ndarray:
     return training(histogram(labels, bins), **options)
 
 
-def log_ratio(wanted: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Log of wanted over training probability, `[num]`; -inf where none is wanted.
+def wanted(target: str | ArrayLike, train: np.ndarray, widths: ArrayLike) -> np.ndarray:
+    """The label distribution that a user wants.
+
+    Args:
+      target: "train"; "uniform", over the whole range of the bins, also where training
+        has no labels; or one weight a bin, `[num]`.
+      train: `[num]`, from `training`.
+      widths: `[num]`, width of each bin, for "uniform".
+
+    Returns:
+      `[num]` float64 with sum 1; 0 only where a weight is.
+
+    Raises:
+      ValueError: for another name, or as `of_weights`.
+
+    Example:
+      >>> wanted("uniform", np.array([0.9, 0.1]), [1.0, 1.0]).tolist()
+      [0.5, 0.5]
+    """
+    if not isinstance(target, str):
+        return of_weights(target, train.size)
+    checks.one_of("the target of a prior", target, TARGETS)
+    return train if target == "train" else of_weights(widths, train.size)
+
+
+def log_ratio(target: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Log of wanted over training probability of each bin, `[num]`.
+
+    Finite also where nothing is wanted, so that its product with 0 is 0.
 
     Example:
       >>> log_ratio(np.array([0.5, 0.5]), np.array([0.5, 0.5])).tolist()
       [0.0, 0.0]
     """
-    with np.errstate(divide="ignore"):
-        return np.log(wanted) - np.log(train)
+    return np.log(np.maximum(target, _NOTHING)) - np.log(train)
