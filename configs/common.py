@@ -210,7 +210,8 @@ def get_config():
     config.model = model = ConfigDict()
     model.name = "mlp"
     # linear (one value) | dense (one value per pixel) | experts (one per group; needs
-    # `config.groups`, set by presets that use groups).
+    # `config.groups`, set by presets that use groups) | histogram | gaussian | quantile
+    # (a distribution per row or pixel; need `config.support`, set by their presets).
     model.head = "linear"
     # Extra keyword arguments of the head.
     model.head_options = ConfigDict()

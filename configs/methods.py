@@ -110,6 +110,14 @@ NORM_TARGET = {
 # features are short in the middle and long at both ends.
 FROM_ZERO = {"label_scaling": "deviation"}
 CONSTANT_RATE = {"schedule": "constant", "warmup": 0.0}
+# Distributions over the label, on the label bins, or on `num` bins of "equal" or of
+# "quantile" spacing. `decode` says what of them is predicted: median | mean | mode;
+# `kernel` is the side of a convolution for dense tasks.
+SUPPORT = {"num": 0, "spacing": "bins"}
+LAW = {"decode": "median", "kernel": 1}
+HISTOGRAM = {"weight": 1.0, "spread": 1.0, "targets": "gaussian", "joint": 0.0}
+GAUSSIAN = {"weight": 1.0, "beta": 0.0}
+QUANTILE = {"weight": 1.0}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast"}
 
@@ -243,6 +251,16 @@ def with_ssir(preset, **changes):
     return {**preset, "objective": around(preset["objective"]), "stage": stages}
 
 
+def distribution(head, term, *wrappers, **settings):
+    """A head that predicts a distribution, and the term of its name that trains it."""
+    options = LAW | ({"levels": 19} if head == "quantile" else {})
+    return {
+        "objective": objective(*wrappers, terms={head: term}, **settings),
+        "support": SUPPORT,
+        "model": {"head": head, "head_options": options},
+    }
+
+
 def _focal_r(*wrappers, **settings):
     """The part below `objective` with the focal loss."""
     return objective(*wrappers, terms={"focal_r": FOCAL_R}, **settings)
@@ -314,6 +332,23 @@ PRESETS |= {
         )
     },
 }
+# Heads that predict a distribution.
+PRESETS |= {
+    "histogram": distribution("histogram", HISTOGRAM),
+    "gaussian": distribution("gaussian", GAUSSIAN),
+    "beta_nll": distribution("gaussian", GAUSSIAN | {"beta": 0.5}),
+    "quantile": distribution("quantile", QUANTILE),
+    "sqinv_histogram": distribution(
+        "histogram", HISTOGRAM, "reweight", reweight=SQRT_INVERSE
+    ),
+    "sqinv_lds_histogram": distribution("histogram", HISTOGRAM, "lds", lds=_LDS_SQRT),
+    "sqinv_beta_nll": distribution(
+        "gaussian", GAUSSIAN | {"beta": 0.5}, "reweight", reweight=SQRT_INVERSE
+    ),
+    "sqinv_quantile": distribution(
+        "quantile", QUANTILE, "reweight", reweight=SQRT_INVERSE
+    ),
+}
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.
 PRESETS |= {
@@ -321,6 +356,7 @@ PRESETS |= {
     "sqinv_ssir": with_ssir(PRESETS["sqinv"], lam=0.1),
     "inv_ssir": with_ssir(PRESETS["inv"], lam=2.5),
     "focal_r_ssir": with_ssir(PRESETS["focal_r"]),
+    "histogram_ssir": with_ssir(PRESETS["histogram"]),
     # Controls: noise in a random direction.
     "random_noise": with_ssir(PRESETS["vanilla"], noise="random"),
     "sqinv_random_noise": with_ssir(PRESETS["sqinv"], noise="random", lam=0.1),

@@ -38,13 +38,15 @@ def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
     """A network from two numeric columns and one category to four features.
 
     `options` are pairs (field, value) of the head; a head of experts has the groups of
-    `SPEC`.
+    `SPEC`, and one that predicts a distribution has its bins.
     """
     grouped = {"num_groups": SPEC.groups.num} if head == "experts" else {}
+    law = head in ("histogram", "gaussian", "quantile")
     return models.build(
         "mlp",
         head=head,
         head_options=grouped | dict(options),
+        edges=SPEC.bins.edges if law else None,
         dtype=dtype,
         shift=2.0,
         scale=scale,

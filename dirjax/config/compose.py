@@ -152,7 +152,12 @@ def finish(
         groups = {**preset["groups"], **config.get("groups", {})}
         config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
         config.groups.update(groups)
+    if "support" in preset:
+        config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():
+        if field == "head_options":  # The data set may set options that the head has.
+            given = config.model.head_options
+            value = {k: given.get(k, v) for k, v in value.items()}
         config.model[field] = ConfigDict(value) if isinstance(value, dict) else value
     if "init_from" in preset:
         config.init_from = preset["init_from"]

@@ -10,7 +10,7 @@ from dirjax.data import readers
 from dirjax.errors import InputError
 
 # Fields that presets add, see `compose.finish`; their makers check what is below.
-_BY_PRESETS = ("objective", "groups", "phases")
+_BY_PRESETS = ("objective", "groups", "support", "phases")
 _OF_STAGES = ("evaluate",)
 # What `augment.depth` reads.
 _OF_DATA = ("augment_dense",)

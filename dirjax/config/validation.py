@@ -11,6 +11,7 @@ from dirjax.data.formats import decoding
 from dirjax.errors import InputError, require_field
 from dirjax.labels import SHOTS, scales
 from dirjax.labels.groups import WIDTH_MODES
+from dirjax.labels.support import SPACINGS
 
 # Pixels per side; a colour image of that size takes 3 GB.
 _LARGEST = 2**15
@@ -198,6 +199,14 @@ def validate(config: Mapping[str, Any]) -> None:
         require_field(num >= 1, "groups.num", "at least 1", num)
         known = ", ".join(WIDTH_MODES)
         require_field(mode in WIDTH_MODES, "groups.width_mode", f"one of {known}", mode)
+    if config.get("support"):
+        num, spacing = config["support"]["num"], config["support"]["spacing"]
+        known = ", ".join(SPACINGS)
+        ok = spacing in SPACINGS
+        require_field(ok, "support.spacing", f"one of {known}", spacing)
+        said = "0 for support.spacing='bins', otherwise at least 1"
+        ok = num == 0 if spacing == "bins" else num >= 1
+        require_field(ok, "support.num", said, num)
     patience = config["train"]["patience"]
     said = "a whole number of evaluations, 0 for no early stopping"
     require_field(patience >= 0, "train.patience", said, patience)

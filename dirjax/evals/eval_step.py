@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dirjax.features import moments as moments_lib
 from dirjax.metrics import depth as depth_metrics
 from dirjax.metrics import regression
 from dirjax.models import Network
 from dirjax.objectives.base import Batch
-from dirjax.ops import resize
+from dirjax.ops import densities, resize
 
 # From the scale on which a label is learnt to its units, see `labels.Scale.inverse`.
 Inverse = Callable[[Any, Any], Any]
+
+
+class Distributed(NamedTuple):
+    """What is kept of a head that predicts a distribution.
+
+    Attributes:
+      prediction: `[batch]`, or `[batch, height, width]`, in units of the file.
+      log_probs: `[batch, num]`, or `[batch, height, width, num]`: log probability of
+        each bin of the run's support.
+    """
+
+    prediction: jax.Array
+    log_probs: jax.Array
 
 
 def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any], Any]:
@@ -24,13 +38,31 @@ def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any]
 
     Args:
       network: the model.
-      inverse: the way back to the label's units, which only `prediction` takes.
+      inverse: the way back to the label's units, which only `prediction` takes. That
+        of a distribution is decoded in these units: the mean under logarithms of labels
+        is the mean of labels. The outputs of its head become `Distributed`.
     """
+
+    def distributed(outputs):
+        """A distribution on the network's bins."""
+        learnt = np.asarray(network.edges, np.float64)
+        edges, how = np.asarray(inverse(learnt, np)), network.decode
+        log_probs = outputs.log_probs(learnt)
+        # Quantiles go the way of labels; so does everything without a scale.
+        exact = how == "median" and not outputs.binned
+        if exact or np.array_equal(edges, learnt):
+            prediction = inverse(outputs.prediction, jnp)
+        else:
+            places = jnp.asarray(edges, jnp.float32)
+            prediction = densities.decode(log_probs, places, how, jnp)
+        return Distributed(prediction, log_probs)
 
     def respond(params, model_state, inputs):
         inputs = network.prepare(inputs, model_state)
         features, _ = network.encode(params, model_state, inputs, train=False)
         outputs = network.head(params, features)
+        if network.edges is not None:
+            return distributed(outputs)
         return outputs._replace(prediction=inverse(outputs.prediction, jnp))
 
     return respond
@@ -61,8 +93,9 @@ def make_eval_step(
 ) -> Callable[[Any, Any, Batch], tuple[regression.Sums, Any]]:
     """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
 
-    Rows are all outputs of the head, `[batch, ...]` by name; `prediction` and the sums
-    are in file units, see `make_respond`. In dense tasks, which have too many
+    Rows are all outputs of the head, `[batch, ...]` by name, and those of `Distributed`
+    if it predicts a distribution; `prediction` and the sums are in file units, see
+    `make_respond`. In dense tasks, which have too many
     predictions to keep, rows are replaced by `depth_metrics.Ratios`; predictions are
     upsampled bilinearly to larger labels, with corner pixels aligned.
     """

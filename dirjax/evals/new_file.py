@@ -23,6 +23,7 @@ def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
     edges = np.asarray(stored["edges"], dtype)
     counts = np.asarray(stored["train_count"])
     scale = labels.Scale.from_json(predictor.record["scale"])
+    support = stored.get("support")
     return Spec(
         bins=Bins(np.asarray(scale.forward(edges), dtype)),
         counts=counts,
@@ -30,6 +31,7 @@ def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
         label_mean=predictor.record["label_mean"],
         label_std=predictor.record["label_std"],
         examples=int(counts.sum()),
+        support=labels.Support.from_json(support) if support else None,
     )
 
 

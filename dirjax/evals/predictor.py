@@ -36,11 +36,15 @@ class Predictor:
         self.config = run_files.read_config(workdir)
         self.record = run_files.read_record(workdir)
         groups = self.config.get("groups")
+        support = None
+        if self.config.get("support"):
+            support = labels.Support.from_json(run_files.read_bins(workdir)["support"])
         try:
             network = models.from_config(
                 self.config["model"],
                 self.record,
                 groups={"num_groups": groups["num"]} if groups else None,
+                support=support and support.for_model(),
             )
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error

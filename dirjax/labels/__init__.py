@@ -1,4 +1,4 @@
-"""Labels: bins, shots, groups, weights, relevance. Host numpy in float64, no JAX."""
+"""Labels: bins, shots, groups, support, weights. Host numpy in float64, no JAX."""
 
 from dirjax.labels.bins import (
     SHOTS,
@@ -11,6 +11,7 @@ from dirjax.labels.bins import (
 from dirjax.labels.groups import Groups
 from dirjax.labels.scales import Scale
 from dirjax.labels.specification import Spec, spec
+from dirjax.labels.support import Support
 
 __all__ = [
     "SHOTS",
@@ -18,6 +19,7 @@ __all__ = [
     "Groups",
     "Scale",
     "Spec",
+    "Support",
     "auto_width",
     "histogram",
     "numbers",

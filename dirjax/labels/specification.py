@@ -1,4 +1,4 @@
-"""The label specification, fixed before a run: bins, counts, shots, groups.
+"""The label specification, fixed before a run: bins, counts, shots, groups, support.
 
 Host numpy and no JAX.
 """
@@ -6,15 +6,17 @@ Host numpy and no JAX.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from dirjax.labels import groups as groups_lib
+from dirjax.labels import support as support_lib
 from dirjax.labels.bins import Bins, histogram, numbers, shot_groups
 from dirjax.labels.groups import Groups
+from dirjax.labels.support import Support
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,6 +32,7 @@ class Spec:
       examples: number of training labels.
       feature_dim: width of the encoder's output, 0 if not known yet.
       groups: groups of label bins, if the config asks for them.
+      support: bins of predicted distributions, if the config asks for them.
     """
 
     bins: Bins
@@ -40,6 +43,7 @@ class Spec:
     examples: int
     feature_dim: int = 0
     groups: Groups | None = None
+    support: Support | None = None
 
 
 def spec(
@@ -101,6 +105,28 @@ def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:
         return groups_lib.make(spec.bins, spec.counts, **fields)
     except ValueError as error:  # It begins with the name of the option.
         raise ValueError(f"config.groups.{error}") from error
+
+
+def support_from_config(
+    fields: Mapping[str, Any] | None, spec: Spec, labels: Callable[[], ArrayLike]
+) -> Support | None:
+    """The support that `config.support` asks for; None without that entry.
+
+    Args:
+      fields: the options of `support.make`.
+      spec: the specification so far.
+      labels: gives the training labels that count, which not every support needs.
+
+    Raises:
+      ValueError: see `support.make`.
+    """
+    if not fields:
+        return None
+    try:
+        there = None if fields.get("spacing") == "bins" else labels()
+        return support_lib.make(spec.bins, spec.counts, there, **fields)
+    except ValueError as error:  # It begins with the name of the option.
+        raise ValueError(f"config.support.{error}") from error
 
 
 def of_spec(spec: Any, method: str) -> Groups:

@@ -103,6 +103,9 @@ class Network(NamedTuple):
         dtype.
       head: `(params, features) -> Outputs`.
       domain: the domain of prepared inputs.
+      edges: `[num + 1]`, of the bins on which predicted distributions are reported, on
+        the scale that the model learns; None if the head predicts single values.
+      decode: what of a distribution is predicted, "mean", "median" or "mode".
     """
 
     prepare: Callable[..., Any]
@@ -110,6 +113,8 @@ class Network(NamedTuple):
     encode: Callable[..., tuple[jax.Array, Any]]
     head: Callable[[Any, jax.Array], Any]
     domain: Domain = FREE
+    edges: tuple[float, ...] | None = None
+    decode: str = "median"
 
 
 def _named(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +137,7 @@ def build(
     domain: Domain | None = None,
     encoder: Mapping[str, Any] | None = None,
     head_options: Mapping[str, Any] | None = None,
+    edges: Sequence[float] | None = None,
 ) -> Network:
     """Builds a model.
 
@@ -151,6 +157,8 @@ def build(
         with this mean and deviation; unbounded for tables and pairs.
       encoder: further keyword arguments of the encoder.
       head_options: further keyword arguments of the head.
+      edges: see `Network`; they are also the bins of the head "histogram". Heads that
+        predict single values ignore them.
 
     Returns:
       The network.
@@ -168,10 +176,12 @@ def build(
             "config.model.encoder; for a model of your own the option model=PATH sets "
             "them."
         ) from error
-    model = _Model(
-        encoder=made,
-        head=heads.HEADS[head](shift=shift, scale=scale, **(head_options or {})),
-    )
+    places = None if edges is None else tuple(map(float, edges))
+    options = dict(head_options or {})
+    if places and "edges" in heads.HEADS[head].__dataclass_fields__:
+        options["edges"] = places
+    last = heads.HEADS[head](shift=shift, scale=scale, **options)
+    model = _Model(encoder=made, head=last)
     in_float32 = model.clone(encoder=found.make(dtype=jnp.float32, **(encoder or {})))
     if domain is None:
         pixels = found.inputs in ("images", "dense")
@@ -211,7 +221,9 @@ def build(
     def respond(params, features):
         return model.apply({"params": params}, features, method="respond")
 
-    return Network(prepare, init, encode, respond, domain)
+    network = Network(prepare, init, encode, respond, domain)
+    decode = getattr(last, "decode", None)
+    return network._replace(edges=places, decode=decode) if decode else network
 
 
 def _of_channels(value: float | Sequence[float]) -> Any:
@@ -268,6 +280,7 @@ def from_config(
     config: Mapping[str, Any],
     record: Mapping[str, Any],
     groups: Mapping[str, Any] | None = None,
+    support: Mapping[str, Any] | None = None,
 ) -> Network:
     """Builds the model of a run.
 
@@ -277,6 +290,8 @@ def from_config(
         needs to know about inputs, their scale, mean and deviation of training labels.
       groups: for heads with groups: `num_groups`, and for initialisation `centers` and
         `counts`. Other heads do not see it.
+      support: for heads that predict a distribution: `edges` of its bins, on the scale
+        that the model learns. Other heads do not see it.
 
     Raises:
       ValueError: see `build`; TypeError for a field that the encoder or head does not
@@ -288,6 +303,12 @@ def from_config(
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
     if groups and "num_groups" in fields:
         options |= groups
+    if "decode" in fields and not support:
+        raise ValueError(
+            f"the head {config['head']!r} predicts a distribution and needs "
+            "config.support, which the config does not have. Use a preset that sets "
+            "it, such as histogram, gaussian or quantile."
+        )
     return build(
         config["name"],
         head=config["head"],
@@ -301,4 +322,5 @@ def from_config(
         domain=_domain(record),
         encoder={**_named(config["name"], record["encoder"]), **config["encoder"]},
         head_options=options,
+        edges=support and support["edges"],
     )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dirjax import checks
-from dirjax.models import conv
+from dirjax.models import conv, distribution_heads
 
 INFERENCES = ("argmax", "mixture")
 CLASSIFIERS = ("linear", "etf")
@@ -284,4 +284,11 @@ class Experts(nn.Module):
             )
 
 
-HEADS = {"linear": Linear, "dense": Dense, "experts": Experts}
+HEADS = {
+    "linear": Linear,
+    "dense": Dense,
+    "experts": Experts,
+    "histogram": distribution_heads.Histogram,
+    "gaussian": distribution_heads.Gaussian,
+    "quantile": distribution_heads.Quantile,
+}

@@ -151,6 +151,31 @@ def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
     return Objective(lambda key, spec: Variables({}, {}), loss)
 
 
+def in_deviations(
+    fn: Callable[[Any, jax.Array, jax.Array], jax.Array],
+) -> Objective:
+    """An elementwise objective that is told the deviation of the training labels.
+
+    Args:
+      fn: `(outputs, labels, unit) -> loss` of the labels' shape, see `term`. `unit` is
+        the deviation, 1 if all labels are equal.
+
+    Returns:
+      An objective whose state holds `unit`, a scalar.
+    """
+
+    def init(key, spec):
+        del key
+        return Variables({}, {"unit": jnp.float32(spec.label_std or 1.0)})
+
+    def loss(variables, view, batch, key):
+        unit = variables.state["unit"]
+        plain = term(lambda view, batch: fn(view.outputs, batch["label"], unit))
+        return plain.loss(variables, view, batch, key)
+
+    return Objective(init, loss)
+
+
 def weighted_sum(
     terms: Mapping[str, Objective], weights: Mapping[str, float]
 ) -> Objective:

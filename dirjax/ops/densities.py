@@ -23,6 +23,16 @@ from dirjax import checks
 DECODES = ("mean", "median", "mode")
 
 
+def along(values: Any, rows: Any, xp: Any = np) -> Any:
+    """Values `[num]` with the number of axes of rows `[..., num]`.
+
+    Example:
+      >>> along(np.ones(4), np.ones((2, 3, 4))).shape
+      (1, 1, 4)
+    """
+    return xp.reshape(values, (1,) * (rows.ndim - 1) + values.shape)
+
+
 def normalised(logits: Any, xp: Any = np) -> Any:
     """Log probabilities `[..., num]` of logits `[..., num]`.
 
@@ -53,7 +63,7 @@ def corrected(log_probs: Any, log_ratio: Any, tau: Any, xp: Any = np) -> Any:
       >>> np.exp(corrected(even, np.log([1.0, 3.0]), 1.0)).round(3).tolist()
       [0.25, 0.75]
     """
-    return normalised(log_probs + tau * log_ratio, xp)
+    return normalised(log_probs + along(tau * log_ratio, log_probs, xp), xp)
 
 
 def mean(log_probs: Any, edges: Any, xp: Any = np) -> Any:
@@ -63,7 +73,8 @@ def mean(log_probs: Any, edges: Any, xp: Any = np) -> Any:
       >>> float(mean(np.log([0.5, 0.5]), np.array([0.0, 1.0, 3.0])))
       1.25
     """
-    return xp.sum(xp.exp(log_probs) * ((edges[:-1] + edges[1:]) / 2), axis=-1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    return xp.sum(xp.exp(log_probs) * along(middle, log_probs, xp), axis=-1)
 
 
 def mode(log_probs: Any, edges: Any, xp: Any = np) -> Any:
@@ -73,7 +84,7 @@ def mode(log_probs: Any, edges: Any, xp: Any = np) -> Any:
       >>> float(mode(np.log([0.4, 0.6]), np.array([0.0, 1.0, 3.0])))
       0.5
     """
-    density = log_probs - xp.log(edges[1:] - edges[:-1])
+    density = log_probs - along(xp.log(edges[1:] - edges[:-1]), log_probs, xp)
     return ((edges[:-1] + edges[1:]) / 2)[xp.argmax(density, axis=-1)]
 
 
@@ -93,7 +104,8 @@ def quantile(log_probs: Any, edges: Any, level: Any, xp: Any = np) -> Any:
     probs = xp.exp(log_probs)
     total = xp.cumsum(probs, axis=-1)
     # Rounding must not put a level beyond the last bin.
-    level = xp.asarray(level)[..., None] * total[..., -1:]
+    level = xp.broadcast_to(xp.asarray(level), total.shape[:-1])
+    level = level[..., None] * total[..., -1:]
     # The last bin may have no probability; then the end of an earlier one is found.
     last = edges.shape[-1] - 2
     at = xp.minimum(xp.sum(total < level, axis=-1, keepdims=True), last)
@@ -129,8 +141,9 @@ def decode(log_probs: Any, edges: Any, how: str, xp: Any = np) -> Any:
 
 def _part_below(label: Any, edges: Any, xp: Any) -> Any:
     """How much of each bin lies below each label, 0 to 1, `[..., num]`."""
-    inside = (xp.asarray(label)[..., None] - edges[:-1]) / (edges[1:] - edges[:-1])
-    return xp.clip(inside, 0, 1)
+    label = xp.asarray(label)[..., None]
+    low, width = (along(x, label, xp) for x in (edges[:-1], edges[1:] - edges[:-1]))
+    return xp.clip((label - low) / width, 0, 1)
 
 
 def cdf(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
@@ -153,7 +166,7 @@ def log_density(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
       >>> float(log_density(np.log([0.5, 0.5]), edges, 2.0).round(3))
       -1.386
     """
-    density = log_probs - xp.log(edges[1:] - edges[:-1])
+    density = log_probs - along(xp.log(edges[1:] - edges[:-1]), log_probs, xp)
     at = xp.searchsorted(edges, xp.asarray(label), side="right") - 1
     at = xp.clip(at, 0, edges.shape[-1] - 2)
     return xp.take_along_axis(density, at[..., None], axis=-1)[..., 0]
@@ -179,7 +192,7 @@ def crps(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
         """Mean of a square between a and b, along a line."""
         return (a * a + a * b + b * b) / 3
 
-    inside = width * (
+    inside = along(width, part, xp) * (
         part * square(low, here) + (1 - part) * square(1 - here, 1 - high)
     )
     label = xp.asarray(label)

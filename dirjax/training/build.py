@@ -28,7 +28,8 @@ class Pieces:
     Attributes:
       config: plain values, validated.
       source: the data.
-      spec: label statistics, with the feature width, and label groups if configured.
+      spec: label statistics, with the feature width, and label groups and the support
+        of distributions if configured.
       network: the model.
       shapes: shapes of the parameters and running statistics.
       plan: the stages, and when to log, evaluate and save.
@@ -64,8 +65,16 @@ def build(config: Mapping[str, Any]) -> Pieces:
     try:
         sharding.check_batch("data.batch_size", plan.batch_size)
         groups = specification.from_config(config.get("groups"), source.spec)
+        train = source.splits["train"]
+        support = specification.support_from_config(
+            config.get("support"), source.spec, lambda: train.real(train.label)
+        )
+        spec = dataclasses.replace(source.spec, groups=groups, support=support)
         network = models.from_config(
-            config["model"], source.record, groups=groups and groups.for_head()
+            config["model"],
+            source.record,
+            groups=groups and groups.for_head(),
+            support=support and support.for_model(),
         )
         shapes = jax.eval_shape(
             functools.partial(init_model, network, source), jax.random.key(0)
@@ -74,9 +83,7 @@ def build(config: Mapping[str, Any]) -> Pieces:
         raise InputError(str(error)) from error
     features, outputs = _feature_shapes(network, source, shapes)
     _check_maps(config["model"]["name"], source, features.shape[1:-1])
-    spec = dataclasses.replace(
-        source.spec, feature_dim=features.shape[-1], groups=groups
-    )
+    spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
     evaluator = Evaluator(
         network,
         source,

@@ -17,7 +17,14 @@ from dirjax.training.progress import Clock
 
 
 def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
-    """The content of `bins.json`: what reports need about labels, in their units."""
+    """The content of `bins.json`: what reports need about labels, in their units.
+
+    Returns:
+      `label`, the name of the label; `edges` of the label bins, `train_count`, training
+      labels in each, and `shots`, their names. With groups, `groups`: `num`, `of_bin`,
+      `train_count`, `centers`. With `config.support`, `support`: the bins of predicted
+      distributions, see `Support.to_json`.
+    """
     groups = spec.groups
     found: dict[str, Any] = {
         "label": source.label,
@@ -33,6 +40,8 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
             "train_count": groups.counts.tolist(),
             "centers": centers.tolist(),
         }
+    if spec.support is not None:
+        found["support"] = spec.support.to_json(source.scale)
     return found
 
 
