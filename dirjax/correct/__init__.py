@@ -8,6 +8,6 @@ The predictions may come from any regressor: gradient boosting, PyTorch, a sprea
 Numpy and scipy only, no JAX. docs/any-prior.md has the method, and what it gains.
 """
 
-from dirjax.correct.correction import Correction, Prior, fit
+from dirjax.correct.correction import Correction, Prior, fit, of_prior
 
-__all__ = ["Correction", "Prior", "fit"]
+__all__ = ["Correction", "Prior", "fit", "of_prior"]

@@ -15,17 +15,20 @@ range of labels is that of the bins, and tau may be between 0 and 1.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from dirjax import checks
 from dirjax.correct import priors
 from dirjax.correct import residuals as residuals_lib
 from dirjax.labels import Bins, Scale, auto_width
 from dirjax.labels.bins import numbers
 from dirjax.ops import densities
+
+_BLOCK = 8192
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,15 +74,16 @@ class Prior:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Correction:
-    """The correction of predictions that are numbers, by `fit`.
+    """The correction of a model, by `fit`; or of one that gives distributions.
 
     Attributes:
       prior: the label distribution of training.
-      residuals: the distribution around predictions, on the scale of the bins.
+      residuals: the distribution around predictions, on the scale of the bins; None
+        for a model that gives distributions itself.
     """
 
     prior: Prior
-    residuals: residuals_lib.Residuals
+    residuals: residuals_lib.Residuals | None = None
 
     def log_probs(self, predictions: ArrayLike) -> np.ndarray:
         """The distribution around each prediction, as trained.
@@ -89,10 +93,30 @@ class Correction:
 
         Returns:
           `[n, num]` log probability of each bin.
+
+        Raises:
+          ValueError: if the model gives distributions itself.
         """
+        if self.residuals is None:
+            raise ValueError("log_probs must be given for a model of distributions.")
         learnt = self.prior.scale.forward(_vector("predictions", predictions))
-        edges = self.prior.bins.edges.astype(np.float64)
-        return self.residuals.log_probs(learnt, edges)
+        return self.residuals.log_probs(learnt, self._learnt)
+
+    @property
+    def _learnt(self) -> np.ndarray:
+        return self.prior.bins.edges.astype(np.float64)
+
+    def _in_units(self, decode: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
+        """A function of a distribution, in units of the label.
+
+        Residuals are alike on the scale of learning, so their distribution is decoded
+        there; that of a model is decoded in units.
+        """
+        if self.residuals is None:
+            return decode(args[0], self.prior.edges, *args[1:])
+        return np.asarray(
+            self.prior.scale.inverse(decode(args[0], self._learnt, *args[1:]))
+        )
 
     def apply(
         self,
@@ -100,7 +124,8 @@ class Correction:
         *,
         target: str | ArrayLike = "uniform",
         tau: float = 1.0,
-        decode: str = "mean",
+        decode: str | None = None,
+        log_probs: np.ndarray | None = None,
     ) -> np.ndarray:
         """Predictions for another label distribution.
 
@@ -109,12 +134,14 @@ class Correction:
           target: "uniform", "train", or one weight a bin; see `priors.wanted`.
           tau: strength, 0 to 1: 0 changes nothing, 1 corrects fully. Choose it on
             labelled rows whose labels are distributed as in use.
-          decode: "mean", "median" or "mode" of the corrected distribution, on the
-            scale on which the model learns.
+          decode: "mean", "median" or "mode" of the corrected distribution. Default: the
+            mean around predictions that are numbers, and the median of distributions.
+          log_probs: `[n, num]`, from a model that gives distributions.
 
         Returns:
           `[n]` float64, in units of the label. Where nothing is corrected, the
-          predictions as they came; otherwise they are within the range of the bins.
+          predictions as they came, unless they are to be decoded otherwise; else they
+          are within the range of the bins.
 
         Raises:
           ValueError: if an argument is wrong.
@@ -127,12 +154,53 @@ class Correction:
           [8.0]
         """
         given = _vector("predictions", predictions)
-        if not self.prior.changes(target, tau):
+        _check_tau(tau)
+        as_it_is = self.residuals is not None or decode is None
+        if as_it_is and not self.prior.changes(target, tau):
             return given
-        log_probs = self.prior.corrected(self.log_probs(given), target, tau)
-        edges = self.prior.bins.edges.astype(np.float64)
-        found = densities.decode(log_probs, edges, decode)
-        return np.asarray(self.prior.scale.inverse(found))
+        how = decode or ("median" if self.residuals is None else "mean")
+        checks.one_of("decode", how, densities.DECODES)
+        ratio = tau * self.prior.log_ratio(target)
+        found = np.empty(given.size)
+        for rows in _blocks(given.size):
+            before = log_probs[rows] if log_probs is not None else None
+            if before is None:
+                before = self.log_probs(given[rows])
+            after = densities.corrected(before.astype(np.float64), ratio, 1.0)
+            found[rows] = self._in_units(densities.decode, after, how)
+        return found
+
+    def quantiles(
+        self,
+        predictions: ArrayLike,
+        levels: Sequence[float],
+        *,
+        target: str | ArrayLike = "train",
+        tau: float = 1.0,
+        log_probs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Quantiles of the corrected distribution.
+
+        Args:
+          predictions: see `apply`.
+          levels: from 0 to 1.
+          target: see `apply`.
+          tau: see `apply`.
+          log_probs: see `apply`.
+
+        Returns:
+          `[n, levels]` float64, in units of the label.
+        """
+        given = _vector("predictions", predictions)
+        found = np.empty((given.size, len(levels)))
+        for rows in _blocks(given.size):
+            before = log_probs[rows] if log_probs is not None else None
+            if before is None:
+                before = self.log_probs(given[rows])
+            after = self.prior.corrected(before.astype(np.float64), target, tau)
+            for place, level in enumerate(levels):
+                found[rows, place] = self._in_units(densities.quantile, after, level)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists."""
@@ -140,7 +208,7 @@ class Correction:
             "edges": self.prior.bins.edges.tolist(),
             "train": self.prior.train.tolist(),
             "scale": self.prior.scale.to_json(),
-            "residuals": self.residuals.to_json(),
+            "residuals": self.residuals and self.residuals.to_json(),
         }
 
     @classmethod
@@ -151,7 +219,19 @@ class Correction:
             np.asarray(record["train"]),
             Scale.from_json(record["scale"]),
         )
-        return cls(prior, residuals_lib.Residuals.from_json(record["residuals"]))
+        around = record["residuals"]
+        return cls(prior, around and residuals_lib.Residuals.from_json(around))
+
+
+def _check_tau(tau: float) -> None:
+    if not 0 <= tau <= 1:
+        raise ValueError(f"tau must be from 0 to 1, got {tau}.")
+
+
+def _blocks(num: int) -> Iterator[slice]:
+    """Parts of the rows, so that distributions of all need not fit into memory."""
+    for start in range(0, num, _BLOCK):
+        yield slice(start, min(start + _BLOCK, num))
 
 
 def _vector(name: str, values: ArrayLike) -> np.ndarray:
@@ -204,27 +284,51 @@ def fit(
       True
     """
     scale = scale or Scale()
+    train = scale.forward(numbers(train_labels).astype(np.float64)).ravel()
+    if bins is None:
+        truth = scale.forward(_vector("labels", labels))
+        bins = Bins.covering(np.concatenate([train, truth]), width=auto_width(train))
+    before = priors.of_labels(train, bins, taps=taps, floor=floor)
+    prior = Prior(bins, before, scale)
+    return of_prior(prior, predictions, labels, law=law, dispersion=dispersion)
+
+
+def of_prior(
+    prior: Prior,
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    *,
+    law: str = "laplace",
+    dispersion: str = "loglinear",
+) -> Correction:
+    """Fits the distribution around predictions, with the label distribution known.
+
+    Args:
+      prior: the label distribution of training.
+      predictions: see `fit`, as the rest.
+      labels: likewise.
+      law: likewise.
+      dispersion: likewise.
+
+    Raises:
+      ValueError: see `fit`.
+    """
     found, truth = _vector("predictions", predictions), _vector("labels", labels)
     if found.size != truth.size:
         raise ValueError(
             f"predictions and labels must be of the same rows, got {found.size} and "
             f"{truth.size}."
         )
-    train = scale.forward(numbers(train_labels).astype(np.float64))
-    found, truth = scale.forward(found), scale.forward(truth)
-    if bins is None:
-        both = np.concatenate([train.ravel(), truth])
-        bins = Bins.covering(both, width=auto_width(train))
-    before = priors.of_labels(train, bins, taps=taps, floor=floor)
+    found, truth = prior.scale.forward(found), prior.scale.forward(truth)
     # Rows count as often as rows with such labels occur in training.
-    index = bins.index(truth)
-    weights = before[index] / np.bincount(index, minlength=bins.num)[index]
+    index = prior.bins.index(truth)
+    there = np.bincount(index, minlength=prior.bins.num)
     fitted = residuals_lib.fit(
         found,
         truth,
-        edges=bins.edges.astype(np.float64),
-        weights=weights,
+        edges=prior.bins.edges.astype(np.float64),
+        weights=prior.train[index] / there[index],
         law=law,
         dispersion=dispersion,
     )
-    return Correction(Prior(bins, before, scale), fitted)
+    return Correction(prior, fitted)
