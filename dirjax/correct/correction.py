@@ -85,6 +85,11 @@ class Correction:
     prior: Prior
     residuals: residuals_lib.Residuals | None = None
 
+    @property
+    def decode(self) -> str:
+        """The default value of a distribution: "mean" or "median"."""
+        return "median" if self.residuals is None else "mean"
+
     def log_probs(self, predictions: ArrayLike) -> np.ndarray:
         """The distribution around each prediction, as trained.
 
@@ -158,17 +163,40 @@ class Correction:
         as_it_is = self.residuals is not None or decode is None
         if as_it_is and not self.prior.changes(target, tau):
             return given
-        how = decode or ("median" if self.residuals is None else "mean")
+        how = decode or self.decode
         checks.one_of("decode", how, densities.DECODES)
-        ratio = tau * self.prior.log_ratio(target)
         found = np.empty(given.size)
-        for rows in _blocks(given.size):
-            before = log_probs[rows] if log_probs is not None else None
-            if before is None:
-                before = self.log_probs(given[rows])
-            after = densities.corrected(before.astype(np.float64), ratio, 1.0)
+        for rows, after in self.distributions(
+            given, target=target, tau=tau, log_probs=log_probs
+        ):
             found[rows] = self._in_units(densities.decode, after, how)
         return found
+
+    def distributions(
+        self,
+        predictions: np.ndarray,
+        *,
+        target: str | ArrayLike,
+        tau: float,
+        log_probs: np.ndarray | None = None,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Corrected distributions, some rows at a time: all may not fit into memory.
+
+        Args:
+          predictions: see `apply`, as the rest.
+          target: likewise.
+          tau: likewise.
+          log_probs: likewise.
+
+        Yields:
+          Rows, and their log probabilities `[rows, num]` float64.
+        """
+        for start in range(0, len(predictions), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            before = log_probs[rows] if log_probs is not None else None
+            if before is None:
+                before = self.log_probs(predictions[rows])
+            yield rows, self.prior.corrected(before.astype(np.float64), target, tau)
 
     def quantiles(
         self,
@@ -192,12 +220,11 @@ class Correction:
           `[n, levels]` float64, in units of the label.
         """
         given = _vector("predictions", predictions)
+        _check_tau(tau)
         found = np.empty((given.size, len(levels)))
-        for rows in _blocks(given.size):
-            before = log_probs[rows] if log_probs is not None else None
-            if before is None:
-                before = self.log_probs(given[rows])
-            after = self.prior.corrected(before.astype(np.float64), target, tau)
+        for rows, after in self.distributions(
+            given, target=target, tau=tau, log_probs=log_probs
+        ):
             for place, level in enumerate(levels):
                 found[rows, place] = self._in_units(densities.quantile, after, level)
         return found
@@ -226,12 +253,6 @@ class Correction:
 def _check_tau(tau: float) -> None:
     if not 0 <= tau <= 1:
         raise ValueError(f"tau must be from 0 to 1, got {tau}.")
-
-
-def _blocks(num: int) -> Iterator[slice]:
-    """Parts of the rows, so that distributions of all need not fit into memory."""
-    for start in range(0, num, _BLOCK):
-        yield slice(start, min(start + _BLOCK, num))
 
 
 def _vector(name: str, values: ArrayLike) -> np.ndarray:

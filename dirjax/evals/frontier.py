@@ -19,6 +19,8 @@ from dirjax.ops import densities
 
 # Strengths of the correction.
 TAUS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+# The label distribution of frontiers: that of a balanced test set.
+UNIFORM = "uniform"
 # Metrics of each point of a frontier.
 SCORES = ("mae", "rmse", "gm", "bmae")
 # Nominal coverage of the intervals in results.
@@ -39,6 +41,56 @@ class Rows(NamedTuple):
     value: np.ndarray
     bins: np.ndarray
     log_probs: np.ndarray | None = None
+
+
+class Chosen(NamedTuple):
+    """How a model is corrected.
+
+    Attributes:
+      model: the correction.
+      target: the label distribution that predictions are for.
+      tau: strength.
+      decode: value of the distribution that is predicted; None for the default.
+    """
+
+    model: correct.Correction
+    target: Any
+    tau: float
+    decode: str | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether predictions are others than the model's own."""
+        own = self.model.residuals is not None or self.decode is None
+        return not own or self.model.prior.changes(self.target, self.tau)
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        """Corrected predictions `[n]`."""
+        return self.model.apply(
+            rows.prediction,
+            target=self.target,
+            tau=self.tau,
+            decode=self.decode,
+            log_probs=rows.log_probs,
+        )
+
+    def interval(self, rows: Rows, coverage: float) -> np.ndarray:
+        """Ends `[n, 2]` of central intervals, not calibrated."""
+        ends = ((1 - coverage) / 2, (1 + coverage) / 2)
+        return self.model.quantiles(
+            rows.prediction,
+            ends,
+            target=self.target,
+            tau=self.tau,
+            log_probs=rows.log_probs,
+        )
+
+    def calibrated(self, validation: Rows, coverage: float) -> conformal.Widening:
+        """What makes intervals cover as often as they claim, from validation rows."""
+        low, high = self.interval(validation, coverage).T
+        return conformal.fit(
+            low, high, validation.value, validation.prediction, coverage=coverage
+        )
 
 
 def correction(
@@ -161,45 +213,62 @@ def best(
     return min(known, key=lambda p: (p[split][metric][shot], p["tau"]), default=None)
 
 
-def spread(
+def choose(
     model: correct.Correction,
-    splits: Mapping[str, Rows],
-    spec: Spec,
+    points: Sequence[Mapping[str, Any]],
     *,
     target: Any,
-    tau: float,
-    coverage: float = COVERAGE,
+    tau: float | None,
+    decode: str | None,
+    split: str | None,
+    metric: str,
+    shot: str,
+) -> Chosen:
+    """How a model is corrected: as given, or by the error on a split.
+
+    Args:
+      model: from `correction`.
+      points: from `frontier`.
+      target: the label distribution that is wanted.
+      tau: strength; None to choose it.
+      decode: see `Chosen`.
+      split: the split that chooses; None without one.
+      metric: see `best`.
+      shot: see `best`.
+    """
+    if tau is None:
+        how = decode or model.decode
+        own = [p for p in points if p["decode"] == how]
+        found = best(own, split, metric=metric, shot=shot) if split else None
+        tau = found["tau"] if found else 0.0
+    return Chosen(model, target, tau, decode)
+
+
+def spread(
+    chosen: Chosen, splits: Mapping[str, Rows], spec: Spec, coverage: float = COVERAGE
 ) -> dict[str, dict[str, Any]]:
     """Scores of the distributions themselves, by split and shot.
 
     Args:
-      model: from `correction`.
+      chosen: how the model is corrected.
       splits: rows by split; "val" calibrates intervals for the others.
       spec: label specification.
-      target: see `frontier`.
-      tau: strength of the correction.
       coverage: nominal coverage of intervals.
 
     Returns:
       By split, by shot: `crps`, in units of the label; `nlpd`, the negative log
       density at the label, per unit; and except for "val" `coverage` and `width` of
       central intervals, and `conformal_coverage` and `conformal_width` of those widened
-      by split conformal prediction (by prediction).
+      by split conformal prediction, by prediction.
     """
-    ends = ((1 - coverage) / 2, (1 + coverage) / 2)
     found: dict[str, dict[str, Any]] = {}
     widening = None
-    for name in sorted(splits, key=lambda split: split != "val"):
-        rows = splits[name]
-        low, high = model.quantiles(
-            rows.prediction, ends, target=target, tau=tau, log_probs=rows.log_probs
-        ).T
-        values = _proper(model, rows, target, tau)
-        if name == "val":
-            widening = conformal.fit(
-                low, high, rows.value, rows.prediction, coverage=coverage
-            )
-        else:
+    if "val" in splits and len(splits["val"].value):
+        widening = chosen.calibrated(splits["val"], coverage)
+    for name, rows in splits.items():
+        values = _proper(chosen, rows)
+        if name != "val":
+            low, high = chosen.interval(rows, coverage).T
             values |= _covered("", rows, low, high)
             if widening is not None:
                 wide = widening.apply(low, high, rows.prediction, by="prediction")
@@ -209,19 +278,20 @@ def spread(
     return found
 
 
-def _proper(
-    model: correct.Correction, rows: Rows, target: Any, tau: float
-) -> dict[str, np.ndarray]:
+def _proper(chosen: Chosen, rows: Rows) -> dict[str, np.ndarray]:
     """CRPS and negative log density of each row."""
-    log_probs = rows.log_probs
-    if log_probs is None:
-        log_probs = model.log_probs(rows.prediction)
-    after = model.prior.corrected(log_probs.astype(np.float64), target, tau)
-    edges = model.prior.edges
-    return {
-        "crps": densities.crps(after, edges, rows.value),
-        "nlpd": -densities.log_density(after, edges, rows.value),
-    }
+    edges = chosen.model.prior.edges
+    found: dict[str, list[np.ndarray]] = {"crps": [], "nlpd": []}
+    for at, after in chosen.model.distributions(
+        rows.prediction,
+        target=chosen.target,
+        tau=chosen.tau,
+        log_probs=rows.log_probs,
+    ):
+        value = rows.value[at]
+        found["crps"].append(densities.crps(after, edges, value))
+        found["nlpd"].append(-densities.log_density(after, edges, value))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
 def _covered(
@@ -229,3 +299,53 @@ def _covered(
 ) -> dict[str, np.ndarray]:
     inside = (low <= rows.value) & (rows.value <= high)
     return {f"{prefix}coverage": inside.astype(float), f"{prefix}width": high - low}
+
+
+def of_config(
+    prior: Mapping[str, Any],
+    select: Mapping[str, Any],
+    splits: Mapping[str, Rows],
+    spec: Spec,
+    scale: Scale,
+    *,
+    gm_epsilon: float,
+    taus: Sequence[float] = TAUS,
+) -> tuple[Chosen | None, list[dict[str, Any]]]:
+    """The correction that a config asks for, and the frontier towards balanced labels.
+
+    Args:
+      prior: the fields of `config.prior`.
+      select: metric, shot and split that choose tau.
+      splits: rows by split; those of "val" fit the correction.
+      spec: label specification.
+      scale: on which the model learns the label.
+      gm_epsilon: see `metrics`.
+      taus: strengths on the frontier.
+
+    Returns:
+      The correction, None where nothing fits it, and the frontier.
+    """
+    given = {k: prior[k] for k in ("law", "dispersion", "taps", "floor")}
+    model = correction(splits.get("val"), spec, scale, **given)
+    if model is None or not splits:
+        return None, []
+    target, split = prior["target"], select["split"]
+    wanted = frontier(
+        model, splits, spec, target=UNIFORM, taus=taus, gm_epsilon=gm_epsilon
+    )
+    toward = wanted
+    if target not in (UNIFORM, "train") and prior["tau"] is None:
+        toward = frontier(
+            model, splits, spec, target=target, taus=taus, gm_epsilon=gm_epsilon
+        )
+    chosen = choose(
+        model,
+        toward,
+        target=target,
+        tau=0.0 if target == "train" else prior["tau"],
+        decode=prior["decode"],
+        split=split if split in splits else None,
+        metric=select["metric"],
+        shot=select["shot"],
+    )
+    return chosen, wanted

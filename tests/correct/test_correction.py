@@ -119,7 +119,7 @@ def test_json(fitted):
     [
         (([1.0], [1.0, 2.0]), "of the same rows, got 1 and 2"),
         (([np.nan], [1.0]), "labels must be finite, got nan at row 0"),
-        (([[1.0]], [[1.0]]), r"predictions must be \[n\]"),
+        (([[1.0]], [[1.0]]), r"labels must be \[n\]"),
     ],
 )
 def test_wrong_arguments(arguments, said):
