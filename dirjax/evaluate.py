@@ -27,11 +27,12 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dirjax import errors
 from dirjax.cli import arguments, status
+from dirjax.correct import priors
 from dirjax.runtime import startup
 from dirjax.workdir import run_files
 
@@ -86,6 +87,8 @@ def evaluate(
     step: str = "best",
     features: bool = False,
     data: pathlib.Path | None = None,
+    prior: Mapping[str, Any] | None = None,
+    taus: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Metrics of one checkpoint.
 
@@ -95,19 +98,30 @@ def evaluate(
       step: "best", "last", or the number of a saved step.
       features: write `features.npz`, for "train" `features_train.npz`, into `workdir`.
       data: see `restore`.
+      prior: fields of `config.prior` to change: the label distribution that predictions
+        are for.
+      taus: strengths of the correction to compare; by default those of `result.json`.
+        A single one is used.
 
     Returns:
       The leading fields of `result.json`, with `split`, `best_step` (the evaluated
-      step) and the metrics under the split's name.
+      step) and the metrics under the split's name; where a correction was asked for,
+      also `prior`, `frontier` and `distribution`.
 
     Raises:
-      InputError: if there is no such run, split or step.
+      InputError: if there is no such run, split or step, or nothing to fit the
+        correction on.
     """
     from dirjax import metrics
 
     pieces, chosen, model = restore(workdir, split=split, step=step, data=data)
-    scores, _ = pieces.evaluator.evaluate(*model, split)
-    metrics.check_identity(scores)
+    wanted = {**pieces.config["prior"], **(prior or {})}
+    more: dict[str, Any] = {}
+    if prior or taus or wanted["target"] != "train":
+        scores, more = _corrected(pieces, model, split, wanted, taus, workdir)
+    else:
+        scores, _ = pieces.evaluator.evaluate(*model, split)
+        metrics.check_identity(scores)
     if features:
         arrays = pieces.evaluator.features(*model, split)
         arrays |= _by_bin(workdir, pieces, chosen)
@@ -119,7 +133,38 @@ def evaluate(
         "best_step": chosen,
         "split": split,
         split: scores,
+        **more,
     }
+
+
+def _corrected(
+    pieces: Pieces,
+    model: tuple[Any, Any],
+    split: str,
+    prior: Mapping[str, Any],
+    taus: Sequence[float],
+    workdir: pathlib.Path,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics of a split under another label distribution, and what belongs to them."""
+    from dirjax.evals import corrected, frontier
+    from dirjax.training import results
+
+    corrected.check_tau(prior, bool(taus))
+    tau = taus[0] if len(taus) == 1 else prior["tau"]
+    scores, _, more = results.evaluated(
+        pieces,
+        *model,
+        splits=tuple(dict.fromkeys(("val", split))),
+        prior={**prior, "tau": tau},
+        taus=taus or frontier.TAUS,
+    )
+    if more["prior"] is None:
+        raise errors.InputError(
+            "--prior needs a prediction for each row, and validation rows for the "
+            f"residuals of a model that predicts numbers; {workdir} has none. Leave it "
+            "out."
+        )
+    return scores[split], more
 
 
 def evaluate_file(
@@ -180,6 +225,7 @@ def _main(argv: Sequence[str]) -> None:
         (
             "python -m dirjax.evaluate --workdir runs/bike --split val",
             "python -m dirjax.evaluate --workdir runs/mine --input new.csv",
+            "python -m dirjax.evaluate --workdir runs/bike --prior uniform",
         ),
     )
     parser.add_argument("--split", help="test (default), val or train")
@@ -191,6 +237,12 @@ def _main(argv: Sequence[str]) -> None:
     )
     arguments.add_on_bad(parser, "unusable rows of --input", "leave them out")
     arguments.add_data(parser)
+    arguments.add_prior(parser, priors.TARGETS)
+    parser.add_argument(
+        "--tau",
+        metavar="T[,T...]",
+        help="strengths of the correction to compare, 0 to 1; a single one is used",
+    )
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
     )
@@ -202,7 +254,7 @@ def _main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     if options.output:
         arguments.check_output(options.output)
-    for flag in ("split", "data", "features"):
+    for flag in ("split", "data", "features", "prior", "tau", "decode"):
         if options.input and getattr(options, flag):
             raise errors.InputError(
                 f"--input takes no --{flag}, which is about the data of the run. Leave "
@@ -222,6 +274,8 @@ def _main(argv: Sequence[str]) -> None:
             step=options.step,
             features=options.features,
             data=options.data,
+            prior=arguments.prior(options),
+            taus=arguments.shares("--tau", options.tau),
         )
     from dirjax import report
     from dirjax.workdir import files
@@ -232,6 +286,8 @@ def _main(argv: Sequence[str]) -> None:
     for line in notes:
         print(line)
     print(report.scores_text(options.workdir, scores))
+    if scores.get("frontier"):
+        print(report.frontier_text(scores, options.split))
     if options.features:
         name = run_files.features_file(options.split)
         print(f"Features: {options.workdir / name}")

@@ -13,18 +13,24 @@ import csv
 import io
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from dirjax import errors
 from dirjax.cli import arguments, entry, status
+from dirjax.correct import priors
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
 
 if TYPE_CHECKING:
     from dirjax.data import readers
+
+
+# Columns of the output that the model makes; `low` and `high` on request.
+_COLUMNS = ("prediction", "low", "high")
+Columns = Mapping[str, np.ndarray]
 
 
 class Predicted(NamedTuple):
@@ -49,6 +55,8 @@ def predict(
     step: str = "best",
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    prior: Mapping[str, Any] | None = None,
+    coverage: float | None = None,
 ) -> Predicted:
     """Predicts all rows of a file, or all images of a folder.
 
@@ -57,12 +65,16 @@ def predict(
       path: see `data.new_rows.pieces`.
       output: CSV file with a column `index` (row number from 0; for pairs with `part`,
         the name of the arrays) or `path`, the columns of `keep`, and `prediction` in
-        label units, empty for skipped rows. For a model with a prediction for each
-        pixel, an NPZ file of the same arrays, `prediction` `[rows, height, width]`
-        float32, NaN for skipped rows.
+        label units, with `low` and `high` on request, empty for skipped rows. For a
+        model with a prediction for each pixel, an NPZ file of the same arrays,
+        `prediction` `[rows, height, width]` float32, NaN for skipped rows.
       step: "best", "last", or the number of a saved step.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
+      prior: fields of `config.prior` to change: the label distribution that predictions
+        are for.
+      coverage: nominal coverage of intervals, which are calibrated on validation rows
+        and written as `low` and `high`; None for none.
 
     Returns:
       What was written.
@@ -73,10 +85,11 @@ def predict(
     from tqdm import tqdm
 
     from dirjax.data import new_rows
+    from dirjax.evals import corrected
     from dirjax.evals.predictor import Predictor
 
     arguments.check_output(output)
-    for name in {"index", "path", "prediction"} & set(keep):
+    for name in {"index", "path", *_COLUMNS} & set(keep):
         if name != "path" or path.is_dir():
             raise errors.InputError(
                 f"--keep must not name a column of the output, got {name!r}. Leave it "
@@ -94,12 +107,22 @@ def predict(
             f"--output must be {expected}, since the model of --workdir predicts one "
             f"value per {per}, got {output}."
         )
+    if dense and (prior or coverage):
+        raise errors.InputError(
+            "--prior and --interval are for models that predict one value per row, "
+            "that of --workdir predicts one per pixel. Leave them out."
+        )
+    correct = (
+        None
+        if dense
+        else corrected.of_run(workdir, predictor, prior=prior or {}, coverage=coverage)
+    )
     entry.interruptible()  # The output is removed.
     rows = empty = 0
     surprises = new_rows.Surprises()
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
 
-    def predicted() -> Iterator[tuple[readers.Piece, np.ndarray]]:
+    def predicted() -> Iterator[tuple[readers.Piece, Columns]]:
         nonlocal rows, empty
         for piece in new_rows.pieces(
             path,
@@ -108,7 +131,9 @@ def predict(
             on_bad=on_bad,
             keep=keep,
         ):
-            yield piece, predictor(piece.inputs)
+            outputs = predictor.outputs(piece.inputs)
+            own = {"prediction": outputs["prediction"]}
+            yield piece, correct(outputs) if correct else own
             rows += len(piece.good)
             empty += int((~piece.good).sum())
             surprises.add(piece.surprises)
@@ -122,28 +147,31 @@ def predict(
 
 
 def _write_lines(
-    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, np.ndarray]]
+    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, Columns]]
 ) -> None:
     """Writes CSV, a line for each row."""
     stream = io.TextIOWrapper(opened, "utf-8", newline="")
     writer = csv.writer(stream, lineterminator="\n")
     for number, (piece, found) in enumerate(predicted):
         if not number:
-            writer.writerow([*piece.names, "prediction"])
-        text = np.full(len(piece.good), "", object)
-        text[piece.good] = [str(v) for v in found]
-        writer.writerows(zip(*piece.names.values(), text, strict=True))
+            writer.writerow([*piece.names, *found])
+        columns = []
+        for values in found.values():
+            text = np.full(len(piece.good), "", object)
+            text[piece.good] = [str(v) for v in values]
+            columns.append(text)
+        writer.writerows(zip(*piece.names.values(), *columns, strict=True))
     stream.detach()  # which flushes
 
 
 def _write_maps(
-    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, np.ndarray]]
+    opened: BinaryIO, predicted: Iterable[tuple[readers.Piece, Columns]]
 ) -> None:
     """Writes NPZ, a map for each row."""
     pieces = list(predicted)
     good = np.concatenate([piece.good for piece, _ in pieces])
     # A piece without good rows has no maps.
-    maps = [found for piece, found in pieces if piece.good.any()]
+    maps = [found["prediction"] for piece, found in pieces if piece.good.any()]
     out = np.full((len(good), *(maps[0].shape[1:] if maps else ())), np.nan, np.float32)
     if maps:
         out[good] = np.concatenate(maps)
@@ -163,6 +191,8 @@ def _main(argv: Sequence[str]) -> None:
             "--output predictions.csv",
             "python -m dirjax.predict --workdir runs/mine --input new.csv "
             "--output predictions.csv --keep id,city --on_bad skip",
+            "python -m dirjax.predict --workdir runs/mine --input new.csv "
+            "--output predictions.csv --prior uniform --interval 0.9",
         ),
     )
     parser.required.add_argument(
@@ -185,6 +215,20 @@ def _main(argv: Sequence[str]) -> None:
         metavar="COLUMN,...",
         help="columns of the input to repeat in the output",
     )
+    arguments.add_prior(parser, priors.TARGETS)
+    parser.add_argument(
+        "--tau",
+        type=float,
+        metavar="T",
+        help="strength of the correction for --prior, from 0 to 1; by default that "
+        "with the smallest error on validation rows",
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        metavar="COVERAGE",
+        help="also write low and high, which hold this share of labels, such as 0.9",
+    )
     arguments.add_on_bad(parser, "unusable rows", "leave the prediction empty")
     options = parser.parse_args(argv)
     startup.prepare()
@@ -196,6 +240,8 @@ def _main(argv: Sequence[str]) -> None:
         step=options.step,
         on_bad=options.on_bad,
         keep=keep,
+        prior=arguments.prior(options, options.tau),
+        coverage=arguments.coverage(options.interval),
     )
     note = f", {done.empty} of them empty" if done.empty else ""
     print(f"{done.rows:,} predictions{note}: {options.output}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dirjax.cli import usage
 from dirjax.errors import InputError
+from dirjax.ops import densities
 
 
 class Format(argparse.RawDescriptionHelpFormatter):
@@ -78,6 +80,77 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="where the data of the run is now, if it has moved; its content is "
         "checked",
     )
+
+
+def add_prior(parser: argparse.ArgumentParser, targets: Sequence[str]) -> None:
+    """Adds `--prior` and `--decode`; see `prior`.
+
+    Args:
+      parser: of the command.
+      targets: label distributions with a name.
+    """
+    parser.add_argument(
+        "--prior",
+        choices=targets,
+        help="the label distribution that predictions are for: as in training, or "
+        "uniform over the range of labels; default: config.prior of the run",
+    )
+    parser.add_argument(
+        "--decode",
+        choices=densities.DECODES,
+        help="which value of the corrected distribution is predicted",
+    )
+
+
+def prior(options: argparse.Namespace, tau: float | None = None) -> dict[str, Any]:
+    """The fields of `config.prior` that were given.
+
+    Args:
+      options: parsed.
+      tau: strength, None if not given.
+
+    Raises:
+      InputError: if tau is not from 0 to 1.
+    """
+    if tau is not None and not 0 <= tau <= 1:
+        raise InputError(f"--tau must be from 0 to 1, got {tau:g}.")
+    given = {"target": options.prior, "decode": options.decode, "tau": tau}
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def coverage(given: float | None) -> float | None:
+    """The nominal coverage of intervals.
+
+    Raises:
+      InputError: if it is not between 0 and 1.
+    """
+    if given is not None and not 0 < given < 1:
+        raise InputError(
+            f"--interval must be a share between 0 and 1, such as 0.9, got {given:g}."
+        )
+    return given
+
+
+def shares(flag: str, given: str | None) -> tuple[float, ...]:
+    """Numbers from 0 to 1 that were given with commas between; none without the flag.
+
+    Raises:
+      InputError: if one is not.
+
+    Example:
+      >>> shares("--tau", "0,0.5")
+      (0.0, 0.5)
+    """
+    try:
+        found = tuple(float(x) for x in given.split(",")) if given else ()
+    except ValueError:
+        found = (math.nan,)
+    if not all(0 <= x <= 1 for x in found):
+        raise InputError(
+            f"{flag} must be numbers from 0 to 1 with commas between, got {given!r}. "
+            f"Write it like {flag} 0,0.5,1."
+        )
+    return found
 
 
 def check_output(file: pathlib.Path) -> None:

@@ -80,15 +80,13 @@ class Correction:
       prior: the label distribution of training.
       residuals: the distribution around predictions, on the scale of the bins; None
         for a model that gives distributions itself.
+      decode: which value of a distribution is predicted, unless another is asked for:
+        for a model of distributions, that which it predicts itself.
     """
 
     prior: Prior
     residuals: residuals_lib.Residuals | None = None
-
-    @property
-    def decode(self) -> str:
-        """The default value of a distribution: "mean" or "median"."""
-        return "median" if self.residuals is None else "mean"
+    decode: str = "mean"
 
     def log_probs(self, predictions: ArrayLike) -> np.ndarray:
         """The distribution around each prediction, as trained.
@@ -106,6 +104,11 @@ class Correction:
             raise ValueError("log_probs must be given for a model of distributions.")
         learnt = self.prior.scale.forward(_vector("predictions", predictions))
         return self.residuals.log_probs(learnt, self._learnt)
+
+    def changes(self, target: str | ArrayLike, tau: float, decode: str) -> bool:
+        """Whether corrected predictions are others than the model's own."""
+        own = self.residuals is not None or decode == self.decode
+        return not own or self.prior.changes(target, tau)
 
     @property
     def _learnt(self) -> np.ndarray:
@@ -139,8 +142,8 @@ class Correction:
           target: "uniform", "train", or one weight a bin; see `priors.wanted`.
           tau: strength, 0 to 1: 0 changes nothing, 1 corrects fully. Choose it on
             labelled rows whose labels are distributed as in use.
-          decode: "mean", "median" or "mode" of the corrected distribution. Default: the
-            mean around predictions that are numbers, and the median of distributions.
+          decode: "mean", "median" or "mode" of the corrected distribution. Default:
+            that of the correction.
           log_probs: `[n, num]`, from a model that gives distributions.
 
         Returns:
@@ -160,11 +163,10 @@ class Correction:
         """
         given = _vector("predictions", predictions)
         _check_tau(tau)
-        as_it_is = self.residuals is not None or decode is None
-        if as_it_is and not self.prior.changes(target, tau):
-            return given
         how = decode or self.decode
         checks.one_of("decode", how, densities.DECODES)
+        if not self.changes(target, tau, how):
+            return given
         found = np.empty(given.size)
         for rows, after in self.distributions(
             given, target=target, tau=tau, log_probs=log_probs
@@ -236,6 +238,7 @@ class Correction:
             "train": self.prior.train.tolist(),
             "scale": self.prior.scale.to_json(),
             "residuals": self.residuals and self.residuals.to_json(),
+            "decode": self.decode,
         }
 
     @classmethod
@@ -247,7 +250,8 @@ class Correction:
             Scale.from_json(record["scale"]),
         )
         around = record["residuals"]
-        return cls(prior, around and residuals_lib.Residuals.from_json(around))
+        around = around and residuals_lib.Residuals.from_json(around)
+        return cls(prior, around, record["decode"])
 
 
 def _check_tau(tau: float) -> None:

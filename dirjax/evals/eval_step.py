@@ -68,19 +68,6 @@ def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any]
     return respond
 
 
-def make_predict(
-    network: Network, inverse: Inverse
-) -> Callable[[Any, Any, Any], jax.Array]:
-    """Makes `(params, model_state, raw inputs) -> predictions [batch]`.
-
-    Args:
-      network: the model.
-      inverse: see `make_respond`.
-    """
-    respond = make_respond(network, inverse)
-    return lambda *arguments: respond(*arguments).prediction
-
-
 def make_eval_step(
     network: Network,
     *,

@@ -50,19 +50,18 @@ class Chosen(NamedTuple):
       model: the correction.
       target: the label distribution that predictions are for.
       tau: strength.
-      decode: value of the distribution that is predicted; None for the default.
+      decode: value of the distribution that is predicted.
     """
 
     model: correct.Correction
     target: Any
     tau: float
-    decode: str | None
+    decode: str
 
     @property
     def changes(self) -> bool:
         """Whether predictions are others than the model's own."""
-        own = self.model.residuals is not None or self.decode is None
-        return not own or self.model.prior.changes(self.target, self.tau)
+        return self.model.changes(self.target, self.tau, self.decode)
 
     def predict(self, rows: Rows) -> np.ndarray:
         """Corrected predictions `[n]`."""
@@ -98,6 +97,7 @@ def correction(
     spec: Spec,
     scale: Scale,
     *,
+    own: str,
     law: str = "laplace",
     dispersion: str = "loglinear",
     taps: int = 5,
@@ -110,6 +110,7 @@ def correction(
         model that gives distributions.
       spec: label specification, with the support of such a model.
       scale: on which the model learns the label.
+      own: what a model of distributions predicts itself: "mean", "median" or "mode".
       law: see `correct.fit`, as the rest.
       dispersion: likewise.
       taps: likewise.
@@ -120,7 +121,8 @@ def correction(
     """
     if spec.support is not None:
         train = priors.training(spec.support.counts, taps=taps, floor=floor)
-        return correct.Correction(correct.Prior(Bins(spec.support.edges), train, scale))
+        prior = correct.Prior(Bins(spec.support.edges), train, scale)
+        return correct.Correction(prior, decode=own)
     if validation is None or len(validation.value) < 2:
         return None
     train = priors.training(spec.counts, taps=taps, floor=floor)
@@ -236,9 +238,9 @@ def choose(
       metric: see `best`.
       shot: see `best`.
     """
+    decode = decode or model.decode
     if tau is None:
-        how = decode or model.decode
-        own = [p for p in points if p["decode"] == how]
+        own = [p for p in points if p["decode"] == decode]
         found = best(own, split, metric=metric, shot=shot) if split else None
         tau = found["tau"] if found else 0.0
     return Chosen(model, target, tau, decode)
@@ -308,6 +310,7 @@ def of_config(
     spec: Spec,
     scale: Scale,
     *,
+    own: str,
     gm_epsilon: float,
     taus: Sequence[float] = TAUS,
 ) -> tuple[Chosen | None, list[dict[str, Any]]]:
@@ -319,6 +322,7 @@ def of_config(
       splits: rows by split; those of "val" fit the correction.
       spec: label specification.
       scale: on which the model learns the label.
+      own: see `correction`.
       gm_epsilon: see `metrics`.
       taus: strengths on the frontier.
 
@@ -326,7 +330,7 @@ def of_config(
       The correction, None where nothing fits it, and the frontier.
     """
     given = {k: prior[k] for k in ("law", "dispersion", "taps", "floor")}
-    model = correction(splits.get("val"), spec, scale, **given)
+    model = correction(splits.get("val"), spec, scale, own=own, **given)
     if model is None or not splits:
         return None, []
     target, split = prior["target"], select["split"]

@@ -10,28 +10,7 @@ import numpy as np
 from dirjax import labels, metrics
 from dirjax.data import new_rows
 from dirjax.errors import InputError
-from dirjax.evals.predictor import Predictor
-from dirjax.labels import Bins, Spec
-from dirjax.workdir import run_files
-
-
-def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
-    """The label specification of a run, from its files; bins are in learnt units."""
-    stored = run_files.read_bins(workdir)
-    dtype = predictor.config["data"]["bin_dtype"]
-    edges = np.asarray(stored["edges"], dtype)
-    counts = np.asarray(stored["train_count"])
-    scale = labels.Scale.from_json(predictor.record["scale"])
-    support = stored.get("support")
-    return Spec(
-        bins=Bins(np.asarray(scale.forward(edges), dtype)),
-        counts=counts,
-        shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
-        label_mean=predictor.record["label_mean"],
-        label_std=predictor.record["label_std"],
-        examples=int(counts.sum()),
-        support=labels.Support.from_json(support) if support else None,
-    )
+from dirjax.evals.predictor import Predictor, spec_of
 
 
 def evaluate(

@@ -11,6 +11,7 @@ import numpy as np
 from dirjax import labels, models
 from dirjax.errors import InputError
 from dirjax.evals import eval_step
+from dirjax.labels import Bins, Spec
 from dirjax.runtime import sharding
 from dirjax.workdir import run_files
 from dirjax.workdir.checkpoints import Checkpoints
@@ -27,6 +28,7 @@ class Predictor:
       config: config of the run, plain values.
       record: data record of the run, see `Source.record`.
       scale: on which the model learns the label.
+      decode: what it predicts of a distribution, see `models.Network`.
 
     Raises:
       InputError: if there is no such run or step.
@@ -61,24 +63,66 @@ class Predictor:
         devices = jax.device_count()
         self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
         self.scale = labels.Scale.from_json(self.record["scale"])
-        predict = eval_step.make_predict(network, self.scale.inverse)
-        self._predict = jax.jit(predict)
+        self.decode = network.decode
+        respond = eval_step.make_respond(network, self.scale.inverse)
+
+        def kept(*arguments):
+            found = respond(*arguments)._asdict()
+            return {k: found[k] for k in ("prediction", "log_probs") if k in found}
+
+        self._respond = jax.jit(kept)
 
     def __call__(self, inputs: Any) -> np.ndarray:
         """Predictions for prepared inputs, in label units.
+
+        Args:
+          inputs: see `outputs`.
+
+        Returns:
+          `[rows]` float32; for a dense model `[rows, height, width]`.
+        """
+        return self.outputs(inputs)["prediction"]
+
+    def outputs(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Predictions and distributions for prepared inputs.
 
         Args:
           inputs: `[rows, ...]` images, uint8 or float32 levels, or a dict of a table's
             arrays.
 
         Returns:
-          `[rows]` float32; for a dense model `[rows, height, width]`.
+          `prediction` `[rows]` float32 in label units, for a dense model `[rows,
+          height, width]`; and for a model of distributions `log_probs` `[..., num]`.
         """
-
         rows = len(jax.tree.leaves(inputs)[0])
         size, found = self.batch_size, []
         for start in range(0, rows, size):
             place = np.minimum(np.arange(start, start + size), rows - 1)
             batch = jax.tree.map(lambda x, place=place: x[place], inputs)
-            found.append(np.asarray(self._predict(*self._state, self._place(batch))))
-        return np.concatenate(found)[:rows] if found else np.zeros(0, np.float32)
+            found.append(
+                jax.tree.map(
+                    np.asarray, self._respond(*self._state, self._place(batch))
+                )
+            )
+        if not found:
+            return {"prediction": np.zeros(0, np.float32)}
+        return jax.tree.map(lambda *x: np.concatenate(x)[:rows], *found)
+
+
+def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
+    """The label specification of a run, from its files; bins are in learnt units."""
+    stored = run_files.read_bins(workdir)
+    dtype = predictor.config["data"]["bin_dtype"]
+    edges = np.asarray(stored["edges"], dtype)
+    counts = np.asarray(stored["train_count"])
+    scale = labels.Scale.from_json(predictor.record["scale"])
+    support = stored.get("support")
+    return Spec(
+        bins=Bins(np.asarray(scale.forward(edges), dtype)),
+        counts=counts,
+        shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
+        label_mean=predictor.record["label_mean"],
+        label_std=predictor.record["label_std"],
+        examples=int(counts.sum()),
+        support=labels.Support.from_json(support) if support else None,
+    )

@@ -27,7 +27,7 @@ from typing import Any
 
 from dirjax.cli import arguments, status, usage
 from dirjax.errors import InputError
-from dirjax.report import formats, page
+from dirjax.report import formats, frontiers, page
 from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, style
 from dirjax.report.runs import Run, find_runs, read_run
@@ -163,9 +163,16 @@ def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
         the metrics.
     """
     run = read_run(pathlib.Path(workdir))
-    if (result["split"], result["best_step"]) != ("test", run.best_step):
+    own = ("test", run.best_step, (run.result or {}).get("prior"))
+    prior = result.get("prior", own[2])
+    if (result["split"], result["best_step"], prior) != own:
         run = dataclasses.replace(run, predictions={})  # they are of another state
     return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
+
+
+def frontier_text(result: dict[str, Any], split: str) -> str:
+    """The table of a correction at several strengths, see `frontiers.text`."""
+    return frontiers.text(result, split)
 
 
 def _of_split(run: Run, split: str) -> Run:

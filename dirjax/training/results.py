@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -117,39 +117,49 @@ def result(
 
 
 def evaluated(
-    pieces: Pieces, params: Any, model_state: Any
+    pieces: Pieces,
+    params: Any,
+    model_state: Any,
+    *,
+    splits: Sequence[str] = ("val", "test"),
+    prior: Mapping[str, Any] | None = None,
+    taus: Sequence[float] = frontier.TAUS,
 ) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]], dict[str, Any]]:
-    """Evaluates a finished model, corrected as `config.prior` says.
+    """Evaluates a finished model, corrected for a label distribution.
 
     Args:
       pieces: the run's data and model.
       params: parameters of the model.
       model_state: its running statistics.
+      splits: which to evaluate, if they exist; "val" fits and chooses the correction.
+      prior: fields as those of `config.prior`, the default.
+      taus: strengths on the frontier.
 
     Returns:
-      Metrics of "val" and "test", `{}` for a split that does not exist; the arrays of
+      Metrics of each split, `{}` for one that does not exist; the arrays of
       `Evaluator.evaluate` of each, with the corrected `prediction`, and with the
       model's own as `as_trained` if it differs; and entries of `result.json`: `prior`,
       the correction; `frontier`, metrics at other strengths; `distribution`, scores of
       distributions and intervals, see `evals.frontier`. All three are None in dense
       tasks, and where there are no validation rows for residuals.
     """
-    evaluator, splits = pieces.evaluator, pieces.source.splits
-    scores: dict[str, Any] = {"val": {}, "test": {}}
+    evaluator = pieces.evaluator
+    scores: dict[str, Any] = {split: {} for split in splits}
     stored: dict[str, dict[str, np.ndarray]] = {}
-    for split in [s for s in scores if s in splits]:
+    for split in [s for s in splits if s in pieces.source.splits]:
         scores[split], stored[split] = evaluator.evaluate(params, model_state, split)
+        metrics.check_identity(scores[split])
     rows = {} if pieces.source.dense else _rows(pieces, stored)
     chosen, points = frontier.of_config(
-        pieces.config["prior"],
+        prior or pieces.config["prior"],
         {**pieces.config["select"], "split": pieces.select_split},
         rows,
         pieces.spec,
         pieces.source.scale,
+        own=pieces.network.decode,
         gm_epsilon=pieces.config["eval"]["gm_epsilon"],
+        taus=taus,
     )
-    for split in stored:
-        metrics.check_identity(scores[split])
     if chosen is None:
         nothing = dict.fromkeys(("prior", "frontier", "distribution"))
         return scores, stored, nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,36 @@ def read_bins(workdir: pathlib.Path) -> dict[str, Any]:
         f"{workdir} has no readable {BINS}, so its bins and shots are unknown. Train "
         "again with another --workdir.",
     )
+
+
+def read_result(workdir: pathlib.Path) -> dict[str, Any]:
+    """Reads the result of a run.
+
+    Raises:
+      InputError: if it has none yet.
+    """
+    return _required(
+        workdir / RESULT,
+        f"{workdir} has no readable {RESULT}: the run is not finished. Finish it with "
+        "the command that started it.",
+    )
+
+
+def read_validation(workdir: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the predictions of a run for its validation rows.
+
+    Raises:
+      InputError: if there are none.
+    """
+    try:
+        with np.load(workdir / VALIDATION) as found:
+            return dict(found)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{workdir} has no readable {VALIDATION}, the predictions for validation "
+            "rows that fit the correction. Train with a validation split, and to the "
+            "end."
+        ) from error
 
 
 def read_json(file: pathlib.Path) -> Any:
