@@ -173,6 +173,7 @@ def evaluate_file(
     *,
     step: str = "best",
     on_bad: str = "error",
+    prior: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Metrics of one checkpoint on a new labelled file.
 
@@ -181,6 +182,7 @@ def evaluate_file(
       path: see `new_file.evaluate`.
       step: "best", "last", or the number of a saved step.
       on_bad: "error" or "skip" for unusable rows.
+      prior: see `evaluate`.
 
     Returns:
       As from `evaluate`, with the metrics under "input"; and sentences on the rows.
@@ -191,7 +193,9 @@ def evaluate_file(
     from dirjax import metrics
     from dirjax.evals import new_file
 
-    model, scores, notes = new_file.evaluate(workdir, path, step=step, on_bad=on_bad)
+    model, scores, notes = new_file.evaluate(
+        workdir, path, step=step, on_bad=on_bad, prior=prior
+    )
     metrics.check_identity(scores)
     found = {
         "dataset": model.config["data"]["name"],
@@ -254,17 +258,27 @@ def _main(argv: Sequence[str]) -> None:
     options = parser.parse_args(argv)
     if options.output:
         arguments.check_output(options.output)
-    for flag in ("split", "data", "features", "prior", "tau", "decode"):
+    for flag in ("split", "data", "features"):
         if options.input and getattr(options, flag):
             raise errors.InputError(
                 f"--input takes no --{flag}, which is about the data of the run. Leave "
                 "one of them out."
             )
+    taus = arguments.shares("--tau", options.tau)
+    if options.input and len(taus) > 1:
+        raise errors.InputError(
+            f"--input takes one --tau, got {options.tau}. Compare several on a split "
+            "of the run."
+        )
     startup.prepare()
     notes: tuple[str, ...] = ()
     if options.input:
         scores, notes = evaluate_file(
-            options.workdir, options.input, step=options.step, on_bad=options.on_bad
+            options.workdir,
+            options.input,
+            step=options.step,
+            on_bad=options.on_bad,
+            prior=arguments.prior(options, taus[0] if taus else None),
         )
     else:
         options.split = options.split or "test"
@@ -275,7 +289,7 @@ def _main(argv: Sequence[str]) -> None:
             features=options.features,
             data=options.data,
             prior=arguments.prior(options),
-            taus=arguments.shares("--tau", options.tau),
+            taus=taus,
         )
     from dirjax import report
     from dirjax.workdir import files

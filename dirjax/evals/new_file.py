@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from dirjax import labels, metrics
 from dirjax.data import new_rows
 from dirjax.errors import InputError
+from dirjax.evals import corrected
 from dirjax.evals.predictor import Predictor, spec_of
 
 
@@ -19,6 +21,7 @@ def evaluate(
     *,
     step: str = "best",
     on_bad: str = "error",
+    prior: Mapping[str, Any] | None = None,
 ) -> tuple[Predictor, dict[str, Any], tuple[str, ...]]:
     """Metrics on all rows of a file. The training data is not read.
 
@@ -30,6 +33,7 @@ def evaluate(
       path: see `new_rows.pieces`; with labels as in training.
       step: "best", "last", or the number of a saved step.
       on_bad: "error" or "skip" for unusable rows.
+      prior: fields of `config.prior` to change.
 
     Returns:
       The model; metrics by shot; sentences on rows left out, labels outside of the
@@ -39,6 +43,7 @@ def evaluate(
       InputError: if the file does not fit the run.
     """
     predictor = Predictor(workdir, step)
+    correct = corrected.of_run(workdir, predictor, prior=prior or {})
     spec = spec_of(workdir, predictor)
     scale = labels.Scale.from_json(predictor.record["scale"])
     surprises, skipped, parts = new_rows.Surprises(), 0, []
@@ -46,7 +51,9 @@ def evaluate(
         path, predictor.config["data"], predictor.record, on_bad=on_bad, labels=True
     ):
         assert piece.value is not None
-        parts.append((predictor(piece.inputs), piece.value))
+        outputs = predictor.outputs(piece.inputs)
+        found = correct(outputs) if correct else outputs
+        parts.append((found["prediction"], piece.value))
         skipped += int((~piece.good).sum())
         surprises.add(piece.surprises)
     prediction, value = (

@@ -1,0 +1,215 @@
+"""A finished run for another label distribution: every command says the same."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from dirjax import correct, errors, evaluate, predict
+from dirjax.evals import frontier
+from dirjax.labels import Bins
+from dirjax.workdir import run_files
+from tests import own_data, runs
+from tests.program.answers import COLUMNS, PARTS, to_csv
+
+FIELDS = {"data__label": "y", **own_data.TINY}
+
+
+@pytest.fixture(scope="module", params=["vanilla", "histogram"])
+def plain(request, tmp_path_factory):
+    """A run as trained, of a number and of a distribution."""
+    folder = tmp_path_factory.mktemp(request.param)
+    file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
+    fields = {**FIELDS, "model__encoder": {"width": 8, "depth": 1}}
+    made = own_data.config(file, argument=request.param, **fields)
+    runs.run(made, folder / "run")
+    return folder / "run"
+
+
+def rows_of(folder, split):
+    name = run_files.PREDICTIONS if split == "test" else run_files.VALIDATION
+    return dict(np.load(folder / name))
+
+
+def points(result, tau, decode):
+    return [
+        p
+        for p in result["frontier"]["points"]
+        if (p["tau"], p["decode"]) == (tau, decode)
+    ]
+
+
+def test_a_run_keeps_its_frontier(plain):
+    result = runs.result(plain)
+    assert result["prior"]["target"] == "train"
+    assert result["prior"]["tau"] == 0.0
+    taus = {p["tau"] for p in result["frontier"]["points"]}
+    assert taus == set(frontier.TAUS)
+    (own,) = points(result, 0.0, result["prior"]["decode"])
+    for split in ("val", "test"):
+        for metric, shots in own[split].items():
+            for shot, value in shots.items():
+                want = result[split][metric][shot]
+                assert value == (want and pytest.approx(want, rel=1e-5)), metric
+
+
+def test_the_frontier_is_that_of_its_files(plain):
+    """Recomputed from the run's files with `dirjax.correct` alone."""
+    result, bins = runs.result(plain), run_files.read_bins(plain)
+    val, test = rows_of(plain, "val"), rows_of(plain, "test")
+    support = bins.get("support", bins)
+    prior = correct.Prior(
+        Bins(np.asarray(support["edges"])),
+        correct.correction.priors.training(support["train_count"]),
+    )
+    if "log_probs" in val:
+        model = correct.Correction(prior, decode="median")
+    else:
+        model = correct.of_prior(prior, val["prediction"], val["label"])
+    found = model.apply(test["prediction"], tau=0.5, log_probs=test.get("log_probs"))
+    (point,) = points(result, 0.5, model.decode)
+    want = np.abs(found - test["label"]).mean()
+    assert point["test"]["mae"]["all"] == pytest.approx(want, rel=1e-5)
+
+
+def test_evaluate_gives_the_frontier_of_the_result(plain):
+    result = runs.result(plain)
+    found = evaluate.evaluate(plain, prior={"target": "uniform"})
+    for one, two in zip(
+        found["frontier"]["points"], result["frontier"]["points"], strict=True
+    ):
+        assert one["test"]["mae"]["all"] == pytest.approx(two["test"]["mae"]["all"])
+    # Tau is that of the smallest validation error.
+    own = [
+        p
+        for p in result["frontier"]["points"]
+        if p["decode"] == found["prior"]["decode"]
+    ]
+    best = min(own, key=lambda p: (p["val"]["mae"]["all"], p["tau"]))
+    assert found["prior"]["tau"] == best["tau"]
+    assert found["test"]["mae"]["all"] == pytest.approx(best["test"]["mae"]["all"])
+
+
+def test_a_single_tau_is_used(plain):
+    found = evaluate.evaluate(plain, prior={"target": "uniform"}, taus=(0.75,))
+    assert found["prior"]["tau"] == 0.75
+    (point,) = points(runs.result(plain), 0.75, found["prior"]["decode"])
+    got, want = found["test"]["mae"]["all"], point["test"]["mae"]["all"]
+    assert got == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("tau", [None, 1.0])
+def test_predict_says_what_evaluate_measures(plain, tau, tmp_path):
+    fields = {"target": "uniform"} | ({} if tau is None else {"tau": tau})
+    test = [i for i, part in enumerate(PARTS) if part == "test"]
+    file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS, test))
+    out = tmp_path / "out.csv"
+    predict.predict(plain, file, out, prior=fields, coverage=0.9)
+    with out.open() as opened:
+        lines = list(csv.DictReader(opened))
+    found = np.array([float(line["prediction"]) for line in lines])
+    labels = np.array(COLUMNS["y"], float)[test]
+    taus = () if tau is None else (tau,)
+    measured = evaluate.evaluate(plain, prior={"target": "uniform"}, taus=taus)
+    want = measured["test"]["mae"]["all"]
+    assert np.abs(found - labels).mean() == pytest.approx(want, rel=1e-4)
+    low, high = (np.array([float(line[k]) for line in lines]) for k in ("low", "high"))
+    inside = (low <= labels) & (labels <= high)
+    covered = measured["distribution"]["test"]["conformal_coverage"]["all"]
+    assert inside.mean() == pytest.approx(covered)
+    # The same on the file as on the split.
+    again, _ = evaluate.evaluate_file(plain, file, prior=fields)
+    assert again["input"]["mae"]["all"] == pytest.approx(want, rel=1e-4)
+
+
+def test_predict_without_a_prior_is_as_trained(plain, tmp_path):
+    test = [i for i, part in enumerate(PARTS) if part == "test"]
+    file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS, test))
+    predict.predict(plain, file, tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines[0] == "index,prediction"
+    found = [float(line.split(",")[1]) for line in lines[1:]]
+    np.testing.assert_allclose(found, rows_of(plain, "test")["prediction"], rtol=1e-4)
+
+
+def test_a_config_may_ask_for_it(plain, tmp_path):
+    """Metrics, files and predictions of such a run are corrected throughout."""
+    config = json.loads((plain / run_files.CONFIG).read_text())
+    made = own_data.config(
+        plain.parent / "mine.csv",
+        argument=config["method"],
+        **{**FIELDS, "model__encoder": {"width": 8, "depth": 1}},
+        prior__target="uniform",
+        prior__tau=0.5,
+    )
+    result = runs.run(made, tmp_path / "run")
+    assert result["prior"]["tau"] == 0.5
+    (want,) = points(runs.result(plain), 0.5, result["prior"]["decode"])
+    got = result["test"]["mae"]["all"]
+    assert got == pytest.approx(want["test"]["mae"]["all"], rel=1e-4)
+    stored = rows_of(tmp_path / "run", "test")
+    np.testing.assert_allclose(
+        stored["as_trained"], rows_of(plain, "test")["prediction"], rtol=1e-4
+    )
+    error = np.abs(stored["prediction"] - stored["label"]).mean()
+    assert error == pytest.approx(got, rel=1e-5)
+    assert evaluate.evaluate(tmp_path / "run")["test"]["mae"]["all"] == pytest.approx(
+        got
+    )
+    test = [i for i, part in enumerate(PARTS) if part == "test"]
+    file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS, test))
+    predict.predict(tmp_path / "run", file, tmp_path / "out.csv")
+    lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    found = [float(line.split(",")[1]) for line in lines]
+    np.testing.assert_allclose(found, stored["prediction"], rtol=1e-3)
+
+
+class TestWrongInput:
+    @pytest.mark.parametrize(
+        ("call", "said"),
+        [
+            ({"prior": {"tau": 0.5}}, "--tau is the strength of a correction"),
+            ({"step": "1", "coverage": 0.9}, "was fitted at step"),
+        ],
+    )
+    def test_predict(self, plain, call, said, tmp_path):
+        file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS))
+        out = tmp_path / "out.csv"
+        if "step" in call:
+            best = runs.result(plain)["best_step"]
+            steps = [int(f.name) for f in (plain / "checkpoints").glob("[0-9]*")]
+            other = [s for s in steps if s != best]
+            if not other:
+                pytest.skip("the run kept only its best step")
+            call = {**call, "step": str(other[0])}
+        with pytest.raises(errors.InputError, match=said):
+            predict.predict(plain, file, out, **call)
+        assert not out.exists()
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--tau", "0.5"], "Add --prior uniform"),
+            (["--prior", "uniform", "--tau", "2"], "--tau must be numbers from 0 to 1"),
+            (["--prior", "uniform", "--tau", "a,b"], "got 'a,b'"),
+            (["--input", "x.csv", "--tau", "0,1"], "--input takes one --tau"),
+        ],
+    )
+    def test_evaluate(self, plain, arguments, said):
+        with pytest.raises(errors.InputError, match=said):
+            evaluate._main(["--workdir", str(plain), *arguments])
+
+    @pytest.mark.parametrize(
+        ("field", "value", "said"),
+        [
+            ("prior__target", "balanced", "prior.target must be one of train, uniform"),
+            ("prior__tau", 1.5, "prior.tau must be from 0 to 1"),
+            ("prior__taps", 4, "prior.taps must be an odd number"),
+            ("prior__law", "cauchy", "prior.law must be one of laplace"),
+        ],
+    )
+    def test_fields(self, plain, field, value, said, tmp_path):
+        made = own_data.config(plain.parent / "mine.csv", **FIELDS, **{field: value})
+        with pytest.raises(errors.InputError, match=said):
+            runs.run(made, tmp_path / "run")
