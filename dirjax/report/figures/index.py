@@ -15,6 +15,7 @@ from dirjax.report import grids as grids_lib
 from dirjax.report.figures import (
     balance,
     curves,
+    frontier,
     grids,
     groups,
     methods,
@@ -95,6 +96,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             " shrink towards the middle.",
             f"Predicted against true labels of {len(pair[0])} test examples.",
         )
+    yield from frontier.figures({run.method: [run]})
     yield from groups.figures({run.method: [run]})
     yield from balance.figures({run.method: [run]})
     yield from norms.figures({run.method: [run]})
@@ -120,6 +122,7 @@ def of_methods(one: Table) -> Iterator[Drawn]:
     yield from grids.figures(one, found, bins)
     if bins is not None:
         yield from _by_label(one, bins)
+    yield from frontier.figures(one.by_method)
     yield from groups.figures(one.by_method)
     few = dict(list(one.by_method.items())[:SHOWN])
     logs = {method: [run.log for run in runs] for method, runs in few.items()}
