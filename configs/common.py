@@ -266,6 +266,26 @@ def get_config():
     # split="test" the test split selects, as in the public depth code; results are then
     # optimistic, and the report says so.
     config.select = ConfigDict({"metric": "mae", "shot": "all", "split": "val"})
+    # The label distribution that predictions are for: train, as trained | uniform. A
+    # finished model is corrected for it (docs/any-prior.md) with strength `tau`, from 0
+    # to 1 (empty: the one with the smallest error by `select`, on the validation
+    # split), and predicts the mean | median | mode of the corrected distribution
+    # (`decode`; empty: the mean around predictions that are numbers, the median of
+    # predicted distributions). The distribution of training labels is smoothed over
+    # `taps` bins, each of which holds at least `floor` labels. `law` laplace | gaussian
+    # | student | empirical and `dispersion` loglinear | constant | binned describe
+    # residuals on the validation split, for models that predict numbers.
+    config.prior = ConfigDict(
+        {
+            "target": "train",
+            "tau": config_dict.placeholder(float),
+            "decode": config_dict.placeholder(str),
+            "taps": 5,
+            "floor": 0.5,
+            "law": "laplace",
+            "dispersion": "loglinear",
+        }
+    )
     # The loss that replaces `BASE` in a preset: l1 | mse | huber; options of the same
     # names change it. `changes`: fields of wrappers and terms that the data set
     # overrides.

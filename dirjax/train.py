@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import metrics, report
+from dirjax import report
 from dirjax.config import frozen, validation
 from dirjax.errors import writing
 from dirjax.runtime import sharding
@@ -284,12 +284,9 @@ def _result(run: _Run, step: int, clock: Clock) -> dict[str, Any]:
     state = run.checkpoints.restore(best_step, like)
     model = (state.eval_params, state.model_state)
     first = jax.process_index() == 0
-    scores: dict[str, Any] = {"val": {}, "test": {}}
-    for split in [s for s in scores if s in splits]:
-        scores[split], predictions = evaluator.evaluate(*model, split)
-        metrics.check_identity(scores[split])
-        if first and split == "test":
-            files.write_npz(run.workdir / run_files.PREDICTIONS, predictions)
+    scores, stored, more = results.evaluated(pieces, *model)
+    if first:
+        run_files.write_predictions(run.workdir, stored)
     if pieces.config["eval"]["features"]:
         split = next(s for s in ("test", "val", "train") if s in splits)
         by_bin = programs_lib.by_bin(last, state)
@@ -297,4 +294,6 @@ def _result(run: _Run, step: int, clock: Clock) -> dict[str, Any]:
             features = evaluator.features(*model, one) | by_bin
             if first:
                 run_files.write_features(run.workdir, features, best_step)
-    return results.result(pieces, scores, step=step, best_step=best_step, clock=clock)
+    return results.result(
+        pieces, scores, more, step=step, best_step=best_step, clock=clock
+    )

@@ -53,6 +53,14 @@ def pytest_sessionstart(session):
     assert jax.device_count() == 4, jax.devices()
 
 
+def pytest_collection_modifyitems(items):
+    """Of chex's variants, only those with and without jit are quick enough for all."""
+    others = ("__with_device", "__without_device", "__with_pmap")
+    for item in items:
+        if item.name.endswith(others):
+            item.add_marker(pytest.mark.slow)
+
+
 def memory() -> int:
     """Resident bytes of this process; above `MEMORY` if unknown."""
     pages = pathlib.Path("/proc/self/statm")

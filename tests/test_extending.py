@@ -142,6 +142,7 @@ def test_a_preset(inside):
     assert all(line["loss/gap"] > 0 for line in log(workdir))
 
 
+@pytest.mark.slow
 def test_a_model(inside):
     made, _, workdir = run(command_of("model=mine.residual_mlp"))
     assert made["model"]["name"] == "mine.residual_mlp"

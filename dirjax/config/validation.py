@@ -6,12 +6,14 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from dirjax.correct import priors, residuals
 from dirjax.data import readers
 from dirjax.data.formats import decoding
 from dirjax.errors import InputError, require_field
 from dirjax.labels import SHOTS, scales
 from dirjax.labels.groups import WIDTH_MODES
 from dirjax.labels.support import SPACINGS
+from dirjax.ops import densities
 
 # Pixels per side; a colour image of that size takes 3 GB.
 _LARGEST = 2**15
@@ -220,6 +222,7 @@ def validate(config: Mapping[str, Any]) -> None:
         value = config["select"][field]
         said = f"one of {', '.join(known)}" if len(known) > 2 else "'val' or 'test'"
         require_field(value in known, f"select.{field}", said, value)
+    _validate_prior(config["prior"])
     for field in ("eval", "checkpoint"):
         value = config[field]["every"]
         ok = value is None or value >= 0
@@ -230,6 +233,23 @@ def validate(config: Mapping[str, Any]) -> None:
     for name in names:
         require_field(name in config["stage"], f"stage.{name}", "defined", None)
         _validate_stage(config["stage"][name], f"stage.{name}")
+
+
+def _validate_prior(prior: Mapping[str, Any]) -> None:
+    for field, known in (
+        ("target", priors.TARGETS),
+        ("decode", (None, *densities.DECODES)),
+        ("law", residuals.LAWS),
+        ("dispersion", residuals.DISPERSIONS),
+    ):
+        said = f"one of {', '.join('empty' if k is None else k for k in known)}"
+        require_field(prior[field] in known, f"prior.{field}", said, prior[field])
+    tau, taps = prior["tau"], prior["taps"]
+    require_field(tau is None or 0 <= tau <= 1, "prior.tau", "from 0 to 1", tau)
+    ok = taps >= 1 and taps % 2 == 1
+    require_field(ok, "prior.taps", "an odd number of bins", taps)
+    ok = 0 < prior["floor"] < math.inf
+    require_field(ok, "prior.floor", "above 0", prior["floor"])
 
 
 def _validate_model(model: Mapping[str, Any], init_from: str | None) -> None:

@@ -46,7 +46,7 @@ class Evaluator:
     ):
         self._source, self._spec, self._mesh = source, spec, mesh
         self._batch_size, self._probable = batch_size, probable
-        self._units = _metric_units(source)
+        self._units, self._gm_epsilon = _metric_units(source), gm_epsilon
         replicated = sharding.replicated(mesh)
         eval_step = eval_step_lib.make_eval_step(
             network,
@@ -94,8 +94,9 @@ class Evaluator:
 
         Returns:
           `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order. If the head has groups, `experts.evaluate`
-          adds to both. Dense tasks have neither rank correlation nor SERA, and sums per
+          `prediction` of its rows in order; `log_probs` `[n, num]`, if the head
+          predicts a distribution. If the head has groups, `experts.evaluate` adds to
+          both. Dense tasks have neither rank correlation nor SERA, and sums per
           bin instead of predictions: `count`, `abs` and `sq` of errors, and those of
           `depth_metrics.Ratios`.
         """
@@ -112,10 +113,10 @@ class Evaluator:
             lambda *x: np.concatenate(x)[: len(rows.label)], *[r for _, r in host]
         )
         prediction, shots = found["prediction"], self._spec.shots[rows.bin]
-        scores |= metrics.rank_metrics(prediction, rows.value, shots)
-        phi = relevance(self._source.splits["train"].value, rows.value)
-        scores |= metrics.sera(prediction, rows.value, phi)
+        scores |= self._of_rows(split, prediction)
         stored = {"index": rows.index, "label": rows.value, "prediction": prediction}
+        if "log_probs" in found:
+            stored["log_probs"] = found["log_probs"]
         if "logits" in found:
             more, arrays = experts_metrics.evaluate(
                 found["logits"],
@@ -129,6 +130,36 @@ class Evaluator:
             )
             scores, stored = scores | more, stored | arrays
         return scores, stored
+
+    def score(self, split: str, prediction: np.ndarray) -> dict[str, Any]:
+        """Metrics of other predictions for a split, such as corrected ones.
+
+        Args:
+          split: "train", "val" or "test".
+          prediction: `[n]`, in units of the file, in the order of the rows.
+
+        Returns:
+          As `evaluate`, without those of groups.
+        """
+        rows = self._source.splits[split]
+        sums = metrics.row_sums(
+            prediction,
+            rows.value,
+            bins=rows.bin,
+            num_bins=self._spec.bins.num,
+            gm_epsilon=self._gm_epsilon,
+            **self._units,
+        )
+        found = metrics.finalize(sums, spec=self._spec, **self._units)
+        return found | self._of_rows(split, prediction)
+
+    def _of_rows(self, split: str, prediction: np.ndarray) -> dict[str, Any]:
+        """Metrics that need all rows at once."""
+        rows = self._source.splits[split]
+        shots = self._spec.shots[rows.bin]
+        phi = relevance(self._source.splits["train"].value, rows.value)
+        ranks = metrics.rank_metrics(prediction, rows.value, shots)
+        return ranks | metrics.sera(prediction, rows.value, phi)
 
     def _errors(self, params: Any, model_state: Any, split: str) -> list[Any]:
         """Sums and rows (if kept) of each batch of a split, on the host."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 
 from dirjax import labels, metrics
@@ -82,19 +81,15 @@ def evaluate(
     shift = np.asarray(scale.inverse(spec.bins.centers))
     units = {"shift": shift, "scale": spread or 1.0}
     bins = spec.bins.index(label)
-    scores = metrics.finalize(
-        _sums(
-            prediction,
-            value,
-            bins,
-            size=predictor.batch_size,
-            num_bins=spec.bins.num,
-            gm_epsilon=predictor.config["eval"]["gm_epsilon"],
-            **units,
-        ),
-        spec=spec,
+    sums = metrics.row_sums(
+        prediction.astype(np.float32),
+        value.astype(np.float32),
+        bins=bins,
+        num_bins=spec.bins.num,
+        gm_epsilon=predictor.config["eval"]["gm_epsilon"],
         **units,
     )
+    scores = metrics.finalize(sums, spec=spec, **units)
     shots = spec.shots[bins]
     scores |= metrics.rank_metrics(prediction, value.astype(np.float32), shots)
     low, high = spec.bins.edges[0], spec.bins.edges[-1]
@@ -109,30 +104,3 @@ def evaluate(
             f"{ends[1]:g}) and count in the end bins"
         )
     return predictor, scores, (*notes, *surprises.told())
-
-
-def _sums(
-    prediction: np.ndarray,
-    value: np.ndarray,
-    bins: np.ndarray,
-    *,
-    size: int,
-    **options: Any,
-) -> Any:
-    """Sums per bin over batches as the evaluator has them, added in float64."""
-    step = jax.jit(metrics.batch_sums, static_argnames="num_bins")
-    parts = []
-    for start in range(0, len(value), size):
-        count = min(size, len(value) - start)
-        # One program: the last batch repeats its last row, without weight.
-        rows = start + np.minimum(np.arange(size), count - 1)
-        mask = (np.arange(size) < count).astype(np.float32)
-        found = step(
-            prediction[rows].astype(np.float32),
-            value[rows].astype(np.float32),
-            bins=bins[rows].astype(np.int32),
-            mask=mask,
-            **options,
-        )
-        parts.append(jax.tree.map(lambda x: np.asarray(x, np.float64), found))
-    return jax.tree.map(lambda *x: np.sum(x, axis=0), *parts)

@@ -121,6 +121,49 @@ def batch_sums(
     )
 
 
+def row_sums(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    *,
+    bins: ArrayLike,
+    num_bins: int,
+    shift: ArrayLike = 0.0,
+    scale: ArrayLike = 1.0,
+    gm_epsilon: float = 0.0,
+) -> Sums:
+    """The same sums of rows on the host, in float64.
+
+    Args:
+      predictions: `[n]`, in label units.
+      labels: `[n]`.
+      bins: `[n]` int, 0 to num_bins - 1.
+      num_bins: number of bins.
+      shift: as in `batch_sums`.
+      scale: as in `batch_sums`.
+      gm_epsilon: as in `batch_sums`.
+
+    Returns:
+      The sums, float64.
+
+    Raises:
+      ValueError: if the shapes differ.
+
+    Example:
+      >>> row_sums([1.0, 3.0], [1.5, 2.0], bins=[0, 2], num_bins=3).abs.tolist()
+      [0.5, 0.0, 1.0]
+    """
+    p, y, where = _same_length(predictions, labels, bins)
+    at = where.astype(np.int64)
+    error = np.abs(p - y)
+    with np.errstate(divide="ignore"):
+        log_abs = np.log(np.where(error == 0, gm_epsilon, error))
+    origin, width = np.float32(np.asarray(shift)), np.float32(np.asarray(scale))
+    origin = np.broadcast_to(origin, num_bins).astype(np.float64)[at]
+    a, b = (p - origin) / np.float64(width), (y - origin) / np.float64(width)
+    rows = Sums(np.ones_like(p), error, error**2, log_abs, a, b, a * a, b * b, a * b)
+    return Sums(*(np.bincount(at, x, num_bins) for x in rows))
+
+
 def zeros(num_bins: int) -> Sums:
     """Sums over no examples, float64 on the host.
 

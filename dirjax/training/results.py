@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 import dirjax
-from dirjax import data, labels
+from dirjax import data, labels, metrics
 from dirjax.errors import Failed
+from dirjax.evals import frontier
 from dirjax.training.build import Pieces
 from dirjax.training.progress import Clock
 
@@ -73,6 +74,7 @@ def selected(
 def result(
     pieces: Pieces,
     scores: Mapping[str, Any],
+    more: Mapping[str, Any],
     *,
     step: int,
     best_step: int,
@@ -83,6 +85,7 @@ def result(
     Args:
       pieces: the run's data and model.
       scores: metrics of "val" and "test", `{}` for a split that does not exist.
+      more: further entries, from `evaluated`.
       step: the last step.
       best_step: step of the evaluated state.
       clock: the run's clock.
@@ -100,6 +103,7 @@ def result(
         "best_step": best_step,
         "select": {**config["select"], "split": pieces.select_split},
         **scores,
+        **more,
         "skipped": dict(pieces.source.skipped),
         "train_seconds": round(clock.seconds(), 3),
         "examples_per_second": rate and round(rate * pieces.plan.batch_size, 1),
@@ -109,6 +113,72 @@ def result(
             name: importlib.metadata.version(name)
             for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
         },
+    }
+
+
+def evaluated(
+    pieces: Pieces, params: Any, model_state: Any
+) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]], dict[str, Any]]:
+    """Evaluates a finished model, corrected as `config.prior` says.
+
+    Args:
+      pieces: the run's data and model.
+      params: parameters of the model.
+      model_state: its running statistics.
+
+    Returns:
+      Metrics of "val" and "test", `{}` for a split that does not exist; the arrays of
+      `Evaluator.evaluate` of each, with the corrected `prediction`, and with the
+      model's own as `as_trained` if it differs; and entries of `result.json`: `prior`,
+      the correction; `frontier`, metrics at other strengths; `distribution`, scores of
+      distributions and intervals, see `evals.frontier`. All three are None in dense
+      tasks, and where there are no validation rows for residuals.
+    """
+    evaluator, splits = pieces.evaluator, pieces.source.splits
+    scores: dict[str, Any] = {"val": {}, "test": {}}
+    stored: dict[str, dict[str, np.ndarray]] = {}
+    for split in [s for s in scores if s in splits]:
+        scores[split], stored[split] = evaluator.evaluate(params, model_state, split)
+    rows = {} if pieces.source.dense else _rows(pieces, stored)
+    chosen, points = frontier.of_config(
+        pieces.config["prior"],
+        {**pieces.config["select"], "split": pieces.select_split},
+        rows,
+        pieces.spec,
+        pieces.source.scale,
+        gm_epsilon=pieces.config["eval"]["gm_epsilon"],
+    )
+    for split in stored:
+        metrics.check_identity(scores[split])
+    if chosen is None:
+        nothing = dict.fromkeys(("prior", "frontier", "distribution"))
+        return scores, stored, nothing
+    for split in rows if chosen.changes else ():
+        corrected = chosen.predict(rows[split])
+        scores[split] |= evaluator.score(split, corrected)
+        metrics.check_identity(scores[split])
+        own = stored[split]["prediction"]
+        stored[split] |= {"prediction": corrected, "as_trained": own}
+    more = {
+        "prior": {"target": chosen.target, "tau": chosen.tau, "decode": chosen.decode},
+        "frontier": {"target": frontier.UNIFORM, "points": points},
+        "distribution": frontier.spread(chosen, rows, pieces.spec),
+    }
+    return scores, stored, more
+
+
+def _rows(
+    pieces: Pieces, stored: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, frontier.Rows]:
+    """Predictions of each split, as the model gives them."""
+    return {
+        name: frontier.Rows(
+            found["prediction"],
+            found["label"],
+            pieces.source.splits[name].bin,
+            found.get("log_probs"),
+        )
+        for name, found in stored.items()
     }
 
 

@@ -18,6 +18,8 @@ BINS = "bins.json"
 METRICS = "metrics.jsonl"
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
+# Of the validation split: with them a finished model is corrected and calibrated.
+VALIDATION = "predictions_val.npz"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
@@ -125,6 +127,20 @@ def write_features(
     file = workdir / features_file(str(arrays["split"]))
     write_npz(file, {**arrays, "step": np.asarray(step)})
     return file
+
+
+def write_predictions(
+    workdir: pathlib.Path, stored: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """Writes the predictions for validation and test rows.
+
+    Args:
+      workdir: the run directory.
+      stored: arrays by split, "val" and "test".
+    """
+    for split, file in (("val", VALIDATION), ("test", PREDICTIONS)):
+        if split in stored:
+            write_npz(workdir / file, stored[split])
 
 
 def unusable(workdir: pathlib.Path, error: OSError) -> InputError:

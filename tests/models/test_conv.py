@@ -52,7 +52,16 @@ def _assert_close(ours, theirs, tolerance=1e-5):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride"),
+    [
+        (1, 2),
+        (3, 1),
+        pytest.param(1, 1, marks=pytest.mark.slow),
+        pytest.param(3, 2, marks=pytest.mark.slow),
+        pytest.param(7, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_equals_flax_at_every_side(size, stride):
     strides, padding = (stride, stride), (size // 2, size // 2)
     shapes = [(side, side) for side in SIDES] + [(2, 3), (5, 2)]
@@ -132,6 +141,7 @@ class VariantsTest(chex.TestCase):
         chex.assert_trees_all_equal(self.variant(conv.max_pool)(x), theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "side"), [(1, 4), (3, 2), (3, 6)])
 def test_transformations(size, side):
     """vmap, jvp and a gradient through an input gradient, as SSIR needs."""

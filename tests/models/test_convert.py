@@ -46,6 +46,7 @@ def converted(model, images, file):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_features_are_those_of_pytorch(name, tmp_path):
     weights, images, features = golden(name)

@@ -168,6 +168,7 @@ def test_feedback_equals_a_second_pass_over_calibrated_features():
         assert (z != x).any()
 
 
+@pytest.mark.slow
 def test_traces_once_and_keeps_its_structure():
     """Over epochs, and through host copies of the state as in a checkpoint."""
     objective = make()

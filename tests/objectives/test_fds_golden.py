@@ -87,7 +87,9 @@ def run_golden(case, bins, options):
             assert state.epoch == epoch + 1
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))]
+)
 def test_golden_ages(number):
     """Labels beyond the bins are in case 0; every batch there holds both end labels.
 

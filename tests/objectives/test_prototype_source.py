@@ -100,6 +100,7 @@ def test_rows_move_along_what_is_known():
     assert np.abs(want).sum(axis=(1, 2)).astype(bool).sum() >= 3
 
 
+@pytest.mark.slow
 def test_prototypes_of_data():
     z, y, mask = draw(1)
     total = moments.from_batch(jnp.asarray(z), y, mask, num_bins=LABELS)

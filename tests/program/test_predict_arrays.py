@@ -77,6 +77,7 @@ class TestChannels:
         assert "have 1 or 3 channels, the model of --workdir takes 5" in line
 
 
+@pytest.mark.slow
 class TestPixels:
     def predicted(self, folder, source, **options):
         out = folder / "out.npz"

@@ -48,7 +48,8 @@ def metrics_of(workdir, split):
 @pytest.mark.parametrize(
     "method",
     [
-        "rrt_lds_fds",
+        "lds_fds",
+        pytest.param("rrt_lds_fds", marks=pytest.mark.slow),
         # Noise has the same keys as dropout, see test_frobenius.py; then parts of it.
         pytest.param("sqinv_ssir", marks=pytest.mark.slow),
         pytest.param("fds", marks=pytest.mark.slow),

@@ -337,6 +337,7 @@ def test_a_wrong_share_is_refused(share, tmp_path):
         sweep.run(study(), tmp_path, job=share)
 
 
+@pytest.mark.slow
 def test_shares_skip_finish_and_report(tmp_path, capsys):
     made = study(methods=("vanilla", "sqinv"), seeds=(0,))
     sweep.run(made, tmp_path, dry_run=True)

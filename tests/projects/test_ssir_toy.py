@@ -172,6 +172,7 @@ def test_all_in_one_program_equal_each_alone(fields):
         np.testing.assert_allclose(error[:, :, :2], error[:, :, [2, 2]], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_phases_do_what_they_are_for(found):
     before, after = np.moveaxis(found["pretext_loss"], -1, 0)
     assert (after < 0.7 * before).all()

@@ -1,0 +1,355 @@
+"""One model, any label distribution: the correction of a finished model.
+
+A model learns `p(y | x)` under the label distribution of its training rows. Under
+another one, Bayes' rule gives `p(y | x) (target(y) / train(y))^tau`, normalised: no
+training, for any target.
+
+Sources: see `ops.densities`. That the corrected mean of a Gaussian model is what a
+model trained with Balanced MSE predicts: Ren et al., "Balanced MSE for imbalanced
+visual regression", CVPR 2022, https://arxiv.org/abs/2203.16427.
+
+**Deviations**: the training distribution is smoothed and has a floor (`priors`), the
+range of labels is that of the bins, and tau may be between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from dirjax import checks
+from dirjax.correct import priors
+from dirjax.correct import residuals as residuals_lib
+from dirjax.labels import Bins, Scale, auto_width
+from dirjax.labels.bins import numbers
+from dirjax.ops import densities
+
+_BLOCK = 8192
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prior:
+    """The label distribution of training, over bins.
+
+    Attributes:
+      bins: label bins on the scale on which the model learns.
+      train: `[num]`, see `priors.training`.
+      scale: the way back to units of the label.
+    """
+
+    bins: Bins
+    train: np.ndarray
+    scale: Scale = dataclasses.field(default_factory=Scale)
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Edges of the bins in units of the label, `[num + 1]` float64."""
+        return np.asarray(self.scale.inverse(self.bins.edges.astype(np.float64)))
+
+    def log_ratio(self, target: str | ArrayLike) -> np.ndarray:
+        """Log of wanted over training probability, `[num]`; see `priors.wanted`."""
+        widths = np.diff(self.bins.edges.astype(np.float64))
+        return priors.log_ratio(priors.wanted(target, self.train, widths), self.train)
+
+    def corrected(
+        self, log_probs: np.ndarray, target: str | ArrayLike, tau: float
+    ) -> np.ndarray:
+        """Log probabilities `[n, num]` under another label distribution.
+
+        Args:
+          log_probs: `[n, num]` as the model gives them.
+          target: see `priors.wanted`.
+          tau: strength; 0 changes nothing, 1 corrects fully.
+        """
+        return densities.corrected(log_probs, self.log_ratio(target), tau)
+
+    def changes(self, target: str | ArrayLike, tau: float) -> bool:
+        """Whether the correction does anything."""
+        return bool(np.ptp(tau * self.log_ratio(target)) > 1e-12)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Correction:
+    """The correction of a model, by `fit`; or of one that gives distributions.
+
+    Attributes:
+      prior: the label distribution of training.
+      residuals: the distribution around predictions, on the scale of the bins; None
+        for a model that gives distributions itself.
+    """
+
+    prior: Prior
+    residuals: residuals_lib.Residuals | None = None
+
+    @property
+    def decode(self) -> str:
+        """The default value of a distribution: "mean" or "median"."""
+        return "median" if self.residuals is None else "mean"
+
+    def log_probs(self, predictions: ArrayLike) -> np.ndarray:
+        """The distribution around each prediction, as trained.
+
+        Args:
+          predictions: `[n]`, in units of the label.
+
+        Returns:
+          `[n, num]` log probability of each bin.
+
+        Raises:
+          ValueError: if the model gives distributions itself.
+        """
+        if self.residuals is None:
+            raise ValueError("log_probs must be given for a model of distributions.")
+        learnt = self.prior.scale.forward(_vector("predictions", predictions))
+        return self.residuals.log_probs(learnt, self._learnt)
+
+    @property
+    def _learnt(self) -> np.ndarray:
+        return self.prior.bins.edges.astype(np.float64)
+
+    def _in_units(self, decode: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
+        """A function of a distribution, in units of the label.
+
+        Residuals are alike on the scale of learning, so their distribution is decoded
+        there; that of a model is decoded in units.
+        """
+        if self.residuals is None:
+            return decode(args[0], self.prior.edges, *args[1:])
+        return np.asarray(
+            self.prior.scale.inverse(decode(args[0], self._learnt, *args[1:]))
+        )
+
+    def apply(
+        self,
+        predictions: ArrayLike,
+        *,
+        target: str | ArrayLike = "uniform",
+        tau: float = 1.0,
+        decode: str | None = None,
+        log_probs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Predictions for another label distribution.
+
+        Args:
+          predictions: `[n]` of the model, in units of the label.
+          target: "uniform", "train", or one weight a bin; see `priors.wanted`.
+          tau: strength, 0 to 1: 0 changes nothing, 1 corrects fully. Choose it on
+            labelled rows whose labels are distributed as in use.
+          decode: "mean", "median" or "mode" of the corrected distribution. Default: the
+            mean around predictions that are numbers, and the median of distributions.
+          log_probs: `[n, num]`, from a model that gives distributions.
+
+        Returns:
+          `[n]` float64, in units of the label. Where nothing is corrected, the
+          predictions as they came, unless they are to be decoded otherwise; else they
+          are within the range of the bins.
+
+        Raises:
+          ValueError: if an argument is wrong.
+
+        Example:
+          >>> from dirjax import correct
+          >>> labels = np.repeat([1.0, 5.0, 9.0], [80, 15, 5])
+          >>> model = correct.fit(labels + 1, labels, train_labels=labels)
+          >>> model.apply([8.0], tau=0.0).tolist()
+          [8.0]
+        """
+        given = _vector("predictions", predictions)
+        _check_tau(tau)
+        as_it_is = self.residuals is not None or decode is None
+        if as_it_is and not self.prior.changes(target, tau):
+            return given
+        how = decode or self.decode
+        checks.one_of("decode", how, densities.DECODES)
+        found = np.empty(given.size)
+        for rows, after in self.distributions(
+            given, target=target, tau=tau, log_probs=log_probs
+        ):
+            found[rows] = self._in_units(densities.decode, after, how)
+        return found
+
+    def distributions(
+        self,
+        predictions: np.ndarray,
+        *,
+        target: str | ArrayLike,
+        tau: float,
+        log_probs: np.ndarray | None = None,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Corrected distributions, some rows at a time: all may not fit into memory.
+
+        Args:
+          predictions: see `apply`, as the rest.
+          target: likewise.
+          tau: likewise.
+          log_probs: likewise.
+
+        Yields:
+          Rows, and their log probabilities `[rows, num]` float64.
+        """
+        for start in range(0, len(predictions), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            before = log_probs[rows] if log_probs is not None else None
+            if before is None:
+                before = self.log_probs(predictions[rows])
+            yield rows, self.prior.corrected(before.astype(np.float64), target, tau)
+
+    def quantiles(
+        self,
+        predictions: ArrayLike,
+        levels: Sequence[float],
+        *,
+        target: str | ArrayLike = "train",
+        tau: float = 1.0,
+        log_probs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Quantiles of the corrected distribution.
+
+        Args:
+          predictions: see `apply`.
+          levels: from 0 to 1.
+          target: see `apply`.
+          tau: see `apply`.
+          log_probs: see `apply`.
+
+        Returns:
+          `[n, levels]` float64, in units of the label.
+        """
+        given = _vector("predictions", predictions)
+        _check_tau(tau)
+        found = np.empty((given.size, len(levels)))
+        for rows, after in self.distributions(
+            given, target=target, tau=tau, log_probs=log_probs
+        ):
+            for place, level in enumerate(levels):
+                found[rows, place] = self._in_units(densities.quantile, after, level)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists."""
+        return {
+            "edges": self.prior.bins.edges.tolist(),
+            "train": self.prior.train.tolist(),
+            "scale": self.prior.scale.to_json(),
+            "residuals": self.residuals and self.residuals.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Correction:
+        """The inverse of `to_json`."""
+        prior = Prior(
+            Bins(np.asarray(record["edges"])),
+            np.asarray(record["train"]),
+            Scale.from_json(record["scale"]),
+        )
+        around = record["residuals"]
+        return cls(prior, around and residuals_lib.Residuals.from_json(around))
+
+
+def _check_tau(tau: float) -> None:
+    if not 0 <= tau <= 1:
+        raise ValueError(f"tau must be from 0 to 1, got {tau}.")
+
+
+def _vector(name: str, values: ArrayLike) -> np.ndarray:
+    found = numbers(values).astype(np.float64)
+    if found.ndim != 1:
+        raise ValueError(f"{name} must be [n], got shape {found.shape}.")
+    return found
+
+
+def fit(
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    *,
+    train_labels: ArrayLike,
+    bins: Bins | None = None,
+    scale: Scale | None = None,
+    law: str = "laplace",
+    dispersion: str = "loglinear",
+    taps: int = 5,
+    floor: float = priors.FLOOR,
+) -> Correction:
+    """Fits the correction of any regressor.
+
+    It needs the model's predictions for labelled rows that it was not trained on, of
+    any label distribution, and the labels of its training rows; not the model.
+
+    Args:
+      predictions: `[n]`, in units of the label.
+      labels: `[n]`, of the same rows.
+      train_labels: `[m]`, of the rows that the model was trained on.
+      bins: label bins on the scale. Default: of width `auto_width(train_labels)`, over
+        all labels.
+      scale: on which residuals are alike, such as that of the logarithm for prices.
+        Default: the label itself.
+      law: of residuals, see `residuals`.
+      dispersion: how wide they are at each prediction, see `residuals`.
+      taps: smoothing of the training distribution, see `priors.training`.
+      floor: see `priors.training`.
+
+    Returns:
+      The correction.
+
+    Raises:
+      ValueError: if an argument is wrong, with what was expected.
+
+    Example:
+      >>> labels = np.repeat([1.0, 5.0, 9.0], [80, 15, 5])
+      >>> model = fit(0.5 * labels, labels, train_labels=labels)
+      >>> bool((model.apply(0.5 * labels) > 0.5 * labels).all())
+      True
+    """
+    scale = scale or Scale()
+    train = scale.forward(numbers(train_labels).astype(np.float64)).ravel()
+    if bins is None:
+        truth = scale.forward(_vector("labels", labels))
+        bins = Bins.covering(np.concatenate([train, truth]), width=auto_width(train))
+    before = priors.of_labels(train, bins, taps=taps, floor=floor)
+    prior = Prior(bins, before, scale)
+    return of_prior(prior, predictions, labels, law=law, dispersion=dispersion)
+
+
+def of_prior(
+    prior: Prior,
+    predictions: ArrayLike,
+    labels: ArrayLike,
+    *,
+    law: str = "laplace",
+    dispersion: str = "loglinear",
+) -> Correction:
+    """Fits the distribution around predictions, with the label distribution known.
+
+    Args:
+      prior: the label distribution of training.
+      predictions: see `fit`, as the rest.
+      labels: likewise.
+      law: likewise.
+      dispersion: likewise.
+
+    Raises:
+      ValueError: see `fit`.
+    """
+    found, truth = _vector("predictions", predictions), _vector("labels", labels)
+    if found.size != truth.size:
+        raise ValueError(
+            f"predictions and labels must be of the same rows, got {found.size} and "
+            f"{truth.size}."
+        )
+    found, truth = prior.scale.forward(found), prior.scale.forward(truth)
+    # Rows count as often as rows with such labels occur in training.
+    index = prior.bins.index(truth)
+    there = np.bincount(index, minlength=prior.bins.num)
+    fitted = residuals_lib.fit(
+        found,
+        truth,
+        edges=prior.bins.edges.astype(np.float64),
+        weights=prior.train[index] / there[index],
+        law=law,
+        dispersion=dispersion,
+    )
+    return Correction(prior, fitted)

@@ -1,0 +1,351 @@
+"""A finished model under other label distributions, from its predictions alone.
+
+The predictions for validation rows give the distribution around predictions of a model
+that has none (`correct.fit`), choose tau, and calibrate intervals; no pass over data is
+repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dirjax import correct, metrics
+from dirjax.correct import conformal, priors
+from dirjax.labels import Bins, Scale, Spec
+from dirjax.ops import densities
+
+# Strengths of the correction.
+TAUS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+# The label distribution of frontiers: that of a balanced test set.
+UNIFORM = "uniform"
+# Metrics of each point of a frontier.
+SCORES = ("mae", "rmse", "gm", "bmae")
+# Nominal coverage of the intervals in results.
+COVERAGE = 0.9
+
+
+class Rows(NamedTuple):
+    """Predictions of a split, in units of the label.
+
+    Attributes:
+      prediction: `[n]`.
+      value: `[n]` labels.
+      bins: `[n]` label bin of each.
+      log_probs: `[n, num]` of a model that gives distributions, else None.
+    """
+
+    prediction: np.ndarray
+    value: np.ndarray
+    bins: np.ndarray
+    log_probs: np.ndarray | None = None
+
+
+class Chosen(NamedTuple):
+    """How a model is corrected.
+
+    Attributes:
+      model: the correction.
+      target: the label distribution that predictions are for.
+      tau: strength.
+      decode: value of the distribution that is predicted; None for the default.
+    """
+
+    model: correct.Correction
+    target: Any
+    tau: float
+    decode: str | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether predictions are others than the model's own."""
+        own = self.model.residuals is not None or self.decode is None
+        return not own or self.model.prior.changes(self.target, self.tau)
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        """Corrected predictions `[n]`."""
+        return self.model.apply(
+            rows.prediction,
+            target=self.target,
+            tau=self.tau,
+            decode=self.decode,
+            log_probs=rows.log_probs,
+        )
+
+    def interval(self, rows: Rows, coverage: float) -> np.ndarray:
+        """Ends `[n, 2]` of central intervals, not calibrated."""
+        ends = ((1 - coverage) / 2, (1 + coverage) / 2)
+        return self.model.quantiles(
+            rows.prediction,
+            ends,
+            target=self.target,
+            tau=self.tau,
+            log_probs=rows.log_probs,
+        )
+
+    def calibrated(self, validation: Rows, coverage: float) -> conformal.Widening:
+        """What makes intervals cover as often as they claim, from validation rows."""
+        low, high = self.interval(validation, coverage).T
+        return conformal.fit(
+            low, high, validation.value, validation.prediction, coverage=coverage
+        )
+
+
+def correction(
+    validation: Rows | None,
+    spec: Spec,
+    scale: Scale,
+    *,
+    law: str = "laplace",
+    dispersion: str = "loglinear",
+    taps: int = 5,
+    floor: float = priors.FLOOR,
+) -> correct.Correction | None:
+    """The correction of a model.
+
+    Args:
+      validation: labelled rows that the model was not trained on. Not needed for a
+        model that gives distributions.
+      spec: label specification, with the support of such a model.
+      scale: on which the model learns the label.
+      law: see `correct.fit`, as the rest.
+      dispersion: likewise.
+      taps: likewise.
+      floor: likewise.
+
+    Returns:
+      The correction; None where there are no rows to fit it.
+    """
+    if spec.support is not None:
+        train = priors.training(spec.support.counts, taps=taps, floor=floor)
+        return correct.Correction(correct.Prior(Bins(spec.support.edges), train, scale))
+    if validation is None or len(validation.value) < 2:
+        return None
+    train = priors.training(spec.counts, taps=taps, floor=floor)
+    return correct.of_prior(
+        correct.Prior(spec.bins, train, scale),
+        validation.prediction,
+        validation.value,
+        law=law,
+        dispersion=dispersion,
+    )
+
+
+def scores(
+    rows: Rows, prediction: np.ndarray, spec: Spec, *, gm_epsilon: float
+) -> dict[str, dict[str, Any]]:
+    """Metrics of predictions by shot, as `metrics.finalize`, without correlations."""
+    sums = metrics.row_sums(
+        prediction,
+        rows.value,
+        bins=rows.bins,
+        num_bins=spec.bins.num,
+        gm_epsilon=gm_epsilon,
+    )
+    found = metrics.finalize(sums, spec=spec)
+    return {name: found[name] for name in SCORES}
+
+
+def frontier(
+    model: correct.Correction,
+    splits: Mapping[str, Rows],
+    spec: Spec,
+    *,
+    target: Any,
+    taus: Sequence[float] = TAUS,
+    decodes: Sequence[str] = ("mean", "median"),
+    gm_epsilon: float,
+) -> list[dict[str, Any]]:
+    """Metrics of a model at several strengths of the correction.
+
+    Args:
+      model: from `correction`.
+      splits: rows by split.
+      spec: label specification.
+      target: the label distribution that is wanted, see `correct.Correction.apply`.
+      taus: strengths.
+      decodes: values of a distribution to take.
+      gm_epsilon: see `metrics`.
+
+    Returns:
+      A point for each decode and tau: `tau`, `decode`, and by split the metrics of
+      `SCORES` by shot.
+    """
+    return [
+        {"tau": float(tau), "decode": how}
+        | {
+            name: scores(
+                rows,
+                model.apply(
+                    rows.prediction,
+                    target=target,
+                    tau=tau,
+                    decode=how,
+                    log_probs=rows.log_probs,
+                ),
+                spec,
+                gm_epsilon=gm_epsilon,
+            )
+            for name, rows in splits.items()
+        }
+        for how in decodes
+        for tau in taus
+    ]
+
+
+def best(
+    points: Sequence[Mapping[str, Any]], split: str, *, metric: str, shot: str
+) -> Mapping[str, Any] | None:
+    """The point with the smallest error; the weakest correction of equal ones.
+
+    Args:
+      points: from `frontier`.
+      split: the split that chooses.
+      metric: one of SCORES.
+      shot: a shot, or "all".
+
+    Returns:
+      The point; None if no point has that error.
+    """
+    known = [p for p in points if p[split][metric][shot] is not None]
+    return min(known, key=lambda p: (p[split][metric][shot], p["tau"]), default=None)
+
+
+def choose(
+    model: correct.Correction,
+    points: Sequence[Mapping[str, Any]],
+    *,
+    target: Any,
+    tau: float | None,
+    decode: str | None,
+    split: str | None,
+    metric: str,
+    shot: str,
+) -> Chosen:
+    """How a model is corrected: as given, or by the error on a split.
+
+    Args:
+      model: from `correction`.
+      points: from `frontier`.
+      target: the label distribution that is wanted.
+      tau: strength; None to choose it.
+      decode: see `Chosen`.
+      split: the split that chooses; None without one.
+      metric: see `best`.
+      shot: see `best`.
+    """
+    if tau is None:
+        how = decode or model.decode
+        own = [p for p in points if p["decode"] == how]
+        found = best(own, split, metric=metric, shot=shot) if split else None
+        tau = found["tau"] if found else 0.0
+    return Chosen(model, target, tau, decode)
+
+
+def spread(
+    chosen: Chosen, splits: Mapping[str, Rows], spec: Spec, coverage: float = COVERAGE
+) -> dict[str, dict[str, Any]]:
+    """Scores of the distributions themselves, by split and shot.
+
+    Args:
+      chosen: how the model is corrected.
+      splits: rows by split; "val" calibrates intervals for the others.
+      spec: label specification.
+      coverage: nominal coverage of intervals.
+
+    Returns:
+      By split, by shot: `crps`, in units of the label; `nlpd`, the negative log
+      density at the label, per unit; and except for "val" `coverage` and `width` of
+      central intervals, and `conformal_coverage` and `conformal_width` of those widened
+      by split conformal prediction, by prediction.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    widening = None
+    if "val" in splits and len(splits["val"].value):
+        widening = chosen.calibrated(splits["val"], coverage)
+    for name, rows in splits.items():
+        values = _proper(chosen, rows)
+        if name != "val":
+            low, high = chosen.interval(rows, coverage).T
+            values |= _covered("", rows, low, high)
+            if widening is not None:
+                wide = widening.apply(low, high, rows.prediction, by="prediction")
+                values |= _covered("conformal_", rows, *wide)
+        shots = spec.shots[rows.bins]
+        found[name] = {key: metrics.means(x, shots) for key, x in values.items()}
+    return found
+
+
+def _proper(chosen: Chosen, rows: Rows) -> dict[str, np.ndarray]:
+    """CRPS and negative log density of each row."""
+    edges = chosen.model.prior.edges
+    found: dict[str, list[np.ndarray]] = {"crps": [], "nlpd": []}
+    for at, after in chosen.model.distributions(
+        rows.prediction,
+        target=chosen.target,
+        tau=chosen.tau,
+        log_probs=rows.log_probs,
+    ):
+        value = rows.value[at]
+        found["crps"].append(densities.crps(after, edges, value))
+        found["nlpd"].append(-densities.log_density(after, edges, value))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _covered(
+    prefix: str, rows: Rows, low: np.ndarray, high: np.ndarray
+) -> dict[str, np.ndarray]:
+    inside = (low <= rows.value) & (rows.value <= high)
+    return {f"{prefix}coverage": inside.astype(float), f"{prefix}width": high - low}
+
+
+def of_config(
+    prior: Mapping[str, Any],
+    select: Mapping[str, Any],
+    splits: Mapping[str, Rows],
+    spec: Spec,
+    scale: Scale,
+    *,
+    gm_epsilon: float,
+    taus: Sequence[float] = TAUS,
+) -> tuple[Chosen | None, list[dict[str, Any]]]:
+    """The correction that a config asks for, and the frontier towards balanced labels.
+
+    Args:
+      prior: the fields of `config.prior`.
+      select: metric, shot and split that choose tau.
+      splits: rows by split; those of "val" fit the correction.
+      spec: label specification.
+      scale: on which the model learns the label.
+      gm_epsilon: see `metrics`.
+      taus: strengths on the frontier.
+
+    Returns:
+      The correction, None where nothing fits it, and the frontier.
+    """
+    given = {k: prior[k] for k in ("law", "dispersion", "taps", "floor")}
+    model = correction(splits.get("val"), spec, scale, **given)
+    if model is None or not splits:
+        return None, []
+    target, split = prior["target"], select["split"]
+    wanted = frontier(
+        model, splits, spec, target=UNIFORM, taus=taus, gm_epsilon=gm_epsilon
+    )
+    toward = wanted
+    if target not in (UNIFORM, "train") and prior["tau"] is None:
+        toward = frontier(
+            model, splits, spec, target=target, taus=taus, gm_epsilon=gm_epsilon
+        )
+    chosen = choose(
+        model,
+        toward,
+        target=target,
+        tau=0.0 if target == "train" else prior["tau"],
+        decode=prior["decode"],
+        split=split if split in splits else None,
+        metric=select["metric"],
+        shot=select["shot"],
+    )
+    return chosen, wanted
