@@ -322,5 +322,5 @@ def from_config(
         domain=_domain(record),
         encoder={**_named(config["name"], record["encoder"]), **config["encoder"]},
         head_options=options,
-        edges=support and support["edges"],
+        edges=support["edges"] if support else None,
     )

@@ -159,13 +159,16 @@ class GaussianOutputs(_Gaussian, Distribution):
         """Log probability of each bin, `[..., num]`, accurate in far bins, too."""
         center, deviation = self.center[..., None], self.deviation[..., None]
         inner = densities.along(jnp.asarray(edges, jnp.float32)[1:-1], center, jnp)
-        border = (inner - center) / deviation
         # Squares must not overflow.
-        border = jnp.clip(border, -1e9, 1e9)
-        ends = [(0, 0)] * (border.ndim - 1)
-        low = jnp.pad(border, [*ends, (1, 0)], constant_values=-jnp.inf)
-        high = jnp.pad(border, [*ends, (0, 1)], constant_values=jnp.inf)
-        return densities.normalised(_log_mass(low, high), jnp)
+        border = jnp.clip((inner - center) / deviation, -1e9, 1e9)
+        ends, inf = [(0, 0)] * (border.ndim - 1), jnp.inf
+        low = jnp.pad(border, [*ends, (1, 0)], constant_values=-inf)
+        high = jnp.pad(border, [*ends, (0, 1)], constant_values=inf)
+        # Not the differences of borders, which are rounded far from 0.
+        width = jnp.clip((inner[..., 1:] - inner[..., :-1]) / deviation, 0, 1e9)
+        width = jnp.pad(width, [*ends, (1, 1)], constant_values=inf)
+        width = width[..., : low.shape[-1]]  # There may be one bin.
+        return densities.normalised(_log_mass(low, high, width), jnp)
 
     def log_prob(self, label: jax.Array) -> jax.Array:
         """Log density `[...]`."""
@@ -184,16 +187,20 @@ class GaussianOutputs(_Gaussian, Distribution):
     median = mode = mean
 
 
-def _log_mass(low: jax.Array, high: jax.Array) -> jax.Array:
+def _log_mass(low: jax.Array, high: jax.Array, width: jax.Array) -> jax.Array:
     """Log probability that a standard normal number is between, elementwise.
 
+    Args:
+      low: any shape, or -inf.
+      high: same shape, or inf.
+      width: their distance, inf if one of them is.
+
     Differences of two distribution functions cancel where both are near 1, so intervals
-    above 0 are mirrored, and those that are narrow for their place have two terms of
-    a series.
+    above 0 are mirrored, and those that are narrow for their place have two terms of a
+    series.
     """
     mirrored = low + high > 0
     a, b = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
-    width = b - a
     finite = jnp.isfinite(width)
     middle = jnp.where(finite, (a + b) / 2, 0.0)
     narrow = finite & (width * jnp.maximum(1, -middle) < 0.05)
@@ -204,8 +211,14 @@ def _log_mass(low: jax.Array, high: jax.Array) -> jax.Array:
     upper = jnp.where(narrow, 1.0, b)
     top = jax.scipy.special.log_ndtr(upper)
     some = jnp.isfinite(lower)
-    fall = jax.scipy.special.log_ndtr(jnp.where(some, lower, -1.0)) - top
-    fall = jnp.where(some, fall, -1.0)
+    lower = jnp.where(some, lower, -1.0)
+    fall = jnp.where(some, jax.scipy.special.log_ndtr(lower) - top, -1.0)
+    # Far out both are large; there their difference has a form of its own.
+    far = some & (upper < -20)
+    x, y = jnp.where(far, lower, -2.0), jnp.where(far, upper, -2.0)
+    apart = jnp.where(far, width, 1.0) * (y + x) / 2 - jnp.log(x / y)
+    apart = apart + jnp.log1p(-1 / (x * x)) - jnp.log1p(-1 / (y * y))
+    fall = jnp.where(far, apart, fall)
     rest = jnp.where(some, jnp.log(-jnp.expm1(fall)), 0.0)
     return jnp.where(narrow, series, top + rest)
 
