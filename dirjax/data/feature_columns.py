@@ -153,8 +153,10 @@ def features(
                 f"{name!r} of {rows.file} {way.said}",
                 "Or leave it out with "
                 + setting("data.drop", name)
-                + ", or name it in data.categorical",
-                "Or name such columns in data.drop or data.categorical",
+                + ", or make it a category with "
+                + setting("data.categorical", name),
+                "Or list such columns, with commas, in --config.data.drop=NAMES or "
+                "--config.data.categorical=NAMES",
             )
         elif name in numeric or (way.kind == "numbers" and name not in categorical):
             _add_numbers(found, name, column, way.notation, rows, named)
@@ -168,6 +170,10 @@ def features(
         if name in categorical and name not in found.categorical:
             found.categorical.append(name)
     return found
+
+
+def _kept(name: str) -> str:
+    return f"{setting('data.numeric', name)} keeps it"
 
 
 def _add_numbers(
@@ -185,10 +191,10 @@ def _add_numbers(
             found.dropped[name] = "empty"
             return
         if not wrong.any() and column_types.counts_rows(values):
-            found.dropped[name] = "it numbers the rows; data.numeric keeps it"
+            found.dropped[name] = f"it numbers the rows; {_kept(name)}"
             return
         if not wrong.any() and column_types.identifies(name, values):
-            found.dropped[name] = "an identifier; data.numeric keeps it"
+            found.dropped[name] = f"an identifier; {_kept(name)}"
             return
     refuse_text(name, column, wrong, rows, forced=named)
     refuse_infinite(name, values, rows)
@@ -293,12 +299,14 @@ def refuse_text(
     """Refuses rows with text in a numeric column."""
     if wrong.any():
         cells = column.to_pylist()
-        way = "" if forced else f", or name {name!r} in data.categorical"
+        missing = {i: setting("data.missing", cells[i]) for i in np.flatnonzero(wrong)}
+        way = "; if the column is a category, " + setting("data.categorical", name)
+        way = "" if forced else way
         rows.refuse(
             "text in a numeric column",
             wrong,
             lambda i: (
                 f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
-                f"stands for a missing value, name it in data.missing{way})"
+                f"stands for a missing value, set {missing[i]}{way})"
             ),
         )

@@ -122,8 +122,8 @@ class _Seen:
             yield f"{self.transparent:,} images are transparent in part: " + (
                 "their alpha channel is the picture (data.ground)"
                 if reading.ground == ALPHA
-                else f"they are laid on {reading.ground} (data.ground; alpha takes the "
-                "alpha channel as the picture)"
+                else f"they are laid on {reading.ground} (--config.data.ground=alpha "
+                "takes the alpha channel as the picture)"
             )
         if self.frames:
             yield f"{self.frames:,} images have several pages; the first is read"
@@ -168,7 +168,7 @@ def _collect(
     except MemoryError as error:
         raise InputError(
             f"{count:,} images of {reading.size[0]} x {reading.size[1]} pixels do not "
-            "fit into memory. Set a smaller data.image_size."
+            "fit into memory. Set a smaller --config.data.image_size."
         ) from error
     seen.channels = seen.channels or 1
     return out, seen

@@ -185,7 +185,8 @@ def _refuse_constant(pixels: Any, labelled: labelling.Labelled) -> None:
         raise InputError(
             f"images must differ, all {len(train):,} training images of "
             f"{labelled.rows.file} are equal once read. Check the files; if they are "
-            "transparent, set data.ground (alpha: the alpha channel is the picture)."
+            "transparent, try --config.data.ground=black, or "
+            "--config.data.ground=alpha if the alpha channel is the picture."
         )
 
 

@@ -212,7 +212,7 @@ def leave_leaks_out(
     if drop:
         said += f": {again.sum()} training pairs are left out"
     else:
-        said += "; data.drop_leaks=true leaves those training pairs out"
+        said += "; --config.data.drop_leaks=True leaves those training pairs out"
     rows.notes.append(said)
     return np.where(again & drop, -1, part)
 

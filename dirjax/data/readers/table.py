@@ -69,7 +69,8 @@ def row_facts(
         if wrong.all() and name == rules.label and way.kind != "doubt":
             raise InputError(
                 f"labels must be numbers, {name!r} of {table.file} holds "
-                f"{column[0].as_py()!r}. Name another label with data.label."
+                f"{column[0].as_py()!r}. Name another label with "
+                "--config.data.label=NAME."
             )
         if way.kind != "doubt":
             feature_columns.refuse_text(name, column, wrong, rows, forced=True)

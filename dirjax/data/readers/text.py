@@ -43,8 +43,8 @@ _WHERE = (
 )
 _VECTORS = (
     "GloVe vectors are at nlp.stanford.edu/projects/glove: unpack glove.840B.300d.zip "
-    "to {0}/glove/glove.840B.300d.txt, or name another file with data.text.vectors and "
-    "the size of its vectors with data.text.dim"
+    "to {0}/glove/glove.840B.300d.txt, or name another file and the size of its "
+    "vectors with --config.data.text.vectors=FILE --config.data.text.dim=SIZE"
 )
 
 

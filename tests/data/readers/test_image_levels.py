@@ -82,7 +82,9 @@ class TestRange:
         want = 255 * (values - ends[0]) / (ends[1] - ends[0])
         np.testing.assert_allclose(level(source), want, atol=1e-3)
         assert f"36 images are floats, {low:.3g} to" in own_data.notes(source)
-        assert f"read as {said} (found; data.pixel_range" in own_data.notes(source)
+        assert f"read as {said} (found; --config.data.pixel_range=" in own_data.notes(
+            source
+        )
 
     @pytest.mark.parametrize(
         ("top", "largest"), [(255, 255), (900, 1023), (4095, 4095), (5000, 65535)]
@@ -184,7 +186,9 @@ class TestRefused:
 
     def test_ink_that_the_ground_hides(self, folder):
         ink = [np.dstack([flat(255)] * 3 + [flat(7 * i)]) for i in range(36)]
-        with pytest.raises(InputError, match=r"equal once read.*set data\.ground"):
+        with pytest.raises(
+            InputError, match=r"equal once read.*config\.data\.ground=alpha"
+        ):
             folder([to_image(x) for x in ink])
         source = folder([to_image(x) for x in ink], ground="black")
         np.testing.assert_array_equal(level(source), 7 * np.arange(36))
@@ -213,7 +217,11 @@ class TestGround:
     @pytest.mark.parametrize(
         ("fields", "want", "said"),
         [
-            ({}, 255 - 7 * np.arange(36), r"laid on white \(data.ground"),
+            (
+                {},
+                255 - 7 * np.arange(36),
+                r"laid on white \(--config.data.ground=alpha",
+            ),
             ({"ground": "#ffffff"}, 255 - 7 * np.arange(36), "laid on #ffffff"),
             ({"ground": "alpha"}, 7 * np.arange(36), "alpha channel is the picture"),
         ],

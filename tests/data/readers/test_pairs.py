@@ -140,7 +140,7 @@ class TestLeaks:
     def test_they_are_counted(self, load, leaking):
         source = load(leaking)
         said = "1 val and 1 test pairs are also in train, in either order"
-        assert f"{said}; data.drop_leaks=true leaves" in own_data.notes(source)
+        assert f"{said}; --config.data.drop_leaks=True leaves" in own_data.notes(source)
         assert len(source.splits["train"].label) == 72
         assert "also in train" not in own_data.notes(load())
 
