@@ -41,7 +41,7 @@ class Wishes(NamedTuple):
     date_order: str | None = None
 
 
-class Reading(NamedTuple):
+class ColumnReading(NamedTuple):
     """How to read the cells of a column.
 
     Attributes:
@@ -58,6 +58,28 @@ class Reading(NamedTuple):
     form: str = ""
     timed: bool = False
     said: str = ""
+
+
+def to_json(readings: Mapping[str, ColumnReading]) -> dict[str, Any]:
+    """Readings of columns as plain JSON, for a data record."""
+    return {
+        name: {**way._asdict(), "notation": list(way.notation)}
+        for name, way in readings.items()
+    }
+
+
+def recorded(record: Mapping[str, Any]) -> dict[str, ColumnReading]:
+    """The readings of columns that a data record keeps, see `to_json`.
+
+    Example:
+      >>> kept = {"price": ColumnReading("numbers", Notation(",", "."))}
+      >>> recorded({"readings": to_json(kept)}) == kept
+      True
+    """
+    return {
+        name: ColumnReading(**way | {"notation": Notation(*way["notation"])})
+        for name, way in record.get("readings", {}).items()
+    }
 
 
 def numbers(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +129,7 @@ def _has_decimals(column: Any) -> bool:
     return bool(pc.any(pc.and_(pointed, pc.invert(grouped))).as_py())
 
 
-def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
+def reading(column: Any, wishes: Wishes, hint: str = "") -> ColumnReading:
     """Finds how a column is to be read.
 
     Args:
@@ -121,23 +143,23 @@ def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
         and text_columns.is_plain(column)
         and not (hint == "," and numerals.has(column, "."))
     ):
-        return Reading("numbers")
+        return ColumnReading("numbers")
     found = dates.find(column, wishes.date_order)
     if found.doubt:
-        return Reading("doubt", said=found.doubt)
+        return ColumnReading("doubt", said=found.doubt)
     if found.form:
-        return Reading("dates", form=found.form, timed=found.timed)
+        return ColumnReading("dates", form=found.form, timed=found.timed)
     number = numerals.find(
         column, decimal=wishes.decimal, thousands=wishes.thousands, hint=hint
     )
     if number.doubt:
-        return Reading("doubt", said=number.doubt)
+        return ColumnReading("doubt", said=number.doubt)
     if number.notation is None:
         said = f"{number.note} and is read as categories" if number.note else ""
-        return Reading(
+        return ColumnReading(
             "text" if column.null_count < len(column) else "numbers", said=said
         )
-    return Reading("numbers", number.notation)
+    return ColumnReading("numbers", number.notation)
 
 
 def counts_rows(values: np.ndarray) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import column_types, row_checks
-from dirjax.data.column_types import Reading, Wishes
+from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.text_columns import Table, words
@@ -36,7 +36,7 @@ class Features:
     categorical: list[str]
     values: dict[str, np.ndarray]
     dropped: dict[str, str]
-    readings: dict[str, Reading] = dataclasses.field(default_factory=dict)
+    readings: dict[str, ColumnReading] = dataclasses.field(default_factory=dict)
 
 
 def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -201,11 +201,11 @@ def _add_numbers(
     found.values[name] = values
     found.numeric.append(name)
     if not notation.plain:
-        found.readings[name] = Reading("numbers", notation)
+        found.readings[name] = ColumnReading("numbers", notation)
 
 
 def _add_dates(
-    found: Features, name: str, column: Any, way: Reading, rows: row_checks.Rows
+    found: Features, name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
 ) -> None:
     """Adds the parts of dates as numeric columns."""
     parts = checked_dates(name, column, way, rows)
@@ -241,7 +241,7 @@ def _add_text(
 
 
 def checked_dates(
-    name: str, column: Any, way: Reading, rows: row_checks.Rows
+    name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
 ) -> dict[str, np.ndarray]:
     """The parts of a column of dates: `NAME PART` -> `[rows]` float64, NaN missing.
 

@@ -201,22 +201,27 @@ def check_labels(
 
 
 def new_labels(
-    values: np.ndarray, rows: row_checks.Rows, name: str, record: Mapping[str, Any]
+    values: np.ndarray,
+    rows: row_checks.Rows,
+    name: str,
+    record: Mapping[str, Any],
+    mask: np.ndarray | None = None,
 ) -> np.ndarray:
     """Labels of new rows, checked like those of training.
 
     Args:
-      values: `[rows]` float64, NaN if missing.
+      values: `[rows]` float64, NaN if missing; dense `[rows, height, width]`.
       rows: their rows; those with an invalid label are refused.
       name: name of the label.
       record: data record of the run.
+      mask: bool, which labels count; None for all.
 
     Returns:
       The labels, as given.
     """
     scale = labels.Scale.from_json(record["scale"])
     rules = Rules(label=name, label_scale=scale.kind, label_offset=scale.offset)
-    check_labels(values, rows, rules)
+    check_labels(values, rows, rules, mask)
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,11 @@ from dirjax.data import new_rows
 from dirjax.errors import InputError
 from dirjax.evals.predictor import Predictor
 from dirjax.labels import Bins, Spec
+from dirjax.metrics import depth as depth_metrics
 from dirjax.workdir import run_files
+
+# Labels of pixels whose errors are added at once.
+_PIXELS = 65_536
 
 
 def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
@@ -62,11 +67,12 @@ def evaluate(
     spec = spec_of(workdir, predictor)
     scale = labels.Scale.from_json(predictor.record["scale"])
     surprises, skipped, parts = new_rows.Surprises(), 0, []
+    dense = predictor.record["kind"] == "dense"
     for piece in new_rows.pieces(
         path, predictor.config["data"], predictor.record, on_bad=on_bad, labels=True
     ):
         assert piece.value is not None
-        parts.append((predictor(piece.inputs), piece.value))
+        parts.append(_real(predictor(piece.inputs), piece.value, path))
         skipped += int((~piece.good).sum())
         surprises.add(piece.surprises)
     prediction, value = (
@@ -80,21 +86,23 @@ def evaluate(
     shift = np.asarray(scale.inverse(spec.bins.centers))
     units = {"shift": shift, "scale": spread or 1.0}
     bins = spec.bins.index(label)
-    scores = metrics.finalize(
-        _sums(
-            prediction,
-            value,
-            bins,
-            size=predictor.batch_size,
-            num_bins=spec.bins.num,
-            gm_epsilon=predictor.config["eval"]["gm_epsilon"],
-            **units,
-        ),
-        spec=spec,
+    options = {"size": _PIXELS if dense else predictor.batch_size}
+    options["num_bins"] = spec.bins.num
+    arrays = prediction, value, bins
+    sums = _sums(
+        metrics.batch_sums,
+        *arrays,
+        gm_epsilon=predictor.config["eval"]["gm_epsilon"],
+        **options,
         **units,
     )
-    shots = spec.shots[bins]
-    scores |= metrics.rank_metrics(prediction, value.astype(np.float32), shots)
+    scores = metrics.finalize(sums, spec=spec, **units)
+    if dense:
+        ratios = _sums(depth_metrics.batch_ratios, *arrays, **options)
+        scores |= depth_metrics.finalize(ratios, sums.count, spec=spec)
+    else:
+        shots = spec.shots[bins]
+        scores |= metrics.rank_metrics(prediction, value.astype(np.float32), shots)
     low, high = spec.bins.edges[0], spec.bins.edges[-1]
     ends = np.asarray(scale.inverse(np.asarray([low, high])))
     outside = int(np.sum((value < ends[0]) | (value > ends[1])))
@@ -109,7 +117,21 @@ def evaluate(
     return predictor, scores, (*notes, *surprises.told())
 
 
+def _real(
+    prediction: np.ndarray, value: np.ndarray, path: pathlib.Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions and labels that count, `[labels]` each."""
+    if prediction.shape[1:] != value.shape[1:]:
+        raise InputError(
+            f"the model predicts maps of {list(prediction.shape[1:])} pixels, labels "
+            f"of {path} are {list(value.shape[1:])}. Resize them as in training."
+        )
+    real = ~np.isnan(value)
+    return prediction[real], value[real]
+
+
 def _sums(
+    batch_sums: Callable[..., Any],
     prediction: np.ndarray,
     value: np.ndarray,
     bins: np.ndarray,
@@ -118,7 +140,7 @@ def _sums(
     **options: Any,
 ) -> Any:
     """Sums per bin over batches as the evaluator has them, added in float64."""
-    step = jax.jit(metrics.batch_sums, static_argnames="num_bins")
+    step = jax.jit(batch_sums, static_argnames="num_bins")
     parts = []
     for start in range(0, len(value), size):
         count = min(size, len(value) - start)

@@ -252,7 +252,8 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from files; see `images.read_new` and `table.read_new`."""
     reader = images if record["kind"] == "images" else table
-    return reader.read_new(path, record, on_bad=on_bad, keep=keep)
+    return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

@@ -287,3 +287,18 @@ def test_real_file(data_dir):
     assert "11 val and 19 test pairs are also in train" in notes
     twins = facts_lib.duplicates(source)
     assert [sum(twins[s].values()) for s in ("val", "test")] == [8, 15]
+
+
+def test_scores_of_new_pairs(load, tmp_path):
+    record = load().record
+    new = own_data.pairs()
+    for piece, part in zip(
+        pairs.read_new(tmp_path / NAME, record, label="score"),
+        pairs.PARTS.values(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(piece.value, new[f"{part}_score"])
+    del new["dev_new_score"]
+    file = own_data.write(tmp_path, "new.npz", own_data.to_npz(**new))
+    with pytest.raises(InputError, match="no array 'dev_new_score'"):
+        list(pairs.read_new(file, record, label="score"))
