@@ -55,6 +55,18 @@ class TestParquet:
             kept = load(file).splits[name]
             np.testing.assert_array_equal(part.inputs[np.arange(6)], kept.inputs[:6])
 
+    @pytest.mark.parametrize("memory", [1.0, 0.0])
+    def test_other_images_with_the_same_labels_are_noticed(self, tmp_path, memory):
+        def content(name, pictures):
+            cells = [{"bytes": c, "path": ""} for c in pictures]
+            made = own_data.to_parquet(image=pa.array(cells, STRUCT), label=LABELS)
+            file = own_data.write(tmp_path, f"{name}/mine.parquet", made)
+            return load(file, memory=memory).record["content"]
+
+        other = [to_image(np.full((6, 6), 9, np.uint8)), *CONTENTS[1:]]
+        assert content("here", CONTENTS) == content("moved", CONTENTS)
+        assert content("here", CONTENTS) != content("moved", other)
+
     def test_bytes_that_are_missing_are_files(self, tmp_path):
         cells = [{"bytes": None, "path": f"{i}.png"} for i in range(36)]
         for i, content in enumerate(CONTENTS):
