@@ -28,7 +28,7 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dirjax import errors
 from dirjax.cli import arguments, status
@@ -103,16 +103,35 @@ def evaluate(
     Raises:
       InputError: if there is no such run, split or step.
     """
+    return _of_split(workdir, split, step, features, data).result
+
+
+class _Scored(NamedTuple):
+    """Metrics, sentences on the rows, and arrays of them as in `predictions.npz`."""
+
+    result: dict[str, Any]
+    notes: tuple[str, ...]
+    rows: dict[str, Any]
+
+
+def _of_split(
+    workdir: pathlib.Path,
+    split: str,
+    step: str,
+    features: bool,
+    data: pathlib.Path | None,
+) -> _Scored:
+    """What `evaluate` returns, with the rows."""
     from dirjax import metrics
 
     pieces, chosen, model = restore(workdir, split=split, step=step, data=data)
-    scores, _ = pieces.evaluator.evaluate(*model, split)
+    scores, rows = pieces.evaluator.evaluate(*model, split)
     metrics.check_identity(scores)
     if features:
         arrays = pieces.evaluator.features(*model, split)
         arrays |= _by_bin(workdir, pieces, chosen)
         run_files.write_features(workdir, arrays, chosen)
-    return {
+    result = {
         "dataset": pieces.source.name,
         "method": pieces.config["method"],
         "seed": pieces.config["seed"],
@@ -120,6 +139,7 @@ def evaluate(
         "split": split,
         split: scores,
     }
+    return _Scored(result, (), rows)
 
 
 def evaluate_file(
@@ -143,10 +163,19 @@ def evaluate_file(
     Raises:
       InputError: if there is no such run or step, or the file does not fit.
     """
+    return _of_file(workdir, path, step, on_bad)[:2]
+
+
+def _of_file(
+    workdir: pathlib.Path, path: pathlib.Path, step: str, on_bad: str
+) -> _Scored:
+    """What `evaluate_file` returns, with the rows."""
     from dirjax import metrics
     from dirjax.evals import new_file
 
-    model, scores, notes = new_file.evaluate(workdir, path, step=step, on_bad=on_bad)
+    model, scores, notes, rows = new_file.evaluate(
+        workdir, path, step=step, on_bad=on_bad
+    )
     metrics.check_identity(scores)
     found = {
         "dataset": model.config["data"]["name"],
@@ -158,7 +187,7 @@ def evaluate_file(
         "file": str(path),
         "notes": list(notes),
     }
-    return found, notes
+    return _Scored(found, notes, rows)
 
 
 def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
@@ -209,32 +238,24 @@ def _main(argv: Sequence[str]) -> None:
                 "one of them out."
             )
     startup.prepare()
-    notes: tuple[str, ...] = ()
+    folder, step = options.workdir, options.step
     if options.input:
-        scores, notes = evaluate_file(
-            options.workdir, options.input, step=options.step, on_bad=options.on_bad
-        )
+        found = _of_file(folder, options.input, step, options.on_bad)
     else:
         options.split = options.split or "test"
-        scores = evaluate(
-            options.workdir,
-            split=options.split,
-            step=options.step,
-            features=options.features,
-            data=options.data,
-        )
+        found = _of_split(folder, options.split, step, options.features, options.data)
     from dirjax import report
     from dirjax.workdir import files
 
     # Before printing, which ends the command if nobody reads all of it.
     if options.output:
-        files.write_json(options.output, scores)
-    for line in notes:
+        files.write_json(options.output, found.result)
+    for line in found.notes:
         print(line)
-    print(report.scores_text(options.workdir, scores))
+    print(report.scores_text(folder, found.result, found.rows))
     if options.features:
         name = run_files.features_file(options.split)
-        print(f"Features: {options.workdir / name}")
+        print(f"Features: {folder / name}")
 
 
 def main() -> int:

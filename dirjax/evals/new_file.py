@@ -44,7 +44,7 @@ def evaluate(
     *,
     step: str = "best",
     on_bad: str = "error",
-) -> tuple[Predictor, dict[str, Any], tuple[str, ...]]:
+) -> tuple[Predictor, dict[str, Any], tuple[str, ...], dict[str, np.ndarray]]:
     """Metrics on all rows of a file. The training data is not read.
 
     Left out are metrics that need more than predictions, labels and the run's bins:
@@ -58,7 +58,8 @@ def evaluate(
 
     Returns:
       The model; metrics by shot; sentences on rows left out, labels outside of the
-      bins, and values that training did not have.
+      bins, and values that training did not have; `label` and `prediction` of the rows
+      (none in dense tasks, which have too many).
 
     Raises:
       InputError: if the file does not fit the run.
@@ -114,7 +115,8 @@ def evaluate(
             f"{outside:,} labels lie outside of the run's bins ({ends[0]:g} to "
             f"{ends[1]:g}) and count in the end bins"
         )
-    return predictor, scores, (*notes, *surprises.told())
+    rows = {} if dense else {"label": value, "prediction": prediction}
+    return predictor, scores, (*notes, *surprises.told()), rows
 
 
 def _real(

@@ -91,6 +91,7 @@ class TestEvaluateFile:
         evaluate._main([f"--workdir={run}", f"--input={file}", f"--output={output}"])
         out, _ = capsys.readouterr()
         assert "input set at step" in out
+        assert "95 % interval over input rows (bootstrap" in " ".join(out.split())
         assert f"examples  {len(PARTS)}" in " ".join(out.split()).replace(
             "examples ", "examples  "
         )
