@@ -146,7 +146,7 @@ def features(
     for name, column in table.cells.items():
         if name in others or name in drop:
             continue
-        way = column_types.reading(column, wishes, hint)
+        way, plain = column_types.reading(column, wishes, hint)
         named = name in numeric or name in categorical
         if way.kind == "doubt" and name not in categorical:
             rows.problem(
@@ -159,7 +159,7 @@ def features(
                 "--config.data.categorical=NAMES",
             )
         elif name in numeric or (way.kind == "numbers" and name not in categorical):
-            _add_numbers(found, name, column, way.notation, rows, named)
+            _add_numbers(found, name, column, way.notation, rows, named, plain)
         elif way.kind == "dates" and not named:
             if keep_dates:
                 _add_dates(found, name, column, way, rows)
@@ -183,9 +183,10 @@ def _add_numbers(
     notation: Notation,
     rows: row_checks.Rows,
     named: bool,
+    plain: np.ndarray | None,
 ) -> None:
     """Adds a numeric column, unless it is empty or numbers the rows."""
-    values, wrong = column_types.numbers(column, notation)
+    values, wrong = column_types.numbers(column, notation, plain)
     if not named:
         if column.null_count == len(column):
             found.dropped[name] = "empty"

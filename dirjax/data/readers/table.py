@@ -101,8 +101,8 @@ def stated_numbers(
     Raises:
       InputError: if there are no numbers in it.
     """
-    way = column_types.reading(column, wishes, hint)
-    values, wrong = column_types.numbers(column, way.notation)
+    way, plain = column_types.reading(column, wishes, hint)
+    values, wrong = column_types.numbers(column, way.notation, plain)
     if way.kind == "doubt":
         rows.problem(f"{name!r} of {rows.file} {way.said}", "It must hold numbers")
         return values, {}
