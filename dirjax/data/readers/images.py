@@ -164,8 +164,9 @@ def load(
         reading=pixels.reading,
         view=view_size,
     )
-    # For the labels of new tables.
+    # For the labels of new tables; without any, as from other readers of images.
     kept = {"readings": column_types.to_json(readings), "missing": list(missing)}
+    kept = {name: value for name, value in kept.items() if value}
     return dataclasses.replace(source, record=source.record | kept)
 
 
