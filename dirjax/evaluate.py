@@ -28,7 +28,7 @@ from __future__ import annotations
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dirjax import errors
 from dirjax.cli import arguments, status
@@ -112,21 +112,42 @@ def evaluate(
       InputError: if there is no such run, split or step, or nothing to fit the
         correction on.
     """
+    return _of_split(workdir, split, step, features, data, prior or {}, taus).result
+
+
+class _Scored(NamedTuple):
+    """Metrics, sentences on the rows, and arrays of them as in `predictions.npz`."""
+
+    result: dict[str, Any]
+    notes: tuple[str, ...]
+    rows: dict[str, Any]
+
+
+def _of_split(
+    workdir: pathlib.Path,
+    split: str,
+    step: str,
+    features: bool,
+    data: pathlib.Path | None,
+    prior: Mapping[str, Any],
+    taus: Sequence[float],
+) -> _Scored:
+    """What `evaluate` returns, with the rows."""
     from dirjax import metrics
 
     pieces, chosen, model = restore(workdir, split=split, step=step, data=data)
-    wanted = {**pieces.config["prior"], **(prior or {})}
+    wanted = {**pieces.config["prior"], **prior}
     more: dict[str, Any] = {}
     if prior or taus or wanted["target"] != "train":
-        scores, more = _corrected(pieces, model, split, wanted, taus, workdir)
+        scores, rows, more = _corrected(pieces, model, split, wanted, taus, workdir)
     else:
-        scores, _ = pieces.evaluator.evaluate(*model, split)
+        scores, rows = pieces.evaluator.evaluate(*model, split)
         metrics.check_identity(scores)
     if features:
         arrays = pieces.evaluator.features(*model, split)
         arrays |= _by_bin(workdir, pieces, chosen)
         run_files.write_features(workdir, arrays, chosen)
-    return {
+    result = {
         "dataset": pieces.source.name,
         "method": pieces.config["method"],
         "seed": pieces.config["seed"],
@@ -135,6 +156,7 @@ def evaluate(
         split: scores,
         **more,
     }
+    return _Scored(result, (), rows)
 
 
 def _corrected(
@@ -144,14 +166,14 @@ def _corrected(
     prior: Mapping[str, Any],
     taus: Sequence[float],
     workdir: pathlib.Path,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Metrics of a split under another label distribution, and what belongs to them."""
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Metrics and rows of a split for another label distribution, and its record."""
     from dirjax.evals import corrected, frontier
     from dirjax.training import results
 
     corrected.check_tau(prior, bool(taus))
     tau = taus[0] if len(taus) == 1 else prior["tau"]
-    scores, _, more = results.evaluated(
+    scores, stored, more = results.evaluated(
         pieces,
         *model,
         splits=tuple(dict.fromkeys(("val", split))),
@@ -164,7 +186,7 @@ def _corrected(
             f"residuals of a model that predicts numbers; {workdir} has none. Leave it "
             "out."
         )
-    return scores[split], more
+    return scores[split], stored[split], more
 
 
 def evaluate_file(
@@ -190,10 +212,21 @@ def evaluate_file(
     Raises:
       InputError: if there is no such run or step, or the file does not fit.
     """
+    return _of_file(workdir, path, step, on_bad, prior or {})[:2]
+
+
+def _of_file(
+    workdir: pathlib.Path,
+    path: pathlib.Path,
+    step: str,
+    on_bad: str,
+    prior: Mapping[str, Any],
+) -> _Scored:
+    """What `evaluate_file` returns, with the rows."""
     from dirjax import metrics
     from dirjax.evals import new_file
 
-    model, scores, notes = new_file.evaluate(
+    model, scores, notes, rows = new_file.evaluate(
         workdir, path, step=step, on_bad=on_bad, prior=prior
     )
     metrics.check_identity(scores)
@@ -207,7 +240,7 @@ def evaluate_file(
         "file": str(path),
         "notes": list(notes),
     }
-    return found, notes
+    return _Scored(found, notes, rows)
 
 
 def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
@@ -271,40 +304,30 @@ def _main(argv: Sequence[str]) -> None:
             "of the run."
         )
     startup.prepare()
-    notes: tuple[str, ...] = ()
+    folder, step = options.workdir, options.step
     if options.input:
-        scores, notes = evaluate_file(
-            options.workdir,
-            options.input,
-            step=options.step,
-            on_bad=options.on_bad,
-            prior=arguments.prior(options, taus[0] if taus else None),
-        )
+        prior = arguments.prior(options, taus[0] if taus else None)
+        found = _of_file(folder, options.input, step, options.on_bad, prior)
     else:
         options.split = options.split or "test"
-        scores = evaluate(
-            options.workdir,
-            split=options.split,
-            step=options.step,
-            features=options.features,
-            data=options.data,
-            prior=arguments.prior(options),
-            taus=taus,
+        prior = arguments.prior(options)
+        found = _of_split(
+            folder, options.split, step, options.features, options.data, prior, taus
         )
     from dirjax import report
     from dirjax.workdir import files
 
     # Before printing, which ends the command if nobody reads all of it.
     if options.output:
-        files.write_json(options.output, scores)
-    for line in notes:
+        files.write_json(options.output, found.result)
+    for line in found.notes:
         print(line)
-    print(report.scores_text(options.workdir, scores))
-    if scores.get("frontier"):
-        print(report.frontier_text(scores, options.split))
+    print(report.scores_text(folder, found.result, found.rows))
+    if found.result.get("frontier"):
+        print(report.frontier_text(found.result, options.split))
     if options.features:
         name = run_files.features_file(options.split)
-        print(f"Features: {options.workdir / name}")
+        print(f"Features: {folder / name}")
 
 
 def main() -> int:

@@ -107,16 +107,7 @@ def predict(
             f"--output must be {expected}, since the model of --workdir predicts one "
             f"value per {per}, got {output}."
         )
-    if dense and (prior or coverage):
-        raise errors.InputError(
-            "--prior and --interval are for models that predict one value per row, "
-            "that of --workdir predicts one per pixel. Leave them out."
-        )
-    correct = (
-        None
-        if dense
-        else corrected.of_run(workdir, predictor, prior=prior or {}, coverage=coverage)
-    )
+    correct = corrected.of_run(workdir, predictor, prior=prior or {}, coverage=coverage)
     entry.interruptible()  # The output is removed.
     rows = empty = 0
     surprises = new_rows.Surprises()

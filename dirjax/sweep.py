@@ -155,6 +155,34 @@ def _run_program(
     module.run_study(study, workdir)
 
 
+# Lists of pairs and triples: field -> what an item holds, and one as it is typed.
+_ITEMS = {
+    "grid": (("field", "values"), "('data.bin_width',(5.0,10.0))"),
+    "fields": (("field", "value"), "('train.patience',10)"),
+    "arguments": (("method", "argument"), "('small','lds,smoke')"),
+    "starts": (("method", "method that it starts from"), "('tune','vanilla')"),
+    "method_fields": (("method", "field", "value"), "('lds','data.many',20)"),
+}
+
+
+def _check_lists(study: Mapping[str, Any]) -> None:
+    """Checks what the lists of a study hold, since they can be typed.
+
+    Raises:
+      InputError: for an empty list, or an item of another form.
+    """
+    for name, example in (("configs", "csv.py"), ("methods", "lds"), ("seeds", "0,1")):
+        said = f"a list, as in --config.{name}={example}"
+        errors.require_field(bool(study[name]), name, said, study[name])
+    for name, (what, typed) in _ITEMS.items():
+        for item in study[name]:
+            if not isinstance(item, (tuple, list)) or len(item) != len(what):
+                raise errors.InputError(
+                    f"config.{name} must be a list of ({', '.join(what)}), got "
+                    f'{item!r} in it. Type it as "--config.{name}=({typed},)".'
+                )
+
+
 def _done(workdir: pathlib.Path, job: Job) -> bool:
     return (workdir / job.folder / "result.json").exists()
 
@@ -207,8 +235,12 @@ def run(
             f"the config is not a study, it lacks {', '.join(sorted(missing))}. Give "
             "one of configs/studies, or start from configs/studies/common.py."
         )
+    _check_lists(study)
     every = [j.within(workdir) for j in jobs(study)]
     configs = [build(j) for j in every]
+    base, methods = study["base"], study["methods"]
+    said = f"one of the methods {', '.join(methods)}, or empty"
+    errors.require_field(not base or base in methods, "base", said, base)
     for config in configs:
         validation.validate(config)
         data.locate(config["data"])
@@ -256,7 +288,7 @@ def run(
         page = report.write_report(
             [workdir / j.folder for j in every],
             workdir / "report",
-            base=study["base"] or None,
+            base=base or None,
             published=True,
         )
         print((workdir / "report" / "table.txt").read_text())

@@ -6,7 +6,7 @@
 The report in STUDY/report has a sentence for each shot: which methods are better, worse
 or undecided, and how many test rows or seeds would decide. All fields of `config.data`
 work as for `configs/csv.py`. `--config.seeds=0,1,2,3,4` runs more seeds and keeps what
-is finished; `"--config.methods=('vanilla','inv')"` names other methods. For other kinds
+is finished; `--config.methods=vanilla,inv` names other methods. For other kinds
 of data or a data set with its own config, name the config: `compare.py:images`,
 `compare.py:bikeshare`.
 """

@@ -15,6 +15,9 @@ from dirjax.errors import InputError
 from dirjax.workdir import run_files
 from dirjax.workdir.run_files import unusable
 
+# Fields that hold paths, by branch.
+_PATHS = (("data", "path"), ("model", "pretrained"), ("", "init_from"))
+
 
 def plain(config: Any) -> dict[str, Any]:
     """A ConfigDict as plain dicts; tuples stay tuples.
@@ -59,12 +62,13 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config after a round trip through JSON, for files and comparison.
 
-    The path of the data becomes absolute, so that a run finds it from any folder.
+    Paths become absolute, so that a run finds its files from any folder.
     """
     made = json.loads(json.dumps(config))
-    data = made.get("data")
-    if isinstance(data, dict) and data.get("path"):
-        data["path"] = os.path.abspath(os.path.expanduser(data["path"]))
+    for branch, name in _PATHS:
+        fields = made.get(branch) if branch else made
+        if isinstance(fields, dict) and fields.get(name):
+            fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
     return made
 
 
@@ -81,9 +85,9 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
     try:
         if workdir.exists() and not workdir.is_dir():
             raise InputError(f"--workdir must be a directory, {workdir} is a file.")
-        before = None
+        differ = None
         if (workdir / run_files.CONFIG).exists():
-            before = check_same(config, workdir / run_files.CONFIG)
+            differ = check_same(config, workdir / run_files.CONFIG)
         elif (workdir / run_files.CHECKPOINTS).exists():
             raise InputError(
                 f"{workdir} holds checkpoints but no {run_files.CONFIG}, so their run "
@@ -91,7 +95,8 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
             )
         file = workdir / run_files.RESULT
         result = json.loads(file.read_text()) if file.exists() else None
-        if result and before and _goes_on(config, before, result):
+        patience = config["train"]["patience"]
+        if result and differ and _goes_on(differ, patience, result):
             return None
         return result
     except OSError as error:
@@ -104,19 +109,26 @@ def _may_change(path: str) -> bool:
 
 
 def _goes_on(
-    config: Mapping[str, Any], before: Mapping[str, Any], result: Mapping[str, Any]
+    differ: Mapping[str, tuple[Any, Any]],
+    patience: int | None,
+    result: Mapping[str, Any],
 ) -> bool:
-    """Whether a finished run has something left to do with another config."""
-    now, then = dict(_leaves(to_json(config))), dict(_leaves(before))
-    differ = {k for k in {*now, *then} if now.get(k) != then.get(k)}
-    patience = now["train.patience"]
-    waits = not patience or patience > then["train.patience"]
+    """Whether a finished run has something left to do with another config.
+
+    Args:
+      differ: from `check_same`, not empty.
+      patience: `train.patience` now.
+      result: of the run.
+    """
     if result.get("stopped_early"):
-        return bool(differ) and waits
-    return bool(differ - {"train.patience"})
+        before, _ = differ.get("train.patience", (patience, patience))
+        return not patience or patience > before
+    return bool(differ.keys() - {"train.patience"})
 
 
-def check_same(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
+def check_same(
+    config: Mapping[str, Any], file: pathlib.Path
+) -> dict[str, tuple[Any, Any]]:
     """Checks that a run directory belongs to this config, except for its length.
 
     Args:
@@ -124,22 +136,23 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
       file: its `config.json`.
 
     Returns:
-      The content of the file.
+      Fields that differ -> their values in the file and now.
 
     Raises:
-      InputError: naming the fields that differ.
+      InputError: naming the fields that differ, unless all of them may change.
     """
     try:
-        stored = json.loads(file.read_text())
-        before = dict(_leaves(stored))
+        before = dict(_leaves(json.loads(file.read_text())))
     except (json.JSONDecodeError, AttributeError) as error:
         raise InputError(
             f"{file} is no config ({error}). Use another --workdir."
         ) from error
     now = dict(_leaves(to_json(config)))
-    differ = [k for k in sorted({*before, *now}) if before.get(k) != now.get(k)]
+    differ = {k: (before.get(k), now.get(k)) for k in sorted({*before, *now})}
+    differ = {k: pair for k, pair in differ.items() if pair[0] != pair[1]}
     if not all(map(_may_change, differ)):
-        said = "; ".join(f"{k} {before.get(k)!r} -> {now.get(k)!r}" for k in differ[:5])
+        named = list(differ.items())[:5]
+        said = "; ".join(f"{k} {old!r} -> {new!r}" for k, (old, new) in named)
         raise InputError(
             f"{file.parent} holds a run with a different config "
             f"({said}{', ...' if len(differ) > 5 else ''}). Use another --workdir, or "
@@ -148,7 +161,7 @@ def check_same(config: Mapping[str, Any], file: pathlib.Path) -> dict[str, Any]:
             + " Data that has moved is named by --data PATH, with data.path as before."
             * ("data.path" in differ)
         )
-    return stored
+    return differ
 
 
 def moved(

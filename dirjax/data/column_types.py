@@ -41,7 +41,7 @@ class Wishes(NamedTuple):
     date_order: str | None = None
 
 
-class Reading(NamedTuple):
+class ColumnReading(NamedTuple):
     """How to read the cells of a column.
 
     Attributes:
@@ -60,8 +60,40 @@ class Reading(NamedTuple):
     said: str = ""
 
 
-def numbers(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
-    """Reads numbers; see `numerals.read`."""
+def to_json(readings: Mapping[str, ColumnReading]) -> dict[str, Any]:
+    """Readings of columns as plain JSON, for a data record."""
+    return {
+        name: {**way._asdict(), "notation": list(way.notation)}
+        for name, way in readings.items()
+    }
+
+
+def recorded(record: Mapping[str, Any]) -> dict[str, ColumnReading]:
+    """The readings of columns that a data record keeps, see `to_json`.
+
+    Example:
+      >>> kept = {"price": ColumnReading("numbers", Notation(",", "."))}
+      >>> recorded({"readings": to_json(kept)}) == kept
+      True
+    """
+    return {
+        name: ColumnReading(**way | {"notation": Notation(*way["notation"])})
+        for name, way in record.get("readings", {}).items()
+    }
+
+
+def numbers(
+    column: Any, notation: Notation, plain: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads numbers; see `numerals.read`.
+
+    Args:
+      column: pyarrow strings, null for missing values.
+      notation: how they are written.
+      plain: the numbers, if `reading` has given them.
+    """
+    if plain is not None:
+        return plain, np.zeros(len(column), bool)
     if notation.plain:
         return text_columns.numbers(column)
     return numerals.read(column, notation)
@@ -83,7 +115,7 @@ def decimal_mark(cells: Mapping[str, Any], delimiter: str) -> str:
         if len(votes) == _VOTES:
             break
         some = column.slice(0, _SAMPLE)
-        if text_columns.is_plain(some) and not numerals.has(some, "."):
+        if text_columns.plain_numbers(some) is not None and not numerals.has(some, "."):
             continue
         found = numerals.find(some).notation
         if found is None or (found.decimal, found.thousands) == (".", "."):
@@ -107,37 +139,44 @@ def _has_decimals(column: Any) -> bool:
     return bool(pc.any(pc.and_(pointed, pc.invert(grouped))).as_py())
 
 
-def reading(column: Any, wishes: Wishes, hint: str = "") -> Reading:
+def reading(
+    column: Any, wishes: Wishes, hint: str = ""
+) -> tuple[ColumnReading, np.ndarray | None]:
     """Finds how a column is to be read.
 
     Args:
       column: pyarrow strings, null for missing values.
       wishes: what the user says.
       hint: see `decimal_mark`.
+
+    Returns:
+      How; and its numbers, if looking for them has given them already.
     """
-    marks_given = wishes.decimal is not None or wishes.thousands is not None
-    if (
-        not marks_given
-        and text_columns.is_plain(column)
-        and not (hint == "," and numerals.has(column, "."))
-    ):
-        return Reading("numbers")
+    if wishes.decimal is None and wishes.thousands is None:
+        plain = text_columns.plain_numbers(column)
+        if plain is not None and not (hint == "," and numerals.has(column, ".")):
+            return ColumnReading("numbers"), plain
+    return _marked(column, wishes, hint), None
+
+
+def _marked(column: Any, wishes: Wishes, hint: str) -> ColumnReading:
+    """How to read a column that is not just plain numbers."""
     found = dates.find(column, wishes.date_order)
     if found.doubt:
-        return Reading("doubt", said=found.doubt)
+        return ColumnReading("doubt", said=found.doubt)
     if found.form:
-        return Reading("dates", form=found.form, timed=found.timed)
+        return ColumnReading("dates", form=found.form, timed=found.timed)
     number = numerals.find(
         column, decimal=wishes.decimal, thousands=wishes.thousands, hint=hint
     )
     if number.doubt:
-        return Reading("doubt", said=number.doubt)
+        return ColumnReading("doubt", said=number.doubt)
     if number.notation is None:
         said = f"{number.note} and is read as categories" if number.note else ""
-        return Reading(
+        return ColumnReading(
             "text" if column.null_count < len(column) else "numbers", said=said
         )
-    return Reading("numbers", number.notation)
+    return ColumnReading("numbers", number.notation)
 
 
 def counts_rows(values: np.ndarray) -> bool:

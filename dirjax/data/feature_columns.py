@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import column_types, row_checks
-from dirjax.data.column_types import Reading, Wishes
+from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.text_columns import Table, words
@@ -36,7 +36,7 @@ class Features:
     categorical: list[str]
     values: dict[str, np.ndarray]
     dropped: dict[str, str]
-    readings: dict[str, Reading] = dataclasses.field(default_factory=dict)
+    readings: dict[str, ColumnReading] = dataclasses.field(default_factory=dict)
 
 
 def listed(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
@@ -146,18 +146,20 @@ def features(
     for name, column in table.cells.items():
         if name in others or name in drop:
             continue
-        way = column_types.reading(column, wishes, hint)
+        way, plain = column_types.reading(column, wishes, hint)
         named = name in numeric or name in categorical
         if way.kind == "doubt" and name not in categorical:
             rows.problem(
                 f"{name!r} of {rows.file} {way.said}",
                 "Or leave it out with "
                 + setting("data.drop", name)
-                + ", or name it in data.categorical",
-                "Or name such columns in data.drop or data.categorical",
+                + ", or make it a category with "
+                + setting("data.categorical", name),
+                "Or list such columns, with commas, in --config.data.drop=NAMES or "
+                "--config.data.categorical=NAMES",
             )
         elif name in numeric or (way.kind == "numbers" and name not in categorical):
-            _add_numbers(found, name, column, way.notation, rows, named)
+            _add_numbers(found, name, column, way.notation, rows, named, plain)
         elif way.kind == "dates" and not named:
             if keep_dates:
                 _add_dates(found, name, column, way, rows)
@@ -170,6 +172,10 @@ def features(
     return found
 
 
+def _kept(name: str) -> str:
+    return f"{setting('data.numeric', name)} keeps it"
+
+
 def _add_numbers(
     found: Features,
     name: str,
@@ -177,29 +183,30 @@ def _add_numbers(
     notation: Notation,
     rows: row_checks.Rows,
     named: bool,
+    plain: np.ndarray | None,
 ) -> None:
     """Adds a numeric column, unless it is empty or numbers the rows."""
-    values, wrong = column_types.numbers(column, notation)
+    values, wrong = column_types.numbers(column, notation, plain)
     if not named:
         if column.null_count == len(column):
             found.dropped[name] = "empty"
             return
         if not wrong.any() and column_types.counts_rows(values):
-            found.dropped[name] = "it numbers the rows; data.numeric keeps it"
+            found.dropped[name] = f"it numbers the rows; {_kept(name)}"
             return
         if not wrong.any() and column_types.identifies(name, values):
-            found.dropped[name] = "an identifier; data.numeric keeps it"
+            found.dropped[name] = f"an identifier; {_kept(name)}"
             return
     refuse_text(name, column, wrong, rows, forced=named)
     refuse_infinite(name, values, rows)
     found.values[name] = values
     found.numeric.append(name)
     if not notation.plain:
-        found.readings[name] = Reading("numbers", notation)
+        found.readings[name] = ColumnReading("numbers", notation)
 
 
 def _add_dates(
-    found: Features, name: str, column: Any, way: Reading, rows: row_checks.Rows
+    found: Features, name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
 ) -> None:
     """Adds the parts of dates as numeric columns."""
     parts = checked_dates(name, column, way, rows)
@@ -235,7 +242,7 @@ def _add_text(
 
 
 def checked_dates(
-    name: str, column: Any, way: Reading, rows: row_checks.Rows
+    name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
 ) -> dict[str, np.ndarray]:
     """The parts of a column of dates: `NAME PART` -> `[rows]` float64, NaN missing.
 
@@ -293,12 +300,15 @@ def refuse_text(
     """Refuses rows with text in a numeric column."""
     if wrong.any():
         cells = column.to_pylist()
-        way = "" if forced else f", or name {name!r} in data.categorical"
+        where = map(int, np.flatnonzero(wrong))
+        missing = {i: setting("data.missing", cells[i]) for i in where}
+        way = "; if the column is a category, " + setting("data.categorical", name)
+        way = "" if forced else way
         rows.refuse(
             "text in a numeric column",
             wrong,
             lambda i: (
                 f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
-                f"stands for a missing value, name it in data.missing{way})"
+                f"stands for a missing value, set {missing[i]}{way})"
             ),
         )

@@ -187,7 +187,8 @@ def check_labels(
             f"{rules.label_scale}"
             + f" and data.label_offset={rules.label_offset:g}"
             * bool(rules.label_offset),
-            "; data.label_scale=log1p takes 0, and data.label_offset shifts labels",
+            "; --config.data.label_scale=log1p takes 0, and data.label_offset shifts "
+            "labels",
         )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
@@ -195,27 +196,32 @@ def check_labels(
             "label outside",
             (y < low) | (y > high),
             f"labels must lie in data.label_range {low:g} to {high:g}",
-            "; with data.outside=end such labels go to the end bins",
+            "; with --config.data.outside=end such labels go to the end bins",
         )
 
 
 def new_labels(
-    values: np.ndarray, rows: row_checks.Rows, name: str, record: Mapping[str, Any]
+    values: np.ndarray,
+    rows: row_checks.Rows,
+    name: str,
+    record: Mapping[str, Any],
+    mask: np.ndarray | None = None,
 ) -> np.ndarray:
     """Labels of new rows, checked like those of training.
 
     Args:
-      values: `[rows]` float64, NaN if missing.
+      values: `[rows]` float64, NaN if missing; dense `[rows, height, width]`.
       rows: their rows; those with an invalid label are refused.
       name: name of the label.
       record: data record of the run.
+      mask: bool, which labels count; None for all.
 
     Returns:
       The labels, as given.
     """
     scale = labels.Scale.from_json(record["scale"])
     rules = Rules(label=name, label_scale=scale.kind, label_offset=scale.offset)
-    check_labels(values, rows, rules)
+    check_labels(values, rows, rules, mask)
     return values
 
 
@@ -237,15 +243,16 @@ def _width_and_range(
     width, (low, high) = rules.bin_width, ends or (label.min(), label.max())
     if width is None:
         notes.append(
-            f"the bin width is {auto:g} (labels.auto_width); set data.bin_width to "
-            "change it"
+            f"the bin width is {auto:g} (labels.auto_width); "
+            "--config.data.bin_width=WIDTH changes it"
         )
         if (high - low) / auto > _AUTO_BINS:
             ends = _around_most(label, auto)
             out = int(np.sum((label < ends[0]) | (label > ends[1])))
             notes.append(
                 f"{out} labels far from the others count in the end bins; bins cover "
-                f"{ends[0]:g} to {ends[1]:g}, set data.label_range to change it"
+                f"{ends[0]:g} to {ends[1]:g}; "
+                "--config.data.label_range=LOW,HIGH changes that"
             )
         width = auto
     count = (high - low) / width
@@ -255,8 +262,8 @@ def _width_and_range(
         much = "a single bin" if single else f"{count:,.0f} bins"
         raise InputError(
             f"data.bin_width must divide the labels ({low:g} to {high:g}) into 2 to "
-            f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try {auto:g}, or leave it "
-            "out for the default."
+            f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try "
+            f"--config.data.bin_width={auto:g}, or leave it out for the default."
         )
     if width < 4 * np.spacing(np.float32(np.abs(label).max())):
         raise InputError(
@@ -390,7 +397,7 @@ def label_rows(
     if y.min() == y.max():
         raise InputError(
             f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
-            f"are {y.min():g}. Name another label with data.label."
+            f"are {y.min():g}. Name another label with --config.data.label=NAME."
         )
     split_note = ""
     if part is None:

@@ -45,11 +45,10 @@ def pieces(
         raise InputError(str(error)) from error
     fields = readers.fields(read_new, data)
     fields |= {"on_bad": on_bad, "keep": keep}
-    if labels and ("label" not in fields or record["kind"] == "dense"):
+    if labels and "label" not in fields:
         raise InputError(
-            "labels of new rows are read from tables, arrays and images with one label "
-            f"per row, the run has data.kind={data['kind']} and {record['kind']} "
-            "inputs. Evaluate a split of the run: --split."
+            f"the reader of the run, {data['kind']!r}, reads no labels of new rows. "
+            "Evaluate a split of the run: --split."
         )
     if "label" in fields:  # which is a field of the config, too
         fields["label"] = record["label"] if labels else None

@@ -162,12 +162,13 @@ def _check_reader(
 
 
 def _content(splits: Mapping[str, Split]) -> str:
-    """A hash of the labels of all splits, and of their inputs that are in memory."""
+    """A hash of labels and inputs of all splits; of images on disk, of their files."""
     arrays = []
     for rows in splits.values():
         inputs = rows.inputs if isinstance(rows.inputs, dict) else {"": rows.inputs}
-        held = [x for x in inputs.values() if not isinstance(x, Pictures)]
-        arrays += [np.asarray(rows.value), *map(np.asarray, held)]
+        held = [x.digests if isinstance(x, Pictures) else x for x in inputs.values()]
+        known = [np.asarray(x) for x in held if x is not None]
+        arrays += [np.asarray(rows.value), *known]
     return fingerprints.content(*arrays)
 
 

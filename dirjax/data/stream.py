@@ -80,7 +80,7 @@ def block(rows: np.ndarray, process: int, processes: int) -> np.ndarray:
     if rest:
         raise ValueError(
             f"a global batch must divide evenly among {processes} processes, got "
-            f"{rows.shape[-1]} rows. Use a multiple for data.batch_size."
+            f"{rows.shape[-1]} rows. Use a multiple for --config.data.batch_size."
         )
     return rows[..., process * size : (process + 1) * size]
 

@@ -99,6 +99,11 @@ def of_run(
     if wanted["target"] == "train" and not prior and coverage is None:
         return None
     check_tau(wanted, "tau" in prior)
+    if predictor.record["kind"] == "dense":
+        raise InputError(
+            "--prior and --interval are for models that predict one value per row, "
+            "that of --workdir predicts one per pixel. Leave them out."
+        )
     stored = run_files.read_validation(workdir)
     best = run_files.read_result(workdir)["best_step"]
     if best != predictor.step:

@@ -239,11 +239,11 @@ def choose(
       shot: see `best`.
     """
     decode = decode or model.decode
-    if tau is None:
-        own = [p for p in points if p["decode"] == decode]
-        found = best(own, split, metric=metric, shot=shot) if split else None
-        tau = found["tau"] if found else 0.0
-    return Chosen(model, target, tau, decode)
+    if tau is not None:
+        return Chosen(model, target, tau, decode)
+    own = [p for p in points if p["decode"] == decode]
+    found = best(own, split, metric=metric, shot=shot) if split else None
+    return Chosen(model, target, found["tau"] if found else 0.0, decode)
 
 
 def spread(

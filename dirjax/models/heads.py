@@ -125,7 +125,7 @@ def _check_shape(features: jax.Array, shape: str) -> None:
         better = "linear" if features.ndim == 2 else "dense"
         raise ValueError(
             f"this head takes features {shape}, the encoder returns {features.shape}. "
-            f"Use model.head={better!r}."
+            f"Use --config.model.head={better}."
         )
 
 

@@ -273,9 +273,9 @@ def make(
         return [
             f"{left:.0%} of the spread of many-shot norms remains unexplained by the "
             "norm line, so targets of other labels are unreliable. Feature norms may "
-            "not follow the label (with model.label_scaling='standard' they follow "
-            "its distance from the mean: use 'deviation'); with fit='sgd' set more "
-            "epochs or a larger learning_rate of norm_target."
+            "not follow the label (scaled by 'standard', they follow its distance from "
+            "the mean: set --config.model.label_scaling=deviation); with fit='sgd' set "
+            "more epochs or a larger learning_rate of norm_target."
         ]
 
     return base.Objective(

@@ -22,8 +22,10 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from dirjax.cli import arguments, status, usage
 from dirjax.errors import InputError
@@ -154,20 +156,24 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
     return dict(run.result or {})
 
 
-def scores_text(workdir: str | pathlib.Path, result: dict[str, Any]) -> str:
+def scores_text(
+    workdir: str | pathlib.Path,
+    result: dict[str, Any],
+    rows: Mapping[str, np.ndarray],
+) -> str:
     """The table of an evaluation, as text.
 
     Args:
       workdir: the run directory.
       result: content in the form of `result.json`; `split` names the entry that holds
         the metrics.
+      rows: `label` and `prediction` of its rows, for the intervals; may lack them.
     """
+    names = [name for name in ("label", "prediction") if name in rows]
+    known = {name: np.asarray(rows[name], np.float64) for name in names}
     run = read_run(pathlib.Path(workdir))
-    own = ("test", run.best_step, (run.result or {}).get("prior"))
-    prior = result.get("prior", own[2])
-    if (result["split"], result["best_step"], prior) != own:
-        run = dataclasses.replace(run, predictions={})  # they are of another state
-    return formats.to_text(_tables([dataclasses.replace(run, result=result)], None))
+    run = dataclasses.replace(run, result=result, predictions=known)
+    return formats.to_text(_tables([run], None))
 
 
 def frontier_text(result: dict[str, Any], split: str) -> str:

@@ -136,7 +136,7 @@ def _one_metric(table: Table, metric: str) -> Block | None:
         (r, list(r.difference[metric].values())) for r in table.rows if r.difference
     ]
     form = form_of(metric, every, [gap for _, some in gaps for gap in some])
-    rows = [(Cell("test rows"), Cell(""), *_counts(table.rows[0]))]
+    rows = [(Cell(f"{table.split} rows"), Cell(""), *_counts(table.rows[0]))]
     for row, cells in zip(table.rows, _cells(metric, table.rows, form), strict=True):
         rows.append((Cell(row.method), Cell(f"{len(row.runs)}"), *cells))
         rows += _published(row, table, metric, "", Cell(EMPTY))
@@ -240,7 +240,8 @@ def _over(table: Table) -> str:
         return "seeds by Student's t"
     paired = " and the same for all runs" * (len(table.runs) > 1)
     return (
-        f"{'seeds and ' * seeds}test rows ({'hierarchical ' * seeds}bootstrap, "
+        f"{'seeds and ' * seeds}{table.split} rows "
+        f"({'hierarchical ' * seeds}bootstrap, "
         f"{table.draws:,} draws, rows within each shot{paired}, as Student's t)"
     )
 
@@ -263,7 +264,9 @@ def footnote(table: Table) -> str:
             "Bold: the interval excludes zero; values that are bold are better."
         )
     if table.no_rows and (gaps or one):
-        said.append(f"No interval covers the choice of test rows: {table.no_rows}.")
+        said.append(
+            f"No interval covers the choice of {table.split} rows: {table.no_rows}."
+        )
     elif not one and any(len(row.runs) == 1 for row in table.rows):
         said.append("One seed does not tell what another seed would give.")
     oracle = (row.values.get("oracle_mae", {}).get("all") for row in table.rows)

@@ -42,7 +42,7 @@ class Means:
             raise Failed(
                 f"step {bad + 1} gave a value that is not finite, in "
                 f"{', '.join(names) or 'the update'}. All checkpoints are from earlier "
-                "steps. Try a smaller learning rate or stage.NAME.clip=1.0."
+                "steps. Try a smaller learning rate or --config.stage.NAME.clip=1.0."
             )
 
     def take(self) -> dict[str, float]:

@@ -161,7 +161,8 @@ def evaluated(
         taus=taus,
     )
     if chosen is None:
-        nothing = dict.fromkeys(("prior", "frontier", "distribution"))
+        names = ("prior", "frontier", "distribution")
+        nothing: dict[str, Any] = dict.fromkeys(names)
         return scores, stored, nothing
     for split in rows if chosen.changes else ():
         corrected = chosen.predict(rows[split])

@@ -147,7 +147,7 @@ def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
     if not stems:
         raise InputError(
             "config.model.pretrained needs a model with a ResNet, this one has none. "
-            "Use model.name=resnet18, resnet34 or resnet50, or leave it out."
+            "Use --config.model.name=resnet50, resnet18 or resnet34, or leave it out."
         )
     place = stems[0].removesuffix("stem_conv/kernel")
     ours = {n: n.removeprefix(collection) for n in named}
@@ -159,7 +159,7 @@ def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
         grey = wanted["stem_conv/kernel"][2] == 1
         raise InputError(
             f"config.model.pretrained: the weights of {file} cannot be used: {error}."
-            + " For grey images set data.channels=3." * grey
+            + " For grey images set --config.data.channels=3." * grey
         ) from error
 
     def filled(tree: Any, prefix: str = "") -> Any:

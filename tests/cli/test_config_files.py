@@ -1,6 +1,8 @@
 """Fields on the command line: unknown ones, lists, and what can be pasted."""
 
 import ast
+import pathlib
+import re
 import shlex
 
 import pytest
@@ -11,6 +13,8 @@ from dirjax.cli import config_files
 from dirjax.config import fields
 from dirjax.configs import common
 from tests import runs
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def config():
@@ -82,6 +86,15 @@ def test_a_setting_can_be_pasted(names):
     (word,) = shlex.split(errors.setting("data.drop", *names))
     *_, last = config_files._fitted(["main", word], config())
     assert ast.literal_eval(last.partition("=")[2]) == names
+
+
+def test_advice_in_sentences_can_be_pasted():
+    """`Set data.many=20` would have to be completed by whoever reads it."""
+    short = re.compile(r"\b([sS]et|[uU]se|[tT]ry|with)[ (]+(data|model|stage)\.\w+=")
+    for file in (ROOT / "dirjax").glob("*/**/*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not short.search(node.value), f"{file}:{node.lineno}"
 
 
 def test_a_missing_file_suggests_the_nearest():

@@ -38,7 +38,7 @@ def made(name, argument):
     config = config_files.load(f"configs/{name}.py", argument)
     config.update_from_flattened_dict(OWN.get(name, {}))
     if config.init_from == "":  # What a preset that begins with another run asks for.
-        config.init_from = "runs/other"
+        config.init_from = "/runs/other"
     return config
 
 

@@ -306,7 +306,7 @@ class TestRun:
                     want = value and pytest.approx(value, rel=1e-6)
                     assert again[name][shot] == want, name
                     assert split == "test" or line[f"{name}/{shot}"] == want, name
-        text = report.scores_text(workdir, evaluate.evaluate(workdir))
+        text = report.scores_text(workdir, evaluate.evaluate(workdir), {})
         (row,) = [r for r in text.splitlines() if r.startswith("group accuracy")]
         assert row.split()[2] == f"{result['test']['group_accuracy']['all']:.3f}"
 

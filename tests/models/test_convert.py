@@ -160,7 +160,7 @@ def test_a_run_begins_with_them(tmp_path):
 
     of_file = {"stage_sizes": (2, 1), "width": 4, "stem": "imagenet"}
     with pytest.raises(
-        InputError, match=r"1, 4\].*For grey images set data.channels=3"
+        InputError, match=r"1, 4\].*For grey images set --config.data.channels=3"
     ):
         warm_start_lib.warm_start(run(**of_file)[0])
     with pytest.raises(InputError, match="this one has none"):

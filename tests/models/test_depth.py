@@ -98,7 +98,7 @@ class TestHead:
         [("dense", (2, 5), "linear"), ("linear", (2, 3, 4, 5), "dense")],
     )
     def test_features_of_another_task(self, head, shape, better):
-        with pytest.raises(ValueError, match=f"Use model.head='{better}'"):
+        with pytest.raises(ValueError, match=f"Use --config.model.head={better}"):
             heads.HEADS[head]().init(jax.random.key(0), jnp.ones(shape))
 
 

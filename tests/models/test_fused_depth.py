@@ -107,7 +107,7 @@ class TestHead:
             heads.Dense(kernel=kernel).init(jax.random.key(0), jnp.ones((1, 2, 2, 1)))
 
     def test_features_of_another_task(self):
-        with pytest.raises(ValueError, match=r"Use model.head='linear'"):
+        with pytest.raises(ValueError, match=r"Use --config.model.head=linear"):
             heads.Dense(kernel=3).init(jax.random.key(0), jnp.ones((2, 5)))
 
 

@@ -338,7 +338,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"model__head": "linear"}, "Use model.head='dense'"),
+            ({"model__head": "linear"}, "Use --config.model.head=dense"),
             ({"model__name": "resnet18"}, "Use 'small_unet'"),
         ],
     )

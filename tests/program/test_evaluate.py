@@ -115,6 +115,17 @@ class TestEvaluate:
         assert own_data.snapshot(workdir) == before
 
 
+@pytest.mark.parametrize("step", ["best", "last"])
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_every_table_has_intervals(finished, capsys, split, step):
+    workdir, _ = finished
+    evaluate._main([f"--workdir={workdir}", f"--split={split}", f"--step={step}"])
+    out = capsys.readouterr().out
+    (row,) = [line for line in out.splitlines() if line.startswith("MAE")]
+    assert row.split()[2] == "±"
+    assert f"the 95 % interval over {split} rows (bootstrap" in " ".join(out.split())
+
+
 @pytest.mark.slow
 def test_logarithms_and_an_average_without_a_test_split(tmp_path, capsys):
     fields = {"data__label_scale": "log", "train__average_decay": 0.8}

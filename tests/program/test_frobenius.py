@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dirjax import data, errors
+from dirjax.config import frozen
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
 from dirjax.training import stage_program as programs_lib
@@ -220,11 +221,8 @@ class TestInitFrom:
         assert {r["stage"] for r in runs.log(tmp_path)} == {"tune"}
         assert np.isfinite(result["test"]["mae"]["all"])
         # Once it has begun, the other run may go.
-        made["init_from"] = "gone"
-        gone = json.loads((tmp_path / "config.json").read_text()) | {
-            "init_from": "gone"
-        }
-        (tmp_path / "config.json").write_text(json.dumps(gone))
+        made["init_from"] = str(tmp_path / "gone")
+        (tmp_path / "config.json").write_text(json.dumps(frozen.to_json(made)))
         (tmp_path / "result.json").unlink()
         assert runs.run(made, tmp_path)["test"] == result["test"]
 

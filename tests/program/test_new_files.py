@@ -91,6 +91,7 @@ class TestEvaluateFile:
         evaluate._main([f"--workdir={run}", f"--input={file}", f"--output={output}"])
         out, _ = capsys.readouterr()
         assert "input set at step" in out
+        assert "95 % interval over input rows (bootstrap" in " ".join(out.split())
         assert f"examples  {len(PARTS)}" in " ".join(out.split()).replace(
             "examples ", "examples  "
         )
@@ -132,9 +133,9 @@ class TestEvaluateFile:
         assert_equal_scores(want, got["input"])
 
     def test_a_kind_without_labels(self, run, new, monkeypatch):
-        record = run_files.read_record(run) | {"kind": "dense"}
-        fields = run_files.read_config(run)["data"]
-        with pytest.raises(errors.InputError, match="one label per row"):
+        record = run_files.read_record(run)
+        fields = run_files.read_config(run)["data"] | {"kind": "nyud2"}
+        with pytest.raises(errors.InputError, match="'nyud2', reads no labels of new"):
             next(new_rows.pieces(new("a\n1\n"), fields, record, labels=True))
 
     def test_bins_are_those_of_the_run(self, run):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from dirjax import predict
+from dirjax import errors, evaluate, predict
 from tests import own_data, runs
 from tests.program.answers import assert_as_evaluated, predictions
 
@@ -95,6 +95,23 @@ class TestPixels:
         error = np.abs(found["prediction"] - stored["y"])[test][real]
         result = runs.result(on_pixels / "run")
         assert result["test"]["mae"]["all"] == pytest.approx(error.mean(), rel=1e-4)
+
+    def test_a_labelled_file_gives_the_errors_of_its_split(self, on_pixels, tmp_path):
+        stored = dict(np.load(on_pixels / "mine.npz"))
+        some = {name: array[50:] for name, array in stored.items()}
+        file = own_data.write(tmp_path, "new.npz", own_data.to_npz(**some))
+        found, _ = evaluate.evaluate_file(on_pixels / "run", file)
+        want = runs.result(on_pixels / "run")["test"]
+        assert found["input"].keys() == want.keys()
+        for name in ("mae", "rmse", "bmae", "delta1", "count"):
+            got, wanted = found["input"][name]["all"], want[name]["all"]
+            assert got == pytest.approx(wanted, rel=1e-4)
+
+    def test_labels_of_another_size(self, on_pixels, tmp_path):
+        small = own_data.to_npz(x=GREY, y=GREY[:, :4, :5])
+        file = own_data.write(tmp_path, "new.npz", small)
+        with pytest.raises(errors.InputError, match=r"\[8, 10\] pixels.*\[4, 5\]"):
+            evaluate.evaluate_file(on_pixels / "run", file)
 
     def test_files(self, on_pixels, tmp_path):
         for i in range(3):

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from dirjax import evaluate
+from dirjax.config import frozen
 from dirjax.errors import InputError
 from tests import own_data, runs
 
@@ -47,6 +48,28 @@ def test_the_same_file_is_the_same_config(begun, monkeypatch, folder, path):
     monkeypatch.chdir(begun / folder)
     made = own_data.config(path, **own_data.TINY)
     assert runs.run(made, begun / "run") == runs.result(begun / "run")
+
+
+def test_a_warm_start_is_found_from_any_folder(begun, monkeypatch):
+    warm = begun / "warm"
+    for folder, start in ((".", "run"), ("elsewhere", "../run")):
+        monkeypatch.chdir(begun / folder)
+        path = str(begun / "data" / "mine.csv")
+        made = own_data.config(path, init_from=start, **own_data.TINY)
+        found = runs.run(made, warm)
+        assert found == runs.result(warm)
+        assert frozen.to_json(made)["init_from"] == str(begun / "run")
+    assert evaluate.evaluate(warm)["test"]["mae"] == found["test"]["mae"]
+    made["init_from"] = "run"
+    with pytest.raises(InputError, match=r"init_from '.*' -> '.*elsewhere/run'"):
+        runs.run(made, warm)
+
+
+def test_a_file_of_weights_is_a_whole_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    made = runs.config("mnist5k", model__pretrained="weights.pth")
+    stored = frozen.to_json(made)["model"]["pretrained"]
+    assert stored == str(tmp_path / "weights.pth")
 
 
 def test_another_file_is_not(begun, monkeypatch):

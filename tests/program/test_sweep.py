@@ -1,10 +1,12 @@
 """Studies: every point once, finished ones skipped, one report at the end."""
 
+import ast
 import json
 
 import pytest
 
 from dirjax import errors, sweep
+from dirjax.cli import config_files
 from dirjax.configs.studies import (
     baselines,
     benchmarks,
@@ -323,12 +325,36 @@ def test_the_questions_to_the_frobenius_method():
         ({"configs": ("configs/no.py",)}, "does not exist"),
         ({"fields": (("data.bin_widht", 1.0),)}, "bin_widht"),
         ({"grid": (("data.bin_width", ("x",)),)}, "bin_width='x'"),
+        ({"methods": ()}, r"a list, as in --config\.methods=lds"),
+        (
+            {"grid": ("data.bin_width", "5")},
+            r"\(field, values\), got 'data.bin_width' in it. Type .*\(5\.0,10\.0\)",
+        ),
+        ({"methods": ("lds",)}, r"base must be one of the methods lds, or empty"),
     ],
 )
 def test_a_wrong_study_stops_before_the_first_run(fields, said, tmp_path):
     with pytest.raises(errors.InputError, match=said):
         sweep.run(study(**fields), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("typed", "methods"),
+    [
+        ("--config.methods=vanilla,lds", ["vanilla", "lds"]),
+        ("--config.methods=vanilla, lds", ["vanilla", "lds"]),
+        ("--config.methods=('vanilla','lds')", ["vanilla", "lds"]),
+        ("--config.methods=vanilla", ["vanilla"]),
+    ],
+)
+def test_lists_are_typed_with_commas(typed, methods):
+    made = config_files.load("configs/studies/compare.py")
+    made.lock()
+    *_, last = config_files._fitted(["sweep", typed], made)
+    made.methods = ast.literal_eval(last.partition("=")[2])
+    found = dict.fromkeys(j.argument for j in sweep.jobs(made.to_dict()))
+    assert list(found) == methods
 
 
 @pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0"])

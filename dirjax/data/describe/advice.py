@@ -44,7 +44,7 @@ LEAST_BATCH = 16
 # Shares of duplicate rows, and of rows whose inputs have several labels.
 COPY_SHARE = 0.01
 
-_LEAVE_OUT = "data.outside=error data.on_bad=skip"
+_LEAVE_OUT = "--config.data.outside=error --config.data.on_bad=skip"
 
 
 def findings(
@@ -233,8 +233,8 @@ def of_labels(
                 "long_tail",
                 f"the labels have a long tail (skewness {plain:.2g}, of their "
                 f"logarithms {scaled:.2g}): if relative errors matter more than "
-                "absolute ones, learn and bin logarithms (data.label_scale=log "
-                f"data.bin_width={width:g}).",
+                "absolute ones, learn and bin logarithms "
+                f"(--config.data.label_scale=log --config.data.bin_width={width:g}).",
             )
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
     distinct, counts = np.unique(rest, return_counts=True)
@@ -246,13 +246,13 @@ def of_labels(
             f"labels heap on multiples of {number(multiple)}: they have {times:.1f} "
             "times the rows of neighbouring numbers, so neighbouring bins differ by "
             "chance: choose bins with equally many round numbers "
-            f"(data.bin_width={multiple:g} or a multiple).",
+            f"(--config.data.bin_width={multiple:g} or a multiple).",
         )
 
 
 def _range(low: float, high: float) -> str:
     """The arguments that skip labels outside a range."""
-    return f"data.label_range={low:.10g},{high:.10g} {_LEAVE_OUT}"
+    return f"--config.data.label_range={low:.10g},{high:.10g} {_LEAVE_OUT}"
 
 
 def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
@@ -266,7 +266,9 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
     def wider(good: Callable[[np.ndarray], bool]) -> str:
         learned = source.splits["train"].label.astype(np.float64)
         size = checks.wider(learned, width, good)
-        return f"widen data.bin_width from {width:g} to {size:g}" if size else ""
+        if not size:
+            return ""
+        return f"widen the bins from {width:g} with --config.data.bin_width={size:g}"
 
     counts, width = source.spec.counts, bins["width"]
     many, few = bins["many"], bins["few"]
@@ -274,11 +276,14 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
     if bins["empty"] > EMPTY_SHARE * bins["number"]:
         ends = np.flatnonzero(counts)[[0, -1]]
         inside = counts[ends[0] : ends[1] + 1]
-        low, high = (number(bins["edges"][e]) for e in (ends[0], ends[1] + 1))
-        what = f"narrow data.label_range, training labels range from {low} to {high}"
+        low, high = (bins["edges"][e] for e in (ends[0], ends[1] + 1))
+        what = (
+            f"training labels range from {number(low)} to {number(high)}, narrow the "
+            f"bins to them with --config.data.label_range={low:.10g},{high:.10g}"
+        )
         if np.mean(inside == 0) > EMPTY_SHARE:
             what = wider(lambda c: bool(np.mean(c == 0) <= EMPTY_SHARE))
-            what = what or "widen data.bin_width"
+            what = what or "widen the bins with --config.data.bin_width=WIDTH"
         yield (
             "empty_bins",
             f"{bins['empty']:,} of {bins['number']:,} bins hold no training row: "
@@ -293,7 +298,8 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
         pair = checks.thresholds(counts, test, LEAST_TEST)
         ways = ["lower data.many and data.few"]
         if pair:
-            ways[0] += f" (data.many={pair[0]} data.few={pair[1]} makes thirds)"
+            many_few = f"--config.data.many={pair[0]} --config.data.few={pair[1]}"
+            ways[0] += f" ({many_few} makes thirds)"
         if wide := wider(lambda c: bool(c.max() > many)):
             ways.append(wide)
         yield (
@@ -387,5 +393,6 @@ def of_batch(rows: int, batch: int | None) -> Found:
         yield (
             "batch",
             f"a batch has {batch} rows but the training split only {rows}, so a run "
-            f"would fail at once: set data.batch_size={max(rows // 2, 1)} or less.",
+            "would fail at once: set "
+            f"--config.data.batch_size={max(rows // 2, 1)} or less.",
         )

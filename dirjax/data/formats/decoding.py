@@ -10,7 +10,8 @@ the alpha channel is the picture, as of a mask or of ink on nothing.
 
 Pixels of more than 8 bits keep their values until the range of a data set is known, see
 `levels`. Pillow reads colours of 16 bits as 8, which leaves 16 levels of pictures with
-12; so TensorFlow decodes such PNG files, and such TIFF files are refused.
+12; so TensorFlow decodes such PNG files, and such TIFF files are refused, as are those
+that Pillow does not read or whose sign it ignores (colours of floats, 8 bits signed).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import dataclasses
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,10 @@ _MAX_ASPECT = 64  # longer to shorter side of an image to crop
 ALPHA = "alpha"
 # Shares of red, green and blue in grey, as in Pillow.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_BITS_PER_SAMPLE = 258  # a tag of TIFF
+# Tags of TIFF, and names of what the second says.
+_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+_SIGNED, _FORMS = 2, {1: "whole numbers", 2: "signed numbers", 3: "floats"}
+_TIFF = (b"II*\0", b"MM\0*")
 
 
 class Unreadable(ValueError):
@@ -49,8 +53,48 @@ def opened(data: bytes) -> Any:
     return _opened(data)[0]
 
 
-def _opened(data: bytes) -> tuple[Any, int, tuple[int, ...]]:
-    """The same with the number of frames, and the bits of channels of a TIFF file."""
+class _Samples(NamedTuple):
+    """Channels of a TIFF file; of other files, 8 bits without a sign.
+
+    Attributes:
+      bits: of each channel.
+      form: what their numbers are, a key of `_FORMS`.
+    """
+
+    bits: tuple[int, ...] = (8,)
+    form: int = 1
+
+    @classmethod
+    def of_tags(cls, tags: Mapping[int, Any]) -> _Samples:
+        """The channels that the tags of a file tell."""
+        return cls(tags.get(_BITS_PER_SAMPLE, (8,)), tags.get(_SAMPLE_FORMAT, (1,))[0])
+
+    def said(self) -> str:
+        """The beginning of a sentence on a file."""
+        channels = f"{len(self.bits)} channel{'s' * (len(self.bits) > 1)}"
+        what = _FORMS.get(self.form, "numbers")
+        return f"it is a TIFF file of {channels} with {what} of {max(self.bits)} bits"
+
+
+def _unknown(data: bytes) -> str:
+    """Why Pillow knows no image in a file."""
+    from PIL import TiffImagePlugin
+
+    if data[:4] in _TIFF:
+        stream = io.BytesIO(data)
+        try:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+            stream.seek(tags.next)
+            tags.load(stream)
+            said = _Samples.of_tags(tags).said()
+        except Exception:  # as many types as above
+            said = "its header of TIFF is damaged"
+        return f"{said}, which Pillow does not read: save all images as arrays in NPZ"
+    return "Pillow does not know its format"
+
+
+def _opened(data: bytes) -> tuple[Any, int, _Samples]:
+    """The same with the number of frames, and the channels of a TIFF file."""
     from PIL import Image, ImageOps
 
     if not data:
@@ -65,7 +109,7 @@ def _opened(data: bytes) -> tuple[Any, int, tuple[int, ...]]:
                     f"{_MAX_PIXELS:,}"
                 )
             frames = getattr(image, "n_frames", 1)
-            bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+            samples = _Samples.of_tags(getattr(image, "tag_v2", {}))
             image = ImageOps.exif_transpose(image)
             image.load()
     except Unreadable:
@@ -74,9 +118,8 @@ def _opened(data: bytes) -> tuple[Any, int, tuple[int, ...]]:
         raise Unreadable(f"it has more than {_MAX_PIXELS:,} pixels") from error
     except Exception as error:  # Pillow's plugins raise many types
         why = (str(error) or type(error).__name__).rstrip(". ")
-        why = "Pillow does not know its format" if "identify" in why else why
-        raise Unreadable(why) from error
-    return image, frames, bits
+        raise Unreadable(_unknown(data) if "identify" in why else why) from error
+    return image, frames, samples
 
 
 def is_ground(text: str) -> bool:
@@ -145,8 +188,8 @@ def decode(data: bytes, reading: Reading) -> Picture:
       Unreadable: see `opened`; also if pixels are not finite or do not fit the scale,
         or if the picture is alpha and there is none.
     """
-    image, frames, bits = _opened(data)
-    found = _deep(data, image, bits)
+    image, frames, samples = _opened(data)
+    found = _deep(data, image, samples)
     shallow = found is None
     picture = _shallow(image, reading) if shallow else _levelled(found, reading)
     return picture._replace(frames=frames)
@@ -181,19 +224,27 @@ def _no_alpha() -> Unreadable:
     return Unreadable("it has no alpha channel, which data.ground takes as the picture")
 
 
-def _deep(data: bytes, image: Any, bits: tuple[int, ...]) -> np.ndarray | None:
+def _deep(data: bytes, image: Any, samples: _Samples) -> np.ndarray | None:
     """`[height, width, 1 to 4]` pixels of more than 8 bits, None if they have 8."""
     if image.mode.startswith(("I", "F")):
-        return np.asarray(image)[..., None]
+        pixels = np.asarray(image)
+        if samples == ((32,), 1):  # Pillow takes the highest bit for a sign.
+            pixels = pixels.view(np.uint32)
+        return pixels[..., None]
     # Bit depth and colour type of PNG.
     if data.startswith(b"\x89PNG") and data[24] == 16 and data[25] in (2, 4, 6):
         import tensorflow as tf
 
         return tf.io.decode_png(data, dtype=tf.uint16).numpy()
-    if max(bits) > 8:
+    if max(samples.bits) > 8:
         raise Unreadable(
-            f"it is a TIFF file of {len(bits)} channels with {max(bits)} bits, which "
-            "Pillow cuts to 8: save it as PNG, or all images as arrays in NPZ"
+            f"{samples.said()}, which Pillow cuts to 8: save it as PNG, or all images "
+            "as arrays in NPZ"
+        )
+    if samples.form == _SIGNED:
+        raise Unreadable(
+            f"{samples.said()}, whose sign Pillow ignores: save all images as arrays "
+            "in NPZ"
         )
     return None
 

@@ -204,9 +204,10 @@ def note(
     Example:
       >>> note("images", "whole", 9, (3.0, 3900.0), Scale({"whole": (0.0, 4095.0)}))
       'pixels of 9 images are whole numbers of more than 8 bits, 3 to 3900: read as \
-0 to 4095 (found; data.pixel_range sets it)'
+0 to 4095 (found; --config.data.pixel_range=LOW,HIGH sets another)'
     """
-    how = "data.pixel_range" if scale.window else "found; data.pixel_range sets it"
+    how = "found; --config.data.pixel_range=LOW,HIGH sets another"
+    how = "data.pixel_range" if scale.window else how
     return (
         f"pixels of {count:,} {what} are {KINDS[kind]}, {between(found)}: read as "
         f"{between(scale.ranges[kind])} ({how})"

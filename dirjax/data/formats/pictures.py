@@ -32,6 +32,7 @@ class Pictures:
       number: `[rows]` int, the image of each row.
       shape: shape of each image.
       dtype: uint8 or float32, the type of all rows.
+      digests: `[images]` uint64, a hash of each image's file, to notice a change.
 
     Attributes:
       shape: `(rows, height, width, channels)`.
@@ -50,16 +51,24 @@ class Pictures:
         number: np.ndarray,
         shape: tuple[int, int, int],
         dtype: np.dtype = np.dtype(np.uint8),  # noqa: B008 (it is immutable)
+        digests: np.ndarray | None = None,
     ):
         self._decode, self._number, self.dtype = decode, number, dtype
+        self._digests = digests
         self.shape = (len(number), *shape)
+
+    @property
+    def digests(self) -> np.ndarray | None:
+        """Hashes of the rows' files, see the class."""
+        return None if self._digests is None else self._digests[self._number]
 
     def __len__(self) -> int:
         return len(self._number)
 
     def subset(self, rows: np.ndarray) -> Pictures:
         """Some of the rows, still encoded."""
-        return Pictures(self._decode, self._number[rows], self.shape[1:], self.dtype)
+        number, shape = self._number[rows], self.shape[1:]
+        return Pictures(self._decode, number, shape, self.dtype, self._digests)
 
     def one(self, row: Any) -> np.ndarray:
         """The image of a row, decoded in this thread."""

@@ -123,17 +123,20 @@ def reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")
 
 
-def is_plain(column: Any) -> bool:
-    """Whether all cells that are present are numbers as programs write them."""
+def plain_numbers(column: Any) -> np.ndarray | None:
+    """`[rows]` float64, NaN for missing values.
+
+    None unless all cells that are present are numbers as programs write them.
+    """
     import pyarrow as pa
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
     try:
-        pc.cast(column, pa.float64())
+        values = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
-        return False
-    return True
+        return None
+    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), np.float64)
 
 
 def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -146,25 +149,19 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
       `[rows]` float64, NaN for missing values and text, and `[rows]` bool: values that
       are present but not numbers.
     """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    try:
-        values = pc.cast(column, pa.float64())
-    except pa.ArrowInvalid:
-        found = np.full(len(column), np.nan)
-        wrong = np.zeros(len(column), bool)
-        for i, text in enumerate(column.to_pylist()):
-            if text is not None:
-                try:
-                    # Python accepts 1_000, which is not a number here.
-                    found[i] = float(text.replace("_", "?"))
-                except ValueError:
-                    wrong[i] = True
-        return found, wrong
-    filled = pc.fill_null(values, np.nan)
-    return np.asarray(filled.to_numpy(), np.float64), np.zeros(len(column), bool)
+    wrong = np.zeros(len(column), bool)
+    plain = plain_numbers(column)
+    if plain is not None:
+        return plain, wrong
+    found = np.full(len(column), np.nan)
+    for i, text in enumerate(column.to_pylist()):
+        if text is not None:
+            try:
+                # Python accepts 1_000, which is not a number here.
+                found[i] = float(text.replace("_", "?"))
+            except ValueError:
+                wrong[i] = True
+    return found, wrong
 
 
 def words(column: Any) -> np.ndarray:

@@ -93,7 +93,8 @@ class Vocabulary:
 def _wrong(file: pathlib.Path, dim: int, came: str) -> InputError:
     return InputError(
         f"{file} must hold words with {dim} numbers each (data.text.dim), {came}. Set "
-        "data.text.dim, or give another file of GloVe vectors as data.text.vectors."
+        "--config.data.text.dim=SIZE, or give another file of GloVe vectors with "
+        "--config.data.text.vectors=FILE."
     )
 
 
@@ -177,8 +178,8 @@ def vectors(
             there[position] = True
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
-            f"{file} cannot be read: {error}. Give another file of GloVe vectors as "
-            "data.text.vectors."
+            f"{file} cannot be read: {error}. Give another file of GloVe vectors "
+            "with --config.data.text.vectors=FILE."
         ) from error
     return found, there
 

@@ -44,8 +44,8 @@ class Piece(NamedTuple):
       names: column -> `[rows]`, the columns that identify each row in the output.
       inputs: prepared inputs of the good rows.
       good: `[rows]` bool.
-      value: `[good rows]` float64, their labels as the file has them; None if they were
-        not asked for.
+      value: `[good rows]` float64, their labels as the file has them; dense `[good
+        rows, height, width]`, NaN where none counts; None if they were not asked for.
       surprises: kind -> column -> number of values that training rows did not have, see
         `TablePreprocessor.surprises`.
     """

@@ -6,16 +6,18 @@ the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax import labels
 from dirjax.data import labelling, row_checks, splits
-from dirjax.data.formats import levels
+from dirjax.data.formats import levels, npz_files
 from dirjax.errors import InputError
 
+# Name of the array that tells which labels of pixels count.
+MASK = "mask"
 # Usual numbers of channels: grey, RGB, RGB with alpha or infrared.
 _USUAL = (1, 3, 4)
 
@@ -137,6 +139,28 @@ def to_levels(
     return out, scale
 
 
+def maps(array: np.ndarray, name: str, file: Any) -> np.ndarray:
+    """Labels of pixels or their mask, `[rows, height, width]`.
+
+    Args:
+      array: the same, or with an axis of a single channel.
+      name: its name in the file.
+      file: the file.
+
+    Raises:
+      InputError: if it has another shape.
+    """
+    if array.ndim == 4:
+        axis = next((a for a in (3, 1) if array.shape[a] == 1), None)
+        array = array if axis is None else array.squeeze(axis)
+    if array.ndim != 3:
+        raise InputError(
+            f"labels of pixels and their mask must be [rows, height, width], {name!r} "
+            f"of {file} is {list(array.shape)}. Keep one of them."
+        )
+    return array
+
+
 def pixel_labels(
     y: np.ndarray, mask: np.ndarray | None, rows: row_checks.Rows, label: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -174,6 +198,42 @@ def pixel_labels(
         lambda i: f"a row must have a label, {rows.place(i)} has none in {label!r}",
     )
     return y, None if real.all() else real
+
+
+def new_pixel_labels(
+    stored: Mapping[str, np.ndarray],
+    rows: row_checks.Rows,
+    label: str,
+    mask: str,
+    record: Mapping[str, Any],
+) -> np.ndarray:
+    """Labels for each pixel of new images, read as in training.
+
+    Args:
+      stored: the arrays of an NPZ file.
+      rows: its rows; those without a valid label are refused.
+      label: name of the array of labels.
+      mask: name of the array that tells which count; it may be missing.
+      record: data record of the run.
+
+    Returns:
+      `[rows, height, width]` float64, NaN where no label counts.
+
+    Raises:
+      InputError: if there are no such labels, or not one map for each row.
+    """
+    given = npz_files.require(dict(stored), label, "the label of the run", rows.file)
+    y = maps(given, label, rows.file)
+    if y.dtype.kind not in "biuf" or len(y) != len(rows.number):
+        raise InputError(
+            f"there must be a map of numbers for each of {len(rows.number)} images, "
+            f"{label!r} of {rows.file} has type {y.dtype} and shape {list(y.shape)}. "
+            "Convert it."
+        )
+    seen = maps(stored[mask], mask, rows.file) if mask in stored else None
+    y, real = pixel_labels(y, seen, rows, label)
+    labelling.new_labels(y, rows, label, record, real)
+    return y if real is None else np.where(real, y, np.nan)
 
 
 def split_by_mean(

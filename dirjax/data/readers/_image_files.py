@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.data import row_checks
+from dirjax.data import fingerprints, row_checks
 from dirjax.data.formats import levels
 from dirjax.data.formats.decoding import (
     ALPHA,
@@ -122,8 +122,8 @@ class _Seen:
             yield f"{self.transparent:,} images are transparent in part: " + (
                 "their alpha channel is the picture (data.ground)"
                 if reading.ground == ALPHA
-                else f"they are laid on {reading.ground} (data.ground; alpha takes the "
-                "alpha channel as the picture)"
+                else f"they are laid on {reading.ground} (--config.data.ground=alpha "
+                "takes the alpha channel as the picture)"
             )
         if self.frames:
             yield f"{self.frames:,} images have several pages; the first is read"
@@ -168,7 +168,7 @@ def _collect(
     except MemoryError as error:
         raise InputError(
             f"{count:,} images of {reading.size[0]} x {reading.size[1]} pixels do not "
-            "fit into memory. Set a smaller data.image_size."
+            "fit into memory. Set a smaller --config.data.image_size."
         ) from error
     seen.channels = seen.channels or 1
     return out, seen
@@ -202,7 +202,14 @@ def read_all(
     Raises:
       InputError: naming the image, unless bad rows are skipped.
     """
-    found = decode_all(names, read, reading, progress)
+    digests = np.zeros(len(names), np.uint64)
+
+    def noted(i: int) -> bytes:
+        content = read(names[i])
+        digests[i] = fingerprints.of_file(content)
+        return content
+
+    found = decode_all(range(len(names)), noted, reading, progress)
     array, seen = _collect(found, len(names), reading, memory)
     known = dataclasses.replace(
         reading, channels=seen.channels, scale=seen.scale(reading.scale)
@@ -223,7 +230,7 @@ def read_all(
         deep = bool((seen.kind != "").any())
         shape = (*known.size, known.channels)
         dtype = np.dtype(np.float32 if deep else np.uint8)
-        pixels = Pictures(again, np.arange(len(names)), shape, dtype)
+        pixels = Pictures(again, np.arange(len(names)), shape, dtype, digests)
     else:
         pixels = array
         if known.scale and not reading.scale:

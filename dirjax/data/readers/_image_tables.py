@@ -159,7 +159,7 @@ def find(path: pathlib.Path) -> list[tuple[pathlib.Path, str]]:
     names = ", ".join(f.name for f in here) or "none"
     raise InputError(
         f"{path} must hold one table of paths and labels, it has {names}. Set "
-        "data.path to the table itself."
+        "--config.data.path to the table itself."
     )
 
 
@@ -261,7 +261,7 @@ def _column(
     if others:
         raise InputError(
             f"{table.file} has several columns of images: {', '.join(others)}. Name "
-            "one with data.input."
+            f"one, such as --config.data.input={others[0]}."
         )
     table.require(wanted, "data.input")
     return wanted

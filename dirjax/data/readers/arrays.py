@@ -26,10 +26,8 @@ from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
 from dirjax.data.readers import _image_arrays, _image_files, images, table
+from dirjax.data.readers._image_arrays import MASK
 from dirjax.errors import InputError
-
-# Default name of the array of masks; it may be missing.
-MASK = "mask"
 
 
 def load(
@@ -163,8 +161,8 @@ def load(
         )
     real = None
     if dense:
-        y = _maps(y, rules.label, file)
-        seen = _maps(arrays[mask], mask, file) if mask in arrays else None
+        y = _image_arrays.maps(y, rules.label, file)
+        seen = _image_arrays.maps(arrays[mask], mask, file) if mask in arrays else None
         y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
         if part is None:
             part = _image_arrays.split_by_mean(y, real, rows, rules)
@@ -197,19 +195,6 @@ def load(
     )
 
 
-def _maps(array: np.ndarray, name: str, file: pathlib.Path) -> np.ndarray:
-    """`[rows, height, width]`, without an axis of a single channel."""
-    if array.ndim == 4:
-        axis = next((a for a in (3, 1) if array.shape[a] == 1), None)
-        array = array if axis is None else array.squeeze(axis)
-    if array.ndim != 3:
-        raise InputError(
-            f"labels of pixels and their mask must be [rows, height, width], {name!r} "
-            f"of {file} is {list(array.shape)}. Keep one of them."
-        )
-    return array
-
-
 def read_new(
     path: pathlib.Path,
     record: Mapping[str, Any],
@@ -218,6 +203,7 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
     label: str | None = None,
+    mask: str = MASK,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from an NPZ file like that of training, or other files.
 
@@ -228,11 +214,15 @@ def read_new(
       on_bad: "error" or "skip" for unusable rows.
       keep: columns of a table to repeat in the output.
       label: array or column of labels to read, too.
+      mask: see `load`.
 
     Raises:
       InputError: if the input does not fit the model, or a row is invalid.
     """
     reader = table if record["kind"] == "table" else images
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
-        return reader.new_of_npz(path, record, input or "x", on_bad, keep, label)
+        name = input or "x"
+        if reader is images:
+            return images.new_of_npz(path, record, name, on_bad, keep, label, mask)
+        return table.new_of_npz(path, record, name, on_bad, keep, label)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

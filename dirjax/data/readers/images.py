@@ -13,6 +13,7 @@ each access (`pictures.Pictures`), to the same pixels.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import pathlib
@@ -21,12 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import faces, labelling, readers, row_checks, sources
+from dirjax.data import (
+    column_types,
+    faces,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.formats import levels, npz_files, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import _image_arrays, _image_tables
 from dirjax.data.readers import table as table_lib
+from dirjax.data.readers._image_arrays import MASK
 from dirjax.data.readers._image_files import read_all, reading_of
 from dirjax.errors import InputError
 
@@ -52,6 +61,8 @@ def load(
     weight: str | None = None,
     input: str = "",
     missing: Sequence[str] = (),
+    decimal: str | None = None,
+    thousands: str | None = None,
     image_size: int = 64,
     channels: int = 0,
     memory: float = math.inf,
@@ -75,6 +86,8 @@ def load(
       input: column of paths or images; empty for "path". If missing, `file_name` or the
         only column of images.
       missing: see `table_files.blocks`.
+      decimal: see `column_types.Wishes`.
+      thousands: see `column_types.Wishes`.
       image_size: height and width to resize to.
       channels: 1, 3, or 0 for 3 if any image has colour, otherwise 1.
       memory: see `read_all`.
@@ -106,7 +119,13 @@ def load(
     )
     rows.notes += [*table.notes, *listing.notes]
     y, part, weights, readings = table_lib.row_facts(
-        table, rows, rules, split=split, weight=weight
+        table,
+        rows,
+        rules,
+        split=split,
+        weight=weight,
+        wishes=column_types.Wishes(decimal, thousands),
+        hint=column_types.decimal_mark(table.cells, table.delimiter),
     )
     table_lib.tell_notations(readings, rows)
     rows.refuse(
@@ -137,7 +156,7 @@ def load(
     labelled = labelling.label_rows(
         y, rows, rules, part=part, keys=lambda: text_columns.keys(table), weight=weights
     )
-    return from_arrays(
+    source = from_arrays(
         name,
         pixels.array,
         labelled,
@@ -145,6 +164,10 @@ def load(
         reading=pixels.reading,
         view=view_size,
     )
+    # For the labels of new tables; without any, as from other readers of images.
+    kept = {"readings": column_types.to_json(readings), "missing": list(missing)}
+    kept = {name: value for name, value in kept.items() if value}
+    return dataclasses.replace(source, record=source.record | kept)
 
 
 def _blocks(pixels: Any, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -185,7 +208,8 @@ def _refuse_constant(pixels: Any, labelled: labelling.Labelled) -> None:
         raise InputError(
             f"images must differ, all {len(train):,} training images of "
             f"{labelled.rows.file} are equal once read. Check the files; if they are "
-            "transparent, set data.ground (alpha: the alpha channel is the picture)."
+            "transparent, try --config.data.ground=black, or "
+            "--config.data.ground=alpha if the alpha channel is the picture."
         )
 
 
@@ -276,6 +300,7 @@ def read_new(
     on_bad: str = "error",
     keep: Sequence[str] = (),
     label: str | None = None,
+    mask: str = MASK,
 ) -> Iterator[readers.Piece]:
     """Reads images to predict: a folder, a table of them, or an NPZ file.
 
@@ -287,12 +312,13 @@ def read_new(
       keep: columns of a table to repeat in the output.
       label: column or array of labels to read, too; then a folder must hold a table of
         its images, as in training.
+      mask: array that tells which labels of pixels count; it may be missing.
 
     Raises:
       InputError: if there is no image, or an unusable one.
     """
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
-        return new_of_npz(path, record, "x", on_bad, keep, label)
+        return new_of_npz(path, record, "x", on_bad, keep, label, mask)
     return _new_of_files(path, record, input or "path", on_bad, keep, label)
 
 
@@ -324,7 +350,11 @@ def _new_of_files(
         )
     else:
         listing = _image_tables.read(
-            path, column, on_bad=on_bad, skip_with=readers.SKIP
+            path,
+            column,
+            on_bad=on_bad,
+            missing=record.get("missing", ()),
+            skip_with=readers.SKIP,
         )
         for name in keep:
             listing.table.require(name, "--keep")
@@ -380,6 +410,7 @@ def new_of_npz(
     on_bad: str,
     keep: Sequence[str],
     label: str | None = None,
+    mask: str = MASK,
 ) -> Iterator[readers.Piece]:
     """Reads images to predict from an array or concatenated image files.
 
@@ -390,6 +421,7 @@ def new_of_npz(
       on_bad: see `read_new`.
       keep: must be empty.
       label: name of an array of labels to read, too.
+      mask: see `read_new`.
     """
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
@@ -403,7 +435,7 @@ def new_of_npz(
     )
     if image_file is None:
         pixels = _like_training(x, name, record, rows)
-        yield _piece(stored, pixels, rows, label, record)
+        yield _piece(stored, pixels, rows, label, mask, record)
         return
     pixels = read_all(
         range(count),
@@ -412,7 +444,7 @@ def new_of_npz(
         lambda i: f"image {i} of {file}",
         recorded(record),
     ).array
-    yield _piece(stored, pixels, rows, label, record)
+    yield _piece(stored, pixels, rows, label, mask, record)
 
 
 def _piece(
@@ -420,10 +452,14 @@ def _piece(
     pixels: Any,
     rows: row_checks.Rows,
     label: str | None,
+    mask: str,
     record: Mapping[str, Any],
 ) -> readers.Piece:
     """The usable rows of an NPZ file, with their labels if asked for."""
-    value = npz_files.new_labels(stored, rows, label, record)
+    if label and record["kind"] == "dense":
+        value = _image_arrays.new_pixel_labels(stored, rows, label, mask, record)
+    else:
+        value = npz_files.new_labels(stored, rows, label, record)
     labels = None if value is None else value[rows.good]
     return readers.Piece({"index": rows.number}, pixels[rows.good], rows.good, labels)
 

@@ -427,8 +427,9 @@ def read_mask(file: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
         raise InputError(
             f"the mask of tested pixels cannot be read ({why}). It is "
             "test_balanced_mask.npy of github.com/YyzHarry/imbalanced-regression "
-            f"(nyud2-dir/data), and belongs to {file}; data.depth.test_mask={DRAWN} "
-            "draws another one, which does not reproduce published numbers."
+            f"(nyud2-dir/data), and belongs to {file}; "
+            f"--config.data.depth.test_mask={DRAWN} draws another one, which does not "
+            "reproduce published numbers."
         ) from error
     binary = mask.dtype.kind in "bui" and mask.size and set(np.unique(mask)) <= {0, 1}
     if mask.shape != shape or not binary:

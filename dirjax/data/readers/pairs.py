@@ -114,12 +114,15 @@ def side_by_side(stored: Mapping[str, np.ndarray], part: str, file: Any) -> np.n
         return np.stack([one, two], axis=1).astype(np.float32)
 
 
-def read_arrays(file: pathlib.Path, values: int) -> dict[str, np.ndarray]:
-    """Reads pairs to predict.
+def embeddings(
+    stored: Mapping[str, np.ndarray], values: int, file: pathlib.Path
+) -> dict[str, np.ndarray]:
+    """The pairs to predict in a file.
 
     Args:
-      file: NPZ with NAME_1 and NAME_2 for one NAME or more; other arrays are ignored.
+      stored: NAME_1 and NAME_2 for one NAME or more; other arrays are ignored.
       values: size of an embedding, as in training.
+      file: the file, for messages.
 
     Returns:
       NAME -> `[rows, 2, values]` float32.
@@ -127,7 +130,6 @@ def read_arrays(file: pathlib.Path, values: int) -> dict[str, np.ndarray]:
     Raises:
       InputError: if there are none, or embeddings have another size.
     """
-    stored = npz_files.read(file)
     names = [key[:-2] for key in stored if key.endswith("_1")]
     if not names:
         raise _missing(stored, "NAME_1", file)
@@ -212,7 +214,7 @@ def leave_leaks_out(
     if drop:
         said += f": {again.sum()} training pairs are left out"
     else:
-        said += "; data.drop_leaks=true leaves those training pairs out"
+        said += "; --config.data.drop_leaks=True leaves those training pairs out"
     rows.notes.append(said)
     return np.where(again & drop, -1, part)
 
@@ -316,14 +318,16 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
-    """Reads pairs to predict, one chunk per name; see `read_arrays`.
+    """Reads pairs to predict, one chunk per name; see `embeddings`.
 
     Args:
       path: an NPZ file.
       record: data record of the run.
       on_bad: "error" or "skip" for unusable pairs.
       keep: must be empty.
+      label: read the arrays NAME_`label` of scores, too.
 
     Raises:
       InputError: if the file does not fit the model, or a pair is invalid.
@@ -336,11 +340,16 @@ def read_new(
     )
     npz_files.refuse_keep(keep)
     fitted = TablePreprocessor.from_json(record["pairs"])
-    for name, x in read_arrays(path, record["values"]).items():
+    stored = npz_files.read(path)
+    for name, x in embeddings(stored, record["values"], path).items():
         rows = Rows({name: len(x)}, path, on_bad, skip_with=readers.SKIP)
         refuse_odd(x, rows)
+        value = None
+        if label:
+            y = _scores(stored, f"{name}_{label}", len(x), path)
+            value = labelling.new_labels(y, rows, label, record)[rows.good]
         names = {"index": rows.number, "part": rows.part}
-        yield readers.Piece(names, standardise(x[rows.good], fitted), rows.good)
+        yield readers.Piece(names, standardise(x[rows.good], fitted), rows.good, value)
 
 
 def describe_inputs(

@@ -21,12 +21,11 @@ from dirjax.data import (
     row_checks,
     sources,
 )
-from dirjax.data.column_types import Reading, Wishes
+from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.describe import checks, columns
-from dirjax.data.feature_columns import FIND, PLAIN, Features, listed
+from dirjax.data.feature_columns import FIND, Features, listed
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats import npz_files, table_files, text_columns, text_files
-from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
@@ -45,7 +44,7 @@ def row_facts(
     weight: str | None,
     wishes: Wishes = FIND,
     hint: str = "",
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, dict[str, Reading]]:
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, dict[str, ColumnReading]]:
     """Reads labels, splits and weights of a table.
 
     Returns:
@@ -56,26 +55,16 @@ def row_facts(
       InputError: if a column is missing or has the wrong type.
     """
     table.require(rules.label, "data.label")
-    readings: dict[str, Reading] = {}
+    readings: dict[str, ColumnReading] = {}
 
-    def number(name: str) -> np.ndarray:
-        column = table.cells[name]
-        way = column_types.reading(column, wishes, hint)
-        if way.kind == "doubt":
-            rows.problem(f"{name!r} of {table.file} {way.said}", "It must hold numbers")
-        if not way.notation.plain:
-            readings[name] = Reading("numbers", way.notation)
-        values, wrong = column_types.numbers(column, way.notation)
-        if wrong.all() and name == rules.label and way.kind != "doubt":
-            raise InputError(
-                f"labels must be numbers, {name!r} of {table.file} holds "
-                f"{column[0].as_py()!r}. Name another label with data.label."
-            )
-        if way.kind != "doubt":
-            feature_columns.refuse_text(name, column, wrong, rows, forced=True)
+    def number(name: str, field: str) -> np.ndarray:
+        values, way = stated_numbers(
+            name, table.cells[name], rows, field=field, wishes=wishes, hint=hint
+        )
+        readings.update(way)
         return values
 
-    y = number(rules.label)
+    y = number(rules.label, "label")
     part = weights = None
     if split != labelling.SPLIT:
         table.require(split, "data.split")
@@ -83,8 +72,49 @@ def row_facts(
         part = labelling.parts_of(rows, words(table.cells[split]), split)
     if weight:
         table.require(weight, "data.weight")
-        weights = number(weight)
+        weights = number(weight, "weight")
     return y, part, weights, readings
+
+
+def stated_numbers(
+    name: str,
+    column: Any,
+    rows: row_checks.Rows,
+    *,
+    field: str,
+    wishes: Wishes = FIND,
+    hint: str = "",
+) -> tuple[np.ndarray, dict[str, ColumnReading]]:
+    """A column that must hold numbers because a field of the config names it.
+
+    Args:
+      name: the column.
+      column: its cells.
+      rows: its rows; those with text are refused.
+      field: "label" or "weight", for messages.
+      wishes: how the user says that numbers are written.
+      hint: see `column_types.decimal_mark`.
+
+    Returns:
+      `[rows]` float64, NaN if missing; and, where it is not plain, how it was read.
+
+    Raises:
+      InputError: if there are no numbers in it.
+    """
+    way, plain = column_types.reading(column, wishes, hint)
+    values, wrong = column_types.numbers(column, way.notation, plain)
+    if way.kind == "doubt":
+        rows.problem(f"{name!r} of {rows.file} {way.said}", "It must hold numbers")
+        return values, {}
+    if wrong.all():
+        raise InputError(
+            f"{field}s must be numbers, {name!r} of {rows.file} holds "
+            f"{column[0].as_py()!r}. Name another {field} with "
+            f"--config.data.{field}=NAME."
+        )
+    feature_columns.refuse_text(name, column, wrong, rows, forced=True)
+    plain = way.notation.plain
+    return values, {} if plain else {name: ColumnReading("numbers", way.notation)}
 
 
 def _few_values(column: np.ndarray, limit: int) -> bool:
@@ -218,7 +248,7 @@ def _other_split(table: Table, rows: row_checks.Rows) -> str | None:
     return name
 
 
-def _readers(readings: Mapping[str, Reading]) -> dict[str, text_columns.Reader]:
+def _readers(readings: Mapping[str, ColumnReading]) -> dict[str, text_columns.Reader]:
     """What reads the numbers of columns with a notation of their own."""
     return {
         name: functools.partial(column_types.numbers, notation=way.notation)
@@ -227,7 +257,9 @@ def _readers(readings: Mapping[str, Reading]) -> dict[str, text_columns.Reader]:
     }
 
 
-def tell_notations(readings: Mapping[str, Reading], rows: row_checks.Rows) -> None:
+def tell_notations(
+    readings: Mapping[str, ColumnReading], rows: row_checks.Rows
+) -> None:
     """Notes how numbers are written, one for all columns of a notation."""
     alike: dict[str, list[str]] = {}
     for name, way in readings.items():
@@ -324,10 +356,7 @@ def from_features(
             "kind": "table",
             "table": fitted.to_json(),
             "missing": list(missing),
-            "readings": {
-                name: {**way._asdict(), "notation": list(way.notation)}
-                for name, way in found.readings.items()
-            },
+            "readings": column_types.to_json(found.readings),
             "encoder": {
                 "numeric": fitted.width,
                 "rows": int(labelled.train.sum()),
@@ -390,9 +419,8 @@ def new_labels(
     if label is None:
         return None
     table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
-    way = record.get("readings", {}).get(label)
-    notation = Notation(*way["notation"]) if way else PLAIN
-    values = feature_columns.checked_numbers(table, label, rows, notation)
+    way = column_types.recorded(record).get(label, ColumnReading("numbers"))
+    values = feature_columns.checked_numbers(table, label, rows, way.notation)
     return labelling.new_labels(values, rows, label, record)
 
 
@@ -405,10 +433,7 @@ def _new_of_table(
     sheet: str | None,
 ) -> Iterator[readers.Piece]:
     fitted = TablePreprocessor.from_json(record["table"])
-    ways = {
-        name: Reading(**way | {"notation": Notation(*way["notation"])})
-        for name, way in record["readings"].items()
-    }
+    ways = column_types.recorded(record)
     every = (*fitted.numeric, *fitted.categorical)
     of_dates = {
         f"{name} {part}": name
@@ -435,7 +460,7 @@ def _new_of_table(
         found: dict[str, np.ndarray] = {}
         with rows.collected():
             for name in columns:
-                way = ways.get(name, Reading("numbers"))
+                way = ways.get(name, ColumnReading("numbers"))
                 if way.kind == "dates":
                     found |= feature_columns.checked_dates(
                         name, table.cells[name], way, rows

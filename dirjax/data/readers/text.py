@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling, readers, row_checks, sources
+from dirjax.data import column_types, labelling, readers, row_checks, sources
 from dirjax.data.formats import (
     npz_files,
     table_files,
@@ -32,6 +32,7 @@ from dirjax.data.formats import (
     words,
 )
 from dirjax.data.readers import pairs
+from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
 # Folders of the split below data.path; the second is the repository's.
@@ -43,8 +44,8 @@ _WHERE = (
 )
 _VECTORS = (
     "GloVe vectors are at nlp.stanford.edu/projects/glove: unpack glove.840B.300d.zip "
-    "to {0}/glove/glove.840B.300d.txt, or name another file with data.text.vectors and "
-    "the size of its vectors with data.text.dim"
+    "to {0}/glove/glove.840B.300d.txt, or name another file and the size of its "
+    "vectors with --config.data.text.vectors=FILE --config.data.text.dim=SIZE"
 )
 
 
@@ -140,21 +141,13 @@ def split_words(
     return both
 
 
-def _scores(
-    tables: Sequence[text_columns.Table], label: str, rows: row_checks.Rows
-) -> np.ndarray:
-    """`[rows]` float64, NaN if missing."""
-    columns = [table.cells[label] for table in tables]
-    values, wrong = zip(*map(text_columns.numbers, columns), strict=True)
-    texts = [text for column in columns for text in column.to_pylist()]
-    rows.refuse(
-        "no number",
-        np.concatenate(wrong),
-        lambda i: (
-            f"labels must be numbers, {rows.place(i)} has {texts[i]!r} in {label!r}"
-        ),
-    )
-    return np.concatenate(values)
+def _column(tables: Sequence[text_columns.Table], name: str) -> Any:
+    """A column of all tables."""
+    import pyarrow as pa
+
+    pieces = (table.cells[name] for table in tables)
+    chunks = (c for piece in pieces for c in getattr(piece, "chunks", [piece]))
+    return pa.chunked_array(chunks, pa.string())
 
 
 def _unordered(
@@ -195,6 +188,8 @@ def load(
     rules: labelling.Rules,
     *,
     text: Mapping[str, Any],
+    decimal: str | None = None,
+    thousands: str | None = None,
     drop_leaks: bool = False,
 ) -> sources.Source:
     """Reads the files of a split and the vectors of their words.
@@ -208,6 +203,8 @@ def load(
         `max_tokens`, words to use per sentence; `vectors`, the vector file, relative to
         `path`; `dim`, size of its vectors; `max_words`, largest vocabulary; `words_of`,
         "all" splits or "train"; `lower`, whether to look words up in lower case.
+      decimal: see `column_types.Wishes`.
+      thousands: see `column_types.Wishes`.
       drop_leaks: whether to drop training pairs that are also in val or test.
 
     Returns:
@@ -234,7 +231,14 @@ def load(
     sizes = [len(table.number) for table in tables]
     part = np.repeat(np.arange(3, dtype=np.int8), sizes)
     both = split_words(tables, columns, rows)
-    y = _scores(tables, rules.label, rows)
+    y, readings = table_lib.stated_numbers(
+        rules.label,
+        _column(tables, rules.label),
+        rows,
+        field="label",
+        wishes=column_types.Wishes(decimal, thousands),
+    )
+    table_lib.tell_notations(readings, rows)
     whose = pairs.whose_split(y)
     rows.notes.append(whose)
     part = pairs.leave_leaks_out(_unordered(tables, columns), part, rows, drop_leaks)
@@ -268,6 +272,7 @@ def load(
             "with_vector": int(there.sum()),
             "vectors": hashlib.sha256(table.astype("<f4").tobytes()).hexdigest(),
             "label_range": list(rules.label_range or ()),
+            "readings": column_types.to_json(readings),
             "encoder": {},
         },
     )
@@ -304,6 +309,7 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads pairs to predict, in chunks.
 
@@ -313,6 +319,7 @@ def read_new(
       record: data record of the run.
       on_bad: "error" or "skip" for unusable rows.
       keep: columns to repeat in the output.
+      label: column of scores to read, too.
 
     Raises:
       InputError: if a column is missing or a row is unusable.
@@ -323,11 +330,15 @@ def read_new(
             f"columns {' and '.join(record['columns'])}, got {path}. Give CSV, "
             "tab-separated text or Parquet."
         )
-    return _new_pairs(path, record, on_bad, keep)
+    return _new_pairs(path, record, on_bad, keep, label)
 
 
 def _new_pairs(
-    path: pathlib.Path, record: Mapping[str, Any], on_bad: str, keep: Sequence[str]
+    path: pathlib.Path,
+    record: Mapping[str, Any],
+    on_bad: str,
+    keep: Sequence[str],
+    label: str | None,
 ) -> Iterator[readers.Piece]:
     skipped = 0
     vocabulary = words.Vocabulary(record["words"], record["lower"])
@@ -343,10 +354,12 @@ def _new_pairs(
         codes = np.stack(
             [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1
         )
+        value = table_lib.new_labels(table, rows, label, record)
+        value = None if value is None else value[rows.good]
         names: dict[str, Any] = {"index": table.number}
         names |= {c: text_columns.words(table.cells[c]) for c in keep}
         skipped = table_files.report_skipped(table.skipped, skipped)
-        yield readers.Piece(names, codes[rows.good], rows.good)
+        yield readers.Piece(names, codes[rows.good], rows.good, value)
 
 
 def describe_inputs(

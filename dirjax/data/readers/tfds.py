@@ -163,7 +163,7 @@ def load(
     if not input and len(pictures) > 1:
         raise InputError(
             f"{name!r} has several image features: {', '.join(pictures)}. Name one "
-            "with data.input."
+            "with --config.data.input=NAME."
         )
     picture = input or (pictures[0] if pictures else "")
     facts = [rules.label, *([weight] if weight else [])]
@@ -175,7 +175,8 @@ def load(
     if not (part == 0).any():
         raise InputError(
             f"{name!r} must have a split train, it has "
-            f"{', '.join(builder.info.splits)}. Name another data set with data.name."
+            f"{', '.join(builder.info.splits)}. Name another one with "
+            "--config.data.name=NAME."
         )
 
     def numbers(feature: str, what: str) -> np.ndarray:
@@ -251,7 +252,8 @@ def read_new(
     *,
     on_bad: str = "error",
     keep: Sequence[str] = (),
+    label: str | None = None,
 ) -> Iterator[readers.Piece]:
     """Reads rows to predict from files; see `images.read_new` and `table.read_new`."""
     reader = images if record["kind"] == "images" else table
-    return reader.read_new(path, record, on_bad=on_bad, keep=keep)
+    return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

@@ -112,7 +112,7 @@ class TestRealData:
         assert sentence(facts, "cap").startswith(
             "965 rows have the largest label 500,001 (4.7 %)"
         )
-        assert "data.label_range=10000,500000 " in sentence(facts, "cap")
+        assert "--config.data.label_range=10000,500000 " in sentence(facts, "cap")
         assert facts["splits"]["test"]["few"] == 7
         assert "total_bedrooms 207 (1 %)" in command.text(facts)
 

@@ -128,7 +128,7 @@ LABELS = {
         np.exp(np.linspace(0, 6, 200)),
         np.exp(np.linspace(0, 6, 200)) - 2,
         {},
-        "data.label_scale=log data.bin_width=",
+        "--config.data.label_scale=log --config.data.bin_width=",
     ),
     "heaping": (heaped(5), LEVELS, {}, "multiples of 5: they have 4.0 times"),
 }
@@ -150,20 +150,20 @@ class TestLabels:
 
     def test_a_cap_is_cut_off_below_it(self):
         text = of_labels(np.append(LEVELS, [99] * 8))["cap"]
-        assert "data.label_range=0,98 data.outside=error data.on_bad=skip" in text
+        assert "(--config.data.label_range=0,98 --config.data.outside=error " in text
         # Bins of 4 stay as they are: 100 would keep the cap, 96 lose 97 and 98.
         text = of_labels(np.append(LEVELS, [99] * 8), width=4.0)["cap"]
-        assert "data.label_range=0,98 " in text
+        assert "--config.data.label_range=0,98 " in text
 
     def test_outliers_are_cut_off_at_an_edge(self):
         text = of_labels(np.append(LEVELS, 248.0), width=10.0)["outliers"]
-        assert "data.label_range=0,100 " in text
+        assert "--config.data.label_range=0,100 " in text
 
     def test_outliers_below(self):
         found = of_labels(np.append(LEVELS, -149.0))
         assert "1 label lies far from" in found["outliers"]
         assert "from 0 to 99: -149." in found["outliers"]
-        assert "data.label_range=0,100 " in found["outliers"]
+        assert "--config.data.label_range=0,100 " in found["outliers"]
 
     @pytest.mark.parametrize(
         ("beside", "rows", "pile"),
@@ -202,7 +202,7 @@ class TestLabels:
     )
     def test_heaps_do_no_harm_in_wide_bins(self, step, width):
         (found,) = of_labels(heaped(step)).values()
-        assert f"data.bin_width={step} " in found
+        assert f"--config.data.bin_width={step} " in found
         assert not of_labels(heaped(step), width=width)
 
     def test_heaps_of_tenths(self):
@@ -220,15 +220,19 @@ class TestBins:
         assert "no bin holds more than 100 training rows, and 1 of 3 hold fewer" in (
             sentence(facts, "no_many")
         )
-        assert "data.many=40 data.few=40" in sentence(facts, "no_many")
+        assert "--config.data.many=40 --config.data.few=40 " in sentence(
+            facts, "no_many"
+        )
         facts = table(tmp_path, {"y": [1] * 101 + [2] * 19 + [3] * 40})
         assert "no_many" not in names(facts)
 
     def test_wider_bins_are_proposed(self, tmp_path):
         facts = table(tmp_path, {"y": np.repeat(np.arange(20), 30)})
-        assert "from 1 to 5" not in sentence(facts, "no_many")  # four bins
+        assert "--config.data.bin_width=5" not in sentence(
+            facts, "no_many"
+        )  # four bins
         facts = table(tmp_path, {"y": np.repeat(np.arange(40), 30)})
-        assert "data.bin_width from 1 to 5" in sentence(facts, "no_many")
+        assert "from 1 with --config.data.bin_width=5" in sentence(facts, "no_many")
 
     def test_only_many_shot_bins(self, tmp_path):
         facts = table(tmp_path, {"y": [1] * 101 + [3] * 101})
@@ -252,12 +256,12 @@ class TestBins:
     def test_empty_bins(self, tmp_path):
         facts = table(tmp_path, {"y": [0, 4, 9]})
         assert sentence(facts, "empty_bins").startswith(
-            "7 of 10 bins hold no training row: widen data.bin_width"
+            "7 of 10 bins hold no training row: widen the bins with --config.data.bin_"
         )
         assert "empty_bins" not in names(table(tmp_path, {"y": [0, 1, 2, 7, 9]}))
         facts = table(tmp_path, {"y": [0, 1, 2]}, label_range=(0.0, 10.0))
         assert sentence(facts, "empty_bins").endswith(
-            "narrow data.label_range, training labels range from 0 to 3."
+            "0 to 3, narrow the bins to them with --config.data.label_range=0,3."
         )
 
 

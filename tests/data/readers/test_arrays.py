@@ -353,7 +353,7 @@ class TestJoinedFiles:
             load(arrays, "vanilla,images", memory=memory, **fields)
             for memory in (1.0, 0.0)
         )
-        # Only what is in memory has a hash.
+        # Of files on disk, the files have a hash, of those in memory the pixels.
         records = [{**s.record, "content": ""} for s in (kept, again)]
         assert records[0] == records[1]
         assert kept.record["view"] == 2

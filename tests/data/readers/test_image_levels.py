@@ -41,6 +41,27 @@ def png16(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + data + chunk(b"IEND", b"")
 
 
+def tiff(pixels: np.ndarray) -> bytes:
+    """A TIFF file `[height, width, channels]` of types that Pillow does not write."""
+    height, width, channels = pixels.shape
+    form = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    data = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    # Tag -> type (3 for 16 bits, 4 for 32) and values.
+    tags = {256: (3, [width]), 257: (3, [height]), 277: (3, [channels])}
+    tags |= {258: (3, [8 * pixels.dtype.itemsize] * channels)}
+    tags |= {259: (3, [1]), 262: (3, [2 if channels > 2 else 1]), 273: (4, [400])}
+    tags |= {278: (3, [height]), 279: (4, [len(data)]), 339: (3, [form] * channels)}
+    body, extra, at = b"", b"", 8 + 2 + 12 * len(tags) + 4
+    for tag, (kind, values) in sorted(tags.items()):
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        value = packed.ljust(4, b"\0")
+        if len(packed) > 4:
+            value, extra = struct.pack("<I", at + len(extra)), extra + packed
+        body += struct.pack("<HHI", tag, kind, len(values)) + value
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4) + extra
+    return head.ljust(400, b"\0") + data
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Writes images with a table of them, and loads both."""
@@ -82,7 +103,9 @@ class TestRange:
         want = 255 * (values - ends[0]) / (ends[1] - ends[0])
         np.testing.assert_allclose(level(source), want, atol=1e-3)
         assert f"36 images are floats, {low:.3g} to" in own_data.notes(source)
-        assert f"read as {said} (found; data.pixel_range" in own_data.notes(source)
+        assert f"read as {said} (found; --config.data.pixel_range=" in own_data.notes(
+            source
+        )
 
     @pytest.mark.parametrize(
         ("top", "largest"), [(255, 255), (900, 1023), (4095, 4095), (5000, 65535)]
@@ -184,27 +207,45 @@ class TestRefused:
 
     def test_ink_that_the_ground_hides(self, folder):
         ink = [np.dstack([flat(255)] * 3 + [flat(7 * i)]) for i in range(36)]
-        with pytest.raises(InputError, match=r"equal once read.*set data\.ground"):
+        with pytest.raises(
+            InputError, match=r"equal once read.*config\.data\.ground=alpha"
+        ):
             folder([to_image(x) for x in ink])
         source = folder([to_image(x) for x in ink], ground="black")
         np.testing.assert_array_equal(level(source), 7 * np.arange(36))
 
     def test_colours_that_pillow_would_cut(self, tmp_path):
-        tags = {256: (3, (2,)), 257: (3, (2,)), 258: (3, (16, 16, 16))}
-        tags |= {262: (3, (2,)), 273: (4, (200,)), 277: (3, (3,)), 279: (4, (24,))}
-        body, extra, at = b"", b"", 8 + 2 + 12 * len(tags) + 4
-        for tag, (kind, values) in tags.items():
-            packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
-            if len(packed) > 4:
-                value, extra = struct.pack("<I", at), packed
-            else:
-                value = packed.ljust(4, b"\0")
-            body += struct.pack("<HHI", tag, kind, len(values)) + value
-        data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4) + extra
-        data = data.ljust(200, b"\0") + bytes(24)
+        data = tiff(np.ones((2, 2, 3), np.uint16))
         assert Image.open(io.BytesIO(data)).mode == "RGB"
-        with pytest.raises(decoding.Unreadable, match=r"3 channels with 16 bits.*PNG"):
+        said = r"3 channels with whole numbers of 16 bits.*cuts to 8.*PNG"
+        with pytest.raises(decoding.Unreadable, match=said):
             decoding.decode(data, decoding.Reading((2, 2)))
+
+    @pytest.mark.parametrize(
+        ("shape", "dtype", "said"),
+        [
+            ((2, 2, 3), np.float32, "3 channels with floats of 32 bits.*NPZ"),
+            ((2, 2, 5), np.uint8, "5 channels with whole numbers of 8 bits.*NPZ"),
+            ((2, 2, 1), np.float64, "1 channel with floats of 64 bits.*NPZ"),
+            ((2, 2, 1), np.int8, "signed numbers of 8 bits, whose sign .*NPZ"),
+        ],
+    )
+    def test_what_pillow_does_not_read(self, shape, dtype, said):
+        with pytest.raises(decoding.Unreadable, match=said):
+            decoding.decode(tiff(np.ones(shape, dtype)), decoding.Reading((2, 2)))
+
+    def test_a_damaged_header(self):
+        with pytest.raises(decoding.Unreadable, match="header of TIFF is damaged"):
+            decoding.decode(b"II*\0\x08\0\0\0", decoding.Reading((2, 2)))
+
+    @pytest.mark.parametrize(
+        ("dtype", "value"),
+        [(np.uint32, 3_000_000_000), (np.int32, -70_000), (np.int16, -500)],
+    )
+    def test_large_and_negative_numbers(self, dtype, value):
+        data = tiff(np.full((2, 2, 1), value, dtype))
+        picture = decoding.decode(data, decoding.Reading((2, 2)))
+        np.testing.assert_allclose(picture.pixels, value, rtol=1e-6)
 
 
 class TestGround:
@@ -213,7 +254,11 @@ class TestGround:
     @pytest.mark.parametrize(
         ("fields", "want", "said"),
         [
-            ({}, 255 - 7 * np.arange(36), r"laid on white \(data.ground"),
+            (
+                {},
+                255 - 7 * np.arange(36),
+                r"laid on white \(--config.data.ground=alpha",
+            ),
             ({"ground": "#ffffff"}, 255 - 7 * np.arange(36), "laid on #ffffff"),
             ({"ground": "alpha"}, 7 * np.arange(36), "alpha channel is the picture"),
         ],

@@ -55,6 +55,18 @@ class TestParquet:
             kept = load(file).splits[name]
             np.testing.assert_array_equal(part.inputs[np.arange(6)], kept.inputs[:6])
 
+    @pytest.mark.parametrize("memory", [1.0, 0.0])
+    def test_other_images_with_the_same_labels_are_noticed(self, tmp_path, memory):
+        def content(name, pictures):
+            cells = [{"bytes": c, "path": ""} for c in pictures]
+            made = own_data.to_parquet(image=pa.array(cells, STRUCT), label=LABELS)
+            file = own_data.write(tmp_path, f"{name}/mine.parquet", made)
+            return load(file, memory=memory).record["content"]
+
+        other = [to_image(np.full((6, 6), 9, np.uint8)), *CONTENTS[1:]]
+        assert content("here", CONTENTS) == content("moved", CONTENTS)
+        assert content("here", CONTENTS) != content("moved", other)
+
     def test_bytes_that_are_missing_are_files(self, tmp_path):
         cells = [{"bytes": None, "path": f"{i}.png"} for i in range(36)]
         for i, content in enumerate(CONTENTS):
@@ -71,6 +83,26 @@ class TestParquet:
         check(source)
         said = "numbers in column 'label': ',' is the decimal mark, 'kg' is left out"
         assert said in own_data.notes(source)
+        (piece,) = images.read_new(file, source.record, label="label")
+        np.testing.assert_array_equal(piece.value, LABELS)
+        for i in range(2):
+            own_data.write(tmp_path, f"new/{i}.png", CONTENTS[i])
+        lines = "path,label\n0.png,1.5\n"
+        file = own_data.write(tmp_path, "new/points.csv", lines)
+        with pytest.raises(InputError, match=r"row 2 of .* has '1\.5'"):
+            list(images.read_new(file, source.record, label="label"))
+
+    def test_doubt_about_a_label_can_be_resolved(self, tmp_path):
+        rows = [f"{i}.png\t1,{100 + int(LABELS[i])}" for i in range(36)]
+        for i, content in enumerate(CONTENTS):
+            own_data.write(tmp_path, f"{i}.png", content)
+        text = "\n".join(["path\tlabel", *rows])
+        file = own_data.write(tmp_path, "mine.tsv", text)
+        with pytest.raises(InputError, match=r"--config\.data\.thousands=','"):
+            load(file)
+        for field, unit in (("thousands", 1), ("decimal", 1000)):
+            value = own_data.whole(load(file, **{field: ","}), "value")
+            assert {*(unit * value).round().astype(int)} == {*range(1100, 1106)}
 
     @pytest.mark.parametrize("below", ["", "data/"])
     def test_in_parts(self, tmp_path, below):

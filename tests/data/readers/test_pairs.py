@@ -140,7 +140,7 @@ class TestLeaks:
     def test_they_are_counted(self, load, leaking):
         source = load(leaking)
         said = "1 val and 1 test pairs are also in train, in either order"
-        assert f"{said}; data.drop_leaks=true leaves" in own_data.notes(source)
+        assert f"{said}; --config.data.drop_leaks=True leaves" in own_data.notes(source)
         assert len(source.splits["train"].label) == 72
         assert "also in train" not in own_data.notes(load())
 
@@ -287,3 +287,18 @@ def test_real_file(data_dir):
     assert "11 val and 19 test pairs are also in train" in notes
     twins = facts_lib.duplicates(source)
     assert [sum(twins[s].values()) for s in ("val", "test")] == [8, 15]
+
+
+def test_scores_of_new_pairs(load, tmp_path):
+    record = load().record
+    new = own_data.pairs()
+    for piece, part in zip(
+        pairs.read_new(tmp_path / NAME, record, label="score"),
+        pairs.PARTS.values(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(piece.value, new[f"{part}_score"])
+    del new["dev_new_score"]
+    file = own_data.write(tmp_path, "new.npz", own_data.to_npz(**new))
+    with pytest.raises(InputError, match="no array 'dev_new_score'"):
+        list(pairs.read_new(file, record, label="score"))

@@ -10,6 +10,7 @@ from dirjax import describe as command
 from dirjax.data.describe import facts
 from dirjax.data.formats import words
 from dirjax.data.readers import pairs
+from dirjax.data.readers import text as text_lib
 from dirjax.errors import InputError
 from dirjax.labels import weights
 from tests import own_data, runs
@@ -156,7 +157,7 @@ WRONG = {
     ),
     "no number": (
         {"dev_new": {4: "much\t3\ta man\ta dog"}},
-        r"must be numbers, row 4 of .*dev_new\.tsv has 'much' in 'score'",
+        r"'score' must hold numbers, row 4 of .*dev_new\.tsv has 'much'",
     ),
     "no score": (
         {"train_new": {4: "\t3\ta man\ta dog"}},
@@ -167,6 +168,36 @@ WRONG = {
         r"must have words, row 6 of .*test_new\.tsv has none in 'sentence2'",
     ),
 }  # fmt: skip
+
+
+class TestScoresAsPeopleWriteThem:
+    """Scores with decimal commas are those with points, also of new pairs."""
+
+    @pytest.fixture
+    def written(self):
+        return {
+            part: [[a, b, str(score).replace(".", ",")] for a, b, score in lines]
+            for part, lines in own_data.sentences().items()
+        }
+
+    def test_in_training(self, load, written):
+        commas, points = load(written), load()
+        for name, part in points.splits.items():
+            np.testing.assert_array_equal(commas.splits[name].value, part.value)
+        said = "numbers in column 'score': ',' is the decimal mark"
+        assert said in own_data.notes(commas)
+
+    def test_of_new_pairs(self, load, written, tmp_path):
+        record = load(written).record
+        (piece,) = text_lib.read_new(tmp_path / "test_new.tsv", record, label="score")
+        want = [score for _, _, score in own_data.sentences()["test_new"]]
+        np.testing.assert_array_equal(piece.value, np.array(want, float))
+        (piece,) = text_lib.read_new(tmp_path / "test_new.tsv", record)
+        assert piece.value is None
+        lines = "score\tsentence1\tsentence2\n1.5\ta man\ta dog\n"
+        file = own_data.write(tmp_path, "points.tsv", lines)
+        with pytest.raises(InputError, match=r"row 2 of .* has '1\.5'"):
+            list(text_lib.read_new(file, record, label="score"))
 
 
 class TestWrongFiles:
@@ -204,7 +235,7 @@ class TestWrongFiles:
             self.read(tmp_path)
         load()
         (tmp_path / "glove.txt").unlink()
-        with pytest.raises(InputError, match=r"text\.vectors.*stanford.*840B.*dim\."):
+        with pytest.raises(InputError, match=r"text\.vectors.*stanford.*840B.*dim="):
             self.read(tmp_path)
 
     @staticmethod
