@@ -228,6 +228,15 @@ def test_far_and_narrow_bins_of_a_gaussian():
     np.testing.assert_allclose(np.exp(got).sum(1), 1, rtol=1e-5)
 
 
+def test_narrow_bins_of_quantiles_are_not_lost():
+    """A bin of a thousandth in a range of ten thousand."""
+    values = jnp.linspace(-5e3, 5e3, 19)[None]
+    edges = np.array([-1e4, 4e3, 4e3 + 1e-3, 1e4], np.float32)
+    got = called(QuantileOutputs(values[:, 0], values), "log_probs", edges)
+    want = np.log(1 / 20 * (edges[2] - edges[1]) / (1e4 / 18))
+    np.testing.assert_allclose(got[0, 1], want, rtol=1e-2)
+
+
 def test_one_bin():
     for outputs in KINDS.values():
         got = called(outputs, "log_probs", np.array([0.0, 1.0]))
