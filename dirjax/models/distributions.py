@@ -259,12 +259,11 @@ class QuantileOutputs(_Quantile, Distribution):
         share = 1.0 / (values.shape[-1] + 1)
         # How much of each interval lies below each border.
         below = (inner[..., None] - values[..., None, :-1]) / width[..., None, :]
-        below = share * jnp.sum(jnp.clip(below, 0, 1), axis=-1)
-        ends = [(0, 0)] * (below.ndim - 1)
-        whole = share * (values.shape[-1] - 1)
-        below = jnp.pad(below, [*ends, (1, 0)])
-        below = jnp.pad(below, [*ends, (0, 1)], constant_values=whole)
-        between = below[..., 1:] - below[..., :-1]
+        ends = [(0, 0)] * (below.ndim - 2)
+        below = jnp.pad(jnp.clip(below, 0, 1), [*ends, (1, 0), (0, 0)])
+        below = jnp.pad(below, [*ends, (0, 1), (0, 0)], constant_values=1.0)
+        # Differences before the sum, where little is lost in narrow bins.
+        between = share * jnp.sum(below[..., 1:, :] - below[..., :-1, :], axis=-1)
         some = between > 0
         found = jnp.where(some, jnp.log(jnp.where(some, between, 1.0)), -jnp.inf)
         # Distances to the borders from the ends of the values, in units of the tails.

@@ -39,8 +39,13 @@ def evaluated(kind, decode, scale):
     )
     batch = toy.eval_batch()
     sums, rows = toy.jit(run)(params, state, batch)
-    features, _ = net.encode(params, state, batch["inputs"], train=False)
-    return sums, rows, net.head(params, features)
+
+    @toy.jit
+    def respond(params):
+        features, _ = net.encode(params, state, batch["inputs"], train=False)
+        return net.head(params, features)
+
+    return sums, rows, respond(params)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,10 +114,10 @@ def test_maps_keep_no_distributions():
     batch["bin"] = toy.SPEC.bins.index(batch["value"])
     batch["mask"] = np.ones((2, 8, 8), np.float32)
     params, state = toy.jit(net.init)(jax.random.key(0), batch["inputs"])
-    features, _ = net.encode(params, state, batch["inputs"], train=False)
-    small = net.head(params, features)
+    respond = eval_step.make_respond(net, labels.Scale().inverse)
+    small = jax.eval_shape(respond, params, state, batch["inputs"])
     assert small.prediction.shape == (2, 4, 4)
-    assert small.log_probs(EDGES).shape == (2, 4, 4, toy.SPEC.bins.num)
+    assert small.log_probs.shape == (2, 4, 4, toy.SPEC.bins.num)
     run = eval_step.make_eval_step(
         net,
         num_bins=toy.SPEC.bins.num,

@@ -18,6 +18,7 @@ from dirjax.models.distributions import (
     QuantileOutputs,
 )
 from dirjax.ops import densities
+from tests import toy
 
 EDGES = np.array([-2.0, -0.5, 0.0, 0.1, 1.0, 4.0])
 # Other bins: finer here, wider there, and beyond the range.
@@ -44,6 +45,11 @@ def quantiles(levels=4):
 
 
 KINDS = {"histogram": histogram(), "gaussian": gaussian(), "quantile": quantiles()}
+
+
+def called(outputs, method, *args):
+    """A method of distributions as one program."""
+    return toy.jit(lambda o, *a: getattr(o, method)(*a))(outputs, *args)
 
 
 def log_difference(low, high):
@@ -129,7 +135,7 @@ class Variants(chex.TestCase):
 @pytest.mark.parametrize("kind", KINDS)
 def test_quantiles_invert_the_distribution_function(kind):
     for level in (0.01, 0.2, 0.5, 0.77, 0.999):
-        places = np.float64(KINDS[kind].quantile(level))
+        places = np.float64(called(KINDS[kind], "quantile", level))
         for row, y in enumerate(places):
             below = np.exp(by_hand(kind, row, [y - 1, y, y + 1])[0])
             np.testing.assert_allclose(below, level, rtol=2e-3, atol=1e-5)
@@ -167,15 +173,15 @@ def test_leading_axes_are_kept(kind):
 
     parts = {k: v for k, v in outputs._asdict().items() if k != "edges"}
     wide = outputs._replace(**{k: reshaped(v) for k, v in parts.items()})
-    for call in (
-        lambda o: o.log_probs(OTHER),
-        lambda o: o.mean(),
-        lambda o: o.median(),
-        lambda o: o.mode(),
-        lambda o: o.log_prob(jnp.zeros_like(o.prediction)),
-        lambda o: o.corrected(OTHER, np.linspace(-1, 1, 7), 0.5),
-    ):
-        np.testing.assert_allclose(call(wide), reshaped(call(outputs)), rtol=1e-5)
+
+    @toy.jit
+    def everything(o):
+        there = o.log_prob(jnp.zeros_like(o.prediction))
+        after = o.corrected(OTHER, np.linspace(-1, 1, 7), 0.5)
+        return there, after, o.log_probs(OTHER), o.mean(), o.median(), o.mode()
+
+    for got, want in zip(everything(wide), everything(outputs), strict=True):
+        np.testing.assert_allclose(got, reshaped(want), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -214,45 +220,61 @@ def test_far_and_narrow_bins_of_a_gaussian():
 
     center = jnp.float32([0.0, 0.5, 1e3, -1e5, 7e5])
     deviation = jnp.float32([1e-3, 1e-2, 1.0, 1e3, 1e-1])
-    value, slopes = jax.value_and_grad(total, (0, 1))(center, deviation)
+    run = toy.jit(jax.value_and_grad(total, (0, 1)))
+    value, slopes = run(center, deviation)
     assert np.isfinite(value)
     chex.assert_tree_all_finite(slopes)
-    outputs = GaussianOutputs(center, center, deviation)
-    np.testing.assert_allclose(np.exp(outputs.log_probs(edges)).sum(1), 1, rtol=1e-5)
+    got = called(GaussianOutputs(center, center, deviation), "log_probs", edges)
+    np.testing.assert_allclose(np.exp(got).sum(1), 1, rtol=1e-5)
+
+
+def test_narrow_bins_of_quantiles_are_not_lost():
+    """A bin of a thousandth in a range of ten thousand."""
+    values = jnp.linspace(-5e3, 5e3, 19)[None]
+    edges = np.array([-1e4, 4e3, 4e3 + 1e-3, 1e4], np.float32)
+    got = called(QuantileOutputs(values[:, 0], values), "log_probs", edges)
+    want = np.log(1 / 20 * (edges[2] - edges[1]) / (1e4 / 18))
+    np.testing.assert_allclose(got[0, 1], want, rtol=1e-2)
 
 
 def test_one_bin():
     for outputs in KINDS.values():
-        got = outputs.log_probs(np.array([0.0, 1.0]))
+        got = called(outputs, "log_probs", np.array([0.0, 1.0]))
         np.testing.assert_allclose(got, np.zeros((ROWS, 1)), atol=1e-6)
 
 
 def test_equal_quantiles_are_a_point():
     values = jnp.float32([[2.0, 2.0, 2.0, 2.0], [1000.0, 1000.0, 1000.0, 1000.0]])
     outputs = QuantileOutputs(values[:, 0], values)
-    got = outputs.log_probs(np.array([0.0, 1.0, 3.0, 999.0, 1001.0]))
+    got = called(outputs, "log_probs", np.array([0.0, 1.0, 3.0, 999.0, 1001.0]))
     assert np.isfinite(got).all()
     np.testing.assert_allclose(np.exp(got), [[0, 1, 0, 0], [0, 0, 0, 1]], atol=1e-6)
-    for found in (outputs.mean(), outputs.median(), outputs.mode()):
+    for how in densities.DECODES:
+        found = called(outputs, how)
         np.testing.assert_allclose(found, [2.0, 1000.0], rtol=1e-4)
-    slope = jax.grad(
-        lambda v: jnp.sum(QuantileOutputs(v[:, 0], v).log_probs(EDGES)[..., 1:])
+    slope = toy.jit(
+        jax.grad(
+            lambda v: jnp.sum(QuantileOutputs(v[:, 0], v).log_probs(EDGES)[..., 1:])
+        )
     )
     assert np.isfinite(slope(values)).all()
+
+
+log_probs = toy.jit(lambda outputs, edges: outputs.log_probs(edges))
 
 
 @hypothesis.given(st.floats(-30, 30, width=32), st.floats(0.015625, 30, width=32))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_shift_and_scale_of_labels(shift, scale):
     """Probabilities of bins do not depend on the unit of the label."""
-    for outputs in (gaussian(), quantiles()):
+    for outputs in (KINDS["gaussian"], KINDS["quantile"]):
         moved = outputs._replace(
             **{
                 k: v * np.float32(scale) + np.float32(0 if k == "deviation" else shift)
                 for k, v in outputs._asdict().items()
             }
         )
-        got = np.exp(moved.log_probs(shift + scale * EDGES))
-        want = np.exp(outputs.log_probs(EDGES))
+        got = np.exp(log_probs(moved, shift + scale * EDGES))
+        want = np.exp(log_probs(outputs, EDGES))
         # Rounding of the moved borders, in units of the narrowest distribution.
         np.testing.assert_allclose(got[:5], want[:5], atol=2e-3)
