@@ -34,9 +34,9 @@ class _Head(NamedTuple):
 
 
 def _delimiter(header: str) -> str:
-    """The most frequent of comma, semicolon and tab in the header."""
+    """The most frequent of comma, semicolon, tab and bar in the header."""
     bare = re.sub('"[^"]*"', "", header)
-    return max(",;\t", key=bare.count)
+    return max(",;\t|", key=bare.count)
 
 
 def _is_comment(line: str, following: str) -> bool:
