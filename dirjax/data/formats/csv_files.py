@@ -104,6 +104,13 @@ class _Rows:
             self.wrong.append(position)
         else:
             number = self._place(np.array([position]))[0] + self._first
+            if row.expected_columns == 1:
+                self.refused = self.refused or InputError(
+                    f"the first line must name the columns, that of {self._file} holds "
+                    f"one cell and row {number} {row.actual_columns}. Remove the lines "
+                    "above the names."
+                )
+                return "error"
             self.refused = self.refused or InputError(
                 f"each row must have {row.expected_columns} cells like the header, row "
                 f"{number} of {self._file} has {row.actual_columns}. Fix it, or skip "

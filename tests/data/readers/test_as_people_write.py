@@ -172,6 +172,12 @@ class TestFirstLines:
         with pytest.raises(InputError, match=rf"2 cells like the header, row {row} of"):
             load(text)
 
+    def test_a_title_above_the_names(self, load):
+        with pytest.raises(
+            InputError, match=r"one cell and row 2 4\. Remove the lines"
+        ):
+            load("Prices of 2020\n" + PLAIN)
+
     def test_a_column_without_a_name_that_holds_something(self, load):
         text = PLAIN.replace("\n", ",1\n").replace("split,1", "split,")
         with pytest.raises(InputError, match="columns must have names, column 5 of"):
@@ -226,6 +232,11 @@ class TestFirstLines:
         with pytest.raises(InputError, match=r"these hold something: Sheet, more"):
             load(two, "two.xlsx")
         assert len(load(two, "two.xlsx", sheet="Sheet").splits) == 3
+        book["Sheet"].merge_cells("D2:D41")
+        book.save(tmp_path / "merged.xlsx")
+        merged = (tmp_path / "merged.xlsx").read_bytes()
+        with pytest.raises(InputError, match=r"'Sheet' .* merges rows 2 to 41 of col"):
+            load(merged, "merged.xlsx", sheet="Sheet")
 
     def test_bars_between_cells(self, load):
         source = load(PLAIN.replace(",", "|"))
@@ -248,6 +259,8 @@ class TestColumns:
             ("Unnamed: 0", range(60)),
             ("nr", range(7, 67)),
             ("shuffled", RNG.permutation(60)),
+            ("with_gaps", [i for i in range(72) if i % 6]),
+            ("of_some", RNG.permutation(72)[:60]),
             ("house_id", range(1000, 1600, 10)),
             ("CustomerID", range(1000, 1600, 10)),
         ],
