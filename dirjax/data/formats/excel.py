@@ -30,7 +30,7 @@ def _refuse_merged(
     sheet: str,
     file: pathlib.Path,
 ) -> None:
-    """Refuses cells that span rows, all but the first of which are empty in the file."""
+    """Refuses cells that span rows: the file holds the value of the first alone."""
     for (top, left), (bottom, _) in ranges:
         if bottom > top:
             raise InputError(
