@@ -19,8 +19,12 @@ _IDENTIFIER = re.compile(
     r"(.*[_\W])?([iI][dD]s?|ID|[uU]{2}[iI][dD]|index|idx|row[_ ]?(no|num|number))"
     r"|.*[a-z0-9](Id|ID)"
 )
+# Numbers of nines stand for missing values in many files.
+_CODES = (99, 999, 9999, 99999, 999999)
 # With fewer rows, that a column counts them is a coincidence.
 _LEAST_ROWS = 20
+# Numbers per row up to which a column of different numbers counts them.
+_SPAN = 1.25
 # Cells that tell the marks of a file.
 _SAMPLE = 2_000
 # Columns that tell them.
@@ -95,7 +99,7 @@ def numbers(
     if plain is not None:
         return plain, np.zeros(len(column), bool)
     if notation.plain:
-        return text_columns.numbers(column)
+        return text_columns.numbers(numerals.canonical(column))
     return numerals.read(column, notation)
 
 
@@ -154,9 +158,19 @@ def reading(
     """
     if wishes.decimal is None and wishes.thousands is None:
         plain = text_columns.plain_numbers(column)
+        if plain is not None and _may_be_dates(plain):
+            found = dates.find(column, forms=dates.COMPACT)
+            if found.form:
+                return ColumnReading("dates", form=found.form), plain
         if plain is not None and not (hint == "," and numerals.has(column, ".")):
             return ColumnReading("numbers"), plain
     return _marked(column, wishes, hint), None
+
+
+def _may_be_dates(values: np.ndarray) -> bool:
+    """Whether all numbers that are there are as large as 20210304."""
+    known = values[~np.isnan(values)]
+    return bool(len(known) and known.min() >= 19000101 and known.max() <= 21001231)
 
 
 def _marked(column: Any, wishes: Wishes, hint: str) -> ColumnReading:
@@ -179,8 +193,32 @@ def _marked(column: Any, wishes: Wishes, hint: str) -> ColumnReading:
     return ColumnReading("numbers", number.notation)
 
 
+def missing_code(values: np.ndarray) -> float | None:
+    """A number that may stand for missing values: -999 below or 9999 above all others.
+
+    Args:
+      values: `[rows]` float64.
+
+    Example:
+      >>> missing_code(np.array([0.5, -999, 3, -999]))
+      -999.0
+    """
+    known = values[~np.isnan(values)]
+    ends = (known.min(), known.max()) if len(known) else ()
+    for code in ends:
+        rest = known[known != code]
+        if abs(code) not in _CODES or len(known) - len(rest) < 2 or not len(rest):
+            continue
+        low, high = rest.min(), rest.max()
+        if low >= 0 if code < 0 else code - high > high - low:
+            return float(code)
+    return None
+
+
 def counts_rows(values: np.ndarray) -> bool:
     """Whether a column numbers the rows, in their order or in another.
+
+    A fifth of the numbers may be missing, as when rows were left out before.
 
     Args:
       values: `[rows]` float64.
@@ -189,9 +227,10 @@ def counts_rows(values: np.ndarray) -> bool:
       >>> counts_rows(np.arange(7.0, 107.0)), counts_rows(np.arange(0.0, 100.0, 2))
       (True, False)
     """
-    if len(values) < _LEAST_ROWS or np.isnan(values).any():
+    if len(values) < _LEAST_ROWS or not np.all(values == np.round(values)):
         return False
-    return bool(np.all(np.diff(np.sort(values)) == 1) and values[0] == round(values[0]))
+    gaps = np.diff(np.sort(values))
+    return bool(np.all(gaps >= 1) and np.sum(gaps) < _SPAN * len(values))
 
 
 def identifies(name: str, values: np.ndarray) -> bool:

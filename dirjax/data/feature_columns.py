@@ -199,10 +199,33 @@ def _add_numbers(
             return
     refuse_text(name, column, wrong, rows, forced=named)
     refuse_infinite(name, values, rows)
+    tell_missing_code(name, column, values, rows)
     found.values[name] = values
     found.numeric.append(name)
     if not notation.plain:
         found.readings[name] = ColumnReading("numbers", notation)
+
+
+def tell_missing_code(
+    name: str, column: Any, values: np.ndarray, rows: row_checks.Rows
+) -> None:
+    """Notes a number that may stand for missing values in a column.
+
+    Args:
+      name: the column.
+      column: its cells.
+      values: `[rows]`, the same as numbers.
+      rows: its rows.
+    """
+    code = column_types.missing_code(values)
+    if code is not None:
+        here = np.flatnonzero(values == code)
+        cell = column[int(here[0])].as_py()  # as markers are compared: -999.0 is text
+        rows.notes.append(
+            f"column {name!r} holds {cell} in {len(here):,} rows, far from its other "
+            "numbers: if it stands for a missing value, set "
+            + setting("data.missing", cell)
+        )
 
 
 def _add_dates(
@@ -231,8 +254,10 @@ def _add_text(
     text = words(column)
     different = len(np.unique(text[text != ""]))
     if not named and different > max(20, 0.5 * (text != "").sum()):
+        example = str(text[text != ""][0])
         found.dropped[name] = (
-            f"text with {different:,} different values, most occur once"
+            f"text with {different:,} different values such as {example!r}, most occur "
+            "once"
         )
         return
     if said:

@@ -153,7 +153,7 @@ TABLES = {
         changed(61, "?,r,1"),
         "'x' must hold numbers",
         r"row 61 of .*mine\.csv has '\?'",
-        r"data\.missing, or name 'x' in data\.categorical",
+        r"data\.missing=\?'; if the column is a category, .*data\.categorical=x",
         SKIP,
     ),
     "text in a column that was named numeric": csv(
@@ -179,7 +179,7 @@ TABLES = {
         table(),
         "labels must be numbers",
         r"'color' of .*mine\.csv",
-        "another label with data.label",
+        "another label with --config.data.label=NAME",
         data__label="color",
     ),
     "a label that is missing": csv(
@@ -249,14 +249,14 @@ TABLES = {
         table(),
         r"data\.bin_width must divide the labels \(0 to 9\) into 2 to 10,000 bins",
         "100 gives a single bin",
-        "Try 1",
+        "Try --config.data.bin_width=1,",
         data__bin_width=100.0,
     ),
     "a width of a million bins": csv(
         table(),
         r"data\.bin_width must divide .* 2 to 10,000 bins",
         "9e-06 gives 1,000,000 bins",
-        "Try 1",
+        "Try --config.data.bin_width=1,",
         data__bin_width=9e-6,
     ),
     "a width of one bin of a range": csv(
@@ -333,7 +333,10 @@ TABLES = {
         data__weight="x",
     ),
     "a weight that is text": csv(
-        table(), "'color' must hold numbers", "row 2 of", data__weight="color"
+        table(),
+        "weights must be numbers",
+        "another weight with --config.data.weight=NAME",
+        data__weight="color",
     ),
     "a batch larger than the set": csv(
         table(),

@@ -34,9 +34,9 @@ class _Head(NamedTuple):
 
 
 def _delimiter(header: str) -> str:
-    """The most frequent of comma, semicolon and tab in the header."""
+    """The most frequent of comma, semicolon, tab and bar in the header."""
     bare = re.sub('"[^"]*"', "", header)
-    return max(",;\t", key=bare.count)
+    return max(",;\t|", key=bare.count)
 
 
 def _is_comment(line: str, following: str) -> bool:
@@ -104,6 +104,13 @@ class _Rows:
             self.wrong.append(position)
         else:
             number = self._place(np.array([position]))[0] + self._first
+            if row.expected_columns == 1:
+                self.refused = self.refused or InputError(
+                    f"the first line must name the columns, that of {self._file} holds "
+                    f"one cell and row {number} {row.actual_columns}. Remove the lines "
+                    "above the names."
+                )
+                return "error"
             self.refused = self.refused or InputError(
                 f"each row must have {row.expected_columns} cells like the header, row "
                 f"{number} of {self._file} has {row.actual_columns}. Fix it, or skip "

@@ -8,6 +8,7 @@ Columns are pyarrow string arrays with null for missing values.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ FORMS = {
     "d name y": rf"^{_DAY}(?:st|nd|rd|th)?[-. ]+{_NAME}[-, ]+{_YEAR}{_TIME}$",
     "name d y": rf"^{_NAME} {_DAY}(?:st|nd|rd|th)?,? {_YEAR}{_TIME}$",
 }
+# Forms that are numbers, too: 20210304.
+COMPACT = {
+    "yyyymmdd": rf"^(?P<year>\d{{4}})(?P<month>\d{{2}})(?P<day>\d{{2}})(?:\.0)?{_TIME}$"
+}
 PARTS = ("year", "day of year", "weekday", "hour")
 # Share of the cells that must be dates.
 _AGREES = 0.9
@@ -51,7 +56,7 @@ class Found:
     """What `find` made of a column.
 
     Attributes:
-      form: a key of FORMS; None if the cells are no dates.
+      form: a key of FORMS or COMPACT; None if the cells are no dates.
       timed: whether there are times of day.
       doubt: why it is unclear how to read them, and what to do, as the end of a
         sentence that begins with the column; empty if it is clear.
@@ -68,7 +73,7 @@ def _fields(column: Any, form: str) -> dict[str, np.ndarray]:
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    found = pc.extract_regex(column, FORMS[form])
+    found = pc.extract_regex(column, (FORMS | COMPACT)[form])
     fields = {}
     for field in found.type:
         text = pc.struct_field(found, field.name)
@@ -100,13 +105,16 @@ def _days(fields: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return days, there & (days.astype("datetime64[M]") == first)
 
 
-def find(column: Any, order: str | None = None) -> Found:
+def find(
+    column: Any, order: str | None = None, *, forms: Mapping[str, str] = FORMS
+) -> Found:
     """Finds the form of a column's dates.
 
     Args:
       column: pyarrow strings, null for missing values.
       order: "dmy" or "mdy" for dates in digits that end in the year, or None to find
         it.
+      forms: `FORMS` or `COMPACT`.
 
     Example:
       >>> import pyarrow as pa
@@ -124,7 +132,7 @@ def find(column: Any, order: str | None = None) -> Found:
     # Most columns are no dates, which a few cells tell.
     few = cells[:100]
     fits = {}
-    for form in FORMS:
+    for form in forms:
         if _days(_fields(few, form))[1].mean() >= _AGREES:
             fields = _fields(cells, form)
             share = _days(fields)[1].mean()
@@ -157,7 +165,7 @@ def parts(
 
     Args:
       column: pyarrow strings, null for missing values.
-      form: a key of FORMS.
+      form: a key of FORMS or COMPACT.
       timed: whether to read times of day.
 
     Returns:

@@ -34,8 +34,8 @@ _MAX_ASPECT = 64  # longer to shorter side of an image to crop
 ALPHA = "alpha"
 # Shares of red, green and blue in grey, as in Pillow.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# Tags of TIFF, and names of what the second says.
-_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+# Tags of TIFF, and names of what the last says.
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED, _FORMS = 2, {1: "whole numbers", 2: "signed numbers", 3: "floats"}
 _TIFF = (b"II*\0", b"MM\0*")
 
@@ -59,15 +59,19 @@ class _Samples(NamedTuple):
     Attributes:
       bits: of each channel.
       form: what their numbers are, a key of `_FORMS`.
+      white: whether 0 is white.
     """
 
     bits: tuple[int, ...] = (8,)
     form: int = 1
+    white: bool = False
 
     @classmethod
     def of_tags(cls, tags: Mapping[int, Any]) -> _Samples:
         """The channels that the tags of a file tell."""
-        return cls(tags.get(_BITS_PER_SAMPLE, (8,)), tags.get(_SAMPLE_FORMAT, (1,))[0])
+        form = tags.get(_SAMPLE_FORMAT, (1,))[0]
+        white = tags.get(_PHOTOMETRIC, 1) == 0
+        return cls(tags.get(_BITS_PER_SAMPLE, (8,)), form, white)
 
     def said(self) -> str:
         """The beginning of a sentence on a file."""
@@ -228,8 +232,10 @@ def _deep(data: bytes, image: Any, samples: _Samples) -> np.ndarray | None:
     """`[height, width, 1 to 4]` pixels of more than 8 bits, None if they have 8."""
     if image.mode.startswith(("I", "F")):
         pixels = np.asarray(image)
-        if samples == ((32,), 1):  # Pillow takes the highest bit for a sign.
+        if samples[:2] == ((32,), 1):  # Pillow takes the highest bit for a sign.
             pixels = pixels.view(np.uint32)
+        if samples.white and pixels.dtype.kind == "u":  # Pillow turns 8 bits alone.
+            pixels = np.iinfo(pixels.dtype).max - pixels
         return pixels[..., None]
     # Bit depth and colour type of PNG.
     if data.startswith(b"\x89PNG") and data[24] == 16 and data[25] in (2, 4, 6):

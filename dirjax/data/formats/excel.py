@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from dirjax.data.formats import text_files
@@ -22,6 +23,21 @@ def _text(cell: Any) -> str:
     if isinstance(cell, (datetime.date, datetime.datetime)):
         return cell.isoformat()
     return str(cell).strip()
+
+
+def _refuse_merged(
+    ranges: Sequence[tuple[tuple[int, int], tuple[int, int]]],
+    sheet: str,
+    file: pathlib.Path,
+) -> None:
+    """Refuses cells that span rows: the file holds the value of the first alone."""
+    for (top, left), (bottom, _) in ranges:
+        if bottom > top:
+            raise InputError(
+                f"cells must not be merged, sheet {sheet!r} of {file} merges rows "
+                f"{top + 1} to {bottom + 1} of column {left + 1}. Unmerge them, and "
+                "fill each with its value."
+            )
 
 
 def rows(file: pathlib.Path, sheet: str | None = None) -> tuple[int, list[list[str]]]:
@@ -47,12 +63,17 @@ def rows(file: pathlib.Path, sheet: str | None = None) -> tuple[int, list[list[s
         ) from error
     try:
         with python_calamine.load_workbook(str(file)) as book:
-            found = {
-                name: book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-                for name in book.sheet_names
+            names = book.sheet_names
+            sheets = {
+                name: book.get_sheet_by_name(name)
+                for name in names
                 if sheet in (None, name)
             }
-            names = book.sheet_names
+            found = {
+                name: one.to_python(skip_empty_area=False)
+                for name, one in sheets.items()
+            }
+            merged = {n: one.merged_cell_ranges or [] for n, one in sheets.items()}
     except (python_calamine.CalamineError, OSError) as error:
         raise InputError(
             f"{file} must be an Excel workbook: {error}. Give another file."
@@ -69,6 +90,7 @@ def rows(file: pathlib.Path, sheet: str | None = None) -> tuple[int, list[list[s
             f"one sheet of a workbook must hold the table, in {file} these hold "
             f"something: {some}. Name one with --config.data.sheet=NAME."
         )
-    (cells,) = filled.values()
+    ((name, cells),) = filled.items()
+    _refuse_merged(merged[name], name, file)
     first = next(i for i, row in enumerate(cells) if any(c != "" for c in row))
     return first + 1, [[_text(c) for c in row] for row in cells[first:]]

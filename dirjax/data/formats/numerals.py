@@ -31,6 +31,11 @@ _LOOSE = (
     rf"^(?P<sign>[+-]?) ?(?P<before>{_BEFORE}?) ?(?P<number>[+-]?{_DIGITS}{_EXPONENT})"
     rf" ?(?P<behind>{_BEHIND}?)$"
 )
+# Negative in accounts; about, or below a limit of detection.
+_ODD = (
+    rf"(?:\({_BEFORE}? ?{_DIGITS} ?{_BEHIND}?\)|{_DIGITS} ?-"
+    rf"|(?:[~<>≈≤≥±]=?|ca\.?) ?[+-]?{_DIGITS} ?{_BEHIND}?)"
+)
 # How decimals and groups of thousands may be marked, the plain notation first.
 _MARKS = (
     *((".", ""), (".", ","), (".", " "), (".", "'")),
@@ -101,13 +106,38 @@ class Found:
     note: str = ""
 
 
+# Patterns of what is no part of a number or written in several ways, and what it means.
+_ALIKE = (
+    ("[\u2212\ufe63\uff0d]", "-"),
+    ("[\u00a0\u2007\u2009\u202f\u3000]", " "),
+    ("[\u2018\u2019\u02bc\uff07]", "'"),
+    ("\uff0e", "."),
+    ("\uff0c", ","),
+    *((chr(0xFF10 + digit), str(digit)) for digit in range(10)),
+)
+
+
 def canonical(column: Any) -> Any:
-    """Unicode's minus as `-`, its narrow and fixed spaces as blanks."""
+    """Cells as far as they hold numbers, in ASCII.
+
+    Minus signs, narrow and fixed blanks, typographic apostrophes and wide digits become
+    those of ASCII; a spreadsheet's apostrophe for "this is text" and the dash for "no
+    cents" go.
+
+    Example:
+      >>> import pyarrow as pa
+      >>> canonical(pa.array(["\u22121\u20190", "'12", "5.-"])).to_pylist()
+      ["-1'0", '12', '5']
+    """
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    column = pc.replace_substring(column, "\u2212", "-")
-    return pc.replace_substring_regex(column, "[\u00a0\u2007\u2009\u202f]", " ")
+    if not pc.all(pc.string_is_ascii(column)).as_py():
+        for pattern, plain in _ALIKE:
+            column = pc.replace_substring_regex(column, pattern, plain)
+        column = pc.replace_substring_regex(column, "([.,])[\u2013\u2014]+$", r"\1-")
+    column = pc.replace_substring_regex(column, r"^'([-+]?[\d.,])", r"\1")
+    return pc.replace_substring_regex(column, r"(\d)[.,]-+$", r"\1")
 
 
 def _pattern(decimal: str, thousands: str) -> str:
@@ -254,7 +284,15 @@ def find(
         return Found()
     parts = pc.extract_regex(cells, _LOOSE)
     there = np.asarray(pc.is_valid(parts).to_numpy(zero_copy_only=False), bool)
+    few = len(pc.unique(cells)) <= min(_FEW, len(cells) / 3)
     if there.mean() < _LOOKS:
+        odd = _matches(cells, _ODD)
+        if odd.any() and not few and (there | odd).mean() >= _AGREES:
+            example = cells[int(np.argmax(odd))].as_py()
+            return Found(
+                doubt=f"holds numbers such as {example!r}, of which it is unclear what "
+                "they mean; write them as numbers"
+            )
         return Found()
     numeric = parts.filter(pc.is_valid(parts))
 
@@ -262,7 +300,6 @@ def find(
         return pc.struct_field(numeric, name)
 
     texts = {}
-    few = len(pc.unique(cells)) <= min(_FEW, len(cells) / 3)
     for name, place in (("before", "in front of"), ("behind", "behind")):
         units = Counter(
             {

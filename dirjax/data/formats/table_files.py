@@ -152,7 +152,7 @@ def blocks(
     """Reads a table in blocks.
 
     Args:
-      file: CSV (comma, semicolon or tab; plain, gzip or zip), an Excel workbook or
+      file: CSV (comma, semicolon, tab or |; plain, gzip or zip), an Excel workbook or
         Parquet, recognised by content.
       on_bad: "error" or "skip" for rows with too few or too many cells.
       missing: more markers of missing values.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.errors import InputError
+from dirjax.errors import InputError, setting
 
 # Markers of a missing value, besides an empty cell.
 MISSING = (
@@ -65,7 +65,8 @@ class Table:
         if name in self.odd:
             raise InputError(
                 f"columns must hold numbers or text, {name!r} of {self.file} holds "
-                f"{self.odd[name]} ({field}). Convert it, or drop it (data.drop)."
+                f"{self.odd[name]} ({field}). Convert it, or leave it out with "
+                f"{setting('data.drop', name)}."
             )
         if name not in self.cells:
             known = {c.lower(): c for c in self.cells}

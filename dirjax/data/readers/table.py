@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -113,6 +114,7 @@ def stated_numbers(
             f"--config.data.{field}=NAME."
         )
     feature_columns.refuse_text(name, column, wrong, rows, forced=True)
+    feature_columns.tell_missing_code(name, column, values, rows)
     plain = way.notation.plain
     return values, {} if plain else {name: ColumnReading("numbers", way.notation)}
 
@@ -191,6 +193,7 @@ def load(
     every = [*table.cells, *table.odd]
     numeric, categorical = listed(numeric, every), listed(categorical, every)
     with rows.collected():
+        _refuse_totals(table, rows)
         y, part, weights, readings = row_facts(
             table, rows, rules, split=split, weight=weight, wishes=wishes, hint=hint
         )
@@ -213,7 +216,8 @@ def load(
                     f"data.group={group} must have a value, {rows.place(i)} has none"
                 ),
             )
-        labelling.check_labels(y, rows, rules)
+        if not (rows.has_problems and np.isnan(y).all()):  # it is told why
+            labelling.check_labels(y, rows, rules)
     found.readings |= readings
     tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
@@ -237,6 +241,29 @@ def load(
         quantiles=quantiles,
         missing=missing,
     )
+
+
+# What stands beside the sums below a table.
+_TOTAL = re.compile(
+    r"((grand |sub)?totals?|sums?|average|mean|summe|gesamt|mittelwert|durchschnitt):?",
+    re.IGNORECASE,
+)
+
+
+def _refuse_totals(table: Table, rows: row_checks.Rows) -> None:
+    """Refuses a last row that sums up the others, if a cell of its own says so."""
+    for name, column in table.cells.items():
+        cell = column[-1].as_py() if len(column) else None
+        if cell and _TOTAL.fullmatch(cell) and column.to_pylist().count(cell) == 1:
+            last = np.arange(len(column)) == len(column) - 1
+            rows.refuse(
+                "totals",
+                last,
+                lambda i, name=name, cell=cell: (
+                    f"a row must be one example, {rows.place(i)} says {cell!r} in "
+                    f"{name!r}"
+                ),
+            )
 
 
 def _other_split(table: Table, rows: row_checks.Rows) -> str | None:

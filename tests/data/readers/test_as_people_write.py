@@ -17,6 +17,7 @@ from tests.data.readers.table_cases import PARTS, columns, found
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=60).round(3)
+WIDE = {ord(c): ord(c) + 0xFEE0 for c in "0123456789.-"}
 PLAIN = columns(a=X, b=[f"{1000 * abs(x):.2f}" for x in X])
 
 
@@ -74,6 +75,55 @@ class TestNumbers:
         assert found(source) == (("z",), ("a",))
         assert "'a' holds numbers with different units" in own_data.notes(source)
 
+    @pytest.mark.parametrize(
+        ("form", "said"),
+        [
+            (lambda v: f"{v:,.2f}".replace(",", "\u2019"), '"\'" separates thousands'),
+            (lambda v: f"'{v:.2f}", ""),
+            (lambda v: f"{v:.2f}".translate(WIDE), ""),
+            (lambda v: f"CHF {v:,.2f}".replace(",", "'"), "'CHF' is left out"),
+        ],
+        ids=["swiss", "text", "wide", "francs"],
+    )
+    def test_marks_that_look_alike(self, load, form, said):
+        source = load(columns(a=X, b=quoted(form(1000 * abs(x)) for x in X)))
+        np.testing.assert_array_equal(numeric(source), numeric(load(PLAIN)))
+        assert said in own_data.notes(source)
+
+    def test_no_cents(self, load):
+        cells = [f"{1000 + 3 * i:,}.\u2013".replace(",", "'") for i in range(60)]
+        source = load(columns(a=X, b=cells))
+        want = load(columns(a=X, b=[1000 + 3 * i for i in range(60)]))
+        np.testing.assert_array_equal(numeric(source), numeric(want))
+
+    def test_a_typographic_minus(self, load):
+        text = PLAIN.replace("-", "\u2212")
+        np.testing.assert_array_equal(numeric(load(text)), numeric(load(PLAIN)))
+
+    @pytest.mark.parametrize("form", ["({})", "{}-", "~{}", "<{}", "ca. {}"])
+    def test_what_is_unclear_is_asked(self, load, form):
+        cells = [form.format(abs(x)) for x in X]
+        with pytest.raises(InputError, match=r"'b' of .* of which it is unclear"):
+            load(columns(a=X, b=cells))
+        some = [f"<{i % 3}" for i in range(60)]  # As of classes of age.
+        assert found(load(columns(a=X, b=some))) == (("a",), ("b",))
+
+    @pytest.mark.parametrize("code", ["-999", "9999.0"])
+    def test_numbers_that_may_stand_for_missing_values(self, load, code):
+        cells = [code if i % 7 == 3 else abs(x) for i, x in enumerate(X)]
+        said = own_data.notes(load(columns(a=X, b=cells)))
+        assert f"column 'b' holds {code} in 9 rows, far from its other" in said
+        assert f"set --config.data.missing={code}" in said
+        source = load(columns(a=X, b=cells), missing=(str(code),))
+        assert source.record["table"]["indicators"] == ("b",)
+        assert "far from" not in own_data.notes(source)
+
+    def test_a_label_in_doubt_is_one_problem(self, load):
+        cells = "\n".join(f"{3 * i}\t1,{100 + i}" for i in range(60))
+        with pytest.raises(InputError, match=r"may mean 1100 or 1\.100") as raised:
+            load(f"a\ty\n{cells}\n")
+        assert "problems" not in str(raised.value)
+
     def test_new_rows_are_read_by_the_rules_of_training(self, load, tmp_path):
         text = PLAIN.replace(",", ";").replace(".", ",")
         source = load(text)
@@ -121,6 +171,12 @@ class TestFirstLines:
     def test_so_are_those_of_rows_of_wrong_length(self, load, text, row):
         with pytest.raises(InputError, match=rf"2 cells like the header, row {row} of"):
             load(text)
+
+    def test_a_title_above_the_names(self, load):
+        with pytest.raises(
+            InputError, match=r"one cell and row 2 4\. Remove the lines"
+        ):
+            load("Prices of 2020\n" + PLAIN)
 
     def test_a_column_without_a_name_that_holds_something(self, load):
         text = PLAIN.replace("\n", ",1\n").replace("split,1", "split,")
@@ -176,6 +232,24 @@ class TestFirstLines:
         with pytest.raises(InputError, match=r"these hold something: Sheet, more"):
             load(two, "two.xlsx")
         assert len(load(two, "two.xlsx", sheet="Sheet").splits) == 3
+        book["Sheet"].merge_cells("D2:D41")
+        book.save(tmp_path / "merged.xlsx")
+        merged = (tmp_path / "merged.xlsx").read_bytes()
+        with pytest.raises(InputError, match=r"'Sheet' .* merges rows 2 to 41 of col"):
+            load(merged, "merged.xlsx", sheet="Sheet")
+
+    def test_bars_between_cells(self, load):
+        source = load(PLAIN.replace(",", "|"))
+        np.testing.assert_array_equal(numeric(source), numeric(load(PLAIN)))
+
+    @pytest.mark.parametrize("word", ["Total", "Summe:", "grand total"])
+    def test_a_row_of_totals(self, load, word):
+        text = columns(a=X, c=["u", "v"] * 30)
+        with pytest.raises(InputError, match=rf"row 62 of .* says '{word}' in 'c'"):
+            load(f"{text}{X.sum()},{word},99,train\n")
+        source = load(f"{text}{X.sum()},{word},99,train\n", on_bad="skip")
+        assert own_data.whole(source, "value").max() < 99
+        assert "rows left out: 1 totals" in own_data.notes(source)
 
 
 class TestColumns:
@@ -185,6 +259,8 @@ class TestColumns:
             ("Unnamed: 0", range(60)),
             ("nr", range(7, 67)),
             ("shuffled", RNG.permutation(60)),
+            ("with_gaps", [i for i in range(72) if i % 6]),
+            ("of_some", RNG.permutation(72)[:60]),
             ("house_id", range(1000, 1600, 10)),
             ("CustomerID", range(1000, 1600, 10)),
         ],
@@ -216,6 +292,22 @@ class TestColumns:
         assert found(source) == (("a",), ())
         assert len(source.splits["train"].value) == 40
         assert "column 'Subset' is taken for the split" in own_data.notes(source)
+
+    def test_dates_without_marks(self, load, tmp_path):
+        cells = [f"{2015 + i % 7}{1 + i % 12:02d}{1 + i % 28:02d}" for i in range(60)]
+        source = load(columns(sold=cells, a=X), scaling="standard")
+        names = ("sold year", "sold day of year", "sold weekday", "a")
+        assert found(source) == (names, ())
+        file = own_data.write(tmp_path, "new.csv", "sold,a\n20210203,1\n")
+        (piece,) = table_reader.read_new(file, source.record)
+        table = source.record["table"]
+        got = piece.inputs["numeric"][0] * table["scale"] + table["center"]
+        np.testing.assert_allclose(got, [2021, 34, 2, 1], rtol=1e-5)
+        kept = load(columns(sold=cells, a=X), numeric=("sold",))
+        assert found(kept) == (("sold", "a"), ())
+        # These are no dates: there is no month 13.
+        other = load(columns(sold=[c[:4] + "13" + c[6:] for c in cells], a=X))
+        assert found(other) == (("sold", "a"), ())
 
     def test_dates_of_new_rows(self, load, tmp_path):
         cells = [f"{1 + i % 28}.{1 + i % 12}.{2000 + i % 7} 6:30" for i in range(60)]

@@ -41,7 +41,7 @@ def png16(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + data + chunk(b"IEND", b"")
 
 
-def tiff(pixels: np.ndarray) -> bytes:
+def tiff(pixels: np.ndarray, white: bool = False) -> bytes:
     """A TIFF file `[height, width, channels]` of types that Pillow does not write."""
     height, width, channels = pixels.shape
     form = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
@@ -49,7 +49,11 @@ def tiff(pixels: np.ndarray) -> bytes:
     # Tag -> type (3 for 16 bits, 4 for 32) and values.
     tags = {256: (3, [width]), 257: (3, [height]), 277: (3, [channels])}
     tags |= {258: (3, [8 * pixels.dtype.itemsize] * channels)}
-    tags |= {259: (3, [1]), 262: (3, [2 if channels > 2 else 1]), 273: (4, [400])}
+    tags |= {
+        259: (3, [1]),
+        262: (3, [0 if white else 1 + (channels > 2)]),
+        273: (4, [400]),
+    }
     tags |= {278: (3, [height]), 279: (4, [len(data)]), 339: (3, [form] * channels)}
     body, extra, at = b"", b"", 8 + 2 + 12 * len(tags) + 4
     for tag, (kind, values) in sorted(tags.items()):
@@ -237,6 +241,12 @@ class TestRefused:
     def test_a_damaged_header(self):
         with pytest.raises(decoding.Unreadable, match="header of TIFF is damaged"):
             decoding.decode(b"II*\0\x08\0\0\0", decoding.Reading((2, 2)))
+
+    @pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535)])
+    def test_where_0_is_white(self, dtype, top):
+        data = tiff(np.full((2, 2, 1), 10, dtype), white=True)
+        picture = decoding.decode(data, decoding.Reading((2, 2)))
+        np.testing.assert_array_equal(picture.pixels, top - 10)
 
     @pytest.mark.parametrize(
         ("dtype", "value"),
