@@ -324,7 +324,7 @@ class TestRun:
 class TestRefused:
     @pytest.mark.slow
     def test_rows_of_predictions(self, finished, tmp_path):
-        with pytest.raises(errors.InputError, match="one per pixel"):
+        with pytest.raises(errors.InputError, match="one value per pixel"):
             predict.predict(finished[0], tmp_path, tmp_path / "out.csv")
         assert not (tmp_path / "out.csv").exists()
 
