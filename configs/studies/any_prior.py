@@ -1,6 +1,6 @@
 """One model for any label distribution, beside methods that change training.
 
-    python -m dirjax.sweep --config configs/studies/any_prior.py:bikeshare --workdir runs/p
+    python -m dirjax.sweep --config configs/studies/any_prior.py:tables --workdir runs/a
 
 Every run keeps its frontier: its error by shot, corrected after training for balanced
 labels with strengths from 0 to 1; the report draws one curve a method. The argument is

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dirjax import labels
 from dirjax.correct import conformal
 from dirjax.errors import InputError
 from dirjax.evals import frontier
-from dirjax.evals.predictor import Predictor, spec_of
+from dirjax.evals.predictor import Predictor
+from dirjax.labels import Bins, Spec
 from dirjax.workdir import run_files
 
 
@@ -104,31 +106,82 @@ def of_run(
             "--prior and --interval are for models that predict one value per row, "
             "that of --workdir predicts one per pixel. Leave them out."
         )
-    stored = run_files.read_validation(workdir)
     best = run_files.read_result(workdir)["best_step"]
     if best != predictor.step:
         raise InputError(
             f"the correction of {workdir} was fitted at step {best}, got --step "
             f"{predictor.step}. Leave out --step, or --prior and --interval."
         )
-    spec, value = spec_of(workdir, predictor), stored["label"].astype(np.float64)
-    own = stored.get("as_trained", stored["prediction"])
-    bins = spec.bins.index(np.asarray(predictor.scale.forward(value)))
-    rows = frontier.Rows(own, value, bins, stored.get("log_probs"))
-    chosen, _ = frontier.of_config(
-        wanted,
-        {**predictor.config["select"], "split": "val"},
-        {"val": rows},
-        spec,
-        predictor.scale,
-        own=predictor.decode,
-        gm_epsilon=predictor.config["eval"]["gm_epsilon"],
-    )
-    if chosen is None:
-        raise InputError(
-            f"--prior and --interval need at least two validation rows, {workdir} has "
-            f"{value.size}. Leave them out."
-        )
+    rows = rows_of(workdir, "val")
+    chosen = of_rows(workdir, rows, wanted)
     if coverage is None:
         return Corrected(chosen)
     return Corrected(chosen, coverage, chosen.calibrated(rows, coverage))
+
+
+def spec_of(workdir: pathlib.Path) -> Spec:
+    """The label specification of a run, from its files; bins are in learnt units."""
+    stored, record = run_files.read_bins(workdir), run_files.read_record(workdir)
+    dtype = run_files.read_config(workdir)["data"]["bin_dtype"]
+    edges = np.asarray(stored["edges"], dtype)
+    counts = np.asarray(stored["train_count"])
+    scale = labels.Scale.from_json(record["scale"])
+    support = stored.get("support")
+    return Spec(
+        bins=Bins(np.asarray(scale.forward(edges), dtype)),
+        counts=counts,
+        shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
+        label_mean=record["label_mean"],
+        label_std=record["label_std"],
+        examples=int(counts.sum()),
+        support=labels.Support.from_json(support) if support else None,
+    )
+
+
+def rows_of(workdir: pathlib.Path, split: str) -> frontier.Rows:
+    """The predictions of a run for a split, as the model gives them.
+
+    Args:
+      workdir: directory of a finished run.
+      split: "val" or "test".
+
+    Raises:
+      InputError: if there are none.
+    """
+    stored = run_files.read_predictions(workdir, split)
+    scale = labels.Scale.from_json(run_files.read_record(workdir)["scale"])
+    value = stored["label"].astype(np.float64)
+    bins = spec_of(workdir).bins.index(np.asarray(scale.forward(value)))
+    own = stored.get("as_trained", stored["prediction"])
+    return frontier.Rows(own, value, bins, stored.get("log_probs"))
+
+
+def of_rows(
+    workdir: pathlib.Path, validation: frontier.Rows, prior: Mapping[str, Any]
+) -> frontier.Chosen:
+    """The correction of a run, from its files.
+
+    Args:
+      workdir: directory of a finished run.
+      validation: its validation rows, from `rows_of`.
+      prior: all fields of `config.prior`.
+
+    Raises:
+      InputError: if there are too few rows.
+    """
+    config, record = run_files.read_config(workdir), run_files.read_record(workdir)
+    chosen, _ = frontier.of_config(
+        prior,
+        {**config["select"], "split": "val"},
+        {"val": validation},
+        spec_of(workdir),
+        labels.Scale.from_json(record["scale"]),
+        own=config["model"]["head_options"].get("decode", "median"),
+        gm_epsilon=config["eval"]["gm_epsilon"],
+    )
+    if chosen is None:
+        raise InputError(
+            "a correction and intervals need at least two validation rows, "
+            f"{workdir} has {validation.value.size}. Leave out --prior and --interval."
+        )
+    return chosen

@@ -13,7 +13,7 @@ from dirjax import labels, metrics
 from dirjax.data import new_rows
 from dirjax.errors import InputError
 from dirjax.evals import corrected
-from dirjax.evals.predictor import Predictor, spec_of
+from dirjax.evals.predictor import Predictor
 from dirjax.metrics import depth as depth_metrics
 
 # Labels of pixels whose errors are added at once.
@@ -50,7 +50,7 @@ def evaluate(
     """
     predictor = Predictor(workdir, step)
     correct = corrected.of_run(workdir, predictor, prior=prior or {})
-    spec = spec_of(workdir, predictor)
+    spec = corrected.spec_of(workdir)
     scale = labels.Scale.from_json(predictor.record["scale"])
     surprises, skipped, parts = new_rows.Surprises(), 0, []
     dense = predictor.record["kind"] == "dense"

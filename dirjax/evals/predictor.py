@@ -11,7 +11,6 @@ import numpy as np
 from dirjax import labels, models
 from dirjax.errors import InputError
 from dirjax.evals import eval_step
-from dirjax.labels import Bins, Spec
 from dirjax.runtime import sharding
 from dirjax.workdir import run_files
 from dirjax.workdir.checkpoints import Checkpoints
@@ -107,22 +106,3 @@ class Predictor:
         if not found:
             return {"prediction": np.zeros(0, np.float32)}
         return jax.tree.map(lambda *x: np.concatenate(x)[:rows], *found)
-
-
-def spec_of(workdir: pathlib.Path, predictor: Predictor) -> Spec:
-    """The label specification of a run, from its files; bins are in learnt units."""
-    stored = run_files.read_bins(workdir)
-    dtype = predictor.config["data"]["bin_dtype"]
-    edges = np.asarray(stored["edges"], dtype)
-    counts = np.asarray(stored["train_count"])
-    scale = labels.Scale.from_json(predictor.record["scale"])
-    support = stored.get("support")
-    return Spec(
-        bins=Bins(np.asarray(scale.forward(edges), dtype)),
-        counts=counts,
-        shots=np.asarray([labels.SHOTS.index(s) for s in stored["shots"]], np.int8),
-        label_mean=predictor.record["label_mean"],
-        label_std=predictor.record["label_std"],
-        examples=int(counts.sum()),
-        support=labels.Support.from_json(support) if support else None,
-    )

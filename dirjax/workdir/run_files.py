@@ -85,20 +85,24 @@ def read_result(workdir: pathlib.Path) -> dict[str, Any]:
     )
 
 
-def read_validation(workdir: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads the predictions of a run for its validation rows.
+def read_predictions(workdir: pathlib.Path, split: str) -> dict[str, np.ndarray]:
+    """Reads the predictions of a run for its test or validation rows.
+
+    Args:
+      workdir: the run directory.
+      split: "test" or "val".
 
     Raises:
       InputError: if there are none.
     """
+    name = PREDICTIONS if split == "test" else VALIDATION
     try:
-        with np.load(workdir / VALIDATION) as found:
+        with np.load(workdir / name) as found:
             return dict(found)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{workdir} has no readable {VALIDATION}, the predictions for validation "
-            "rows that fit the correction. Train with a validation split, and to the "
-            "end."
+            f"{workdir} has no readable {name}, its predictions for {split} rows. "
+            f"Train with a {split} split, and to the end."
         ) from error
 
 
