@@ -14,6 +14,7 @@ COMMANDS = {
     "describe": "describe data before training: labels, bins, splits, problems",
     "main": "train, evaluate, write a report; or resume a run",
     "sweep": "run a study: data sets x methods x fields x seeds",
+    "choose": "which method for this data: train a portfolio, compare, pick",
     "report": "compare runs: tables, figures, one HTML page",
     "evaluate": "metrics of a trained model, on its own splits or a new file",
     "predict": "predictions of a trained model for new rows",

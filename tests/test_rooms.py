@@ -37,12 +37,13 @@ MAY_IMPORT = {
     "evals": SECOND | {"objectives"},
     "config": SECOND | {"augment"},
     "training": FOURTH,
+    "choosing": FOURTH | {"training"},
     "train": FOURTH | {"training"},
     "projects": FOURTH | {"training"},
 }
 # Commands: nobody imports them but one another, and doors to them (`__main__`).
-COMMANDS = {"main", "sweep", "evaluate", "predict", "noise", "describe"}
-COMMANDS_MAY_IMPORT = FOURTH | {"training", "train"} | COMMANDS
+COMMANDS = {"main", "sweep", "choose", "evaluate", "predict", "noise", "describe"}
+COMMANDS_MAY_IMPORT = FOURTH | {"choosing", "training", "train"} | COMMANDS
 
 
 def files():

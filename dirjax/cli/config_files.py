@@ -225,6 +225,17 @@ def _meant(path: str, known: Sequence[str], value: str) -> str:
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
+def given() -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    """What the command line says, after `parse`.
+
+    Returns:
+      The config file; the options behind its method; and the fields that were set.
+    """
+    flag = flags.FLAGS["config"]
+    file, _, argument = config_flags.get_config_filename(flag).partition(":")
+    return file, tuple(argument.split(",")[1:]), config_flags.get_override_values(flag)
+
+
 def _listed(text: str) -> str:
     """`a,my column` -> `('a', 'my column')`; a Python literal stays as it is."""
     try:

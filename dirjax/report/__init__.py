@@ -112,6 +112,7 @@ def write_report(
     base: str | None = None,
     *,
     published: bool = False,
+    split: str = "test",
 ) -> pathlib.Path:
     """Writes `report.html`, `table.{txt,csv,md,tex}` and the figures as PNG.
 
@@ -121,6 +122,7 @@ def write_report(
       base: method that the others are compared with, seed by seed. Default: `vanilla`,
         if it is one of several methods.
       published: whether to show published numbers for the same experiments.
+      split: whose metrics are shown, "test" or "val".
 
     Returns:
       The path of `report.html`.
@@ -129,7 +131,7 @@ def write_report(
       InputError: if a directory is not a run and has none below it, no run is
         finished, or no run has the base method.
     """
-    runs = _read(run_dirs)
+    runs = [_of_split(run, split) for run in _read(run_dirs)]
     tables = _tables(runs, base)
     if published:
         tables = [published_numbers.attach(one) for one in tables]

@@ -28,15 +28,21 @@ def _about(count: float) -> str:
     return f"{math.ceil(count / unit) * unit:,}"
 
 
-def needs(gap: Spread) -> str:
+def needs(gap: Spread, split: str = "test") -> str:
     """How many rows or seeds would take an interval off zero.
+
+    Args:
+      gap: a difference.
+      split: the name of its rows.
 
     Example:
       >>> needs(Spread(-1.0, None, 1, by_rows=0.5, rows=40))
       'needs about 84 test rows'
     """
     if gap.half() is None:
-        return "one seed says nothing" if not gap.rows else "too few test rows to say"
+        return (
+            "one seed says nothing" if not gap.rows else f"too few {split} rows to say"
+        )
     enough = abs(gap.mean or 0.0)
 
     def factor(**more: bool) -> float | None:
@@ -47,13 +53,13 @@ def needs(gap: Spread) -> str:
 
     ways = []
     if gap.rows and (rows := factor(rows=True)):
-        ways.append(f"{_about(rows * gap.rows)} test rows")
+        ways.append(f"{_about(rows * gap.rows)} {split} rows")
     if gap.std is not None and (seeds := factor(seeds=True)):
         ways.append(f"{_about(seeds * gap.size)} seeds")
     crossed = not ways and gap.rows and gap.std is not None
     if crossed and (both := factor(rows=True, seeds=True)):
         pair = _about(both * gap.rows), _about(both * gap.size)
-        ways.append("{} test rows with {} seeds".format(*pair))
+        ways.append("{} {split} rows with {} seeds".format(*pair, split=split))
     if not ways:
         return "too small a difference to decide"
     return f"needs about {' or '.join(ways)}"

@@ -13,7 +13,7 @@ import pytest
 
 import dirjax
 from dirjax import __main__ as door
-from dirjax import describe, evaluate, main, noise, predict, report, sweep
+from dirjax import choose, describe, evaluate, main, noise, predict, report, sweep
 from dirjax.cli import entry
 from dirjax.cli import status as status_lib
 from dirjax.config import compose
@@ -21,7 +21,7 @@ from dirjax.configs import methods
 from tests.test_rooms import COMMANDS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OF_CONFIGS = {"main": main, "sweep": sweep, "describe": describe}
+OF_CONFIGS = {"choose": choose, "main": main, "sweep": sweep, "describe": describe}
 
 
 def python(*args, **kwargs):

@@ -1,0 +1,285 @@
+"""`python -m dirjax.choose --config configs/csv.py --workdir DIR [--for few]`.
+
+Which method for this data? Trains a portfolio of methods, each a run of its own in
+`DIR/runs/METHOD/seed_N`, and compares them on the validation split, each with its best
+correction for balanced labels (docs/any-prior.md). After each round of seeds the worse
+half is dropped (successive halving: Jamieson and Talwalkar, AISTATS 2016). The winner
+must be better than `vanilla` beyond noise; then both are compared on the test split,
+once. `DIR/chosen` is a run of the winner, ready for `dirjax.predict`, and
+`DIR/choice.json` has all numbers.
+
+The command may be killed and repeated: finished runs count, and a stopped one resumes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from dirjax import errors, sweep
+from dirjax.choosing import portfolio
+from dirjax.cli import config_files, entry, status, usage
+from dirjax.labels import SHOTS
+from dirjax.runtime import startup
+
+if TYPE_CHECKING:  # it needs JAX, which a command imports late
+    from dirjax.choosing import verdict
+
+CHOICE = "choice.json"
+
+_FOR = flags.DEFINE_string(
+    "for",
+    "all",
+    "Which labels count: all, many, median, few, balanced (shots alike), or weights "
+    "such as few=2,all=1.",
+)
+_MINUTES = flags.DEFINE_float(
+    "minutes", 10.0, "Start no run that would end later than this, after the first."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+      file: config file of the data.
+      options: options behind the method, such as `small`.
+      fields: fields of the config that were given.
+      wanted: weights of the shots, see `portfolio.weights`.
+      minutes: how long to start runs.
+    """
+
+    file: str
+    options: Sequence[str]
+    fields: Mapping[str, Any]
+    wanted: Mapping[str, float]
+    minutes: float
+
+    def job(self, method: str, seed: int) -> sweep.Job:
+        """A run."""
+        return sweep.Job(
+            self.file,
+            ",".join([method, *self.options]),
+            {**self.fields, "seed": seed},
+            pathlib.PurePath("runs", method, f"seed_{seed}"),
+        )
+
+
+def _trained(
+    request: Request, workdir: pathlib.Path, say: Callable[[str], None]
+) -> dict[str, dict[int, pathlib.Path]]:
+    """Trains the portfolio; the runs of each method, by seed."""
+    from dirjax import train
+    from dirjax.config import frozen
+    from dirjax.workdir import run_files
+
+    runs: dict[str, dict[int, pathlib.Path]] = {m: {} for m in portfolio.METHODS}
+    methods: Sequence[str] = portfolio.METHODS
+    begin, seconds = time.monotonic(), []
+    for number, seeds in enumerate(portfolio.ROUNDS):
+        for seed in seeds:
+            for method in methods:
+                job = request.job(method, seed)
+                folder, config = workdir / job.folder, sweep.build(job)
+                if frozen.finished(config, folder) is None:
+                    spent = time.monotonic() - begin
+                    longest = max(seconds, default=0.0)
+                    if seconds and spent + longest > 60 * request.minutes:
+                        say(f"stops before {job.folder}: --minutes are used up")
+                        return runs
+                    say(f"{job.folder} ({spent / 60:.1f} of {request.minutes:g} min)")
+                    start = time.monotonic()
+                    command = sweep.command(job, folder)
+                    train.train_and_evaluate(
+                        config, folder, verbose=False, command=command
+                    )
+                    seconds.append(time.monotonic() - start)
+                runs[method][seed] = folder
+        last = number + 2 == len(portfolio.ROUNDS)
+        if number + 1 < len(portfolio.ROUNDS):
+            found = {
+                m: portfolio.best_point(
+                    [run_files.read_result(f) for f in runs[m].values()], request.wanted
+                )[0]
+                for m in methods
+            }
+            methods = portfolio.kept(found, last)
+            dropped = [m for m in found if m not in methods]
+            if dropped:
+                say(f"after seed {seeds[-1]}, dropped: {', '.join(dropped)}")
+    return runs
+
+
+def choose(
+    request: Request,
+    workdir: pathlib.Path,
+    *,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Chooses a method for a data set.
+
+    Args:
+      request: what is asked for.
+      workdir: directory of the choice, created if missing.
+      say: takes lines of progress.
+
+    Returns:
+      The content of `choice.json`: `wanted`; `candidates`, each with `method`, `tau`,
+      `decode`, `seeds`, its validation error and the difference from the base with its
+      interval; `winner`; `sentence`.
+
+    Raises:
+      InputError: if the config, the data or the request is wrong.
+    """
+    from dirjax import report
+    from dirjax.choosing import verdict
+    from dirjax.workdir import files, run_files
+
+    runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
+    results = {
+        m: [run_files.read_result(f) for f in found.values()]
+        for m, found in runs.items()
+    }
+    if results[portfolio.BASE][0]["frontier"] is None:
+        raise errors.InputError(
+            "choosing needs one prediction for each row and a validation split; "
+            f"{request.file} lacks them. Mark rows as val."
+        )
+    tried = sorted(
+        (portfolio.best_point(results[m], request.wanted), m) for m in results
+    )
+    candidates = {
+        m: verdict.Candidate(m, tau, decode, runs[m]) for (_, tau, decode), m in tried
+    }
+    own = results[portfolio.BASE][0]["prior"]["decode"]
+    base = verdict.Candidate(portfolio.BASE, 0.0, own, runs[portfolio.BASE])
+    rows = verdict.Rows.of_run(runs[portfolio.BASE][0], "val")
+    gaps = {
+        m: verdict.difference(
+            one, base, rows, "val", request.wanted, tests=len(candidates)
+        )
+        for m, one in candidates.items()
+    }
+    # A method that was dropped has fewer seeds.
+    whole = [m for m in candidates if len(runs[m]) == max(map(len, runs.values()))]
+    better = [m for m in whole if gaps[m].sign < 0]
+    winner = candidates[better[0]] if better else base
+    if better:
+        shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
+        test = verdict.Rows.of_run(runs[portfolio.BASE][0], "test")
+        said = verdict.compared(winner, base, test, "test", list(shots))
+        sentence = f"{winner.name}, test MAE: {said}."
+    else:
+        closest = min(whole, key=lambda m: gaps[m].mean or 0.0)
+        sentence = verdict.nothing(candidates[closest], gaps[closest])
+    say(sentence)
+    chosen = _copied(winner, workdir)
+    record = {
+        "wanted": dict(request.wanted),
+        "candidates": [
+            {
+                "method": m,
+                "tau": tau,
+                "decode": decode,
+                "seeds": list(runs[m]),
+                "val_error": value,
+                "difference": gaps[m].mean,
+                "interval": gaps[m].interval(),
+            }
+            for (value, tau, decode), m in tried
+        ],
+        "winner": {"method": winner.method, **winner.prior},
+        "sentence": sentence,
+        "run": str(chosen),
+    }
+    files.write_json(workdir / CHOICE, record)
+    page = report.write_report(
+        [f for found in runs.values() for f in found.values()],
+        workdir / "report",
+        base=portfolio.BASE,
+        split="val",
+    )
+    say(f"Report on the validation split: {page}")
+    say(
+        f"Next: python -m dirjax.predict --workdir {chosen} --input NEW.csv --output "
+        "predictions.csv"
+    )
+    return record
+
+
+def _copied(winner: verdict.Candidate, workdir: pathlib.Path) -> pathlib.Path:
+    """A run of the winner, its best seed on validation, that corrects predictions."""
+    from dirjax import train
+    from dirjax.workdir import files, run_files
+
+    prior = winner.prior
+
+    def error(seed: int) -> float:
+        points = run_files.read_result(winner.runs[seed])["frontier"]["points"]
+        own = (p for p in points if p["tau"] == prior["tau"])
+        point = next(p for p in own if p["decode"] == prior["decode"])
+        return point["val"]["mae"]["all"]
+
+    source = winner.runs[min(winner.runs, key=error)]
+    config = run_files.read_config(source)
+    config = {**config, "prior": {**config["prior"], **prior}}
+    target = workdir / "chosen"
+    half = workdir / ".chosen"
+    for folder in (target, half):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, half)
+    # The copy evaluates its last state again, with the correction.
+    (half / run_files.RESULT).unlink()
+    files.write_json(half / run_files.CONFIG, config)
+    half.rename(target)
+    train.train_and_evaluate(config, target, verbose=False)
+    return target
+
+
+def help_text() -> str:
+    """The text of `--help`."""
+    from dirjax.config import choices
+
+    return usage.text(
+        "python -m dirjax.choose --config FILE.py[:METHOD,OPTION...] --workdir DIR "
+        "[--config.FIELD=VALUE ...]",
+        "Which method for this data? Trains a portfolio with several seeds, drops the "
+        "worse half after each round, compares on the validation split, each method "
+        "with its best correction for balanced labels, and looks at the test split "
+        "once. The method of --config does not matter.",
+        choices.sections(
+            required=("config", "workdir"), flags=("for", "minutes", "debug")
+        ),
+        (
+            "python -m dirjax.choose --config configs/csv.py --workdir choice "
+            "--for few --config.data.path=my.csv --config.data.label=price",
+        ),
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parses flags and chooses."""
+    if config_files.asks_for_help(argv):
+        print(help_text())
+        return
+    _, workdir = config_files.parse(argv)
+    wanted = portfolio.weights(_FOR.value)
+    if not _MINUTES.value > 0:
+        raise errors.InputError(f"--minutes must be above 0, got {_MINUTES.value:g}.")
+    file, options, fields = config_files.given()
+    startup.prepare()
+    entry.interruptible()  # Runs clean up.
+    choose(Request(file, options, fields, wanted, _MINUTES.value), workdir)
+
+
+if __name__ == "__main__":
+    startup.quiet()
+    sys.exit(status.run(main, sys.argv, debug="--debug" in sys.argv))
