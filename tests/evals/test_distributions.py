@@ -99,8 +99,8 @@ def test_the_mean_of_a_log_normal():
     inputs = {"numeric": jnp.ones((1, 1)), "categorical": jnp.ones((1, 0), int)}
     params, state = toy.jit(net.init)(jax.random.key(0), inputs)
     params = {**params, "head": jax.tree.map(jnp.zeros_like, params["head"])}
-    found = eval_step.make_predict(net, labels.Scale("log").inverse)
-    got = toy.jit(found)(params, state, inputs)
+    respond = eval_step.make_respond(net, labels.Scale("log").inverse)
+    got = toy.jit(respond)(params, state, inputs).prediction
     np.testing.assert_allclose(got, np.exp(0.4 + 0.5**2 / 2), rtol=2e-3)
 
 

@@ -71,7 +71,7 @@ class TestBins:
         assert_as_evaluated(on_log_labels / "run", on_log_labels / "mine.csv")
 
     def test_a_new_file(self, on_log_labels):
-        _, scores, _ = new_file.evaluate(
+        _, scores, *_ = new_file.evaluate(
             on_log_labels / "run", on_log_labels / "mine.csv"
         )
         assert np.isfinite(scores["mae"]["all"])
