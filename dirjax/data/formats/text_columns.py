@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,13 @@ MISSING = (
 # Row numbers, as pandas writes them.
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
 _NAMELESS = "(column {})"
+# What Python may read as a number; RE2.
+_NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))|[^\x00-\x7f]"
+# Numbers that Python spells like the text, the first with `.0` behind them: no more
+# than 15 digits tell all numbers apart. And texts that it only puts in quotes.
+_WHOLE = r"^-?(?:0|[1-9]\d{0,14})$"
+_DECIMAL = r"^-?(?:0|[1-9]\d{0,6})\.(?:0|\d{0,7}[1-9])$"
+_SIMPLE = r"^[ !-&(-\[\]-~]*$"
 # Column -> `[rows]` numbers, and which cells are none.
 Reader = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 
@@ -154,15 +162,25 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
     plain = plain_numbers(column)
     if plain is not None:
         return plain, wrong
-    found = np.full(len(column), np.nan)
-    for i, text in enumerate(column.to_pylist()):
-        if text is not None:
-            try:
-                # Python accepts 1_000, which is not a number here.
-                found[i] = float(text.replace("_", "?"))
-            except ValueError:
-                wrong[i] = True
+    found, wrong = np.full(len(column), np.nan), _matches(column, "")
+    perhaps = np.flatnonzero(_matches(column, _NUMBER))
+    for i, text in zip(perhaps.tolist(), column.take(perhaps).to_pylist(), strict=True):
+        try:
+            # Python accepts 1_000, which is not a number here.
+            found[i] = float(text.replace("_", "?"))
+            wrong[i] = False
+        except ValueError:
+            continue
     return found, wrong
+
+
+def _matches(column: Any, pattern: str) -> np.ndarray:
+    """`[rows]` bool: cells that match a pattern of RE2; missing ones do not."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    found = pc.fill_null(pc.match_substring_regex(column, pattern), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
 
 def words(column: Any) -> np.ndarray:
@@ -174,23 +192,55 @@ def words(column: Any) -> np.ndarray:
     return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
 
 
-def keys(table: Table, read: Mapping[str, Reader] | None = None) -> list[str]:
+def _spelt(column: Any, reader: Reader) -> Any:
+    """Numbers and other cells as Python spells them: `0.5`, `3.0`, `'north'`.
+
+    Most cells need no Python for that.
+    """
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    values = reader(column)[0]
+    text = pc.fill_null(column, "")
+    number = ~np.isnan(values)
+    small = np.abs(values) < 1e-4  # in powers of ten
+    plain = reader is numbers
+    whole = number & _matches(text, _WHOLE) & plain
+    decimal = number & _matches(text, _DECIMAL) & ~(small & (values != 0)) & plain
+    simple = ~number & _matches(text, _SIMPLE)
+    spelt = text.to_pylist()
+    for i in np.flatnonzero(~(whole | decimal | simple)).tolist():
+        spelt[i] = repr(float(values[i]) if number[i] else spelt[i])
+    spelt = pa.array(spelt, pa.string())
+    quote = pa.array(np.where(simple, "'", "").tolist())
+    point = pa.array(np.where(whole, ".0", "").tolist())
+    return pc.binary_join_element_wise(quote, spelt, point, quote, "")
+
+
+def keys(table: Table, read: Mapping[str, Reader] | None = None) -> np.ndarray:
     """A key for each row, from its content; equal rows are numbered.
 
     Args:
       table: the table.
       read: column -> what reads its numbers, like `numbers`, where these are written in
         a notation of their own: the keys are those of the numbers.
+
+    Returns:
+      `[rows]` uint64: hashes of the rows as tuples of Python, with their number.
     """
-    columns = []
-    for name, column in sorted(table.cells.items()):
-        reader = (read or {}).get(name, numbers)
-        values, text = reader(column)[0].tolist(), words(column).tolist()
-        columns.append([t if v != v else v for t, v in zip(text, values, strict=True)])
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    columns = [
+        _spelt(column, (read or {}).get(name, numbers))
+        for name, column in sorted(table.cells.items())
+    ]
+    end = ",)" if len(columns) == 1 else ")"
+    joined = pc.binary_join_element_wise(*columns, ", ")
     seen: dict[str, int] = {}
     found = []
-    for cells in zip(*columns, strict=True):
-        text = repr(cells)
+    for text in pc.binary_join_element_wise("(", joined, end, "").to_pylist():
         twin = seen[text] = seen.get(text, -1) + 1
-        found.append(f"{text}{twin}")
-    return found
+        found.append(hashlib.blake2b(f"{text}{twin}".encode(), digest_size=8).digest())
+    return np.frombuffer(b"".join(found), "<u8")
