@@ -24,10 +24,9 @@ _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
 _NAMELESS = "(column {})"
 # What Python may read as a number; RE2.
 _NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))|[^\x00-\x7f]"
-# Numbers that Python spells like the text, the first with `.0` behind them: no more
-# than 15 digits tell all numbers apart. And texts that it only puts in quotes.
-_WHOLE = r"^-?(?:0|[1-9]\d{0,14})$"
-_DECIMAL = r"^-?(?:0|[1-9]\d{0,6})\.(?:0|\d{0,7}[1-9])$"
+# Numbers that Python spells like the text, or with `.0` behind it: no more than 15
+# digits tell all numbers apart. And texts that it only puts in quotes.
+_LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
 _SIMPLE = r"^[ !-&(-\[\]-~]*$"
 # Column -> `[rows]` numbers, and which cells are none.
 Reader = Callable[[Any], tuple[np.ndarray, np.ndarray]]
@@ -204,18 +203,27 @@ def _spelt(column: Any, reader: Reader) -> Any:
     values = reader(column)[0]
     text = pc.fill_null(column, "")
     number = ~np.isnan(values)
-    small = np.abs(values) < 1e-4  # in powers of ten
-    plain = reader is numbers
-    whole = number & _matches(text, _WHOLE) & plain
-    decimal = number & _matches(text, _DECIMAL) & ~(small & (values != 0)) & plain
-    simple = ~number & _matches(text, _SIMPLE)
-    spelt = text.to_pylist()
-    for i in np.flatnonzero(~(whole | decimal | simple)).tolist():
-        spelt[i] = repr(float(values[i]) if number[i] else spelt[i])
-    spelt = pa.array(spelt, pa.string())
-    quote = pa.array(np.where(simple, "'", "").tolist())
-    point = pa.array(np.where(whole, ".0", "").tolist())
-    return pc.binary_join_element_wise(quote, spelt, point, quote, "")
+    same, quoted = np.zeros((2, len(values)), bool)
+    if number.any() and reader is numbers:
+        small = (np.abs(values) < 1e-4) & (values != 0)  # in powers of ten
+        same = number & ~small & _matches(text, _LIKE_TEXT)
+    if not number.all():
+        quoted = ~number & _matches(text, _SIMPLE)
+    odd = np.flatnonzero(~same & ~quoted)
+    if len(odd):
+        cells = zip(values[odd].tolist(), text.take(odd).to_pylist(), strict=True)
+        said = [repr(cell if value != value else value) for value, cell in cells]
+        whole = pa.concat_arrays(getattr(text, "chunks", [text]))
+        text = pc.replace_with_mask(
+            whole, pa.array(~same & ~quoted), pa.array(said, pa.string())
+        )
+    if quoted.any():
+        quote = pc.if_else(pa.array(quoted), "'", "")
+        text = pc.binary_join_element_wise(quote, text, quote, "")
+    if same.any():
+        point = pc.and_(pa.array(same), pc.invert(pc.match_substring(text, ".")))
+        text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
+    return text
 
 
 def keys(table: Table, read: Mapping[str, Reader] | None = None) -> np.ndarray:
