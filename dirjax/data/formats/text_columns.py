@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,6 @@ _NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))|[^\x00-\x7f]"
 # digits tell all numbers apart. And texts that it only puts in quotes.
 _LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
 _SIMPLE = r"^[ !-&(-\[\]-~]*$"
-# Column -> `[rows]` numbers, and which cells are none.
-Reader = Callable[[Any], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass
@@ -191,20 +190,19 @@ def words(column: Any) -> np.ndarray:
     return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
 
 
-def _spelt(column: Any, reader: Reader) -> Any:
+def _spelt(column: Any, values: np.ndarray, marked: bool) -> Any:
     """Numbers and other cells as Python spells them: `0.5`, `3.0`, `'north'`.
 
-    Most cells need no Python for that.
+    Most cells need no Python for that, unless numbers are `marked` by a notation.
     """
     import pyarrow as pa
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    values = reader(column)[0]
     text = pc.fill_null(column, "")
     number = ~np.isnan(values)
     same, quoted = np.zeros((2, len(values)), bool)
-    if number.any() and reader is numbers:
+    if number.any() and not marked:
         small = (np.abs(values) < 1e-4) & (values != 0)  # in powers of ten
         same = number & ~small & _matches(text, _LIKE_TEXT)
     if not number.all():
@@ -226,29 +224,47 @@ def _spelt(column: Any, reader: Reader) -> Any:
     return text
 
 
-def keys(table: Table, read: Mapping[str, Reader] | None = None) -> np.ndarray:
+def keys(
+    table: Table,
+    known: Mapping[str, np.ndarray] | None = None,
+    marked: Collection[str] = (),
+) -> np.ndarray:
     """A key for each row, from its content; equal rows are numbered.
 
     Args:
       table: the table.
-      read: column -> what reads its numbers, like `numbers`, where these are written in
-        a notation of their own: the keys are those of the numbers.
+      known: column -> its numbers, `[rows]` float64, where they have been read.
+      marked: columns of them whose numbers are written in a notation of their own: the
+        keys are those of the numbers.
 
     Returns:
       `[rows]` uint64: hashes of the rows as tuples of Python, with their number.
     """
+    import pyarrow as pa
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    columns = [
-        _spelt(column, (read or {}).get(name, numbers))
-        for name, column in sorted(table.cells.items())
-    ]
+    columns = []
+    for name, column in sorted(table.cells.items()):
+        values = (known or {}).get(name)
+        values = numbers(column)[0] if values is None else values
+        columns.append(_spelt(column, values, name in marked))
     end = ",)" if len(columns) == 1 else ")"
     joined = pc.binary_join_element_wise(*columns, ", ")
-    seen: dict[str, int] = {}
-    found = []
-    for text in pc.binary_join_element_wise("(", joined, end, "").to_pylist():
-        twin = seen[text] = seen.get(text, -1) + 1
-        found.append(hashlib.blake2b(f"{text}{twin}".encode(), digest_size=8).digest())
-    return np.frombuffer(b"".join(found), "<u8")
+    joined = pc.binary_join_element_wise("(", joined, end, "").cast(pa.binary())
+    texts = joined.to_pylist()
+    found = _hashes(text + b"0" for text in texts)
+    different, first, group = np.unique(found, return_index=True, return_inverse=True)
+    if len(different) < len(found):
+        seen: dict[int, int] = {}
+        for i in np.setdiff1d(np.arange(len(found)), first).tolist():
+            twin = seen[group[i]] = seen.get(group[i], 0) + 1
+            (found[i],) = _hashes([texts[i] + str(twin).encode()])
+    return found
+
+
+def _hashes(texts: Iterable[bytes]) -> np.ndarray:
+    """A hash of each text, uint64."""
+    blake = functools.partial(hashlib.blake2b, digest_size=8)
+    digests = b"".join(blake(text).digest() for text in texts)
+    return np.frombuffer(digests, "<u8").copy()
