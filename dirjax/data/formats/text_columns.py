@@ -23,8 +23,8 @@ MISSING = (
 # Row numbers, as pandas writes them.
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
 _NAMELESS = "(column {})"
-# What Python may read as a number; RE2.
-_NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))|[^\x00-\x7f]"
+# What Python may read as a number in ASCII; RE2.
+_NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))"
 # Numbers that Python spells like the text, or with `.0` behind it: no more than 15
 # digits tell all numbers apart. And texts that it only puts in quotes.
 _LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
@@ -156,12 +156,17 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
       `[rows]` float64, NaN for missing values and text, and `[rows]` bool: values that
       are present but not numbers.
     """
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
     wrong = np.zeros(len(column), bool)
     plain = plain_numbers(column)
     if plain is not None:
         return plain, wrong
     found, wrong = np.full(len(column), np.nan), _matches(column, "")
-    perhaps = np.flatnonzero(_matches(column, _NUMBER))
+    ascii_only = pc.fill_null(pc.string_is_ascii(column), True)
+    strange = ~np.asarray(ascii_only.to_numpy(zero_copy_only=False), bool)
+    perhaps = np.flatnonzero(_matches(column, _NUMBER) | strange)
     for i, text in zip(perhaps.tolist(), column.take(perhaps).to_pylist(), strict=True):
         try:
             # Python accepts 1_000, which is not a number here.
