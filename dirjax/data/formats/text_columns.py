@@ -225,7 +225,8 @@ def _spelt(column: Any, values: np.ndarray, marked: bool) -> Any:
         text = pc.binary_join_element_wise(quote, text, quote, "")
     if same.any():
         point = pc.and_(pa.array(same), pc.invert(pc.match_substring(text, ".")))
-        text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
+        if pc.any(point).as_py():
+            text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
     return text
 
 
