@@ -96,7 +96,8 @@ def _memory(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
     if training > SHORT * there:
         said += (
             f"\nWARNING: training needs more than {SHORT:.0%} of the memory of "
-            f"{_size(there)}; a smaller model.encoder.width needs less"
+            f"{_size(there)}; a smaller "
+            "--config.model.encoder.width needs less"
         )
     return said
 

@@ -15,7 +15,8 @@ from dirjax.data.formats import text_columns, text_files
 from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError
 
-_EMPTY_LINE = re.compile(rb"\n\r?\n|\r\r")
+# An empty line begins with one of these.
+_EMPTY_LINE = (b"\n\n", b"\n\r\n", b"\r\r")
 _BLOCK = 1 << 24  # bytes of a CSV file per block
 
 
@@ -136,7 +137,7 @@ def _empty_lines(
     """Positions of empty lines among the rows below the header."""
     with text_files.opened(file, encoding) as stream:
         pieces = iter(lambda: stream.read(_BLOCK), b"")
-        if not any(_EMPTY_LINE.search(piece) for piece in pieces):
+        if not any(mark in piece for piece in pieces for mark in _EMPTY_LINE):
             return []
     with text_files.opened(file, encoding) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")

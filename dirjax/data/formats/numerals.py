@@ -43,6 +43,8 @@ _MARKS = (
 )
 # Share of a column's cells that must look like numbers, and that must agree.
 _LOOKS, _AGREES = 0.5, 0.98
+# Cells that tell whether a long column has numbers.
+_SAMPLE = 2_000
 # Columns of at most this many different texts may be categories that hold digits.
 _FEW = 20
 # More units than these are names, as in house numbers.
@@ -279,7 +281,13 @@ def find(
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    cells = pc.drop_null(canonical(column))
+    cells = pc.drop_null(column)
+    if len(cells) > 2 * _SAMPLE:
+        # Most columns of text have no number, which some of their cells tell.
+        some = canonical(cells.take(np.arange(0, len(cells), len(cells) // _SAMPLE)))
+        if not _matches(some, f"(?:{_LOOSE[1:-1]}|{_ODD})").any():
+            return Found()
+    cells = canonical(cells)
     if not len(cells):
         return Found()
     parts = pc.extract_regex(cells, _LOOSE)

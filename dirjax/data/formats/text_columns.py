@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import hashlib
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,12 @@ MISSING = (
 # Row numbers, as pandas writes them.
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
 _NAMELESS = "(column {})"
-# Column -> `[rows]` numbers, and which cells are none.
-Reader = Callable[[Any], tuple[np.ndarray, np.ndarray]]
+# What Python may read as a number in ASCII; RE2.
+_NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))"
+# Numbers that Python spells like the text, or with `.0` behind it: no more than 15
+# digits tell all numbers apart. And texts that it only puts in quotes.
+_LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
+_SIMPLE = r"^[ !-&(-\[\]-~]*$"
 
 
 @dataclasses.dataclass
@@ -150,19 +156,34 @@ def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
       `[rows]` float64, NaN for missing values and text, and `[rows]` bool: values that
       are present but not numbers.
     """
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
     wrong = np.zeros(len(column), bool)
     plain = plain_numbers(column)
     if plain is not None:
         return plain, wrong
-    found = np.full(len(column), np.nan)
-    for i, text in enumerate(column.to_pylist()):
-        if text is not None:
-            try:
-                # Python accepts 1_000, which is not a number here.
-                found[i] = float(text.replace("_", "?"))
-            except ValueError:
-                wrong[i] = True
+    found, wrong = np.full(len(column), np.nan), _matches(column, "")
+    ascii_only = pc.fill_null(pc.string_is_ascii(column), True)
+    strange = ~np.asarray(ascii_only.to_numpy(zero_copy_only=False), bool)
+    perhaps = np.flatnonzero(_matches(column, _NUMBER) | strange)
+    for i, text in zip(perhaps.tolist(), column.take(perhaps).to_pylist(), strict=True):
+        try:
+            # Python accepts 1_000, which is not a number here.
+            found[i] = float(text.replace("_", "?"))
+            wrong[i] = False
+        except ValueError:
+            continue
     return found, wrong
+
+
+def _matches(column: Any, pattern: str) -> np.ndarray:
+    """`[rows]` bool: cells that match a pattern of RE2; missing ones do not."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    found = pc.fill_null(pc.match_substring_regex(column, pattern), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
 
 def words(column: Any) -> np.ndarray:
@@ -174,23 +195,82 @@ def words(column: Any) -> np.ndarray:
     return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
 
 
-def keys(table: Table, read: Mapping[str, Reader] | None = None) -> list[str]:
+def _spelt(column: Any, values: np.ndarray, marked: bool) -> Any:
+    """Numbers and other cells as Python spells them: `0.5`, `3.0`, `'north'`.
+
+    Most cells need no Python for that, unless numbers are `marked` by a notation.
+    """
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    text = pc.fill_null(column, "")
+    number = ~np.isnan(values)
+    same, quoted = np.zeros((2, len(values)), bool)
+    if number.any() and not marked:
+        small = (np.abs(values) < 1e-4) & (values != 0)  # in powers of ten
+        same = number & ~small & _matches(text, _LIKE_TEXT)
+    if not number.all():
+        quoted = ~number & _matches(text, _SIMPLE)
+    odd = np.flatnonzero(~same & ~quoted)
+    if len(odd):
+        cells = zip(values[odd].tolist(), text.take(odd).to_pylist(), strict=True)
+        said = [repr(cell if value != value else value) for value, cell in cells]
+        whole = pa.concat_arrays(getattr(text, "chunks", [text]))
+        text = pc.replace_with_mask(
+            whole, pa.array(~same & ~quoted), pa.array(said, pa.string())
+        )
+    if quoted.any():
+        quote = pc.if_else(pa.array(quoted), "'", "")
+        text = pc.binary_join_element_wise(quote, text, quote, "")
+    if same.any():
+        point = pc.and_(pa.array(same), pc.invert(pc.match_substring(text, ".")))
+        if pc.any(point).as_py():
+            text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
+    return text
+
+
+def keys(
+    table: Table,
+    known: Mapping[str, np.ndarray] | None = None,
+    marked: Collection[str] = (),
+) -> np.ndarray:
     """A key for each row, from its content; equal rows are numbered.
 
     Args:
       table: the table.
-      read: column -> what reads its numbers, like `numbers`, where these are written in
-        a notation of their own: the keys are those of the numbers.
+      known: column -> its numbers, `[rows]` float64, where they have been read.
+      marked: columns of them whose numbers are written in a notation of their own: the
+        keys are those of the numbers.
+
+    Returns:
+      `[rows]` uint64: hashes of the rows as tuples of Python, with their number.
     """
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
     columns = []
     for name, column in sorted(table.cells.items()):
-        reader = (read or {}).get(name, numbers)
-        values, text = reader(column)[0].tolist(), words(column).tolist()
-        columns.append([t if v != v else v for t, v in zip(text, values, strict=True)])
-    seen: dict[str, int] = {}
-    found = []
-    for cells in zip(*columns, strict=True):
-        text = repr(cells)
-        twin = seen[text] = seen.get(text, -1) + 1
-        found.append(f"{text}{twin}")
+        values = (known or {}).get(name)
+        values = numbers(column)[0] if values is None else values
+        columns.append(_spelt(column, values, name in marked))
+    end = ",)" if len(columns) == 1 else ")"
+    joined = pc.binary_join_element_wise(*columns, ", ")
+    joined = pc.binary_join_element_wise("(", joined, end, "").cast(pa.binary())
+    texts = joined.to_pylist()
+    found = _hashes(text + b"0" for text in texts)
+    different, first, group = np.unique(found, return_index=True, return_inverse=True)
+    if len(different) < len(found):
+        seen: dict[int, int] = {}
+        for i in np.setdiff1d(np.arange(len(found)), first).tolist():
+            twin = seen[group[i]] = seen.get(group[i], 0) + 1
+            (found[i],) = _hashes([texts[i] + str(twin).encode()])
     return found
+
+
+def _hashes(texts: Iterable[bytes]) -> np.ndarray:
+    """A hash of each text, uint64."""
+    blake = functools.partial(hashlib.blake2b, digest_size=8)
+    digests = b"".join(blake(text).digest() for text in texts)
+    return np.frombuffer(digests, "<u8").copy()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import pathlib
 import re
 import shlex
@@ -219,13 +218,15 @@ def load(
         if not (rows.has_problems and np.isnan(y).all()):  # it is told why
             labelling.check_labels(y, rows, rules)
     found.readings |= readings
+    known = {c: v for c, v in found.values.items() if v.dtype.kind == "f"}
+    known |= {rules.label: y} | ({} if weights is None else {str(weight): weights})
     tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
         y,
         rows,
         rules,
         part=part,
-        keys=lambda: text_columns.keys(table, _readers(found.readings)),
+        keys=lambda: text_columns.keys(table, known, found.readings),
         weight=weights,
         group=groups,
     )
@@ -273,15 +274,6 @@ def _other_split(table: Table, rows: row_checks.Rows) -> str | None:
     if name:
         rows.notes.append(f"column {name!r} is taken for the split")
     return name
-
-
-def _readers(readings: Mapping[str, ColumnReading]) -> dict[str, text_columns.Reader]:
-    """What reads the numbers of columns with a notation of their own."""
-    return {
-        name: functools.partial(column_types.numbers, notation=way.notation)
-        for name, way in readings.items()
-        if way.kind == "numbers"
-    }
 
 
 def tell_notations(
