@@ -325,7 +325,9 @@ def refuse_text(
     """Refuses rows with text in a numeric column."""
     if wrong.any():
         cells = column.to_pylist()
-        missing = {i: setting("data.missing", cells[i]) for i in np.flatnonzero(wrong)}
+        missing = {
+            i: setting("data.missing", cells[i]) for i in np.flatnonzero(wrong).tolist()
+        }
         way = "; if the column is a category, " + setting("data.categorical", name)
         way = "" if forced else way
         rows.refuse(
