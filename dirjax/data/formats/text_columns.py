@@ -262,9 +262,9 @@ def keys(
     found = _hashes(text + b"0" for text in texts)
     different, first, group = np.unique(found, return_index=True, return_inverse=True)
     if len(different) < len(found):
-        seen: dict[int, int] = {}
+        of_row, seen = group.tolist(), dict[int, int]()
         for i in np.setdiff1d(np.arange(len(found)), first).tolist():
-            twin = seen[group[i]] = seen.get(group[i], 0) + 1
+            twin = seen[of_row[i]] = seen.get(of_row[i], 0) + 1
             (found[i],) = _hashes([texts[i] + str(twin).encode()])
     return found
 

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+from dirjax.choosing import verdict
+
+RNG = np.random.default_rng(0)
+SHOT = np.repeat([0, 1, 2], [300, 100, 40])
+LABEL = RNG.normal(size=SHOT.size)
+ROWS = verdict.Rows(LABEL, SHOT)
+
+
+class Known(verdict.Candidate):
+    """A candidate whose errors are given."""
+
+    def predictions(self, split, seed):
+        assert split in ("val", "test")
+        return LABEL + self.runs[seed]
+
+
+def candidate(errors, method="mine", tau=0.5):
+    return Known(method, tau, "mean", dict(enumerate(errors)))
+
+
+def errors(level, seeds):
+    rng = np.random.default_rng(seeds + int(100 * level))
+    return [level * np.abs(rng.normal(size=SHOT.size)) for _ in range(seeds)]
+
+
+def test_weights_of_rows_give_the_wanted_error():
+    gap = np.abs(RNG.normal(size=SHOT.size))
+    weight = ROWS.weight({"few": 0.75, "all": 0.25})
+    want = 0.75 * gap[SHOT == 2].mean() + 0.25 * gap.mean()
+    assert weight @ gap == pytest.approx(want)
+
+
+def test_the_difference_is_that_of_the_means():
+    one, base = candidate(errors(1.0, 3)), candidate(errors(2.0, 3), "vanilla", 0.0)
+    gap = verdict.difference(one, base, ROWS, "val", {"few": 1.0})
+    want = np.mean(
+        [
+            (a - b)[SHOT == 2].mean()
+            for a, b in zip(one.runs.values(), base.runs.values(), strict=True)
+        ]
+    )
+    assert gap.mean == pytest.approx(want)
+    assert gap.size == 3
+    assert gap.sign == -1
+
+
+def test_more_comparisons_make_wider_intervals():
+    one, base = candidate(errors(1.0, 3)), candidate(errors(1.1, 3))
+    single = verdict.difference(one, base, ROWS, "val", {"all": 1.0}).half()
+    many = verdict.difference(one, base, ROWS, "val", {"all": 1.0}, tests=20).half()
+    assert many > 1.2 * single
+
+
+def test_only_common_seeds_count():
+    one, base = candidate(errors(1.0, 1)), candidate(errors(1.0, 3))
+    assert verdict.difference(one, base, ROWS, "val", {"all": 1.0}).size == 1
+
+
+def test_redrawn_rows_have_the_variance_of_the_mean():
+    values = RNG.normal(size=(200, 1)) / 200
+    drawn = verdict.redrawn(values, np.zeros(200, int))
+    want = 200 * values.var(ddof=1)
+    assert drawn.var(ddof=1) == pytest.approx(want, rel=0.15)
+    assert drawn.mean() == pytest.approx(values.sum(), abs=3 * np.sqrt(want / 1000))
+
+
+def test_a_shot_of_one_row_is_not_redrawn():
+    values = np.array([[1.0], [2.0], [3.0]])
+    drawn = verdict.redrawn(values, np.array([0, 0, 2]))
+    assert set(drawn[:, 0] - 3.0) <= {2.0, 4.0}
+
+
+def test_sentences():
+    one, base = candidate(errors(1.0, 3)), candidate(errors(2.0, 3), "vanilla", 0.0)
+    said = verdict.compared(one, base, ROWS, "test", ["few", "all"])
+    few, every = said.split(", all ")
+    assert few.startswith("few ")
+    assert " against " in every
+    low, high = every[every.index("[") + 1 : -1].split(", ")
+    assert float(low) < float(high) < 0
+    gap = verdict.difference(one, base, ROWS, "val", {"few": 1.0})
+    assert "needs about" in verdict.nothing(one, gap)
+    worse = verdict.difference(base, one, ROWS, "val", {"few": 1.0})
+    assert verdict.nothing(base, worse) == (
+        "nothing is better than vanilla on the validation split."
+    )

@@ -1,0 +1,96 @@
+"""`dirjax.choose` on a table, with a portfolio of two methods."""
+
+import json
+
+import pytest
+
+from dirjax import choose, errors, evaluate, predict
+from dirjax.choosing import portfolio
+from dirjax.workdir import run_files
+from tests import own_data, runs
+from tests.program.answers import COLUMNS, to_csv
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("choose")
+    file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
+    fields = {k.replace("__", "."): v for k, v in own_data.TINY.items()}
+    fields.pop("model.encoder", None)
+    fields |= {"model.encoder.width": 8, "model.encoder.depth": 1}
+    fields |= {"data.path": str(file), "data.label": "y"}
+    request = choose.Request("configs/csv.py", (), fields, {"all": 1.0}, 10.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portfolio, "METHODS", ("vanilla", "sqinv", "histogram"))
+        patch.setattr(portfolio, "ROUNDS", ((0,), (1,)))
+        patch.setattr(portfolio, "KEPT", 1)
+        said = []
+        record = choose.choose(request, folder / "choice", say=said.append)
+        again = []
+        assert choose.choose(request, folder / "choice", say=again.append) == record
+    return folder, record, said, again
+
+
+@pytest.mark.slow
+def test_the_worse_half_is_dropped(asked):
+    _, record, said, _ = asked
+    seeds = {c["method"]: c["seeds"] for c in record["candidates"]}
+    assert seeds["vanilla"] == [0, 1]
+    assert sorted(map(len, seeds.values())) == [1, 2, 2]
+    assert sum("dropped:" in line for line in said) == 1
+
+
+@pytest.mark.slow
+def test_repeated_it_trains_nothing(asked):
+    _, _, said, again = asked
+    assert any(line.startswith("runs/vanilla/seed_0 (") for line in said)
+    assert not any(line.startswith("runs/") for line in again)
+
+
+@pytest.mark.slow
+def test_what_is_written(asked):
+    folder, record, said, _ = asked
+    stored = json.loads((folder / "choice" / choose.CHOICE).read_text())
+    assert stored["sentence"] == record["sentence"]
+    assert record["sentence"] in said
+    assert (folder / "choice" / "report" / "report.html").exists()
+    errors_ = [c["val_error"] for c in record["candidates"]]
+    assert errors_ == sorted(errors_)
+
+
+@pytest.mark.slow
+def test_the_chosen_run_predicts(asked):
+    """It is a run as any other, with the correction of the winner."""
+    folder, record, _, _ = asked
+    chosen = folder / "choice" / "chosen"
+    prior = run_files.read_config(chosen)["prior"]
+    assert prior["tau"] == record["winner"]["tau"]
+    result = runs.result(chosen)
+    assert result["method"] == record["winner"]["method"]
+    got = evaluate.evaluate(chosen)["test"]["mae"]["all"]
+    assert got == pytest.approx(result["test"]["mae"]["all"], rel=1e-5)
+    out = folder / "out.csv"
+    predict.predict(chosen, folder / "mine.csv", out)
+    assert out.read_text().startswith("index,prediction\n")
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--for", "rare"], "--for must be all"),
+        (["--minutes", "0"], "--minutes must be above 0"),
+    ],
+)
+def test_wrong_arguments(arguments, said, tmp_path):
+    from absl import flags
+
+    saved = flags.FLAGS.flag_values_dict()
+    line = ["choose", "--config", "configs/csv.py", "--workdir", str(tmp_path / "a")]
+    try:
+        with pytest.raises(errors.InputError, match=said):
+            choose.main([*line, *arguments])
+    finally:
+        for name in ("for", "minutes", "config", "workdir"):
+            flags.FLAGS[name].value = saved[name]
+    assert not (tmp_path / "a").exists()
