@@ -325,14 +325,8 @@ def refuse_text(
     """Refuses rows with text in a numeric column."""
     if wrong.any():
         cells = column.to_pylist()
-<<<<<<< HEAD
         where = map(int, np.flatnonzero(wrong))
         missing = {i: setting("data.missing", cells[i]) for i in where}
-=======
-        missing = {
-            i: setting("data.missing", cells[i]) for i in np.flatnonzero(wrong).tolist()
-        }
->>>>>>> w17
         way = "; if the column is a category, " + setting("data.categorical", name)
         way = "" if forced else way
         rows.refuse(
