@@ -65,9 +65,13 @@ class Predictor:
         self.decode = network.decode
         respond = eval_step.make_respond(network, self.scale.inverse)
 
+        # Distributions of all pixels would not fit into memory.
+        dense = self.record["kind"] == "dense"
+        names = ("prediction",) if dense else ("prediction", "log_probs")
+
         def kept(*arguments):
             found = respond(*arguments)._asdict()
-            return {k: found[k] for k in ("prediction", "log_probs") if k in found}
+            return {k: found[k] for k in names if k in found}
 
         self._respond = jax.jit(kept)
 
@@ -91,7 +95,8 @@ class Predictor:
 
         Returns:
           `prediction` `[rows]` float32 in label units, for a dense model `[rows,
-          height, width]`; and for a model of distributions `log_probs` `[..., num]`.
+          height, width]`; and for a model of distributions, one for each row,
+          `log_probs` `[rows, num]`.
         """
         rows = len(jax.tree.leaves(inputs)[0])
         size, found = self.batch_size, []
