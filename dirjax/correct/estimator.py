@@ -83,10 +83,11 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
         """
         X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
         given = self.estimator
-        regressor = HistGradientBoostingRegressor() if given is None else given
+        regressor: Any = HistGradientBoostingRegressor() if given is None else given
+        fresh: Any = clone(regressor)
         folds = min(self.cv, len(y))
-        held_out = cross_val_predict(clone(regressor), X, y, cv=folds)
-        self.estimator_ = clone(regressor).fit(X, y)
+        held_out = np.asarray(cross_val_predict(regressor, X, y, cv=folds))
+        self.estimator_ = fresh.fit(X, y)
         self.correction_ = None
         # Equal labels have nothing to correct.
         if np.ptp(y) > 0:
