@@ -209,6 +209,9 @@ def _main(argv: Sequence[str]) -> None:
             "as --output."
         ) from error
     print(formats.to_text(tables))
+    for one in tables:
+        if len(one.runs) > 1 and options.split == "test":
+            print(frontiers.by_method(one.by_method, one.base), end="\n\n")
     unfinished = [str(run.path) for run in runs if run.result is None]
     if unfinished:
         print(f"Unfinished runs, not in the table: {', '.join(unfinished)}\n")
