@@ -261,6 +261,8 @@ def help_text() -> str:
         (
             "python -m dirjax.choose --config configs/csv.py --workdir choice "
             "--for few --config.data.path=my.csv --config.data.label=price",
+            "python -m dirjax.choose --config configs/bikeshare.py --workdir choice "
+            "--for few=2,all=1 --minutes 20",
         ),
     )
 

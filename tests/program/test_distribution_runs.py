@@ -10,7 +10,7 @@ import pytest
 from dirjax import labels
 from dirjax.config import validation
 from dirjax.errors import InputError
-from dirjax.evals import new_file
+from dirjax.evals import corrected, new_file
 from dirjax.evals.predictor import Predictor
 from dirjax.training import build as build_lib
 from tests import own_data, runs
@@ -59,8 +59,7 @@ class TestBins:
         pieces = rebuilt(on_log_labels)
         monkeypatch.setattr("dirjax.data.from_config", None)
         workdir = on_log_labels / "run"
-        predictor = Predictor(workdir)
-        spec = new_file.spec_of(workdir, predictor)
+        spec = corrected.spec_of(workdir)
         want = pieces.spec.support
         assert spec.support is not None
         np.testing.assert_array_equal(spec.support.edges, want.edges)

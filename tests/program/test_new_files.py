@@ -10,7 +10,7 @@ from dirjax import errors, evaluate, predict
 from dirjax.config import frozen
 from dirjax.data import new_rows
 from dirjax.data.preprocess import EMPTY, FAR, MISSING, UNSEEN, TablePreprocessor
-from dirjax.evals import new_file
+from dirjax.evals import corrected
 from dirjax.workdir import run_files
 from tests import own_data, runs
 from tests.program.answers import COLUMNS, PARTS, to_csv
@@ -139,8 +139,7 @@ class TestEvaluateFile:
             next(new_rows.pieces(new("a\n1\n"), fields, record, labels=True))
 
     def test_bins_are_those_of_the_run(self, run):
-        model = new_file.Predictor(run)
-        spec, stored = new_file.spec_of(run, model), run_files.read_bins(run)
+        spec, stored = corrected.spec_of(run), run_files.read_bins(run)
         assert spec.bins.edges.tolist() == list(stored["edges"])
         assert spec.counts.tolist() == list(stored["train_count"])
 

@@ -107,7 +107,7 @@ class TestWrongInput:
         def interrupted(self, inputs):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(type(predictor_lib.Predictor(run)), "__call__", interrupted)
+        monkeypatch.setattr(type(predictor_lib.Predictor(run)), "outputs", interrupted)
         with pytest.raises(KeyboardInterrupt):
             predict.predict(run, file, file.parent / "out.csv")
         assert own_data.snapshot(file.parent) == before

@@ -426,7 +426,7 @@ TABLES = {
     "Parquet with lists": parquet(
         "must hold numbers or text",
         r"'tags' of .*mine\.parquet holds list",
-        r"drop it \(data\.drop\)",
+        r"leave it out with --config\.data\.drop",
         tags=[["a", "b"]] * 60,
     ),
     "Parquet with a missing label": parquet(
