@@ -1,5 +1,6 @@
 """The wheel: what is in it, and that it works from an empty folder."""
 
+import configparser
 import os
 import pathlib
 import subprocess
@@ -107,3 +108,14 @@ def test_light_imports():
         )
         loaded = set(done.stdout.split())
         assert not loaded & set(absent), (module, loaded & set(absent))
+
+
+def test_every_room_is_packaged():
+    """The wheel holds what `setup.cfg` lists; an editable install does not tell."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    listed = set(parser["options"]["packages"].split())
+    rooms = {p.parent.relative_to(ROOT) for p in ROOT.glob("dirjax/**/*.py")}
+    wanted = {".".join(room.parts) for room in rooms}
+    configs = {name for name in listed if name.startswith("dirjax.configs")}
+    assert listed - configs == {n for n in wanted if "configs" not in n.split(".")}
