@@ -11,6 +11,7 @@ neighbouring tau give nearly the same predictions. The test rows tell.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -48,15 +49,24 @@ class Candidate:
     @property
     def prior(self) -> dict[str, str | float]:
         """Fields of `config.prior` that differ from the default."""
-        target = frontier.UNIFORM if self.tau else "train"
-        return {"target": target, "tau": self.tau, "decode": self.decode}
+        return _prior(self.tau, self.decode)
 
     def predictions(self, split: str, seed: int) -> np.ndarray:
         """Predictions for a split, `[n]`."""
-        run = self.runs[seed]
-        fields = {**run_files.read_config(run)["prior"], **self.prior}
-        chosen = corrected.of_rows(run, corrected.rows_of(run, "val"), fields)
-        return chosen.predict(corrected.rows_of(run, split))
+        return _predictions(self.runs[seed], split, self.tau, self.decode)
+
+
+def _prior(tau: float, decode: str) -> dict[str, str | float]:
+    target = frontier.UNIFORM if tau else "train"
+    return {"target": target, "tau": tau, "decode": decode}
+
+
+@functools.lru_cache(maxsize=256)  # Those of the base are asked for again and again.
+def _predictions(run: pathlib.Path, split: str, tau: float, decode: str) -> np.ndarray:
+    """Predictions of a finished run, corrected."""
+    fields = {**run_files.read_config(run)["prior"], **_prior(tau, decode)}
+    chosen = corrected.of_rows(run, corrected.rows_of(run, "val"), fields)
+    return chosen.predict(corrected.rows_of(run, split))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -62,30 +61,6 @@ class Widening:
         middle = (low[crossed] + high[crossed]) / 2
         low[crossed] = high[crossed] = middle
         return low, high
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists; infinity is None, which JSON has not."""
-        found = dataclasses.asdict(self)
-        bounded = [_to_json(x) for x in self.parts]
-        return {**found, "everywhere": _to_json(self.everywhere), "parts": bounded}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Widening:
-        """The inverse of `to_json`."""
-        return cls(
-            record["coverage"],
-            _from_json(record["everywhere"]),
-            tuple(record["starts"]),
-            tuple(_from_json(x) for x in record["parts"]),
-        )
-
-
-def _to_json(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _from_json(value: float | None) -> float:
-    return math.inf if value is None else value
 
 
 def _needed(scores: np.ndarray, coverage: float) -> float:

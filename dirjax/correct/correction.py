@@ -15,7 +15,7 @@ range of labels is that of the bins, and tau may be between 0 and 1.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -185,10 +185,10 @@ class Correction:
         """Corrected distributions, some rows at a time: all may not fit into memory.
 
         Args:
-          predictions: see `apply`, as the rest.
-          target: likewise.
-          tau: likewise.
-          log_probs: likewise.
+          predictions: `[n]` of the model, in units of the label.
+          target: the label distribution that is wanted, see `priors.wanted`.
+          tau: strength, 0 to 1.
+          log_probs: `[n, num]`, from a model that gives distributions.
 
         Yields:
           Rows, and their log probabilities `[rows, num]` float64.
@@ -212,11 +212,11 @@ class Correction:
         """Quantiles of the corrected distribution.
 
         Args:
-          predictions: see `apply`.
+          predictions: `[n]` of the model, in units of the label.
           levels: from 0 to 1.
-          target: see `apply`.
-          tau: see `apply`.
-          log_probs: see `apply`.
+          target: the label distribution that is wanted; by default that of training.
+          tau: strength, 0 to 1.
+          log_probs: `[n, num]`, from a model that gives distributions.
 
         Returns:
           `[n, levels]` float64, in units of the label.
@@ -230,28 +230,6 @@ class Correction:
             for place, level in enumerate(levels):
                 found[rows, place] = self._in_units(densities.quantile, after, level)
         return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
-        return {
-            "edges": self.prior.bins.edges.tolist(),
-            "train": self.prior.train.tolist(),
-            "scale": self.prior.scale.to_json(),
-            "residuals": self.residuals and self.residuals.to_json(),
-            "decode": self.decode,
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Correction:
-        """The inverse of `to_json`."""
-        prior = Prior(
-            Bins(np.asarray(record["edges"])),
-            np.asarray(record["train"]),
-            Scale.from_json(record["scale"]),
-        )
-        around = record["residuals"]
-        around = around and residuals_lib.Residuals.from_json(around)
-        return cls(prior, around, record["decode"])
 
 
 def _check_tau(tau: float) -> None:
@@ -330,10 +308,10 @@ def of_prior(
 
     Args:
       prior: the label distribution of training.
-      predictions: see `fit`, as the rest.
-      labels: likewise.
-      law: likewise.
-      dispersion: likewise.
+      predictions: `[n]` for held-out rows, in units of the label.
+      labels: `[n]`, of the same rows.
+      law: one of `residuals.LAWS`.
+      dispersion: one of `residuals.DISPERSIONS`.
 
     Raises:
       ValueError: see `fit`.

@@ -32,10 +32,11 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
       tau: strength of the correction, 0 (as trained) to 1.
       decode: "mean", "median" or "mode" of the corrected distribution.
       cv: folds of the predictions that fit the correction.
-      law: see `correct.fit`, as the rest.
-      dispersion: likewise.
-      taps: likewise.
-      floor: likewise.
+      law: of residuals, one of `residuals.LAWS`.
+      dispersion: how wide residuals are at each prediction, one of
+        `residuals.DISPERSIONS`.
+      taps: label bins over which the training distribution is smoothed, odd.
+      floor: training labels that each bin is taken to hold at least.
 
     Attributes:
       estimator_: the trained regressor.

@@ -17,8 +17,6 @@ Kish, "Survey Sampling", 1965. The method is dirjax's own.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from scipy import special
@@ -256,19 +254,6 @@ class Residuals:
         z = (edges[None] - at[:, None]) / self.dispersion(at)[:, None]
         probs = self.law.between(z)
         return densities.normalised(np.log(np.maximum(probs, _TINY)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and lists."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Residuals:
-        """The inverse of `to_json`."""
-        law, spread = record["law"], record["dispersion"]
-        return cls(
-            Law(**{**law, "points": tuple(law["points"])}),
-            Dispersion(tuple(spread["knots"]), tuple(spread["values"])),
-        )
 
 
 def fit(

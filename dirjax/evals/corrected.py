@@ -71,6 +71,9 @@ class Corrected(NamedTuple):
         if self.coverage is not None and self.widening is not None:
             low, high = self.chosen.interval(rows, self.coverage).T
             low, high = self.widening.apply(low, high, own, by="prediction")
+            least = self.chosen.model.prior.scale.low
+            if least is not None:  # as predictions
+                low, high = np.maximum(low, least), np.maximum(high, least)
             columns |= {"low": low.astype(np.float32), "high": high.astype(np.float32)}
         return columns
 
@@ -170,18 +173,28 @@ def of_rows(
       InputError: if there are too few rows.
     """
     config, record = run_files.read_config(workdir), run_files.read_record(workdir)
-    chosen, _ = frontier.of_config(
+    spec = spec_of(workdir)
+    model = frontier.correction(
         prior,
-        {**config["select"], "split": "val"},
-        {"val": validation},
-        spec_of(workdir),
+        validation,
+        spec,
         labels.Scale.from_json(record["scale"]),
         own=config["model"]["head_options"].get("decode", "median"),
-        gm_epsilon=config["eval"]["gm_epsilon"],
     )
-    if chosen is None:
+    if model is None:
         raise InputError(
             "a correction and intervals need at least two validation rows, "
             f"{workdir} has {validation.value.size}. Leave out --prior and --interval."
         )
-    return chosen
+
+    def points() -> list[dict[str, Any]]:
+        return frontier.frontier(
+            model,
+            {"val": validation},
+            spec,
+            target=prior["target"],
+            gm_epsilon=config["eval"]["gm_epsilon"],
+        )
+
+    select = {**config["select"], "split": "val"}
+    return frontier.choose(model, prior, points, **select)

@@ -7,13 +7,14 @@ repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dirjax import correct, metrics
 from dirjax.correct import conformal, priors
+from dirjax.errors import InputError
 from dirjax.labels import Bins, Scale, Spec
 from dirjax.ops import densities
 
@@ -93,45 +94,40 @@ class Chosen(NamedTuple):
 
 
 def correction(
+    prior: Mapping[str, Any],
     validation: Rows | None,
     spec: Spec,
     scale: Scale,
     *,
     own: str,
-    law: str = "laplace",
-    dispersion: str = "loglinear",
-    taps: int = 5,
-    floor: float = priors.FLOOR,
 ) -> correct.Correction | None:
     """The correction of a model.
 
     Args:
+      prior: the fields of `config.prior`.
       validation: labelled rows that the model was not trained on. Not needed for a
         model that gives distributions.
       spec: label specification, with the support of such a model.
       scale: on which the model learns the label.
       own: what a model of distributions predicts itself: "mean", "median" or "mode".
-      law: see `correct.fit`, as the rest.
-      dispersion: likewise.
-      taps: likewise.
-      floor: likewise.
 
     Returns:
       The correction; None where there are no rows to fit it.
     """
+    smoothing = {"taps": prior["taps"], "floor": prior["floor"]}
     if spec.support is not None:
-        train = priors.training(spec.support.counts, taps=taps, floor=floor)
-        prior = correct.Prior(Bins(spec.support.edges), train, scale)
-        return correct.Correction(prior, decode=own)
+        train = priors.training(spec.support.counts, **smoothing)
+        of_bins = correct.Prior(Bins(spec.support.edges), train, scale)
+        return correct.Correction(of_bins, decode=own)
     if validation is None or len(validation.value) < 2:
         return None
-    train = priors.training(spec.counts, taps=taps, floor=floor)
+    train = priors.training(spec.counts, **smoothing)
     return correct.of_prior(
         correct.Prior(spec.bins, train, scale),
         validation.prediction,
         validation.value,
-        law=law,
-        dispersion=dispersion,
+        law=prior["law"],
+        dispersion=prior["dispersion"],
     )
 
 
@@ -217,11 +213,9 @@ def best(
 
 def choose(
     model: correct.Correction,
-    points: Sequence[Mapping[str, Any]],
+    prior: Mapping[str, Any],
+    points: Callable[[], Sequence[Mapping[str, Any]]],
     *,
-    target: Any,
-    tau: float | None,
-    decode: str | None,
     split: str | None,
     metric: str,
     shot: str,
@@ -230,20 +224,28 @@ def choose(
 
     Args:
       model: from `correction`.
-      points: from `frontier`.
-      target: the label distribution that is wanted.
-      tau: strength; None to choose it.
-      decode: see `Chosen`.
+      prior: the fields of `config.prior`.
+      points: gives the frontier, which is needed only if no strength is given.
       split: the split that chooses; None without one.
       metric: see `best`.
       shot: see `best`.
+
+    Raises:
+      InputError: if no strength is given and nothing chooses it.
     """
-    decode = decode or model.decode
-    if tau is not None:
-        return Chosen(model, target, tau, decode)
-    own = [p for p in points if p["decode"] == decode]
+    target, decode = prior["target"], prior["decode"] or model.decode
+    if target == "train":
+        return Chosen(model, target, 0.0, decode)
+    if prior["tau"] is not None:
+        return Chosen(model, target, prior["tau"], decode)
+    own = [p for p in points() if p["decode"] == decode and split in p]
     found = best(own, split, metric=metric, shot=shot) if split else None
-    return Chosen(model, target, found["tau"] if found else 0.0, decode)
+    if found is None:
+        raise InputError(
+            f"no {shot}-shot row of a split chooses the strength of the correction. "
+            "Give it with --tau, or in a config with --config.prior.tau."
+        )
+    return Chosen(model, target, found["tau"], decode)
 
 
 def spread(
@@ -301,55 +303,3 @@ def _covered(
 ) -> dict[str, np.ndarray]:
     inside = (low <= rows.value) & (rows.value <= high)
     return {f"{prefix}coverage": inside.astype(float), f"{prefix}width": high - low}
-
-
-def of_config(
-    prior: Mapping[str, Any],
-    select: Mapping[str, Any],
-    splits: Mapping[str, Rows],
-    spec: Spec,
-    scale: Scale,
-    *,
-    own: str,
-    gm_epsilon: float,
-    taus: Sequence[float] = TAUS,
-) -> tuple[Chosen | None, list[dict[str, Any]]]:
-    """The correction that a config asks for, and the frontier towards balanced labels.
-
-    Args:
-      prior: the fields of `config.prior`.
-      select: metric, shot and split that choose tau.
-      splits: rows by split; those of "val" fit the correction.
-      spec: label specification.
-      scale: on which the model learns the label.
-      own: see `correction`.
-      gm_epsilon: see `metrics`.
-      taus: strengths on the frontier.
-
-    Returns:
-      The correction, None where nothing fits it, and the frontier.
-    """
-    given = {k: prior[k] for k in ("law", "dispersion", "taps", "floor")}
-    model = correction(splits.get("val"), spec, scale, own=own, **given)
-    if model is None or not splits:
-        return None, []
-    target, split = prior["target"], select["split"]
-    wanted = frontier(
-        model, splits, spec, target=UNIFORM, taus=taus, gm_epsilon=gm_epsilon
-    )
-    toward = wanted
-    if target not in (UNIFORM, "train") and prior["tau"] is None:
-        toward = frontier(
-            model, splits, spec, target=target, taus=taus, gm_epsilon=gm_epsilon
-        )
-    chosen = choose(
-        model,
-        toward,
-        target=target,
-        tau=0.0 if target == "train" else prior["tau"],
-        decode=prior["decode"],
-        split=split if split in splits else None,
-        metric=select["metric"],
-        shot=select["shot"],
-    )
-    return chosen, wanted

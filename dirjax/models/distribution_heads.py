@@ -88,7 +88,7 @@ class Histogram(_Head):
 
     Attributes:
       shift: not used; bins are in label units.
-      scale: likewise.
+      scale: not used, for the same reason.
       edges: of the bins, in label units, at least two.
     """
 

@@ -146,16 +146,6 @@ def _part_below(label: Any, edges: Any, xp: Any) -> Any:
     return xp.clip((label - low) / width, 0, 1)
 
 
-def cdf(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
-    """Probability `[...]` of values up to the label `[...]`.
-
-    Example:
-      >>> float(cdf(np.log([0.5, 0.5]), np.array([0.0, 1.0, 3.0]), 2.0))
-      0.75
-    """
-    return xp.sum(xp.exp(log_probs) * _part_below(label, edges, xp), axis=-1)
-
-
 def log_density(log_probs: Any, edges: Any, label: Any, xp: Any = np) -> Any:
     """Log density `[...]` at the label `[...]`, per unit of the label.
 

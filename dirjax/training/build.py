@@ -158,12 +158,21 @@ def check_select(pieces: Pieces) -> None:
     """Checks that the shot that selects checkpoints has examples.
 
     Raises:
-      InputError: if it is empty, or early stopping has no split to look at.
+      InputError: if it is empty, or early stopping or the choice of `config.prior.tau`
+        has no split to look at.
     """
     if pieces.plan.patience and not pieces.select_split:
         raise InputError(
             f"train.patience needs a val split, {pieces.source.name} has none. Leave "
             "it out, or mark rows as val."
+        )
+    prior = pieces.config["prior"]
+    chooses = prior["target"] != "train" and prior["tau"] is None
+    if chooses and not pieces.select_split:
+        raise InputError(
+            "config.prior.tau is chosen on a val split, "
+            f"{pieces.source.name} has none. Give it with --config.prior.tau=0.5, or "
+            "mark rows as val."
         )
     shot = pieces.config["select"]["shot"]
     if not pieces.select_split or shot == "all":

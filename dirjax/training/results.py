@@ -150,20 +150,24 @@ def evaluated(
         scores[split], stored[split] = evaluator.evaluate(params, model_state, split)
         metrics.check_identity(scores[split])
     rows = {} if pieces.source.dense else _rows(pieces, stored)
-    chosen, points = frontier.of_config(
-        prior or pieces.config["prior"],
-        {**pieces.config["select"], "split": pieces.select_split},
-        rows,
-        pieces.spec,
-        pieces.source.scale,
-        own=pieces.network.decode,
-        gm_epsilon=pieces.config["eval"]["gm_epsilon"],
-        taus=taus,
+    fields, spec = prior or pieces.config["prior"], pieces.spec
+    model = frontier.correction(
+        fields, rows.get("val"), spec, pieces.source.scale, own=pieces.network.decode
     )
-    if chosen is None:
+    if model is None or not rows:
         names = ("prior", "frontier", "distribution")
         nothing: dict[str, Any] = dict.fromkeys(names)
         return scores, stored, nothing
+    points = frontier.frontier(
+        model,
+        rows,
+        spec,
+        target=frontier.UNIFORM,
+        taus=taus,
+        gm_epsilon=pieces.config["eval"]["gm_epsilon"],
+    )
+    select = {**pieces.config["select"], "split": pieces.select_split}
+    chosen = frontier.choose(model, fields, lambda: points, **select)
     for split in rows if chosen.changes else ():
         corrected = chosen.predict(rows[split])
         scores[split] |= evaluator.score(split, corrected)
@@ -173,7 +177,7 @@ def evaluated(
     more = {
         "prior": {"target": chosen.target, "tau": chosen.tau, "decode": chosen.decode},
         "frontier": {"target": frontier.UNIFORM, "points": points},
-        "distribution": frontier.spread(chosen, rows, pieces.spec),
+        "distribution": frontier.spread(chosen, rows, spec),
     }
     return scores, stored, more
 

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -105,13 +103,6 @@ def test_weights_are_those_of_training():
     )
     mean = 0.9 * 0.1 + 0.1 * 0.2
     assert model.residuals.dispersion.values == (pytest.approx(mean),)
-
-
-def test_json(fitted):
-    again = correct.Correction.from_json(json.loads(json.dumps(fitted.to_json())))
-    np.testing.assert_array_equal(
-        again.apply(PREDICTIONS, tau=0.5), fitted.apply(PREDICTIONS, tau=0.5)
-    )
 
 
 @pytest.mark.parametrize(

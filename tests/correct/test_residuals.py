@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -85,14 +83,6 @@ def test_probabilities_are_those_of_the_confined_law(law):
     np.testing.assert_allclose(probs[1], np.diff(cdf) / (cdf[-1] - cdf[0]), atol=1e-12)
     # A prediction beyond the range stands at its end.
     assert probs[2].argmax() == 19
-
-
-@pytest.mark.parametrize("law", residuals.LAWS)
-def test_json(law):
-    f, y = np.array([1.0, 2.0, 8.0]), np.array([1.5, 1.0, 9.0])
-    fitted = residuals.fit(f, y, edges=EDGES, weights=np.ones(3), law=law)
-    again = residuals.Residuals.from_json(json.loads(json.dumps(fitted.to_json())))
-    assert again == fitted
 
 
 def test_degenerate_residuals():

@@ -36,10 +36,7 @@ def test_a_level_for_each_row_and_the_ends():
     np.testing.assert_allclose(found, [-1.0, 0.25, 4.0])
 
 
-def test_cdf_and_density():
-    found = densities.cdf(LOG, EDGES, LABELS)
-    want = [slow_cdf(p, y) for p, y in zip(PROBS, LABELS, strict=True)]
-    np.testing.assert_allclose(found, want)
+def test_density():
     density = np.exp(densities.log_density(LOG, EDGES, LABELS))
     np.testing.assert_allclose(density, [0.2 / 0.5, 0.0, 0.5])
 
@@ -92,7 +89,6 @@ class Variants(chex.TestCase):
                 for how in ("mean", "mode")
             },
             "quantile": functools.partial(densities.quantile, level=0.3),
-            "cdf": functools.partial(densities.cdf, label=labels),
             "crps": functools.partial(densities.crps, label=labels),
             "log_density": functools.partial(densities.log_density, label=labels),
         }

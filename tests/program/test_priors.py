@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -213,3 +214,54 @@ class TestWrongInput:
         made = own_data.config(plain.parent / "mine.csv", **FIELDS, **{field: value})
         with pytest.raises(errors.InputError, match=said):
             runs.run(made, tmp_path / "run")
+
+
+class TestWithoutValidation:
+    """Nothing chooses tau: that is said before training, not guessed."""
+
+    def file(self, folder):
+        parts = ["test" if part == "val" else part for part in PARTS]
+        return own_data.write(folder, "mine.csv", to_csv(COLUMNS | {"split": parts}))
+
+    def test_tau_must_be_given(self, tmp_path):
+        made = own_data.config(
+            self.file(tmp_path), argument="histogram", **FIELDS, prior__target="uniform"
+        )
+        with pytest.raises(
+            errors.InputError, match=r"--config\.prior\.tau=0\.5, or mark"
+        ):
+            runs.run(made, tmp_path / "run")
+        assert not (tmp_path / "run" / "config.json").exists()
+
+    def test_a_distribution_needs_no_validation_rows(self, tmp_path):
+        made = own_data.config(
+            self.file(tmp_path),
+            argument="histogram",
+            **{**FIELDS, "model__encoder": {"width": 8, "depth": 1}},
+            prior__target="uniform",
+            prior__tau=0.5,
+        )
+        result = runs.run(made, tmp_path / "run")
+        assert result["prior"]["tau"] == 0.5
+        assert "as_trained" in rows_of(tmp_path / "run", "test")
+        with pytest.raises(errors.InputError, match="Give it with --tau"):
+            evaluate.evaluate(
+                tmp_path / "run", prior={"target": "uniform", "tau": None}
+            )
+
+
+def test_intervals_are_not_below_the_least_label(plain, tmp_path, monkeypatch):
+    """As predictions, with `data.label_low`."""
+    record = json.loads((plain / run_files.DATA).read_text())
+    least = float(np.median(COLUMNS["y"]))
+    record["scale"]["low"] = least
+    copy = shutil.copytree(plain, tmp_path / "run")
+    (copy / run_files.DATA).write_text(json.dumps(record))
+    file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS))
+    predict.predict(copy, file, tmp_path / "out.csv", coverage=0.9)
+    with (tmp_path / "out.csv").open() as opened:
+        lines = list(csv.DictReader(opened))
+    for name in ("low", "high", "prediction"):
+        found = np.array([line[name] for line in lines], np.float32)
+        assert found.min() >= np.float32(least), name
+    assert any(float(line["high"]) > least for line in lines)
