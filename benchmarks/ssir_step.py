@@ -78,7 +78,7 @@ def serve_jax(case: train_step.Case, method: str, seconds: float) -> None:
         variables = objective.init(key, spec)
         tree = {"model": params, "objective": variables.params}
         return step_lib.TrainState(
-            jnp.int32(0), tree, statistics, variables.state, tx.init(tree), {}
+            jnp.int32(0), tree, statistics, variables.state, tx.init(tree), {}, {}
         )
 
     state = jax.jit(start)(jax.random.key(0))

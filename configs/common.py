@@ -218,6 +218,9 @@ def get_config():
     # Dtype of the encoder's computation, float32 | bfloat16. SSIR always trains in
     # float32, since its noise is below the spacing of bfloat16.
     model.dtype = "float32"
+    # Networks that are trained together in one program, with the seeds `seed`,
+    # `seed + 1` and so on; the model predicts the mean of their distributions.
+    model.members = 1
     # File of encoder weights, a ResNet-18, 34 or 50 of torchvision or timm:
     # .safetensors or .pth; see dirjax/models/convert.py.
     model.pretrained = config_dict.placeholder(str)

@@ -77,7 +77,9 @@ def restore(
                 f"{split!r}."
             )
         placement = sharding.replicated(pieces.mesh)
-        return pieces, chosen, checkpoints.restore_model(chosen, placement)
+        best = step == "best"
+        model = checkpoints.restore_model(chosen, placement, best=best)
+        return pieces, chosen, model
 
 
 def evaluate(
@@ -141,8 +143,10 @@ def _of_split(
     if prior or taus or wanted["target"] != "train":
         scores, rows, more = _corrected(pieces, model, split, wanted, taus, workdir)
     else:
-        scores, rows = pieces.evaluator.evaluate(*model, split)
+        scores, rows, members = pieces.evaluator.evaluate(*model, split)
         metrics.check_identity(scores)
+        if pieces.members > 1:
+            more["members"] = {split: members}
     if features:
         arrays = pieces.evaluator.features(*model, split)
         arrays |= _by_bin(workdir, pieces, chosen)
@@ -252,7 +256,7 @@ def _by_bin(workdir: pathlib.Path, pieces: Pieces, step: int) -> dict[str, Any]:
     program = programs_lib.stage_program(pieces, stage)
     like = programs_lib.abstract_state(pieces, program)
     with Checkpoints.of_run(workdir) as checkpoints:
-        return programs_lib.by_bin(program, checkpoints.restore(step, like))
+        return programs_lib.by_bin(pieces, program, checkpoints.restore(step, like))
 
 
 def _main(argv: Sequence[str]) -> None:

@@ -140,6 +140,11 @@ def probe(
             f"--workdir must be a run with one label per row, {workdir} has one per "
             "pixel. See ssir/gap in its log, if it was trained with SSIR."
         )
+    if pieces.members > 1:
+        raise errors.InputError(
+            f"--workdir must be a run of one network, {workdir} has {pieces.members} "
+            "members. Train one with --config.model.members=1."
+        )
     stage = pieces.plan.stage_at(chosen_step - 1)
     rows_of = source.splits[split]
     order = np.random.default_rng(seed).permutation(len(rows_of.label))

@@ -24,7 +24,7 @@ from dirjax.config import frozen, validation
 from dirjax.errors import writing
 from dirjax.runtime import sharding
 from dirjax.runtime.interrupts import Interrupts
-from dirjax.training import results
+from dirjax.training import members, results
 from dirjax.training import stage_program as programs_lib
 from dirjax.training.batches import batches
 from dirjax.training.build import Pieces, build, check_select
@@ -177,21 +177,21 @@ def _resume(run: _Run) -> dict[str, Any]:
     return _result(run, step, clock)
 
 
-def _begin(run: _Run, program: StageProgram, state: TrainState | None) -> TrainState:
+def _begin(run: _Run, program: StageProgram, state: Any) -> TrainState:
     """The first state of a stage, from the last or best state of the previous stage."""
     number = program.stage.number
     before = run.start
     if number == 0 and before is None:
         before = warm_start(run.pieces)  # the run was killed before its first save
     elif number:
+        before = state.eval_model
         if program.stage.init_from == "best":
             run.checkpoints.wait()
             best = run.checkpoints.best(number - 1)
             if best:
                 like = programs_lib.abstract_state(run.pieces, run.programs[number - 1])
                 state = run.checkpoints.restore(best[0], like)
-        assert state is not None
-        before = (state.eval_params, state.model_state)
+            before = members.best_model(state)
     return programs_lib.begin(run.pieces, program, before)
 
 
@@ -216,7 +216,8 @@ def _train_stage(
     collect = programs_lib.collecting(pieces, program, "epoch")
     copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=placement)
     number = functools.cache(lambda n: jax.device_put(np.int32(n), placement))
-    best = checkpoints.best(stage.number)
+    keep = programs_lib.keeping(pieces)
+    best = members.newest(state) or checkpoints.best(stage.number)
     if plan.gives_up(best and best[0], step):
         return step, state  # The run was stopped between this and its result.
     unsaved: tuple[int, float, TrainState] | None = None
@@ -248,13 +249,14 @@ def _train_stage(
             state = collect(state)
         value = None
         if evaluates and pieces.select_split:
-            scores, _ = evaluator.evaluate(
-                state.eval_params, state.model_state, pieces.select_split
-            )
+            found = evaluator.evaluate(*state.eval_model, pieces.select_split)
             head = plan.log_head(stage, step, pieces.select_split, clock.seconds())
-            writer.write(head | writers.flatten(scores))
-            value = results.selected(scores, step, **pieces.config["select"])
-            if best is None or value < best[1]:
+            writer.write(head | writers.flatten(found.scores))
+            value, *more = results.selected(found, step, **pieces.config["select"])
+            if more:
+                state, value = keep(state, (value, *more)), None
+                best = members.newest(state)
+            elif best is None or value < best[1]:
                 best, unsaved = (step, value), (step, value, copy(state))
         ends = evaluates and plan.gives_up(best and best[0], step)
         if saves or stops or ends:
@@ -277,23 +279,22 @@ def _train_stage(
 def _result(run: _Run, step: int, clock: Clock) -> dict[str, Any]:
     """Evaluates the best state of the last stage; the content of result.json."""
     pieces, last = run.pieces, run.programs[-1]
-    evaluator, splits = pieces.evaluator, pieces.source.splits
     best = run.checkpoints.best(last.stage.number)
     best_step = best[0] if best else step
     like = programs_lib.abstract_state(pieces, last)
     state = run.checkpoints.restore(best_step, like)
-    model = (state.eval_params, state.model_state)
+    model = members.best_model(state)
     first = jax.process_index() == 0
     scores, stored, more = results.evaluated(pieces, *model)
+    if pieces.members > 1:
+        more["members"] |= members.record(state, pieces.config["seed"])
     if first:
         run_files.write_predictions(run.workdir, stored)
     if pieces.config["eval"]["features"]:
-        split = next(s for s in ("test", "val", "train") if s in splits)
-        by_bin = programs_lib.by_bin(last, state)
-        for one in dict.fromkeys((split, "train")):
-            features = evaluator.features(*model, one) | by_bin
+        by_bin = programs_lib.by_bin(pieces, last, state)
+        for features in results.features(pieces, *model):
             if first:
-                run_files.write_features(run.workdir, features, best_step)
+                run_files.write_features(run.workdir, features | by_bin, best_step)
     return results.result(
         pieces, scores, more, step=step, best_step=best_step, clock=clock
     )

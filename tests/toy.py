@@ -106,6 +106,7 @@ def start(objective, tx=None, net=None, average=False):
         objective_state=variables.state,
         opt_state=(tx or sgd()).init(tree),
         average=jax.tree.map(jnp.copy, params) if average else {},
+        best={},
     )
 
 

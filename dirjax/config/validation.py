@@ -263,6 +263,8 @@ def _validate_model(model: Mapping[str, Any], init_from: str | None) -> None:
         *most, last = map(repr, known)
         said = f"{', '.join(most)} or {last}"
         require_field(model[field] in known, f"model.{field}", said, model[field])
+    members = model["members"]
+    require_field(members >= 1, "model.members", "at least 1", members)
     ok = not (model["pretrained"] and init_from)
     said = "empty if config.init_from gives a warm start"
     require_field(ok, "model.pretrained", said, model["pretrained"])

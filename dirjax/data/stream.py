@@ -133,6 +133,8 @@ class Stream:
       split: the training split.
       seed: seed of the run.
       batch_size: rows of the global batch.
+      members: networks that read together, the m-th one in the order of the seed
+        `seed + m`; batches of several have a further axis, `[steps, members, rows]`.
       process: number of this process.
       processes: number of processes.
       reader: "array" gathers with numpy; "tf" reads through tf.data with
@@ -145,6 +147,7 @@ class Stream:
         *,
         seed: int,
         batch_size: int,
+        members: int = 1,
         process: int = 0,
         processes: int = 1,
         reader: str = "array",
@@ -152,20 +155,24 @@ class Stream:
         if reader not in ("array", "tf"):
             raise ValueError(f"data.reader must be 'array' or 'tf', got {reader!r}.")
         self._split = split
-        self._seed = seed
+        self._seeds = range(seed, seed + members)
         self._batch_size = batch_size
         self._part = (process, processes)
         self._reader = reader
 
     def rows(self, step: int, steps: int) -> np.ndarray:
         """`[steps, batch / processes]` rows of the split for these steps."""
-        rows = indices(
-            seed=self._seed,
-            step=step,
-            steps=steps,
-            batch_size=self._batch_size,
-            size=len(self._split.label),
-        )
+        of_each = [
+            indices(
+                seed=seed,
+                step=step,
+                steps=steps,
+                batch_size=self._batch_size,
+                size=len(self._split.label),
+            )
+            for seed in self._seeds
+        ]
+        rows = of_each[0] if len(of_each) == 1 else np.stack(of_each, axis=1)
         return block(rows, *self._part)
 
     def read(self, chunks: Iterator[tuple[int, int]]) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,7 +34,25 @@ class Distributed(NamedTuple):
     log_probs: jax.Array
 
 
-def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any], Any]:
+class Evaluation(NamedTuple):
+    """What is known of the rows of a batch.
+
+    Attributes:
+      sums: per bin, of the model.
+      rows: what is kept of each row, or other sums where that is too much; see
+        `make_eval_step`.
+      members: per bin, of each member of the model, `[members, ...]`; None for a single
+        network.
+    """
+
+    sums: regression.Sums
+    rows: Any
+    members: regression.Sums | None = None
+
+
+def make_respond(
+    network: Network, inverse: Inverse, members: int = 1
+) -> Callable[[Any, Any, Any], Any]:
     """Makes `(params, model_state, raw inputs) -> outputs of the head`.
 
     Args:
@@ -41,12 +60,16 @@ def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any]
       inverse: the way back to the label's units, which only `prediction` takes. That
         of a distribution is decoded in these units: the mean under logarithms of labels
         is the mean of labels. The outputs of its head become `Distributed`.
+      members: number of networks. With several, parameters and state have a leading
+        axis, and there are two results: the outputs of the mean of their distributions,
+        see `together`, and the predictions of each, `[members, ...]`.
     """
+    # A model of single values has no bins; any would do.
+    learnt = np.asarray(network.edges or (0.0, 1.0), np.float64)
+    edges, how = np.asarray(inverse(learnt, np)), network.decode
 
     def distributed(outputs):
         """A distribution on the network's bins."""
-        learnt = np.asarray(network.edges, np.float64)
-        edges, how = np.asarray(inverse(learnt, np)), network.decode
         log_probs = outputs.log_probs(learnt)
         # Quantiles go the way of labels; so does everything without a scale.
         exact = how == "median" and not outputs.binned
@@ -65,7 +88,36 @@ def make_respond(network: Network, inverse: Inverse) -> Callable[[Any, Any, Any]
             return distributed(outputs)
         return outputs._replace(prediction=inverse(outputs.prediction, jnp))
 
-    return respond
+    if members == 1:
+        return respond
+
+    def respond_together(params, model_state, inputs):
+        each = jax.vmap(respond, in_axes=(0, 0, None))(params, model_state, inputs)
+        return together(each, edges, how), each.prediction
+
+    return respond_together
+
+
+def together(outputs: Any, edges: np.ndarray, how: str) -> Any:
+    """The outputs of several networks as those of one model.
+
+    Args:
+      outputs: `[members, batch, ...]`, from `make_respond`.
+      edges: `[num + 1]`, of the bins of `Distributed`, in units of the file.
+      how: the value of a distribution that is predicted, see `densities.decode`.
+
+    Returns:
+      Outputs `[batch, ...]`. Of `Distributed`, the mean of the distributions, with its
+      own mean, median or mode; of single values and the outputs of groups, their mean.
+    """
+    if not isinstance(outputs, Distributed):
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), outputs)
+    number = outputs.prediction.shape[0]
+    log_probs = jax.nn.logsumexp(outputs.log_probs, axis=0) - math.log(number)
+    if how == "mean":
+        return Distributed(jnp.mean(outputs.prediction, axis=0), log_probs)
+    places = jnp.asarray(edges, jnp.float32)
+    return Distributed(densities.decode(log_probs, places, how, jnp), log_probs)
 
 
 def make_eval_step(
@@ -77,8 +129,9 @@ def make_eval_step(
     gm_epsilon: float,
     inverse: Inverse,
     dense: bool = False,
-) -> Callable[[Any, Any, Batch], tuple[regression.Sums, Any]]:
-    """Makes `(params, model_state, batch) -> (sums per bin, rows)`.
+    members: int = 1,
+) -> Callable[[Any, Any, Batch], Evaluation]:
+    """Makes `(params, model_state, batch) -> Evaluation`.
 
     Rows are all outputs of the head, `[batch, ...]` by name, and those of `Distributed`
     if it predicts a distribution; `prediction` and the sums are in file units, see
@@ -86,34 +139,39 @@ def make_eval_step(
     predictions to keep, rows are replaced by `depth_metrics.Ratios`; predictions are
     upsampled bilinearly to larger labels, with corner pixels aligned.
     """
-    respond = make_respond(network, inverse)
+    respond = make_respond(network, inverse, members)
 
     def step(params, model_state, batch):
-        outputs = respond(params, model_state, batch["inputs"])
-        prediction = outputs.prediction
-        if dense and prediction.shape != batch["value"].shape:
+        found = respond(params, model_state, batch["inputs"])
+        outputs, each = (found, None) if members == 1 else found
+        options = {n: batch[key] for n, key in (("bins", "bin"), ("mask", "mask"))}
+        options["num_bins"] = num_bins
+
+        def sized(prediction):
             size = batch["value"].shape[1:]
-            prediction = resize.bilinear(prediction, size, aligned=True)
-        sums = regression.batch_sums(
-            prediction,
-            batch["value"],
-            bins=batch["bin"],
-            mask=batch["mask"],
-            num_bins=num_bins,
-            shift=shift,
-            scale=scale,
-            gm_epsilon=gm_epsilon,
-        )
-        if dense:
-            ratios = depth_metrics.batch_ratios(
+            if not dense or prediction.shape[1:] == size:
+                return prediction
+            return resize.bilinear(prediction, size, aligned=True)
+
+        def sums_of(prediction):
+            return regression.batch_sums(
                 prediction,
                 batch["value"],
-                bins=batch["bin"],
-                mask=batch["mask"],
-                num_bins=num_bins,
+                shift=shift,
+                scale=scale,
+                gm_epsilon=gm_epsilon,
+                **options,
             )
-            return sums, ratios
-        return sums, outputs._asdict()
+
+        prediction = sized(outputs.prediction)
+        sums = sums_of(prediction)
+        of_members = None
+        if each is not None:
+            of_members = jax.vmap(lambda one: sums_of(sized(one)))(each)
+        if not dense:
+            return Evaluation(sums, outputs._asdict(), of_members)
+        ratios = depth_metrics.batch_ratios(prediction, batch["value"], **options)
+        return Evaluation(sums, ratios, of_members)
 
     return step
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -20,6 +21,21 @@ from dirjax.metrics import experts as experts_metrics
 from dirjax.runtime import sharding
 
 
+class Evaluated(NamedTuple):
+    """What `Evaluator.evaluate` returns.
+
+    Attributes:
+      scores: `{metric: {"all", "many", "median", "few"}}`.
+      stored: arrays of the rows.
+      members: `scores` of each member of the model, without metrics that need all rows
+        at once; empty for a single network.
+    """
+
+    scores: dict[str, Any]
+    stored: dict[str, np.ndarray]
+    members: Sequence[dict[str, Any]] = ()
+
+
 class Evaluator:
     """Compiled passes over a whole split.
 
@@ -31,6 +47,7 @@ class Evaluator:
       batch_size: global rows per batch.
       gm_epsilon: see `metrics`.
       probable: whether the head's group outputs are log probabilities.
+      members: number of networks, see `eval_step.make_respond`.
     """
 
     def __init__(
@@ -43,9 +60,11 @@ class Evaluator:
         batch_size: int,
         gm_epsilon: float,
         probable: bool,
+        members: int = 1,
     ):
         self._source, self._spec, self._mesh = source, spec, mesh
         self._batch_size, self._probable = batch_size, probable
+        self._members = members
         self._units, self._gm_epsilon = _metric_units(source), gm_epsilon
         replicated = sharding.replicated(mesh)
         eval_step = eval_step_lib.make_eval_step(
@@ -55,18 +74,24 @@ class Evaluator:
             dense=source.dense,
             **self._units,
             gm_epsilon=gm_epsilon,
+            members=members,
         )
+        add_moments = eval_step_lib.make_moments_step(network, num_bins=spec.bins.num)
+        if members > 1:
+            add_moments = jax.vmap(add_moments, in_axes=(0, 0, 0, None))
         self._eval_step = jax.jit(eval_step, out_shardings=replicated)
         self._add_moments = jax.jit(
-            eval_step_lib.make_moments_step(network, num_bins=spec.bins.num),
-            donate_argnums=0,
-            out_shardings=replicated,
+            add_moments, donate_argnums=0, out_shardings=replicated
         )
+
+        def no_moments():
+            one = moments_lib.zeros(spec.bins.num, spec.feature_dim)
+            if members == 1:
+                return one
+            return jax.tree.map(lambda x: jnp.stack([x] * members), one)
+
         # Compiled, since donated leaves must not share a buffer.
-        self._no_moments = jax.jit(
-            lambda: moments_lib.zeros(spec.bins.num, spec.feature_dim),
-            out_shardings=replicated,
-        )
+        self._no_moments = jax.jit(no_moments, out_shardings=replicated)
 
     def batches(self, split: str) -> Iterator[Any]:
         """All rows of a split or of "statistics", padded, with mask, on the devices."""
@@ -82,9 +107,7 @@ class Evaluator:
         ):
             yield sharding.to_global(self._mesh, batch)
 
-    def evaluate(
-        self, params: Any, model_state: Any, split: str
-    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def evaluate(self, params: Any, model_state: Any, split: str) -> Evaluated:
         """Metrics and predictions of a split.
 
         Args:
@@ -93,24 +116,24 @@ class Evaluator:
           split: "train", "val" or "test".
 
         Returns:
-          `{metric: {"all", "many", "median", "few"}}`, and `index`, `label` and
-          `prediction` of its rows in order; `log_probs` `[n, num]`, if the head
-          predicts a distribution. If the head has groups, `experts.evaluate` adds to
-          both. Dense tasks have neither rank correlation nor SERA, and sums per
-          bin instead of predictions: `count`, `abs` and `sq` of errors, and those of
-          `depth_metrics.Ratios`.
+          Metrics, and `index`, `label` and `prediction` of the rows in order;
+          `log_probs` `[n, num]`, if the head predicts a distribution. If the head has
+          groups, `experts.evaluate` adds to both. Dense tasks have neither rank
+          correlation nor SERA, and sums per bin instead of predictions: `count`, `abs`
+          and `sq` of errors, and those of `depth_metrics.Ratios`.
         """
-        host = self._errors(params, model_state, split)
-        total = _added([s for s, _ in host])
-        scores = metrics.finalize(total, spec=self._spec, **self._units)
+        host = self._evaluations(params, model_state, split)
+        total = _added([e.sums for e in host])
+        scores = self._finalized(total)
+        members = self._of_members(host)
         if self._source.dense:
-            ratios = _added([r for _, r in host])
+            ratios = _added([e.rows for e in host])
             scores |= depth_metrics.finalize(ratios, total.count, spec=self._spec)
             stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
-            return scores, stored | ratios._asdict()
+            return Evaluated(scores, stored | ratios._asdict(), members)
         rows = self._source.splits[split]
         found = jax.tree.map(
-            lambda *x: np.concatenate(x)[: len(rows.label)], *[r for _, r in host]
+            lambda *x: np.concatenate(x)[: len(rows.label)], *[e.rows for e in host]
         )
         prediction, shots = found["prediction"], self._spec.shots[rows.bin]
         scores |= self._of_rows(split, prediction)
@@ -129,7 +152,21 @@ class Evaluator:
                 probable=self._probable,
             )
             scores, stored = scores | more, stored | arrays
-        return scores, stored
+        return Evaluated(scores, stored, members)
+
+    def _finalized(self, sums: Any) -> dict[str, Any]:
+        return metrics.finalize(sums, spec=self._spec, **self._units)
+
+    def _of_members(
+        self, evaluations: Sequence[eval_step_lib.Evaluation]
+    ) -> Sequence[dict[str, Any]]:
+        if self._members == 1:
+            return ()
+        total = _added([e.members for e in evaluations])
+        return [
+            self._finalized(jax.tree.map(lambda x, m=m: x[m], total))
+            for m in range(self._members)
+        ]
 
     def score(self, split: str, prediction: np.ndarray) -> dict[str, Any]:
         """Metrics of other predictions for a split, such as corrected ones.
@@ -150,8 +187,7 @@ class Evaluator:
             gm_epsilon=self._gm_epsilon,
             **self._units,
         )
-        found = metrics.finalize(sums, spec=self._spec, **self._units)
-        return found | self._of_rows(split, prediction)
+        return self._finalized(sums) | self._of_rows(split, prediction)
 
     def _of_rows(self, split: str, prediction: np.ndarray) -> dict[str, Any]:
         """Metrics that need all rows at once."""
@@ -161,8 +197,10 @@ class Evaluator:
         ranks = metrics.rank_metrics(prediction, rows.value, shots)
         return ranks | metrics.sera(prediction, rows.value, phi)
 
-    def _errors(self, params: Any, model_state: Any, split: str) -> list[Any]:
-        """Sums and rows (if kept) of each batch of a split, on the host."""
+    def _evaluations(
+        self, params: Any, model_state: Any, split: str
+    ) -> list[eval_step_lib.Evaluation]:
+        """Sums and rows of each batch of a split, on the host."""
         return sharding.to_host(
             [
                 self._eval_step(params, model_state, batch)
@@ -171,7 +209,7 @@ class Evaluator:
         )
 
     def moments(self, params: Any, model_state: Any, split: str) -> moments_lib.Moments:
-        """Per-bin feature moments of a split, or of "statistics".
+        """Per-bin feature moments of a split, or of "statistics"; `[members, ...]`.
 
         Args:
           params: parameters of the model.
@@ -188,6 +226,8 @@ class Evaluator:
     ) -> dict[str, np.ndarray]:
         """The summary of features of a split (`balance.summary`), with errors.
 
+        Of several members, the features are those of the first one.
+
         Args:
           params: parameters of the model.
           model_state: its running statistics.
@@ -198,8 +238,10 @@ class Evaluator:
           `edges` `[bins + 1]`, both in file units, and the `split`.
         """
         found = sharding.to_host(self.moments(params, model_state, split))
+        if self._members > 1:
+            found = jax.tree.map(lambda x: x[0], found)
         mean = np.asarray(found.mean, np.float64) + found.rest
-        total = _added([sums for sums, _ in self._errors(params, model_state, split)])
+        total = _added([e.sums for e in self._evaluations(params, model_state, split)])
         return summary(found.count, mean, found.m2, found.norm) | {
             "error": total.abs / np.where(total.count > 0, total.count, np.nan),
             "edges": self._source.edges,

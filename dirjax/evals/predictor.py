@@ -54,7 +54,7 @@ class Predictor:
             self.step = checkpoints.choose(step)
             mesh = sharding.make_mesh()
             self._state = checkpoints.restore_model(
-                self.step, sharding.replicated(mesh)
+                self.step, sharding.replicated(mesh), best=step == "best"
             )
         finally:
             checkpoints.close()
@@ -63,14 +63,16 @@ class Predictor:
         self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
         self.scale = labels.Scale.from_json(self.record["scale"])
         self.decode = network.decode
-        respond = eval_step.make_respond(network, self.scale.inverse)
+        members = self.config["model"]["members"]
+        respond = eval_step.make_respond(network, self.scale.inverse, members)
 
         # Distributions of all pixels would not fit into memory.
         dense = self.record["kind"] == "dense"
         names = ("prediction",) if dense else ("prediction", "log_probs")
 
         def kept(*arguments):
-            found = respond(*arguments)._asdict()
+            outputs = respond(*arguments)
+            found = (outputs if members == 1 else outputs[0])._asdict()
             return {k: found[k] for k in names if k in found}
 
         self._respond = jax.jit(kept)

@@ -24,13 +24,14 @@ def batches(
       stop: the step after the last.
 
     Yields:
-      `(start, count, batches)`; arrays are global, `[chunk, batch, ...]`, and only the
-      first `count` batches are valid.
+      `(start, count, batches)`; arrays are global, `[chunk, batch, ...]`, with members
+      `[chunk, members, batch, ...]`, and only the first `count` batches are valid.
     """
     plan, config = pieces.plan, pieces.config
     stream = data.Stream(
         pieces.source.splits["train"],
         seed=config["seed"],
+        members=pieces.members,
         batch_size=plan.batch_size,
         process=jax.process_index(),
         processes=jax.process_count(),
@@ -44,4 +45,5 @@ def batches(
     # So one compiled program serves every length.
     full = ((start, plan.chunk_steps) for start, _ in chunks())
     for (start, count), batch in zip(chunks(), stream.read(full), strict=True):
-        yield start, count, sharding.to_global(pieces.mesh, batch, axis=1)
+        axis = 1 if pieces.members == 1 else 2
+        yield start, count, sharding.to_global(pieces.mesh, batch, axis=axis)

@@ -31,9 +31,10 @@ class Pieces:
       spec: label statistics, with the feature width, and label groups and the support
         of distributions if configured.
       network: the model.
-      shapes: shapes of the parameters and running statistics.
+      shapes: shapes of the parameters and running statistics of one network.
       plan: the stages, and when to log, evaluate and save.
       mesh: the device mesh.
+      members: number of networks that are trained together.
       select_split: the split that selects checkpoints, or None.
       evaluator: evaluates the model on a split.
     """
@@ -45,6 +46,7 @@ class Pieces:
     shapes: tuple[Any, Any]
     plan: Plan
     mesh: Mesh
+    members: int
     select_split: str | None
     evaluator: Evaluator
 
@@ -60,7 +62,7 @@ def build(config: Mapping[str, Any]) -> Pieces:
     """
     source = data.from_config(config["data"])
     plan = make_plan(config, len(source.splits["train"].label))
-    mesh = sharding.make_mesh()
+    mesh, members = sharding.make_mesh(), config["model"]["members"]
     select_split = _select_split(config["select"]["split"], source)
     try:
         sharding.check_batch("data.batch_size", plan.batch_size)
@@ -92,9 +94,19 @@ def build(config: Mapping[str, Any]) -> Pieces:
         batch_size=config["eval"]["batch_size"],
         gm_epsilon=config["eval"]["gm_epsilon"],
         probable=getattr(outputs, "classifier", "linear") != "etf",
+        members=members,
     )
     return Pieces(
-        config, source, spec, network, shapes, plan, mesh, select_split, evaluator
+        config=config,
+        source=source,
+        spec=spec,
+        network=network,
+        shapes=shapes,
+        plan=plan,
+        mesh=mesh,
+        members=members,
+        select_split=select_split,
+        evaluator=evaluator,
     )
 
 

@@ -49,12 +49,15 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
     table = "\n".join(f"  {n:<40}{s:>12,}" for n, s in sizes.items())
     notes = "".join(f"{line}\n" for line in _notes(pieces, programs))
     losses = "".join(f"loss of {p.stage.name}: {_loss(p)}\n" for p in programs)
+    total = f"{sum(sizes.values()):>12,}"
+    if pieces.members > 1:
+        total += f", {pieces.members} times: one for each member"
     return (
         f"{source.name}: {source.label}; {rows}\n{found}"
         f"bins: {spec.bins.num} ({shots})\n"
         f"method: {pieces.config['method']}; {stages}; batch {plan.batch_size}; "
         f"{jax.device_count()} x {jax.devices()[0].platform}\n{losses}{notes}"
-        f"parameters:\n{table}\n  {'total':<40}{sum(sizes.values()):>12,}\n"
+        f"parameters:\n{table}\n  {'total':<40}{total}\n"
         f"{_memory(pieces, programs)}"
     )
 
@@ -85,7 +88,7 @@ def _memory(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
     which depend on the batch, come on top.
     """
     state = max(_bytes(stage_program.abstract_state(pieces, p)) for p in programs)
-    training = state + _bytes(pieces.shapes[0])
+    training = state + pieces.members * _bytes(pieces.shapes[0])
     host = sum(_bytes(s.inputs) for s in pieces.source.splits.values())
     said = (
         f"memory: {_size(training)} for parameters, optimizer and gradients, "

@@ -13,6 +13,7 @@ import dirjax
 from dirjax import data, labels, metrics
 from dirjax.errors import Failed
 from dirjax.evals import frontier
+from dirjax.evals.evaluator import Evaluated
 from dirjax.training.build import Pieces
 from dirjax.training.progress import Clock
 
@@ -47,28 +48,43 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
 
 
 def selected(
-    scores: Mapping[str, Any], step: int, *, metric: str, shot: str, split: str
-) -> float:
-    """The score that selects checkpoints; smaller is better.
+    found: Evaluated, step: int, *, metric: str, shot: str, split: str
+) -> list[float]:
+    """The score that selects checkpoints, of each member; smaller is better.
 
     Args:
-      scores: metrics of the split.
+      found: of the split that selects.
       step: step of the state, for the message.
       metric: which metric.
       shot: on which shot.
       split: the split that was evaluated.
 
     Raises:
-      Failed: if it is not finite.
+      Failed: if one is not finite.
     """
-    value = scores[metric][shot]
-    if value is None:
+    values = [scores[metric][shot] for scores in found.members or [found.scores]]
+    if None in values:
         which = "validation" if split == "val" else split
         raise Failed(
             f"the {which} {metric} after step {step} is not finite. Look for "
             f"non-finite features in the {which} rows, or try a smaller learning rate."
         )
-    return value
+    return values
+
+
+def features(
+    pieces: Pieces, params: Any, model_state: Any
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields the features that a run stores: of its last split, and of training rows.
+
+    Args:
+      pieces: the run's data and model.
+      params: parameters of the model.
+      model_state: its running statistics.
+    """
+    last = next(s for s in ("test", "val", "train") if s in pieces.source.splits)
+    for split in dict.fromkeys((last, "train")):
+        yield pieces.evaluator.features(params, model_state, split)
 
 
 def result(
@@ -140,15 +156,19 @@ def evaluated(
       `Evaluator.evaluate` of each, with the corrected `prediction`, and with the
       model's own as `as_trained` if it differs; and entries of `result.json`: `prior`,
       the correction; `frontier`, metrics at other strengths; `distribution`, scores of
-      distributions and intervals, see `evals.frontier`. All three are None in dense
-      tasks, and where there are no validation rows for residuals.
+      distributions and intervals, see `evals.frontier`; `members`, for each split the
+      metrics of each member. The first three are None in dense tasks, and where there
+      are no validation rows for residuals; the last one for a single network.
     """
     evaluator = pieces.evaluator
     scores: dict[str, Any] = {split: {} for split in splits}
     stored: dict[str, dict[str, np.ndarray]] = {}
+    members: dict[str, Any] = {}
     for split in [s for s in splits if s in pieces.source.splits]:
-        scores[split], stored[split] = evaluator.evaluate(params, model_state, split)
+        found = evaluator.evaluate(params, model_state, split)
+        scores[split], stored[split], members[split] = found
         metrics.check_identity(scores[split])
+    of_members = {"members": members if pieces.members > 1 else None}
     rows = {} if pieces.source.dense else _rows(pieces, stored)
     fields, spec = prior or pieces.config["prior"], pieces.spec
     model = frontier.correction(
@@ -157,7 +177,7 @@ def evaluated(
     if model is None or not rows:
         names = ("prior", "frontier", "distribution")
         nothing: dict[str, Any] = dict.fromkeys(names)
-        return scores, stored, nothing
+        return scores, stored, nothing | of_members
     points = frontier.frontier(
         model,
         rows,
@@ -178,6 +198,7 @@ def evaluated(
         "prior": {"target": chosen.target, "tau": chosen.tau, "decode": chosen.decode},
         "frontier": {"target": frontier.UNIFORM, "points": points},
         "distribution": frontier.spread(chosen, rows, spec),
+        **of_members,
     }
     return scores, stored, more
 

@@ -19,6 +19,7 @@ from dirjax.errors import InputError
 from dirjax.objectives import base
 from dirjax.ops.random import stream_key
 from dirjax.runtime import sharding
+from dirjax.training import members as members_lib
 from dirjax.training import parameters, train_step
 from dirjax.training.build import Pieces, init_model
 from dirjax.training.train_step import TrainState
@@ -112,22 +113,24 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
         batch = {**batch, "inputs": inputs}
         return loss_fn(state.params, state, batch, jax.random.key(0))
 
+    seed = pieces.config["seed"]
     try:
-        jax.eval_shape(loss, abstract_state(pieces, program), batch)
+        state = jax.eval_shape(lambda: _init_network(pieces, program, None, seed))
+        jax.eval_shape(loss, state, batch)
     except InputError:
         raise
     except ValueError as error:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
 
 
-def random_model(pieces: Pieces, stage: Stage) -> tuple[Any, Any]:
-    """Randomly initialised parameters and running statistics for a stage; pure."""
-    key = stream_key(_stage_key(pieces, stage), "model")
+def random_model(pieces: Pieces, stage: Stage, seed: Any) -> tuple[Any, Any]:
+    """Random parameters and running statistics of one network for a stage; pure."""
+    key = stream_key(_stage_key(stage, seed), "model")
     return init_model(pieces.network, pieces.source, key)
 
 
-def _stage_key(pieces: Pieces, stage: Stage) -> jax.Array:
-    return stream_key(jax.random.key(pieces.config["seed"]), f"stage/{stage.name}")
+def _stage_key(stage: Stage, seed: Any) -> jax.Array:
+    return stream_key(jax.random.key(seed), f"stage/{stage.name}")
 
 
 def init_state(
@@ -138,25 +141,40 @@ def init_state(
     Args:
       pieces: the run's data and model.
       program: the stage's program.
-      before: initial parameters and running statistics; None for random ones.
+      before: initial parameters and running statistics, of all members; None for
+        random ones.
 
     Raises:
       ValueError: if those in `before` do not fit.
     """
+    seed = pieces.config["seed"]
+    if pieces.members == 1:
+        return _init_network(pieces, program, before, seed)
+    each = jax.vmap(
+        functools.partial(_init_network, pieces, program), out_axes=members_lib.AXES
+    )
+    return each(before, jnp.asarray(members_lib.seeds(seed, pieces.members)))
+
+
+def _init_network(
+    pieces: Pieces, program: StageProgram, before: tuple[Any, Any] | None, seed: Any
+) -> TrainState:
+    """`init_state` of one network, with its seed, which may be traced."""
     stage = program.stage
-    params, model_state = random_model(pieces, stage)
+    params, model_state = random_model(pieces, stage, seed)
     if before is not None:
         anew = parameters.select(params, stage.reinit)
         params = jax.tree.map(
             lambda new, old, a: new if a else old, params, before[0], anew
         )
         model_state = before[1]
-    key = stream_key(_stage_key(pieces, stage), "objective")
+    key = stream_key(_stage_key(stage, seed), "objective")
     variables = program.objective.init(key, pieces.spec)
     # Arrays that objectives create on the host become device arrays of the state.
     variables = jax.tree.map(jnp.asarray, variables)
     tree = {"model": params, "objective": variables.params}
     averages = pieces.config["train"]["average_decay"] > 0
+    chooses = pieces.members > 1 and pieces.select_split is not None
     return TrainState(
         step=jnp.int32(stage.start),
         params=tree,
@@ -164,6 +182,7 @@ def init_state(
         objective_state=variables.state,
         opt_state=program.tx.init(tree),
         average=jax.tree.map(jnp.copy, params) if averages else {},
+        best=members_lib.no_best(params, model_state) if chooses else {},
     )
 
 
@@ -210,17 +229,22 @@ def compiled_steps(
     Donates the state.
     """
     stage, config = program.stage, pieces.config
-    step = train_step.make_train_step(
+    make = functools.partial(
+        train_step.make_train_step,
         pieces.network,
         program.objective,
         program.tx,
-        seed=config["seed"],
         trainable=program.trainable,
         train_mode=stage.encoder_mode == "train",
         average_decay=config["train"]["average_decay"],
         start=stage.start,
         augment=program.augment,
     )
+    seed, number = config["seed"], pieces.members
+    if number == 1:
+        step = make(seed=seed)
+    else:
+        step = members_lib.train_step(lambda s: make(seed=s), seed, number)
     return jax.jit(
         train_step.make_train_steps(step, pieces.plan.chunk_steps),
         donate_argnums=0,
@@ -253,6 +277,9 @@ def collecting(
             objective_state=new.state,
         )
 
+    if pieces.members > 1:
+        axes = members_lib.AXES
+        update = jax.vmap(update, in_axes=(axes, 0), out_axes=axes)
     compiled = jax.jit(
         update, donate_argnums=0, out_shardings=sharding.replicated(pieces.mesh)
     )
@@ -266,10 +293,21 @@ def collecting(
     return collected
 
 
-def by_bin(program: StageProgram, state: TrainState) -> dict[str, Any]:
-    """Per-bin arrays of a stage's objective, on the host."""
+def by_bin(pieces: Pieces, program: StageProgram, state: TrainState) -> dict[str, Any]:
+    """Per-bin arrays of a stage's objective, on the host; of the first member."""
     held = base.Variables(state.params["objective"], state.objective_state)
+    if pieces.members > 1:
+        held = jax.tree.map(lambda x: x[0], held)
     return sharding.to_host(program.objective.diagnostics.by_bin(held))
+
+
+def keeping(pieces: Pieces) -> Callable[[TrainState, Any], TrainState]:
+    """`members.keep_best`, compiled. Donates the state."""
+    placement = sharding.replicated(pieces.mesh)
+    keep = jax.jit(members_lib.keep_best, donate_argnums=0, out_shardings=placement)
+    return lambda state, values: keep(
+        state, jax.device_put(np.asarray(values, np.float32), placement)
+    )
 
 
 def learning_rate(stage: Stage, step: int) -> float:

@@ -28,6 +28,8 @@ class TrainState(NamedTuple):
       objective_state: carried state of the objective.
       opt_state: state of the optimiser.
       average: moving average of the model's parameters, or `{}` without one.
+      best: the best state of each member, see `members.Best`; `{}` for one network,
+        whose best state is a checkpoint.
     """
 
     step: jax.Array
@@ -36,11 +38,17 @@ class TrainState(NamedTuple):
     objective_state: Any
     opt_state: Any
     average: Any
+    best: Any
 
     @property
     def eval_params(self) -> Any:
         """The model parameters to evaluate: the moving average, if any."""
         return self.average or self.params["model"]
+
+    @property
+    def eval_model(self) -> tuple[Any, Any]:
+        """Parameters to evaluate and running statistics."""
+        return self.eval_params, self.model_state
 
 
 class StepMetrics(NamedTuple):
@@ -115,7 +123,7 @@ def make_train_step(
     objective: Objective,
     tx: optax.GradientTransformation,
     *,
-    seed: int,
+    seed: Any,
     trainable: Any = None,
     train_mode: bool = True,
     average_decay: float = 0.0,
@@ -128,7 +136,8 @@ def make_train_step(
       network: the model.
       objective: the objective to minimise.
       tx: the optimiser, which already skips frozen parameters.
-      seed: seed of the run; the key of step `s` is a function of `(seed, s)`.
+      seed: seed of the run, may be traced; the key of step `s` is a function of
+        `(seed, s)`.
       trainable: tree of bools over the model's parameters, None for all; others
         get no gradient.
       train_mode: see `make_loss_fn`.
@@ -171,7 +180,13 @@ def make_train_step(
         good = jnp.isfinite(out.loss) & jnp.isfinite(norm)
         good &= jnp.isfinite(optax.tree.norm(updates))
         new = TrainState(
-            state.step + 1, params, model_state, out.state, opt_state, average
+            state.step + 1,
+            params,
+            model_state,
+            out.state,
+            opt_state,
+            average,
+            state.best,
         )
         return new, StepMetrics(sums, jnp.where(good, NEVER, state.step))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from dirjax.config import frozen
 from dirjax.errors import Failed, InputError
 from dirjax.models import convert
 from dirjax.runtime import sharding
-from dirjax.training import parameters
+from dirjax.training import members, parameters
 from dirjax.training.build import Pieces
 from dirjax.training.stage_program import random_model
 from dirjax.workdir import run_files
@@ -36,7 +36,7 @@ def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:
       pieces: data and model of the new run.
 
     Returns:
-      Parameters and running statistics; None for random initialisation.
+      Parameters and running statistics, of all members; None for random initialisation.
 
     Raises:
       InputError, Failed: see `read` and `pretrained`.
@@ -44,13 +44,18 @@ def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:
     model, folder = pieces.config["model"], pieces.config["init_from"]
     first = pieces.plan.stages[0]
     if model["pretrained"]:
-        draw = jax.jit(lambda: random_model(pieces, first))
-        params, model_state = jax.device_get(draw())
-        return pretrained(model["pretrained"], params=params, model_state=model_state)
+        draw = jax.jit(lambda seed: random_model(pieces, first, seed))
+        return _stacked(
+            pretrained(model["pretrained"], params=params, model_state=model_state)
+            for params, model_state in (
+                jax.device_get(draw(seed))
+                for seed in members.seeds(pieces.config["seed"], pieces.members)
+            )
+        )
     if not folder:
         return None
     params, model_state = pieces.shapes
-    return read(
+    found = read(
         folder,
         record=pieces.source.record,
         label_scaling=model["label_scaling"],
@@ -59,6 +64,13 @@ def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:
         anew=first.reinit,
         placement=sharding.replicated(pieces.mesh),
     )
+    return _stacked([found] * pieces.members)
+
+
+def _stacked(models: Iterable[Any]) -> Any:
+    """Models of the members as one; that of a single one as it is."""
+    first, *rest = models
+    return jax.tree.map(lambda *x: np.stack(x), first, *rest) if rest else first
 
 
 def read(
@@ -96,6 +108,12 @@ def read(
             f"config.init_from must be the directory of a finished run, {workdir} has "
             "no result.json. Give another run directory, or let this run finish."
         )
+    number = run_files.read_config(workdir)["model"]["members"]
+    if number > 1:
+        raise InputError(
+            f"config.init_from must be a run of one network, {workdir} has {number} "
+            "members. Give another."
+        )
     head = all(
         parameters.matches(n, anew) for n in _named(params) if n.startswith("head/")
     )
@@ -109,7 +127,7 @@ def read(
         ) from error
     try:
         step = checkpoints.choose("best")
-        found, state = checkpoints.restore_model(step, placement)
+        found, state = checkpoints.restore_model(step, placement, best=True)
     except Damaged as error:
         raise Failed(
             f"the checkpoint at step {error.step} of {workdir} cannot be read: its "

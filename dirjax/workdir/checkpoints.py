@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from dirjax.errors import Failed, InputError, cause, unsaved
@@ -234,12 +235,15 @@ class Checkpoints:
             )
         return int(step)
 
-    def restore_model(self, step: int, placement: Any) -> tuple[Any, Any]:
+    def restore_model(
+        self, step: int, placement: Any, *, best: bool
+    ) -> tuple[Any, Any]:
         """Restores the parameters to evaluate and the running statistics of a step.
 
         Args:
           step: a saved step.
           placement: sharding of all arrays.
+          best: of a model with members, take the best state of each until this step.
 
         Raises:
           Damaged: see `restore`.
@@ -258,6 +262,9 @@ class Checkpoints:
             state = self.restore(step, like)
         except InputError as error:  # The array metadata is damaged.
             raise Damaged(step) from error
+        members = state.get("best")
+        if best and members and np.isfinite(members["value"]).all():
+            return members["params"], members["model_state"]
         return state["average"] or state["params"]["model"], state["model_state"]
 
     def set_aside(self, step: int) -> int:

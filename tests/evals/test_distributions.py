@@ -38,7 +38,7 @@ def evaluated(kind, decode, scale):
         inverse=SCALES[scale].inverse,
     )
     batch = toy.eval_batch()
-    sums, rows = toy.jit(run)(params, state, batch)
+    sums, rows, _ = toy.jit(run)(params, state, batch)
 
     @toy.jit
     def respond(params):
@@ -127,6 +127,6 @@ def test_maps_keep_no_distributions():
         inverse=labels.Scale().inverse,
         dense=True,
     )
-    sums, ratios = toy.jit(run)(params, state, batch)
+    sums, ratios, _ = toy.jit(run)(params, state, batch)
     assert sums.count.sum() == 2 * 64
     assert "log_probs" not in ratios._asdict()

@@ -176,7 +176,7 @@ def test_a_run_begins_with_them(tmp_path):
     np.testing.assert_array_equal(got, want)
     state = begun.model_state["batch_stats"]["encoder"]
     np.testing.assert_array_equal(state["stem_norm"]["var"], weights["bn1.running_var"])
-    drawn, _ = programs_lib.random_model(one, main.stage)
+    drawn, _ = programs_lib.random_model(one, main.stage, 0)
     jax.tree.map(np.testing.assert_array_equal, model["head"], drawn["head"])
 
 

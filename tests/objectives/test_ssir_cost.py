@@ -64,6 +64,7 @@ class Cost:
             objective_state=state,
             opt_state=opt_state,
             average={},
+            best={},
         )
         return flops(toy.train_step(objective, self.network), state, self.batch)
 

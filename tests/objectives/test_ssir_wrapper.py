@@ -346,7 +346,7 @@ def test_running_averages_are_those_of_the_clean_pass():
         variables = objective.init(jax.random.key(2), toy.SPEC)
         tree = {"model": params, "objective": variables.params}
         start = train_step.TrainState(
-            jnp.int32(0), tree, stats, variables.state, toy.sgd().init(tree), {}
+            jnp.int32(0), tree, stats, variables.state, toy.sgd().init(tree), {}, {}
         )
         new, report = toy.jit(toy.train_step(objective, net))(start, batch)
         assert int(report.first_bad) == train_step.NEVER

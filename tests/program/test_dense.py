@@ -73,6 +73,7 @@ def started(case):
         objective_state=variables.state,
         opt_state=toy.sgd().init(tree),
         average={},
+        best={},
     )
 
 

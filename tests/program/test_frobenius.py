@@ -140,7 +140,7 @@ def test_targets_are_those_of_the_training_set_alone():
         state, _ = steps(state, batch, np.int32(number))
     assert int(state.step) == tune.stage.stop
     np.testing.assert_array_equal(find(state)["target"], kept)
-    found = programs_lib.by_bin(tune, state)
+    found = programs_lib.by_bin(run, tune, state)
     np.testing.assert_array_equal(found["norm_target"], kept)
     np.testing.assert_allclose(found["norm_measured"], measured, rtol=1e-5, atol=1e-6)
     line = slope * np.arange(run.spec.bins.num) + intercept
@@ -192,7 +192,7 @@ class TestInitFrom:
         run, (tune,) = runs.built(posthoc(workdir))
         state = programs_lib.begin(run, tune, warm_start(run))
         assert int(state.step) == 0
-        scores, _ = run.evaluator.evaluate(*runs.model_of(state), "test")
+        scores, _, _ = run.evaluator.evaluate(*runs.model_of(state), "test")
         assert json.loads(json.dumps(scores)) == result["test"]
         assert np.any(find(state)["target"])
 

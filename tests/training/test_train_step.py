@@ -274,7 +274,7 @@ class TestEvalStep:
     def test_sums_by_hand(self, evaluation):
         state, run = evaluation
         batch = toy.eval_batch() | {"mask": np.float32([1, 1, 1, 0, 1, 1, 0, 1])}
-        sums, rows = run(state.params["model"], state.model_state, batch)
+        sums, rows, _ = run(state.params["model"], state.model_state, batch)
         assert set(rows) == {"prediction"}
         prediction = rows["prediction"]
         assert prediction.shape == (toy.ROWS,)
@@ -291,19 +291,19 @@ class TestEvalStep:
         params, model_state = state.params["model"], state.model_state
         batch = toy.eval_batch()
         batch["mask"][5:] = 0
-        want, rows = run(params, model_state, batch)
+        want, rows, _ = run(params, model_state, batch)
         other = jax.tree.map(np.copy, batch)
         other["inputs"]["numeric"][5:] = np.nan
         other["value"][5:] = [np.nan, 1e6, -1e6]
         other["bin"][5:] = [0, 5, 4]
-        got, again = run(params, model_state, other)
+        got, again, _ = run(params, model_state, other)
         assert_same(got, want)
         assert_same(rows["prediction"][:5], again["prediction"][:5])
 
     def test_all_padding_is_nothing(self, evaluation):
         state, run = evaluation
         batch = toy.eval_batch() | {"mask": np.zeros(toy.ROWS, np.float32)}
-        sums, _ = run(state.params["model"], state.model_state, batch)
+        sums, _, _ = run(state.params["model"], state.model_state, batch)
         assert_same(sums, metrics.zeros(toy.SPEC.bins.num))
 
     def test_evaluation_is_without_dropout(self, evaluation):
@@ -332,7 +332,7 @@ class TestEvalStep:
             inverse=labels.Scale("log").inverse,
         )
         batch = toy.eval_batch()
-        sums, rows = toy.jit(run)(params, model_state, batch)
+        sums, rows, _ = toy.jit(run)(params, model_state, batch)
         features, _ = net.encode(params, model_state, batch["inputs"], train=False)
         want = net.head(params, features)
         # The logarithm is undone in the prediction, and nowhere else.

@@ -343,7 +343,7 @@ class TestDamage:
         def read(argv):
             with Checkpoints.of_run(tmp_path) as checkpoints:
                 step = checkpoints.choose("last")
-                params, _ = checkpoints.restore_model(step, placement)
+                params, _ = checkpoints.restore_model(step, placement, best=True)
                 np.testing.assert_array_equal(
                     params["noise"], noisy(1).average["noise"]
                 )
