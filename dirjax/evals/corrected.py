@@ -129,7 +129,7 @@ def spec_of(workdir: pathlib.Path) -> Spec:
     edges = np.asarray(stored["edges"], dtype)
     counts = np.asarray(stored["train_count"])
     scale = labels.Scale.from_json(record["scale"])
-    support = stored.get("support")
+    support, weights = stored.get("support"), stored["train_weight"]
     return Spec(
         bins=Bins(np.asarray(scale.forward(edges), dtype)),
         counts=counts,
@@ -138,6 +138,7 @@ def spec_of(workdir: pathlib.Path) -> Spec:
         label_std=record["label_std"],
         examples=int(counts.sum()),
         support=labels.Support.from_json(support) if support else None,
+        weights=None if weights is None else np.asarray(weights),
     )
 
 

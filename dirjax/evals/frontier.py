@@ -15,7 +15,7 @@ import numpy as np
 from dirjax import correct, metrics
 from dirjax.correct import conformal, priors
 from dirjax.errors import InputError
-from dirjax.labels import Bins, Scale, Spec
+from dirjax.labels import Bins, Scale, Spec, Support
 from dirjax.ops import densities
 
 # Strengths of the correction.
@@ -116,12 +116,12 @@ def correction(
     """
     smoothing = {"taps": prior["taps"], "floor": prior["floor"]}
     if spec.support is not None:
-        train = priors.training(spec.support.counts, **smoothing)
+        train = priors.training(_held(spec.support), **smoothing)
         of_bins = correct.Prior(Bins(spec.support.edges), train, scale)
         return correct.Correction(of_bins, decode=own)
     if validation is None or len(validation.value) < 2:
         return None
-    train = priors.training(spec.counts, **smoothing)
+    train = priors.training(_held(spec), **smoothing)
     return correct.of_prior(
         correct.Prior(spec.bins, train, scale),
         validation.prediction,
@@ -129,6 +129,11 @@ def correction(
         law=prior["law"],
         dispersion=prior["dispersion"],
     )
+
+
+def _held(bins: Spec | Support) -> np.ndarray:
+    """Training labels in each bin, as often as training counts them."""
+    return bins.counts if bins.weights is None else bins.weights
 
 
 def scores(

@@ -33,6 +33,8 @@ class Spec:
       feature_dim: width of the encoder's output, 0 if not known yet.
       groups: groups of label bins, if the config asks for them.
       support: bins of predicted distributions, if the config asks for them.
+      weights: `[num]` float64, the sum over training labels in each bin of the weight
+        that each has in training; None if all are alike.
     """
 
     bins: Bins
@@ -44,6 +46,7 @@ class Spec:
     feature_dim: int = 0
     groups: Groups | None = None
     support: Support | None = None
+    weights: np.ndarray | None = None
 
 
 def spec(
@@ -127,6 +130,48 @@ def support_from_config(
         return support_lib.make(spec.bins, spec.counts, there, **fields)
     except ValueError as error:  # It begins with the name of the option.
         raise ValueError(f"config.support.{error}") from error
+
+
+def weighted(
+    spec: Spec,
+    of_bins: ArrayLike,
+    labels: Callable[[], ArrayLike],
+    own: ArrayLike | None = None,
+) -> Spec:
+    """A specification that knows the weights of labels in training.
+
+    Args:
+      spec: the specification, with its support.
+      of_bins: `[num]`, weight of a label in each bin.
+      labels: gives the training labels that count, `[n]`; only called where weights of
+        bins are not enough.
+      own: a further weight of each label, `[n]`; None if all are 1.
+
+    Returns:
+      `spec` with the `weights` of its bins and of its support, which sum to the number
+      of labels.
+
+    Example:
+      >>> found = weighted(spec([0, 0, 0, 1], bin_width=1), [1.0, 3.0], lambda: ())
+      >>> found.weights.tolist()
+      [2.0, 2.0]
+    """
+    table, support = np.asarray(of_bins, np.float64), spec.support
+    same = support is None or np.array_equal(support.edges, spec.bins.edges)
+    if own is None and same:
+        held = in_support = spec.counts * table
+    else:
+        array = np.asarray(labels())
+        index = spec.bins.index(array)
+        each = table[index] * (1.0 if own is None else np.asarray(own, np.float64))
+        held = in_support = np.bincount(index, each, minlength=spec.bins.num)
+        if support is not None:
+            place = Bins(support.edges).index(array)
+            in_support = np.bincount(place, each, minlength=support.num)
+    factor = spec.counts.sum() / held.sum()
+    if support is not None:
+        support = dataclasses.replace(support, weights=in_support * factor)
+    return dataclasses.replace(spec, support=support, weights=held * factor)
 
 
 def of_spec(spec: Any, method: str) -> Groups:

@@ -30,10 +30,13 @@ class Support:
       edges: `[num + 1]` float64, increasing, on the scale that the model learns.
       counts: `[num]` int64, training labels in each bin; those outside are in the end
         bins.
+      weights: `[num]` float64, the sum of their weights in training; None if all are
+        alike.
     """
 
     edges: np.ndarray
     counts: np.ndarray
+    weights: np.ndarray | None = None
 
     @property
     def num(self) -> int:
@@ -51,12 +54,14 @@ class Support:
           scale: on which the model learns the label.
 
         Returns:
-          `edges` in units of the label, `train_count`, and `learnt`: the edges as the
-          model has them, since the way back from units loses bits.
+          `edges` in units of the label, `train_count`, `train_weight`, and `learnt`:
+          the edges as the model has them, since the way back from units loses bits.
         """
+        weights = self.weights
         return {
             "edges": np.asarray(scale.inverse(self.edges)).tolist(),
             "train_count": self.counts.tolist(),
+            "train_weight": None if weights is None else weights.tolist(),
             "learnt": self.edges.tolist(),
         }
 
@@ -64,7 +69,12 @@ class Support:
     def from_json(cls, record: Mapping[str, Any]) -> Support:
         """The inverse of `to_json`, exactly."""
         edges = np.asarray(record["learnt"], np.float64)
-        return cls(edges, np.asarray(record["train_count"], np.int64))
+        weights = record["train_weight"]
+        return cls(
+            edges,
+            np.asarray(record["train_count"], np.int64),
+            None if weights is None else np.asarray(weights),
+        )
 
 
 def make(

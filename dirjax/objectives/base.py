@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dirjax import dotted, objectives
 from dirjax.checks import check_shapes as check_shapes  # for user methods
@@ -115,6 +116,10 @@ class Collect(NamedTuple):
 NOTHING = Collect()
 
 
+def _unweighted(spec: Any) -> np.ndarray:
+    return np.ones(spec.bins.num)
+
+
 class Objective(NamedTuple):
     """A pair of pure functions, and extras that some methods need.
 
@@ -125,6 +130,9 @@ class Objective(NamedTuple):
       precise: whether all passes of a step run in float32 with products at the highest
         precision, whatever the model's dtype.
       diagnostics: advice and arrays that are only reported.
+      weighting: `spec -> [num_bins]` host numpy: the factor by which it multiplies the
+        weight of labels of each bin. The model learns the label distribution with these
+        weights, and a later correction starts from there.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -132,6 +140,7 @@ class Objective(NamedTuple):
     collect: Collect = NOTHING
     precise: bool = False
     diagnostics: Diagnostics = Diagnostics()
+    weighting: Callable[[Any], np.ndarray] = _unweighted
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -261,6 +270,7 @@ def wrap(
     collect: Collect = NOTHING,
     precise: bool = False,
     advise: Callable[[Mapping[str, float]], Sequence[str]] = _no_advice,
+    weighting: Callable[[Any], np.ndarray] = _unweighted,
 ) -> Objective:
     """Makes a wrapper: an objective with its own state around another objective.
 
@@ -273,6 +283,7 @@ def wrap(
       collect: functions `(own, moments) -> own`.
       precise: see `Objective`.
       advise: see `Diagnostics`; these sentences follow those of `inner`.
+      weighting: see `Objective`; multiplied by that of `inner`.
 
     Returns:
       An objective whose state holds the entries of `own` and the state of `inner`.
@@ -327,6 +338,7 @@ def wrap(
             lambda means: [*inner.diagnostics.advise(means), *advise(means)],
             lambda variables: inner.diagnostics.by_bin(part(variables)),
         ),
+        weighting=lambda spec: weighting(spec) * inner.weighting(spec),
     )
 
 

@@ -63,8 +63,8 @@ def make(
       [1.6666666269302368, 0.8333333134651184]
     """
 
-    def init(spec):
-        table = weights.bin_weights(
+    def weighting(spec):
+        return weights.bin_weights(
             spec.counts,
             scheme,
             clip=clip,
@@ -75,10 +75,12 @@ def make(
             truncate=truncate,
             first_bin=first_bin,
         )
-        return {"table": jnp.asarray(table, jnp.float32)}
+
+    def init(spec):
+        return {"table": jnp.asarray(weighting(spec), jnp.float32)}
 
     def loss(own, inside, view, batch, key):
         weight = batch["weight"] * own["table"][batch["bin"]]
         return inside(view, {**batch, "weight": weight})
 
-    return base.wrap(inner, init=init, loss=loss)
+    return base.wrap(inner, init=init, loss=loss, weighting=weighting)

@@ -14,10 +14,11 @@ from jax.sharding import Mesh
 
 from dirjax import data, labels, models
 from dirjax.config.plan import plan as make_plan
-from dirjax.config.stages import Plan
+from dirjax.config.stages import Plan, Stage
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
 from dirjax.labels import specification
+from dirjax.objectives import base
 from dirjax.runtime import sharding
 
 
@@ -72,6 +73,7 @@ def build(config: Mapping[str, Any]) -> Pieces:
             config.get("support"), source.spec, lambda: train.real(train.label)
         )
         spec = dataclasses.replace(source.spec, groups=groups, support=support)
+        spec = _weighted(spec, plan.stages[-1], train)
         network = models.from_config(
             config["model"],
             source.record,
@@ -108,6 +110,31 @@ def build(config: Mapping[str, Any]) -> Pieces:
         select_split=select_split,
         evaluator=evaluator,
     )
+
+
+def make_objective(stage: Stage) -> base.Objective:
+    """The objective of a stage.
+
+    Raises:
+      InputError: naming the stage, if there is no such method or option.
+    """
+    fields = stage.objective
+    try:
+        return base.from_config(fields["terms"], fields["wrappers"], fields)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
+
+
+def _weighted(spec: labels.Spec, stage: Stage, train: data.Split) -> labels.Spec:
+    """The specification with the weights that labels have in a stage, if any."""
+    of_bins = make_objective(stage).weighting(spec)
+    own = None if np.all(train.weight == 1) else train.weight
+    if own is None and np.ptp(of_bins) == 0:
+        return spec
+    if own is not None:
+        shape = train.weight.shape + (1,) * (len(train.label.shape) - 1)
+        own = train.real(np.broadcast_to(own.reshape(shape), train.label.shape))
+    return specification.weighted(spec, of_bins, lambda: train.real(train.label), own)
 
 
 def init_model(

@@ -23,7 +23,8 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
 
     Returns:
       `label`, the name of the label; `edges` of the label bins, `train_count`, training
-      labels in each, and `shots`, their names. With groups, `groups`: `num`, `of_bin`,
+      labels in each, `train_weight`, the sum of their weights (None if all are alike),
+      and `shots`, their names. With groups, `groups`: `num`, `of_bin`,
       `train_count`, `centers`. With `config.support`, `support`: the bins of predicted
       distributions, see `Support.to_json`.
     """
@@ -32,6 +33,7 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
         "label": source.label,
         "edges": source.edges.tolist(),
         "train_count": spec.counts.tolist(),
+        "train_weight": None if spec.weights is None else spec.weights.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }
     if groups is not None:

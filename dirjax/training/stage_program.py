@@ -21,7 +21,7 @@ from dirjax.ops.random import stream_key
 from dirjax.runtime import sharding
 from dirjax.training import members as members_lib
 from dirjax.training import parameters, train_step
-from dirjax.training.build import Pieces, init_model
+from dirjax.training.build import Pieces, init_model, make_objective
 from dirjax.training.train_step import TrainState
 
 
@@ -76,19 +76,6 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     except ValueError as error:
         raise InputError(str(error)) from error
     return StageProgram(stage, objective, tx, trainable, changed)
-
-
-def make_objective(stage: Stage) -> base.Objective:
-    """The objective of a stage.
-
-    Raises:
-      InputError: naming the stage, if there is no such method or option.
-    """
-    fields = stage.objective
-    try:
-        return base.from_config(fields["terms"], fields["wrappers"], fields)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
 
 
 def preflight(pieces: Pieces, program: StageProgram) -> None:

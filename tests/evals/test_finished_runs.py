@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from dirjax import evaluate, models, noise, predict
-from dirjax.objectives import base
 from dirjax.training import build, train_step
 from tests import runs
 
@@ -16,7 +15,7 @@ from tests import runs
 @pytest.fixture
 def counted(monkeypatch):
     """Calls by name of what makes or traces a training program."""
-    calls = dict.fromkeys(("objective", "loss", "step", "train", "data"), 0)
+    calls = dict.fromkeys(("loss", "step", "train", "data"), 0)
 
     def count(module, name, key):
         original = getattr(module, name)
@@ -27,7 +26,6 @@ def counted(monkeypatch):
 
         monkeypatch.setattr(module, name, call)
 
-    count(base, "from_config", "objective")
     count(train_step, "make_loss_fn", "loss")
     count(train_step, "make_train_step", "step")
     count(build.data, "from_config", "data")

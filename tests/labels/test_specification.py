@@ -1,5 +1,6 @@
 """Shot groups, the specification, and counts of AgeDB."""
 
+import dataclasses
 import gzip
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from dirjax import labels
 from dirjax.data import splits
+from dirjax.labels import specification
 
 # The benchmark's fixed lists for STS-B-DIR.
 STSB_LISTS = {
@@ -73,3 +75,31 @@ def test_agedb_split_sizes(data_dir):
             labels.histogram(ages[mine == number], bins),
             labels.histogram(ages[parts == name], bins),
         )
+
+
+class TestWeighted:
+    LABELS = np.repeat([0.5, 1.5, 2.5, 3.5], [6, 3, 0, 1])
+    SPEC = labels.spec(LABELS, bin_width=1.0, label_range=(0.0, 4.0))
+
+    def test_bins_alone_need_no_labels(self):
+        made = specification.weighted(self.SPEC, [1, 2, 9, 8], lambda: 1 / 0)
+        np.testing.assert_allclose(made.weights, [3, 3, 0, 4])
+        assert made.support is None
+
+    def test_own_weights_and_other_bins(self):
+        support = labels.support.make(
+            self.SPEC.bins, self.SPEC.counts, self.LABELS, num=3, spacing="equal"
+        )
+        spec = dataclasses.replace(self.SPEC, support=support)
+        own = np.arange(1.0, 11.0)
+        made = specification.weighted(spec, [1, 2, 9, 8], lambda: self.LABELS, own=own)
+        each = own * np.repeat([1, 2, 8], [6, 3, 1])
+        each *= 10 / each.sum()
+        want = [each[:6].sum(), each[6:9].sum(), 0, each[9]]
+        np.testing.assert_allclose(made.weights, want)
+        # Thirds of the range: 0.5 lies in the first, 1.5 in the second.
+        want = [each[:6].sum(), each[6:9].sum(), each[9]]
+        np.testing.assert_allclose(made.support.weights, want)
+        scale = labels.Scale()
+        again = labels.Support.from_json(made.support.to_json(scale))
+        np.testing.assert_array_equal(again.weights, made.support.weights)

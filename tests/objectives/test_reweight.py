@@ -197,3 +197,15 @@ def test_unknown_names():
         reweight.make(l1.make(), scheme="log").init(None, SPEC)
     with pytest.raises(ValueError, match="kernel must be one of"):
         lds.make(l1.make(), kernel="box").init(None, SPEC)
+
+
+def test_weighting_is_told():
+    """Of wrappers around wrappers, the product; of terms, none."""
+    inverse = reweight.make(l1.make(), clip=None)
+    both = lds.make(inverse, size=3)
+    one = inverse.init(None, SPEC).state["table"]
+    np.testing.assert_allclose(inverse.weighting(SPEC), one, rtol=1e-6)
+    other = lds.make(l1.make(), size=3).init(None, SPEC).state["table"]
+    np.testing.assert_allclose(both.weighting(SPEC), one * other, rtol=1e-6)
+    plain = base.from_config({"l1": {}})
+    np.testing.assert_array_equal(plain.weighting(SPEC), np.ones(SPEC.bins.num))

@@ -1,0 +1,45 @@
+"""What a run knows before it is trained."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dirjax.evals import corrected, frontier
+from dirjax.training.build import build
+from dirjax.training.results import bins
+from dirjax.workdir import run_files
+from tests import runs
+
+
+@pytest.mark.parametrize("method", ["vanilla", "sqinv", "rrt", "sqinv_histogram"])
+def test_correction_starts_from_the_weights_of_training(method, tmp_path):
+    """Those of the last stage; a finished run knows them from its files."""
+    made = runs.tiny(f"{method},smoke")
+    pieces = build(made)
+    spec, source = pieces.spec, pieces.source
+    held = spec.counts if spec.weights is None else spec.weights
+    np.testing.assert_allclose(held.sum(), spec.counts.sum())
+    # Square roots leave square roots.
+    power = 1.0 if method == "vanilla" else 0.5
+    some = spec.counts > 0
+    ratio = held[some] / spec.counts[some] ** power
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+
+    val = source.splits["val"]
+    rows = frontier.Rows(val.value, val.value, val.bin)
+    prior = {**made["prior"], "taps": 1}
+    model = frontier.correction(prior, rows, spec, source.scale, own="median")
+    full = np.maximum(held, 0.5)
+    np.testing.assert_allclose(model.prior.train, full / full.sum())
+
+    run_files.write_start(
+        tmp_path,
+        config=json.loads(json.dumps(made)),
+        data=source.record,
+        bins=bins(source, spec),
+    )
+    again = corrected.spec_of(tmp_path)
+    np.testing.assert_array_equal(again.weights, spec.weights)
+    if method == "sqinv_histogram":
+        np.testing.assert_array_equal(again.support.weights, spec.support.weights)
