@@ -269,10 +269,11 @@ def get_config():
     # split="test" the test split selects, as in the public depth code; results are then
     # optimistic, and the report says so.
     config.select = ConfigDict({"metric": "mae", "shot": "all", "split": "val"})
-    # The label distribution that predictions are for: train, as trained | uniform. A
-    # finished model is corrected for it (docs/any-prior.md) with strength `tau`, from 0
-    # to 1 (empty: the one with the smallest error by `select`, on the validation
-    # split), and predicts the mean | median | mode of the corrected distribution
+    # The label distribution that predictions are for: train, as trained | uniform | the
+    # path of a file with labels. A finished model is corrected for it
+    # (docs/any-prior.md) with strength `tau`, from 0 to 1 (empty: for uniform, the one
+    # with the smallest error by `select` on the validation split; for a file 1), and
+    # predicts the mean | median | mode of the corrected distribution
     # (`decode`; empty: the mean around predictions that are numbers, the median of
     # predicted distributions). The distribution of training labels is smoothed over
     # `taps` bins, each of which holds at least `floor` labels. `law` laplace | gaussian

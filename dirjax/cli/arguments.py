@@ -91,9 +91,10 @@ def add_prior(parser: argparse.ArgumentParser, targets: Sequence[str]) -> None:
     """
     parser.add_argument(
         "--prior",
-        choices=targets,
-        help="the label distribution that predictions are for: as in training, or "
-        "uniform over the range of labels; default: config.prior of the run",
+        metavar=f"{{{','.join(targets)},FILE}}",
+        help="the label distribution that predictions are for: as in training, uniform "
+        "over the range of labels, or that of the labels in a file; default: "
+        "config.prior of the run",
     )
     parser.add_argument(
         "--decode",

@@ -10,13 +10,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dirjax.config import fields, phases
+from dirjax.correct import priors
 from dirjax.data import catalog, readers
 from dirjax.errors import InputError
 from dirjax.workdir import run_files
 from dirjax.workdir.run_files import unusable
 
 # Fields that hold paths, by branch.
-_PATHS = (("data", "path"), ("model", "pretrained"), ("", "init_from"))
+_PATHS = (
+    ("data", "path"),
+    ("model", "pretrained"),
+    ("prior", "target"),
+    ("", "init_from"),
+)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -67,7 +73,9 @@ def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
     made = json.loads(json.dumps(config))
     for branch, name in _PATHS:
         fields = made.get(branch) if branch else made
-        if isinstance(fields, dict) and fields.get(name):
+        if not isinstance(fields, dict) or not fields.get(name):
+            continue
+        if branch != "prior" or fields[name] not in priors.TARGETS:
             fields[name] = os.path.abspath(os.path.expanduser(fields[name]))
     return made
 

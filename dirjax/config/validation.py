@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -237,13 +238,16 @@ def validate(config: Mapping[str, Any]) -> None:
 
 def _validate_prior(prior: Mapping[str, Any]) -> None:
     for field, known in (
-        ("target", priors.TARGETS),
         ("decode", (None, *densities.DECODES)),
         ("law", residuals.LAWS),
         ("dispersion", residuals.DISPERSIONS),
     ):
         said = f"one of {', '.join('empty' if k is None else k for k in known)}"
         require_field(prior[field] in known, f"prior.{field}", said, prior[field])
+    target, names = prior["target"], " or ".join(priors.TARGETS)
+    ok = target in priors.TARGETS or pathlib.Path(target).expanduser().is_file()
+    said = f"{names}, or a file with labels that exists"
+    require_field(ok, "prior.target", said, target)
     tau, taps = prior["tau"], prior["taps"]
     require_field(tau is None or 0 <= tau <= 1, "prior.tau", "from 0 to 1", tau)
     ok = taps >= 1 and taps % 2 == 1

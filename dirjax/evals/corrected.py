@@ -188,14 +188,16 @@ def of_rows(
             f"{workdir} has {validation.value.size}. Leave out --prior and --interval."
         )
 
+    target = frontier.wanted(prior, model, record)
+
     def points() -> list[dict[str, Any]]:
         return frontier.frontier(
             model,
             {"val": validation},
             spec,
-            target=prior["target"],
+            target=target,
             gm_epsilon=config["eval"]["gm_epsilon"],
         )
 
     select = {**config["select"], "split": "val"}
-    return frontier.choose(model, prior, points, **select)
+    return frontier.choose(model, prior, points, target=target, **select)

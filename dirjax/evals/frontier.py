@@ -14,6 +14,7 @@ import numpy as np
 
 from dirjax import correct, metrics
 from dirjax.correct import conformal, priors
+from dirjax.data import label_files
 from dirjax.errors import InputError
 from dirjax.labels import Bins, Scale, Spec, Support
 from dirjax.ops import densities
@@ -131,6 +132,31 @@ def correction(
     )
 
 
+def wanted(
+    prior: Mapping[str, Any], model: correct.Correction, record: Mapping[str, Any]
+) -> str | np.ndarray:
+    """The label distribution that predictions are for, as `correct.Prior` takes it.
+
+    Args:
+      prior: the fields of `config.prior`; `target` is a name or a file of labels.
+      model: from `correction`.
+      record: data record of the run.
+
+    Raises:
+      InputError: if the file cannot be read.
+    """
+    target = prior["target"]
+    if target in priors.TARGETS:
+        return target
+    of = model.prior
+    return priors.of_labels(
+        of.scale.forward(label_files.read(target, record)),
+        of.bins,
+        taps=prior["taps"],
+        floor=prior["floor"],
+    )
+
+
 def _held(bins: Spec | Support) -> np.ndarray:
     """Training labels in each bin, as often as training counts them."""
     return bins.counts if bins.weights is None else bins.weights
@@ -222,27 +248,34 @@ def choose(
     points: Callable[[], Sequence[Mapping[str, Any]]],
     *,
     split: str | None,
+    target: str | np.ndarray,
     metric: str,
     shot: str,
 ) -> Chosen:
     """How a model is corrected: as given, or by the error on a split.
+
+    For the labels of a file the correction is full unless its strength is given: rows
+    of a split with other labels do not choose it.
 
     Args:
       model: from `correction`.
       prior: the fields of `config.prior`.
       points: gives the frontier, which is needed only if no strength is given.
       split: the split that chooses; None without one.
+      target: from `wanted`.
       metric: see `best`.
       shot: see `best`.
 
     Raises:
       InputError: if no strength is given and nothing chooses it.
     """
-    target, decode = prior["target"], prior["decode"] or model.decode
-    if target == "train":
+    decode, tau = prior["decode"] or model.decode, prior["tau"]
+    if prior["target"] == "train":
         return Chosen(model, target, 0.0, decode)
-    if prior["tau"] is not None:
-        return Chosen(model, target, prior["tau"], decode)
+    if tau is None and prior["target"] not in priors.TARGETS:
+        tau = 1.0
+    if tau is not None:
+        return Chosen(model, target, tau, decode)
     own = [p for p in points() if p["decode"] == decode and split in p]
     found = best(own, split, metric=metric, shot=shot) if split else None
     if found is None:

@@ -206,7 +206,7 @@ def check_select(pieces: Pieces) -> None:
             "it out, or mark rows as val."
         )
     prior = pieces.config["prior"]
-    chooses = prior["target"] != "train" and prior["tau"] is None
+    chooses = prior["target"] == "uniform" and prior["tau"] is None
     if chooses and not pieces.select_split:
         raise InputError(
             "config.prior.tau is chosen on a val split, "

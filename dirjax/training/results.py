@@ -180,16 +180,18 @@ def evaluated(
         names = ("prior", "frontier", "distribution")
         nothing: dict[str, Any] = dict.fromkeys(names)
         return scores, stored, nothing | of_members
+    name = fields["target"] if fields["target"] != "train" else frontier.UNIFORM
+    target = frontier.wanted(fields, model, pieces.source.record)
     points = frontier.frontier(
         model,
         rows,
         spec,
-        target=frontier.UNIFORM,
+        target=frontier.UNIFORM if fields["target"] == "train" else target,
         taus=taus,
         gm_epsilon=pieces.config["eval"]["gm_epsilon"],
     )
     select = {**pieces.config["select"], "split": pieces.select_split}
-    chosen = frontier.choose(model, fields, lambda: points, **select)
+    chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
     for split in rows if chosen.changes else ():
         corrected = chosen.predict(rows[split])
         scores[split] |= evaluator.score(split, corrected)
@@ -197,8 +199,12 @@ def evaluated(
         own = stored[split]["prediction"]
         stored[split] |= {"prediction": corrected, "as_trained": own}
     more = {
-        "prior": {"target": chosen.target, "tau": chosen.tau, "decode": chosen.decode},
-        "frontier": {"target": frontier.UNIFORM, "points": points},
+        "prior": {
+            "target": fields["target"],
+            "tau": chosen.tau,
+            "decode": chosen.decode,
+        },
+        "frontier": {"target": name, "points": points},
         "distribution": frontier.spread(chosen, rows, spec),
         **of_members,
     }

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from dirjax import correct, errors, evaluate, predict
-from dirjax.evals import frontier
+from dirjax import correct, errors, evaluate, labels, predict
+from dirjax.evals import corrected, frontier
 from dirjax.labels import Bins
 from dirjax.workdir import run_files
 from tests import own_data, runs
@@ -166,6 +166,64 @@ def test_a_config_may_ask_for_it(plain, tmp_path):
     np.testing.assert_allclose(found, stored["prediction"], rtol=1e-3)
 
 
+class TestFileOfLabels:
+    """The label distribution of a file: only its labels are looked at."""
+
+    def test_is_that_of_the_labels(self, plain, tmp_path):
+        high = [
+            y
+            for y in COLUMNS["y"]
+            if float(y) > np.median(rows_of(plain, "test")["label"])
+        ]
+        file = tmp_path / "high.csv"
+        file.write_text("\n".join(["y", *map(str, high)]) + "\n")
+        np.savez(tmp_path / "high.npz", y=np.array(high, float))
+        found = {}
+        for name in ("high.csv", "high.npz"):
+            prior = {"target": str(tmp_path / name)}
+            found[name] = evaluate.evaluate(plain, prior=prior)
+        one, two = found.values()
+        assert one["test"] == two["test"]
+        # A full correction, unless it is said otherwise.
+        assert one["prior"]["tau"] == 1.0
+        assert one["frontier"]["target"] == str(file)
+
+        spec = corrected.spec_of(plain)
+        rows = corrected.rows_of(plain, "test")
+        config = run_files.read_config(plain)["prior"]
+        scale = labels.Scale()
+        model = frontier.correction(
+            config, corrected.rows_of(plain, "val"), spec, scale, own="median"
+        )
+        target = correct.priors.of_labels(np.array(high, float), model.prior.bins)
+        want = model.apply(rows.prediction, target=target, log_probs=rows.log_probs)
+        got = one["test"]["mae"]["all"]
+        assert got == pytest.approx(np.abs(want - rows.value).mean(), rel=1e-5)
+
+        out = tmp_path / "out.csv"
+        test = [i for i, part in enumerate(PARTS) if part == "test"]
+        new = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS, test))
+        predict.predict(plain, new, out, prior={"target": str(file)})
+        lines = out.read_text().splitlines()[1:]
+        predicted = [float(line.split(",")[1]) for line in lines]
+        np.testing.assert_allclose(predicted, want, rtol=1e-3)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (None, "must be train, uniform or a file of labels; there is no file"),
+            ("z\n1\n", "has no column 'y' .the label of the run"),
+            ("y\n1\nmany\n", "many"),
+        ],
+    )
+    def test_refused(self, plain, text, said, tmp_path):
+        file = tmp_path / "labels.csv"
+        if text:
+            file.write_text(text)
+        with pytest.raises(errors.InputError, match=said):
+            evaluate.evaluate(plain, prior={"target": str(file)})
+
+
 class TestWrongInput:
     @pytest.mark.parametrize(
         ("call", "said"),
@@ -204,7 +262,11 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("field", "value", "said"),
         [
-            ("prior__target", "balanced", "prior.target must be one of train, uniform"),
+            (
+                "prior__target",
+                "balanced",
+                "prior.target must be train or uniform",
+            ),
             ("prior__tau", 1.5, "prior.tau must be from 0 to 1"),
             ("prior__taps", 4, "prior.taps must be an odd number"),
             ("prior__law", "cauchy", "prior.law must be one of laplace"),

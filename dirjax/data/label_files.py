@@ -1,0 +1,59 @@
+"""The labels in a file, without its inputs: a label distribution that a user wants."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dirjax.data import column_types, feature_columns, labelling, readers, row_checks
+from dirjax.data.column_types import ColumnReading
+from dirjax.data.formats import npz_files, table_files, text_files
+from dirjax.errors import InputError
+
+
+def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
+    """Reads the labels in a file by the rules of a run.
+
+    Args:
+      path: a table with the label's column, of which no other is looked at, or an NPZ
+        file with the array of labels.
+      record: data record of the run, see `sources.Source`.
+
+    Returns:
+      `[n]` float64, in units of the label.
+
+    Raises:
+      InputError: if there is no such file or column, or a label is invalid.
+    """
+    file, name = pathlib.Path(path).expanduser(), record["label"]
+    if not file.is_file():
+        raise InputError(
+            "a label distribution must be train, uniform or a file of labels; there "
+            f"is no file {path}. Check the path."
+        )
+
+    def rows_of(number: np.ndarray, first: int) -> row_checks.Rows:
+        return row_checks.Rows(
+            number, file, "error", first=first, skip_with=readers.SKIP
+        )
+
+    if text_files.starts_with(file, npz_files.MAGIC):
+        arrays = npz_files.read(file)
+        y = npz_files.require(arrays, name, "the label of the run", file)
+        rows = rows_of(np.arange(y.size), 0)
+        found = npz_files.new_labels(arrays, rows, name, record)
+        assert found is not None
+        return found
+    parts = []
+    way = column_types.recorded(record).get(name, ColumnReading("numbers"))
+    for table in table_files.blocks(
+        file, on_bad="error", missing=record.get("missing", ()), skip_with=readers.SKIP
+    ):
+        table.require(name, "the label of the run", "Add it.")
+        rows = rows_of(table.number, table.first)
+        values = feature_columns.checked_numbers(table, name, rows, way.notation)
+        parts.append(labelling.new_labels(values, rows, name, record))
+    return np.concatenate(parts)
