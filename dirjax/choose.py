@@ -3,10 +3,12 @@
 Which method for this data? Trains a portfolio of methods, each a run of its own in
 `DIR/runs/METHOD/seed_N`, and compares them on the validation split, each with its best
 correction for balanced labels (docs/any-prior.md). After each round of seeds the worse
-half is dropped (successive halving: Jamieson and Talwalkar, AISTATS 2016). The winner
+half is dropped (successive halving: Jamieson and Talwalkar, AISTATS 2016). What is left
+takes part as single runs and as the mean of its runs, a model with members. The winner
 must be better than `vanilla` beyond noise; then both are compared on the test split,
 once. `DIR/chosen` is a run of the winner, ready for `dirjax.predict`, and
-`DIR/choice.json` has all numbers.
+`DIR/choice.json` has all numbers. On a table, scikit-learn's gradient boosting is
+compared with the winner, too.
 
 The command may be killed and repeated: finished runs count, and a stopped one resumes.
 """
@@ -29,8 +31,9 @@ from dirjax.cli import config_files, entry, status, usage
 from dirjax.labels import SHOTS
 from dirjax.runtime import startup
 
-if TYPE_CHECKING:  # it needs JAX, which a command imports late
-    from dirjax.choosing import verdict
+if TYPE_CHECKING:  # they need JAX, which a command imports late
+    from dirjax.choosing import models, verdict
+    from dirjax.report.spreads import Spread
 
 CHOICE = "choice.json"
 
@@ -78,8 +81,8 @@ def _trained(
 ) -> dict[str, dict[int, pathlib.Path]]:
     """Trains the portfolio; the runs of each method, by seed."""
     from dirjax import train
+    from dirjax.choosing import models
     from dirjax.config import frozen
-    from dirjax.workdir import run_files
 
     runs: dict[str, dict[int, pathlib.Path]] = {m: {} for m in portfolio.METHODS}
     methods: Sequence[str] = portfolio.METHODS
@@ -106,16 +109,42 @@ def _trained(
         last = number + 2 == len(portfolio.ROUNDS)
         if number + 1 < len(portfolio.ROUNDS):
             found = {
-                m: portfolio.best_point(
-                    [run_files.read_result(f) for f in runs[m].values()], request.wanted
-                )[0]
-                for m in methods
+                m: _best(models.Runs(m, runs[m]), request.wanted)[0] for m in methods
             }
             methods = portfolio.kept(found, last)
             dropped = [m for m in found if m not in methods]
             if dropped:
                 say(f"after seed {seeds[-1]}, dropped: {', '.join(dropped)}")
     return runs
+
+
+def _best(model: models.Model, wanted: Mapping[str, float]) -> tuple[float, float, str]:
+    """Validation error, tau and decode of a model's best correction."""
+    frontiers = map(model.points, model.seeds)
+    return portfolio.best_point(frontiers, wanted, model.decode)
+
+
+def _boosted(
+    request: Request,
+    workdir: pathlib.Path,
+    base: pathlib.Path,
+    say: Callable[[str], None],
+) -> models.Model | None:
+    """Gradient boosting on the data of the base; None where there is none."""
+    from dirjax import data
+    from dirjax.choosing import models
+    from dirjax.workdir import run_files
+
+    if not models.has_boosting(run_files.read_record(base)):
+        return None
+    folder = workdir / "boosting"
+    boosting = models.Boosting(folder, portfolio.BOOSTED, base)
+    if not all((folder / f"seed_{s}.npz").exists() for s in boosting.seeds):
+        say("boosting (scikit-learn)")
+        config = sweep.build(request.job(portfolio.BASE, 0))
+        source = data.from_config(config["data"])
+        boosting.train(source.splits, source.scale)
+    return boosting
 
 
 def choose(
@@ -134,70 +163,75 @@ def choose(
     Returns:
       The content of `choice.json`: `wanted`; `candidates`, each with `method`, `tau`,
       `decode`, `seeds`, its validation error and the difference from the base with its
-      interval; `winner`; `sentence`.
+      interval; `winner`; `sentence`; `boosting`, likewise, or None.
 
     Raises:
       InputError: if the config, the data or the request is wrong.
     """
     from dirjax import report
-    from dirjax.choosing import verdict
+    from dirjax.choosing import models, verdict
     from dirjax.workdir import files, run_files
 
     runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
-    results = {
-        m: [run_files.read_result(f) for f in found.values()]
-        for m, found in runs.items()
-    }
-    if results[portfolio.BASE][0]["frontier"] is None:
+    first = next(iter(runs[portfolio.BASE].values()))
+    if run_files.read_result(first)["frontier"] is None:
         raise errors.InputError(
             "choosing needs one prediction for each row and a validation split; "
             f"{request.file} lacks them. Mark rows as val."
         )
-    tried = sorted(
-        (portfolio.best_point(results[m], request.wanted), m) for m in results
-    )
-    candidates = {
-        m: verdict.Candidate(m, tau, decode, runs[m]) for (_, tau, decode), m in tried
-    }
-    own = results[portfolio.BASE][0]["prior"]["decode"]
-    base = verdict.Candidate(portfolio.BASE, 0.0, own, runs[portfolio.BASE])
-    rows = verdict.Rows.of_run(runs[portfolio.BASE][0], "val")
-    gaps = {
-        m: verdict.difference(
-            one, base, rows, "val", request.wanted, tests=len(candidates)
+    plain = [models.Runs(m, found) for m, found in runs.items()]
+    most = max(len(m.seeds) for m in plain)
+    # A method that was dropped has fewer seeds, and does not take part.
+    whole = [m for m in plain if len(m.seeds) == most]
+    together = [models.Together(m) for m in whole if most >= models.LEAST]
+    tried = []
+    for model in (*plain, *together):
+        value, tau, decode = _best(model, request.wanted)
+        tried.append((value, verdict.Candidate(model, tau, decode)))
+    tried.sort(key=lambda pair: (pair[0], pair[1].tau, pair[1].name))
+    base = verdict.Candidate(plain[0], 0.0, plain[0].decode)
+    rows = verdict.Rows.of_run(first, "val")
+
+    def gap(one: verdict.Candidate, other: verdict.Candidate):
+        return verdict.difference(
+            one, other, rows, "val", request.wanted, tests=len(tried)
         )
-        for m, one in candidates.items()
-    }
-    # A method that was dropped has fewer seeds.
-    whole = [m for m in candidates if len(runs[m]) == max(map(len, runs.values()))]
-    better = [m for m in whole if gaps[m].sign < 0]
-    winner = candidates[better[0]] if better else base
+
+    gaps = [gap(one, base) for _, one in tried]
+    fit = [
+        (one, found)
+        for (_, one), found in zip(tried, gaps, strict=True)
+        if one.model in whole or one.model in together
+    ]
+    better = [one for one, found in fit if found.sign < 0]
+    winner = better[0] if better else base
     if better:
         shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
-        test = verdict.Rows.of_run(runs[portfolio.BASE][0], "test")
+        test = verdict.Rows.of_run(first, "test")
         said = verdict.compared(winner, base, test, "test", list(shots))
         sentence = f"{winner.name}, test MAE: {said}."
     else:
-        closest = min(whole, key=lambda m: gaps[m].mean or 0.0)
-        sentence = verdict.nothing(candidates[closest], gaps[closest])
+        closest = min(fit, key=lambda pair: pair[1].mean or 0.0)
+        sentence = verdict.nothing(*closest)
     say(sentence)
     chosen = _copied(winner, workdir)
+    boosting = _boosted(request, workdir, first, say)
+    outside = None
+    if boosting is not None:
+        value, tau, decode = _best(boosting, request.wanted)
+        one = verdict.Candidate(boosting, tau, decode)
+        outside = _told(one, value, gap(one, winner))
+        outside["sentence"] = verdict.outside(one, winner, gap(one, winner))
+        say(outside["sentence"])
     record = {
         "wanted": dict(request.wanted),
         "candidates": [
-            {
-                "method": m,
-                "tau": tau,
-                "decode": decode,
-                "seeds": list(runs[m]),
-                "val_error": value,
-                "difference": gaps[m].mean,
-                "interval": gaps[m].interval(),
-            }
-            for (value, tau, decode), m in tried
+            _told(one, value, found)
+            for (value, one), found in zip(tried, gaps, strict=True)
         ],
-        "winner": {"method": winner.method, **winner.prior},
+        "winner": {"method": winner.model.method, **winner.prior},
         "sentence": sentence,
+        "boosting": outside,
         "run": str(chosen),
     }
     files.write_json(workdir / CHOICE, record)
@@ -215,30 +249,48 @@ def choose(
     return record
 
 
+def _told(one: verdict.Candidate, value: float, gap: Spread) -> dict[str, Any]:
+    """What `choice.json` says of a candidate."""
+    return {
+        "method": one.model.method,
+        "tau": one.tau,
+        "decode": one.decode,
+        "seeds": list(one.seeds),
+        "val_error": value,
+        "difference": gap.mean,
+        "interval": gap.interval(),
+    }
+
+
 def _copied(winner: verdict.Candidate, workdir: pathlib.Path) -> pathlib.Path:
-    """A run of the winner, its best seed on validation, that corrects predictions."""
+    """A run of the winner that corrects predictions: its best seed on validation, or
+    all of its seeds as members."""
     from dirjax import train
+    from dirjax.choosing import models
+    from dirjax.training.assemble import assemble
     from dirjax.workdir import files, run_files
 
-    prior = winner.prior
-
-    def error(seed: int) -> float:
-        points = run_files.read_result(winner.runs[seed])["frontier"]["points"]
-        own = (p for p in points if p["tau"] == prior["tau"])
-        point = next(p for p in own if p["decode"] == prior["decode"])
-        return point["val"]["mae"]["all"]
-
-    source = winner.runs[min(winner.runs, key=error)]
-    config = run_files.read_config(source)
-    config = {**config, "prior": {**config["prior"], **prior}}
-    target = workdir / "chosen"
-    half = workdir / ".chosen"
+    prior, model = winner.prior, winner.model
+    target, half = workdir / "chosen", workdir / ".chosen"
     for folder in (target, half):
         shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(source, half)
-    # The copy evaluates its last state again, with the correction.
-    (half / run_files.RESULT).unlink()
-    files.write_json(half / run_files.CONFIG, config)
+    if isinstance(model, models.Together):
+        config = assemble([model.of.runs[s] for s in model.seeds], half, prior)
+    else:
+        assert isinstance(model, models.Runs)
+
+        def error(seed: int) -> float:
+            points = (p for p in model.points(seed) if p["tau"] == prior["tau"])
+            point = next(p for p in points if p["decode"] == prior["decode"])
+            return point["val"]["mae"]["all"]
+
+        source = model.runs[min(model.seeds, key=error)]
+        config = run_files.read_config(source)
+        config = {**config, "prior": {**config["prior"], **prior}}
+        shutil.copytree(source, half)
+        # The copy evaluates its last state again, with the correction.
+        (half / run_files.RESULT).unlink()
+        files.write_json(half / run_files.CONFIG, config)
     half.rename(target)
     train.train_and_evaluate(config, target, verbose=False)
     return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dirjax.errors import InputError
@@ -15,6 +15,8 @@ METHODS = (BASE, "sqinv", "lds", "rrt", "histogram", "beta_nll", "quantile")
 ROUNDS = ((0,), (1, 2), (3, 4))
 # Methods that remain at the end, besides the base.
 KEPT = 2
+# Seeds of gradient boosting, which does not take part but is told.
+BOOSTED = (0, 1, 2)
 NAMES = ("all", *SHOTS)
 
 
@@ -73,25 +75,27 @@ def error(by_shot: Mapping[str, float | None], wanted: Mapping[str, float]) -> f
 
 
 def best_point(
-    results: Sequence[Mapping[str, Any]], wanted: Mapping[str, float]
+    frontiers: Iterable[Sequence[Mapping[str, Any]]],
+    wanted: Mapping[str, float],
+    own: str,
 ) -> tuple[float, float, str]:
     """The correction of a method with the smallest validation error.
 
     Args:
-      results: contents of `result.json`, one a seed.
+      frontiers: points with the error on validation, for each seed.
       wanted: from `weights`.
+      own: what the model decodes itself, preferred among equal ones.
 
     Returns:
       The error, mean over seeds; tau; and what is decoded. The weakest correction of
       equal ones.
     """
     errors: dict[tuple[float, str], list[float]] = {}
-    for result in results:
-        for point in result["frontier"]["points"]:
+    for points in frontiers:
+        for point in points:
             key = (point["tau"], point["decode"])
             errors.setdefault(key, []).append(error(point["val"]["mae"], wanted))
     means = {key: sum(values) / len(values) for key, values in errors.items()}
-    own = results[0]["prior"]["decode"]
     tau, decode = min(means, key=lambda key: (means[key], key[0], key[1] != own))
     return means[tau, decode], tau, decode
 

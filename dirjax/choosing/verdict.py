@@ -11,62 +11,54 @@ neighbouring tau give nearly the same predictions. The test rows tell.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from dirjax import digits
+from dirjax.choosing.models import Model
 from dirjax.evals import corrected, frontier
 from dirjax.labels import SHOTS
 from dirjax.report import answers, spreads
 from dirjax.report.spreads import Spread
-from dirjax.workdir import run_files
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A method with a correction, trained with several seeds.
+    """A trained model with a correction.
 
     Attributes:
-      method: name of the preset.
+      model: the model.
       tau: strength of the correction for balanced labels; 0 for none.
       decode: value of the corrected distribution.
-      runs: run directory of each seed.
     """
 
-    method: str
+    model: Model
     tau: float
     decode: str
-    runs: Mapping[int, pathlib.Path]
 
     @property
     def name(self) -> str:
         """As in `histogram, tau=0.5`."""
-        return f"{self.method}, tau={self.tau:g}" if self.tau else self.method
+        return (
+            f"{self.model.method}, tau={self.tau:g}" if self.tau else self.model.method
+        )
 
     @property
     def prior(self) -> dict[str, str | float]:
         """Fields of `config.prior` that differ from the default."""
-        return _prior(self.tau, self.decode)
+        target = frontier.UNIFORM if self.tau else "train"
+        return {"target": target, "tau": self.tau, "decode": self.decode}
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Seeds it was trained with."""
+        return self.model.seeds
 
     def predictions(self, split: str, seed: int) -> np.ndarray:
         """Predictions for a split, `[n]`."""
-        return _predictions(self.runs[seed], split, self.tau, self.decode)
-
-
-def _prior(tau: float, decode: str) -> dict[str, str | float]:
-    target = frontier.UNIFORM if tau else "train"
-    return {"target": target, "tau": tau, "decode": decode}
-
-
-@functools.lru_cache(maxsize=256)  # Those of the base are asked for again and again.
-def _predictions(run: pathlib.Path, split: str, tau: float, decode: str) -> np.ndarray:
-    """Predictions of a finished run, corrected."""
-    fields = {**run_files.read_config(run)["prior"], **_prior(tau, decode)}
-    chosen = corrected.of_rows(run, corrected.rows_of(run, "val"), fields)
-    return chosen.predict(corrected.rows_of(run, split))
+        return self.model.predictions(split, seed, self.tau, self.decode)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +109,7 @@ def difference(
       tests: number of comparisons that the interval is corrected for.
     """
     weight = rows.weight(wanted)
-    seeds = sorted(one.runs.keys() & base.runs.keys())
+    seeds = sorted({*one.seeds} & {*base.seeds})
     gaps = np.stack(
         [
             np.abs(one.predictions(split, seed) - rows.label)
@@ -161,7 +153,9 @@ def redrawn(values: np.ndarray, shot: np.ndarray) -> np.ndarray:
 def level(one: Candidate, rows: Rows, split: str, shot: str) -> float:
     """MAE of a candidate for a shot, mean over seeds."""
     weight = rows.weight({shot: 1.0})
-    errors = [weight @ np.abs(one.predictions(split, s) - rows.label) for s in one.runs]
+    errors = [
+        weight @ np.abs(one.predictions(split, s) - rows.label) for s in one.seeds
+    ]
     return float(np.mean(errors))
 
 
@@ -206,3 +200,23 @@ def nothing(closest: Candidate, gap: Spread) -> str:
         f"{closest.name} ({form(mean, '+')} on validation), "
         f"{answers.needs(gap, 'validation')}."
     )
+
+
+def outside(one: Candidate, winner: Candidate, gap: Spread) -> str:
+    """How a model that `choose` cannot hand out compares with its winner.
+
+    Args:
+      one: the other model.
+      winner: what was chosen.
+      gap: the difference from the winner, on validation rows.
+    """
+    form = digits.form([gap.mean or 0.0])
+    ends = ", ".join(form(end, "+") for end in gap.interval() or (np.nan, np.nan))
+    said = {-1: "better than", 0: "not told apart from", 1: "worse than"}[gap.sign]
+    mean = form(gap.mean or 0.0, "+")
+    sentence = f"{one.name} is {said} {winner.name} on validation: {mean} [{ends}]."
+    if gap.sign < 0:
+        sentence += (
+            " dirjax.correct.estimator.PriorCorrectedRegressor corrects such a model."
+        )
+    return sentence

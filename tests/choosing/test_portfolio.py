@@ -24,26 +24,26 @@ def test_wrong_weights(given):
         portfolio.weights(given)
 
 
-def result(*points):
-    made = [
+def frontier(*points):
+    return [
         {"tau": tau, "decode": decode, "val": {"mae": {"all": every, "few": few}}}
         for tau, decode, every, few in points
     ]
-    return {"prior": {"decode": "mean"}, "frontier": {"points": made}}
 
 
 def test_the_best_correction_is_that_of_the_mean_over_seeds():
-    one = result((0.0, "mean", 4.0, 9.0), (0.5, "mean", 5.0, 5.0))
-    two = result((0.0, "mean", 4.0, 7.0), (0.5, "mean", 4.5, 8.0))
-    assert portfolio.best_point([one, two], {"few": 1.0}) == (6.5, 0.5, "mean")
-    assert portfolio.best_point([one, two], {"all": 1.0}) == (4.0, 0.0, "mean")
-    even = portfolio.best_point([one], {"few": 0.2, "all": 0.8})
+    one = frontier((0.0, "mean", 4.0, 9.0), (0.5, "mean", 5.0, 5.0))
+    two = frontier((0.0, "mean", 4.0, 7.0), (0.5, "mean", 4.5, 8.0))
+    assert portfolio.best_point([one, two], {"few": 1.0}, "mean") == (6.5, 0.5, "mean")
+    assert portfolio.best_point([one, two], {"all": 1.0}, "mean") == (4.0, 0.0, "mean")
+    even = portfolio.best_point([one], {"few": 0.2, "all": 0.8}, "mean")
     assert even == (5.0, 0.0, "mean")
 
 
 def test_of_equal_ones_the_weakest_and_the_models_own():
     points = [(t, d, 3.0, 3.0) for t in (0.5, 0.0) for d in ("median", "mean")]
-    assert portfolio.best_point([result(*points)], {"all": 1.0})[1:] == (0.0, "mean")
+    found = portfolio.best_point([frontier(*points)], {"all": 1.0}, "mean")
+    assert found[1:] == (0.0, "mean")
 
 
 def test_a_shot_without_rows():

@@ -9,16 +9,22 @@ LABEL = RNG.normal(size=SHOT.size)
 ROWS = verdict.Rows(LABEL, SHOT)
 
 
-class Known(verdict.Candidate):
-    """A candidate whose errors are given."""
+class Known:
+    """A model whose errors are given, one array for each seed."""
 
-    def predictions(self, split, seed):
+    decode = "mean"
+
+    def __init__(self, method, errors):
+        self.method, self.errors, self.seeds = method, errors, range(len(errors))
+
+    def predictions(self, split, seed, tau, decode):
         assert split in ("val", "test")
-        return LABEL + self.runs[seed]
+        assert decode == "mean"
+        return LABEL + self.errors[seed]
 
 
 def candidate(errors, method="mine", tau=0.5):
-    return Known(method, tau, "mean", dict(enumerate(errors)))
+    return verdict.Candidate(Known(method, errors), tau, "mean")
 
 
 def errors(level, seeds):
@@ -39,7 +45,7 @@ def test_the_difference_is_that_of_the_means():
     want = np.mean(
         [
             (a - b)[SHOT == 2].mean()
-            for a, b in zip(one.runs.values(), base.runs.values(), strict=True)
+            for a, b in zip(one.model.errors, base.model.errors, strict=True)
         ]
     )
     assert gap.mean == pytest.approx(want)
@@ -87,3 +93,13 @@ def test_sentences():
     assert verdict.nothing(base, worse) == (
         "nothing is better than vanilla on the validation split."
     )
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.5, "better than"), (3.0, "worse than")])
+def test_outside(level, said):
+    one = candidate(errors(level, 3), "boosting", 0.0)
+    winner = candidate(errors(1.0, 3), "histogram")
+    gap = verdict.difference(one, winner, ROWS, "val", {"few": 1.0})
+    sentence = verdict.outside(one, winner, gap)
+    assert sentence.startswith(f"boosting is {said} histogram, tau=0.5 on validation: ")
+    assert ("PriorCorrectedRegressor" in sentence) == (level < 1)

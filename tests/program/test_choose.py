@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dirjax import choose, errors, evaluate, predict
-from dirjax.choosing import portfolio
+from dirjax.choosing import models, portfolio
 from dirjax.workdir import run_files
 from tests import own_data, runs
 from tests.program.answers import COLUMNS, to_csv
@@ -24,6 +24,8 @@ def asked(tmp_path_factory):
         patch.setattr(portfolio, "METHODS", ("vanilla", "sqinv", "histogram"))
         patch.setattr(portfolio, "ROUNDS", ((0,), (1,)))
         patch.setattr(portfolio, "KEPT", 1)
+        patch.setattr(portfolio, "BOOSTED", (0,))
+        patch.setattr(models, "LEAST", 2)
         said = []
         record = choose.choose(request, folder / "choice", say=said.append)
         again = []
@@ -36,7 +38,10 @@ def test_the_worse_half_is_dropped(asked):
     _, record, said, _ = asked
     seeds = {c["method"]: c["seeds"] for c in record["candidates"]}
     assert seeds["vanilla"] == [0, 1]
-    assert sorted(map(len, seeds.values())) == [1, 2, 2]
+    assert sorted(map(len, seeds.values())) == [1, 2, 2, 2, 2]
+    together = [m for m in seeds if m.endswith(", 2 members")]
+    assert "vanilla, 2 members" in together
+    assert len(together) == 2
     assert sum("dropped:" in line for line in said) == 1
 
 
@@ -54,6 +59,8 @@ def test_what_is_written(asked):
     assert stored["sentence"] == record["sentence"]
     assert record["sentence"] in said
     assert (folder / "choice" / "report" / "report.html").exists()
+    assert record["boosting"]["sentence"] in said
+    assert record["boosting"]["sentence"].startswith("gradient boosting")
     errors_ = [c["val_error"] for c in record["candidates"]]
     assert errors_ == sorted(errors_)
 
