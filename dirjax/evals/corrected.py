@@ -15,7 +15,7 @@ import numpy as np
 from dirjax import labels
 from dirjax.correct import conformal
 from dirjax.errors import InputError
-from dirjax.evals import frontier
+from dirjax.evals import frontier, pixels
 from dirjax.evals.predictor import Predictor
 from dirjax.labels import Bins, Spec
 from dirjax.workdir import run_files
@@ -61,6 +61,8 @@ class Corrected(NamedTuple):
           `prediction`, and with intervals `low` and `high`, `[n]` each.
         """
         own = np.asarray(outputs["prediction"])
+        if own.ndim > 1:  # The predictor has corrected each pixel.
+            return {"prediction": own}
         nothing = np.zeros(0)
         rows = frontier.Rows(own, nothing, nothing, outputs.get("log_probs"))
         if not own.size:
@@ -104,10 +106,11 @@ def of_run(
     if wanted["target"] == "train" and not prior and coverage is None:
         return None
     check_tau(wanted, "tau" in prior)
-    if predictor.record["kind"] == "dense":
+    dense = predictor.record["kind"] == "dense"
+    if dense and coverage is not None:
         raise InputError(
-            "--prior and --interval are for models that predict one value per row, "
-            "that of --workdir predicts one per pixel. Leave them out."
+            "--interval is for models that predict one value per row, that of "
+            "--workdir predicts one per pixel. Leave it out."
         )
     best = run_files.read_result(workdir)["best_step"]
     if best != predictor.step:
@@ -117,6 +120,10 @@ def of_run(
         )
     rows = rows_of(workdir, "val")
     chosen = of_rows(workdir, rows, wanted)
+    if dense:
+        one = pixels.Variant(chosen.target, chosen.tau, chosen.decode)
+        change = pixels.make_corrected(chosen.model, [one])
+        predictor.changes(lambda outputs: change(outputs)[0])
     if coverage is None:
         return Corrected(chosen)
     return Corrected(chosen, coverage, chosen.calibrated(rows, coverage))
@@ -145,6 +152,8 @@ def spec_of(workdir: pathlib.Path) -> Spec:
 def rows_of(workdir: pathlib.Path, split: str) -> frontier.Rows:
     """The predictions of a run for a split, as the model gives them.
 
+    Of a dense task, the validation pixels that the run has kept, if any.
+
     Args:
       workdir: directory of a finished run.
       split: "val" or "test".
@@ -154,6 +163,13 @@ def rows_of(workdir: pathlib.Path, split: str) -> frontier.Rows:
     """
     stored = run_files.read_predictions(workdir, split)
     scale = labels.Scale.from_json(run_files.read_record(workdir)["scale"])
+    if "count" in stored:
+        names = ("pixel_prediction", "pixel_label")
+        own, value = (stored.get(name, np.zeros(0)) for name in names)
+        bins = np.zeros(0, int)
+        if value.size:
+            bins = spec_of(workdir).bins.index(np.asarray(scale.forward(value)))
+        return frontier.Rows(own, value, bins)
     value = stored["label"].astype(np.float64)
     bins = spec_of(workdir).bins.index(np.asarray(scale.forward(value)))
     own = stored.get("as_trained", stored["prediction"])
@@ -191,6 +207,9 @@ def of_rows(
     target = frontier.wanted(prior, model, record)
 
     def points() -> list[dict[str, Any]]:
+        kept = run_files.read_result(workdir)["frontier"]
+        if kept and record["kind"] == "dense" and kept["target"] == prior["target"]:
+            return kept["points"]  # of all pixels
         return frontier.frontier(
             model,
             {"val": validation},

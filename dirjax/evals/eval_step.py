@@ -120,58 +120,119 @@ def together(outputs: Any, edges: np.ndarray, how: str) -> Any:
     return Distributed(densities.decode(log_probs, places, how, jnp), log_probs)
 
 
+class Measure(NamedTuple):
+    """How errors are summed, see `regression.batch_sums`.
+
+    Attributes:
+      num_bins: number of label bins.
+      shift: of labels in each bin, or a number.
+      scale: of labels and errors.
+      gm_epsilon: see `metrics`.
+      dense: whether predictions are maps. They are upsampled bilinearly to larger
+        labels, with corner pixels aligned.
+    """
+
+    num_bins: int
+    shift: Any
+    scale: float
+    gm_epsilon: float
+    dense: bool = False
+
+    def sized(self, prediction: jax.Array, batch: Batch) -> jax.Array:
+        """The prediction in the size of the labels."""
+        size = batch["value"].shape[1:]
+        if not self.dense or prediction.shape[1:] == size:
+            return prediction
+        return resize.bilinear(prediction, size, aligned=True)
+
+    def sums(self, prediction: jax.Array, batch: Batch) -> regression.Sums:
+        """Sums of errors per bin."""
+        return regression.batch_sums(
+            self.sized(prediction, batch),
+            batch["value"],
+            bins=batch["bin"],
+            mask=batch["mask"],
+            num_bins=self.num_bins,
+            shift=self.shift,
+            scale=self.scale,
+            gm_epsilon=self.gm_epsilon,
+        )
+
+    def ratios(self, prediction: jax.Array, batch: Batch) -> depth_metrics.Ratios:
+        """Sums of relative errors per bin."""
+        return depth_metrics.batch_ratios(
+            self.sized(prediction, batch),
+            batch["value"],
+            bins=batch["bin"],
+            mask=batch["mask"],
+            num_bins=self.num_bins,
+        )
+
+
 def make_eval_step(
-    network: Network,
-    *,
-    num_bins: int,
-    shift: Any,
-    scale: float,
-    gm_epsilon: float,
-    inverse: Inverse,
-    dense: bool = False,
-    members: int = 1,
+    network: Network, inverse: Inverse, measure: Measure, members: int = 1
 ) -> Callable[[Any, Any, Batch], Evaluation]:
     """Makes `(params, model_state, batch) -> Evaluation`.
 
     Rows are all outputs of the head, `[batch, ...]` by name, and those of `Distributed`
     if it predicts a distribution; `prediction` and the sums are in file units, see
-    `make_respond`. In dense tasks, which have too many
-    predictions to keep, rows are replaced by `depth_metrics.Ratios`; predictions are
-    upsampled bilinearly to larger labels, with corner pixels aligned.
+    `make_respond`. In dense tasks, which have too many predictions to keep, rows are
+    replaced by `depth_metrics.Ratios`.
     """
     respond = make_respond(network, inverse, members)
 
     def step(params, model_state, batch):
         found = respond(params, model_state, batch["inputs"])
         outputs, each = (found, None) if members == 1 else found
-        options = {n: batch[key] for n, key in (("bins", "bin"), ("mask", "mask"))}
-        options["num_bins"] = num_bins
-
-        def sized(prediction):
-            size = batch["value"].shape[1:]
-            if not dense or prediction.shape[1:] == size:
-                return prediction
-            return resize.bilinear(prediction, size, aligned=True)
-
-        def sums_of(prediction):
-            return regression.batch_sums(
-                prediction,
-                batch["value"],
-                shift=shift,
-                scale=scale,
-                gm_epsilon=gm_epsilon,
-                **options,
-            )
-
-        prediction = sized(outputs.prediction)
-        sums = sums_of(prediction)
-        of_members = None
+        prediction = outputs.prediction
+        sums, of_members = measure.sums(prediction, batch), None
         if each is not None:
-            of_members = jax.vmap(lambda one: sums_of(sized(one)))(each)
-        if not dense:
+            of_members = jax.vmap(lambda one: measure.sums(one, batch))(each)
+        if not measure.dense:
             return Evaluation(sums, outputs._asdict(), of_members)
-        ratios = depth_metrics.batch_ratios(prediction, batch["value"], **options)
-        return Evaluation(sums, ratios, of_members)
+        return Evaluation(sums, measure.ratios(prediction, batch), of_members)
+
+    return step
+
+
+def make_maps_step(
+    network: Network, inverse: Inverse, measure: Measure, members: int = 1
+) -> Callable[[Any, Any, Batch], jax.Array]:
+    """Makes `(params, model_state, batch) -> predictions` in the size of the labels."""
+    respond = make_respond(network, inverse, members)
+
+    def step(params, model_state, batch):
+        found = respond(params, model_state, batch["inputs"])
+        outputs = found if members == 1 else found[0]
+        return measure.sized(outputs.prediction, batch)
+
+    return step
+
+
+def make_variants_step(
+    network: Network,
+    inverse: Inverse,
+    measure: Measure,
+    corrected: Callable[[Any], jax.Array],
+    members: int = 1,
+) -> Callable[[Any, Any, Batch], tuple[regression.Sums, depth_metrics.Ratios]]:
+    """Makes `(params, model_state, batch) -> sums [variants, ...]` of corrected maps.
+
+    Args:
+      network: the model.
+      inverse: see `make_respond`.
+      measure: how errors are summed.
+      corrected: from `pixels.make_corrected`.
+      members: see `make_respond`.
+    """
+    respond = make_respond(network, inverse, members)
+
+    def step(params, model_state, batch):
+        found = respond(params, model_state, batch["inputs"])
+        outputs = found if members == 1 else found[0]
+        return jax.vmap(lambda p: (measure.sums(p, batch), measure.ratios(p, batch)))(
+            corrected(outputs)
+        )
 
     return step
 

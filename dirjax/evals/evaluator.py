@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from dirjax import data, labels, metrics, models
 from dirjax.evals import eval_step as eval_step_lib
+from dirjax.evals import pixels
 from dirjax.features import moments as moments_lib
 from dirjax.features.balance import summary
 from dirjax.labels import specification
@@ -67,15 +68,19 @@ class Evaluator:
         self._members = members
         self._units, self._gm_epsilon = _metric_units(source), gm_epsilon
         replicated = sharding.replicated(mesh)
-        eval_step = eval_step_lib.make_eval_step(
-            network,
+        self._measure = eval_step_lib.Measure(
             num_bins=spec.bins.num,
-            inverse=source.scale.inverse,
+            gm_epsilon=gm_epsilon,
             dense=source.dense,
             **self._units,
-            gm_epsilon=gm_epsilon,
-            members=members,
         )
+        self._model = {
+            "network": network,
+            "inverse": source.scale.inverse,
+            "measure": self._measure,
+            "members": members,
+        }
+        eval_step = eval_step_lib.make_eval_step(**self._model)
         add_moments = eval_step_lib.make_moments_step(network, num_bins=spec.bins.num)
         if members > 1:
             add_moments = jax.vmap(add_moments, in_axes=(0, 0, 0, None))
@@ -128,9 +133,7 @@ class Evaluator:
         members = self._of_members(host)
         if self._source.dense:
             ratios = _added([e.rows for e in host])
-            scores |= depth_metrics.finalize(ratios, total.count, spec=self._spec)
-            stored = {"count": total.count, "abs": total.abs, "sq": total.sq}
-            return Evaluated(scores, stored | ratios._asdict(), members)
+            return self._of_maps(total, ratios)._replace(members=members)
         rows = self._source.splits[split]
         found = jax.tree.map(
             lambda *x: np.concatenate(x)[: len(rows.label)], *[e.rows for e in host]
@@ -153,6 +156,73 @@ class Evaluator:
             )
             scores, stored = scores | more, stored | arrays
         return Evaluated(scores, stored, members)
+
+    def _of_maps(self, sums: Any, ratios: Any) -> Evaluated:
+        """Metrics and stored arrays of a dense task."""
+        scores = self._finalized(sums)
+        scores |= depth_metrics.finalize(ratios, sums.count, spec=self._spec)
+        stored = {"count": sums.count, "abs": sums.abs, "sq": sums.sq}
+        return Evaluated(scores, stored | ratios._asdict())
+
+    def variants(
+        self,
+        params: Any,
+        model_state: Any,
+        split: str,
+        corrected: Callable[[Any], jax.Array],
+    ) -> list[Evaluated]:
+        """What `evaluate` gives of a dense task, for each of several corrections.
+
+        Args:
+          params: parameters of the model.
+          model_state: its running statistics.
+          split: "train", "val" or "test".
+          corrected: from `pixels.make_corrected`.
+        """
+        step = jax.jit(
+            eval_step_lib.make_variants_step(**self._model, corrected=corrected),
+            out_shardings=sharding.replicated(self._mesh),
+        )
+        sums, ratios = _added(
+            sharding.to_host(
+                [step(params, model_state, batch) for batch in self.batches(split)]
+            )
+        )
+        return [
+            self._of_maps(*jax.tree.map(lambda x, v=v: x[v], (sums, ratios)))
+            for v in range(len(sums.count))
+        ]
+
+    def pixels(
+        self, params: Any, model_state: Any, split: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions and labels of some pixels of a dense task, `[n]` each.
+
+        Args:
+          params: parameters of the model.
+          model_state: its running statistics.
+          split: "train", "val" or "test".
+        """
+        step = jax.jit(
+            eval_step_lib.make_maps_step(**self._model),
+            out_shardings=sharding.replicated(self._mesh),
+        )
+        rows = len(self._source.rows(split).label)
+        share = -(-pixels.SAMPLE * min(self._batch_size, rows) // rows)
+        found = [
+            pixels.sample(
+                [
+                    sharding.to_host(
+                        (step(params, model_state, b), b["value"], b["mask"])
+                    )
+                ],
+                share,
+                seed,
+            )
+            for seed, b in enumerate(self.batches(split))
+        ]
+        prediction, value = zip(*found, strict=True)
+        return np.concatenate(prediction), np.concatenate(value)
 
     def _finalized(self, sums: Any) -> dict[str, Any]:
         return metrics.finalize(sums, spec=self._spec, **self._units)

@@ -25,6 +25,8 @@ TAUS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 UNIFORM = "uniform"
 # Metrics of each point of a frontier.
 SCORES = ("mae", "rmse", "gm", "bmae")
+# Values of a distribution that frontiers have.
+DECODES = ("mean", "median")
 # Nominal coverage of the intervals in results.
 COVERAGE = 0.9
 
@@ -184,7 +186,7 @@ def frontier(
     *,
     target: Any,
     taus: Sequence[float] = TAUS,
-    decodes: Sequence[str] = ("mean", "median"),
+    decodes: Sequence[str] = DECODES,
     gm_epsilon: float,
 ) -> list[dict[str, Any]]:
     """Metrics of a model at several strengths of the correction.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -65,15 +66,23 @@ class Predictor:
         self.decode = network.decode
         members = self.config["model"]["members"]
         respond = eval_step.make_respond(network, self.scale.inverse, members)
-
+        self._outputs = respond if members == 1 else lambda *args: respond(*args)[0]
         # Distributions of all pixels would not fit into memory.
         dense = self.record["kind"] == "dense"
-        names = ("prediction",) if dense else ("prediction", "log_probs")
+        self._names = ("prediction",) if dense else ("prediction", "log_probs")
+        self.changes(lambda outputs: outputs.prediction)
+
+    def changes(self, change: Callable[[Any], jax.Array]) -> None:
+        """From now on, predictions are a function of the model's outputs.
+
+        Args:
+          change: `outputs -> predictions`, see `eval_step.make_respond`.
+        """
 
         def kept(*arguments):
-            outputs = respond(*arguments)
-            found = (outputs if members == 1 else outputs[0])._asdict()
-            return {k: found[k] for k in names if k in found}
+            outputs = self._outputs(*arguments)
+            found = outputs._asdict() | {"prediction": change(outputs)}
+            return {k: found[k] for k in self._names if k in found}
 
         self._respond = jax.jit(kept)
 

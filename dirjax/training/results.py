@@ -12,7 +12,7 @@ import numpy as np
 import dirjax
 from dirjax import data, labels, metrics
 from dirjax.errors import Failed
-from dirjax.evals import frontier
+from dirjax.evals import frontier, pixels
 from dirjax.evals.evaluator import Evaluated
 from dirjax.training.build import Pieces
 from dirjax.training.progress import Clock
@@ -159,8 +159,9 @@ def evaluated(
       model's own as `as_trained` if it differs; and entries of `result.json`: `prior`,
       the correction; `frontier`, metrics at other strengths; `distribution`, scores of
       distributions and intervals, see `evals.frontier`; `members`, for each split the
-      metrics of each member. The first three are None in dense tasks, and where there
-      are no validation rows for residuals; the last one for a single network.
+      metrics of each member. The first three are None where there are no validation
+      rows for residuals, `distribution` in dense tasks; the last one for a single
+      network.
     """
     evaluator = pieces.evaluator
     scores: dict[str, Any] = {split: {} for split in splits}
@@ -170,17 +171,40 @@ def evaluated(
         found = evaluator.evaluate(params, model_state, split)
         scores[split], stored[split], members[split] = found
         metrics.check_identity(scores[split])
-    of_members = {"members": members if pieces.members > 1 else None}
-    rows = {} if pieces.source.dense else _rows(pieces, stored)
-    fields, spec = prior or pieces.config["prior"], pieces.spec
+    more: dict[str, Any] = dict.fromkeys(("prior", "frontier", "distribution"))
+    more["members"] = members if pieces.members > 1 else None
+    fields = prior or pieces.config["prior"]
+    if pieces.source.dense:
+        found = _correct_maps(pieces, params, model_state, stored, fields, taus)
+    else:
+        found = _correct_rows(pieces, stored, fields, taus)
+    if found is not None:
+        for split, changed in found[0].items():
+            scores[split] |= changed.scores
+            stored[split] |= changed.stored
+            metrics.check_identity(scores[split])
+        more |= found[1]
+    return scores, stored, more
+
+
+def _correct_rows(
+    pieces: Pieces,
+    stored: Mapping[str, Mapping[str, np.ndarray]],
+    fields: Mapping[str, Any],
+    taus: Sequence[float],
+) -> tuple[dict[str, Evaluated], dict[str, Any]] | None:
+    """Corrects one prediction for each row; see `evaluated`.
+
+    Returns:
+      What changes by split, if anything, and the entries of `result.json`; None where
+      nothing can be corrected.
+    """
+    rows, spec, evaluator = _rows(pieces, stored), pieces.spec, pieces.evaluator
     model = frontier.correction(
         fields, rows.get("val"), spec, pieces.source.scale, own=pieces.network.decode
     )
     if model is None or not rows:
-        names = ("prior", "frontier", "distribution")
-        nothing: dict[str, Any] = dict.fromkeys(names)
-        return scores, stored, nothing | of_members
-    name = fields["target"] if fields["target"] != "train" else frontier.UNIFORM
+        return None
     target = frontier.wanted(fields, model, pieces.source.record)
     points = frontier.frontier(
         model,
@@ -192,23 +216,79 @@ def evaluated(
     )
     select = {**pieces.config["select"], "split": pieces.select_split}
     chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
+    changed = {}
     for split in rows if chosen.changes else ():
-        corrected = chosen.predict(rows[split])
-        scores[split] |= evaluator.score(split, corrected)
-        metrics.check_identity(scores[split])
-        own = stored[split]["prediction"]
-        stored[split] |= {"prediction": corrected, "as_trained": own}
-    more = {
-        "prior": {
-            "target": fields["target"],
-            "tau": chosen.tau,
-            "decode": chosen.decode,
-        },
-        "frontier": {"target": name, "points": points},
-        "distribution": frontier.spread(chosen, rows, spec),
-        **of_members,
+        found = chosen.predict(rows[split])
+        arrays = {"prediction": found, "as_trained": stored[split]["prediction"]}
+        changed[split] = Evaluated(evaluator.score(split, found), arrays)
+    spread = {"distribution": frontier.spread(chosen, rows, spec)}
+    return changed, _told(fields, chosen, points) | spread
+
+
+def _correct_maps(
+    pieces: Pieces,
+    params: Any,
+    model_state: Any,
+    stored: dict[str, dict[str, np.ndarray]],
+    fields: Mapping[str, Any],
+    taus: Sequence[float],
+) -> tuple[dict[str, Evaluated], dict[str, Any]] | None:
+    """Corrects a prediction for each pixel, as `_correct_rows`, in further passes.
+
+    Adds `pixel_prediction` and `pixel_label` to the stored arrays of validation rows
+    of a model of single values.
+    """
+    evaluator, spec, scale = pieces.evaluator, pieces.spec, pieces.source.scale
+    sample = None
+    if spec.support is None and "val" in stored:
+        prediction, value = evaluator.pixels(params, model_state, "val")
+        sample = frontier.Rows(
+            prediction, value, spec.bins.index(np.asarray(scale.forward(value)))
+        )
+        stored["val"] |= {"pixel_prediction": prediction, "pixel_label": value}
+    model = frontier.correction(fields, sample, spec, scale, own=pieces.network.decode)
+    if model is None:
+        return None
+    target = frontier.wanted(fields, model, pieces.source.record)
+    to = frontier.UNIFORM if fields["target"] == "train" else target
+    variants = [
+        pixels.Variant(to, tau, how) for how in frontier.DECODES for tau in taus
+    ]
+
+    def of_all(split: str, wanted: Sequence[pixels.Variant]) -> list[Evaluated]:
+        corrected = pixels.make_corrected(model, wanted)
+        return evaluator.variants(params, model_state, split, corrected)
+
+    found = {split: of_all(split, variants) for split in stored}
+    points = [
+        {"tau": float(variant.tau), "decode": variant.decode}
+        | {
+            split: {name: of[k].scores[name] for name in frontier.SCORES}
+            for split, of in found.items()
+        }
+        for k, variant in enumerate(variants)
+    ]
+    select = {**pieces.config["select"], "split": pieces.select_split}
+    chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
+    changed = {}
+    if chosen.changes:
+        one = pixels.Variant(chosen.target, chosen.tau, chosen.decode)
+        changed = {split: of_all(split, [one])[0] for split in stored}
+    return changed, _told(fields, chosen, points)
+
+
+def _told(
+    fields: Mapping[str, Any],
+    chosen: frontier.Chosen,
+    points: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The entries `prior` and `frontier` of `result.json`."""
+    target = fields["target"]
+    to = frontier.UNIFORM if target == "train" else target
+    return {
+        "prior": {"target": target, "tau": chosen.tau, "decode": chosen.decode},
+        "frontier": {"target": to, "points": points},
     }
-    return scores, stored, more
 
 
 def _rows(

@@ -31,11 +31,10 @@ def evaluated(kind, decode, scale):
     params, state = toy.model_variables(net)
     run = eval_step.make_eval_step(
         net,
-        num_bins=toy.SPEC.bins.num,
-        shift=0.0,
-        scale=1.0,
-        gm_epsilon=0.0,
-        inverse=SCALES[scale].inverse,
+        SCALES[scale].inverse,
+        eval_step.Measure(
+            num_bins=toy.SPEC.bins.num, shift=0.0, scale=1.0, gm_epsilon=0.0
+        ),
     )
     batch = toy.eval_batch()
     sums, rows, _ = toy.jit(run)(params, state, batch)
@@ -120,12 +119,10 @@ def test_maps_keep_no_distributions():
     assert small.log_probs.shape == (2, 4, 4, toy.SPEC.bins.num)
     run = eval_step.make_eval_step(
         net,
-        num_bins=toy.SPEC.bins.num,
-        shift=0.0,
-        scale=1.0,
-        gm_epsilon=0.0,
-        inverse=labels.Scale().inverse,
-        dense=True,
+        labels.Scale().inverse,
+        eval_step.Measure(
+            num_bins=toy.SPEC.bins.num, shift=0.0, scale=1.0, gm_epsilon=0.0, dense=True
+        ),
     )
     sums, ratios, _ = toy.jit(run)(params, state, batch)
     assert sums.count.sum() == 2 * 64

@@ -313,7 +313,8 @@ class TestRun:
         for name in ("MAE", "RMSE", "delta1", "AbsRel", "log10"):
             assert f"\n{name} " in table
         drawn = {f.name for f in tmp_path.glob("*.png")}
-        assert drawn == {"histogram.png", "error_by_label.png", "loss.png", "mae.png"}
+        names = ("histogram", "error_by_label", "frontier", "loss", "mae")
+        assert drawn == {f"{name}.png" for name in names}
         run = report_lib.read_run(folder)
         assert run.notes == ()
         count, absolute = run.bin_errors()

@@ -261,11 +261,10 @@ def evaluation():
     centers = toy.SPEC.bins.centers
     run = eval_step.make_eval_step(
         toy.network(dropout=0.5),
-        num_bins=toy.SPEC.bins.num,
-        shift=centers,
-        scale=2.0,
-        gm_epsilon=1e-10,
-        inverse=labels.Scale().inverse,
+        labels.Scale().inverse,
+        eval_step.Measure(
+            num_bins=toy.SPEC.bins.num, shift=centers, scale=2.0, gm_epsilon=1e-10
+        ),
     )
     return toy.start(toy.l1()), toy.jit(run)
 
@@ -311,11 +310,13 @@ class TestEvalStep:
         args = state.params["model"], state.model_state, toy.eval_batch()
         want = eval_step.make_eval_step(
             toy.network(),
-            num_bins=toy.SPEC.bins.num,
-            shift=toy.SPEC.bins.centers,
-            scale=2.0,
-            gm_epsilon=1e-10,
-            inverse=labels.Scale().inverse,
+            labels.Scale().inverse,
+            eval_step.Measure(
+                num_bins=toy.SPEC.bins.num,
+                shift=toy.SPEC.bins.centers,
+                scale=2.0,
+                gm_epsilon=1e-10,
+            ),
         )
         got, want = (f(*args)[1]["prediction"] for f in (run, toy.jit(want)))
         np.testing.assert_allclose(got, want, rtol=1e-6)
@@ -325,11 +326,10 @@ class TestEvalStep:
         params, model_state = toy.model_variables(net)
         run = eval_step.make_eval_step(
             net,
-            num_bins=toy.SPEC.bins.num,
-            shift=0.0,
-            scale=1.0,
-            gm_epsilon=0.0,
-            inverse=labels.Scale("log").inverse,
+            labels.Scale("log").inverse,
+            eval_step.Measure(
+                num_bins=toy.SPEC.bins.num, shift=0.0, scale=1.0, gm_epsilon=0.0
+            ),
         )
         batch = toy.eval_batch()
         sums, rows, _ = toy.jit(run)(params, model_state, batch)

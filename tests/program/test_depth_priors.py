@@ -1,0 +1,88 @@
+"""A finished dense run for another label distribution: every command says the same."""
+
+import numpy as np
+import pytest
+
+from dirjax import errors, evaluate
+from dirjax.evals import corrected
+from dirjax.evals.predictor import Predictor
+from dirjax.training.build import build
+from dirjax.workdir import run_files
+from tests import runs
+
+
+def tiny(method, **fields):
+    return runs.config(
+        "synthetic_depth",
+        f"{method},smoke",
+        **{
+            "data__limit": 16,
+            "data__batch_size": 8,
+            "model__encoder": {"width": 4, "levels": 2},
+            "train__average_decay": 0.0,
+            "stage__main__steps": 3,
+            **fields,
+        },
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=["vanilla", pytest.param("histogram", marks=pytest.mark.slow)],
+)
+def run(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param) / "run"
+    made = tiny(request.param)
+    runs.run(made, folder)
+    return folder, made
+
+
+def test_every_pixel_is_corrected(run):
+    folder, made = run
+    result = runs.result(folder)
+    assert result["distribution"] is None
+    prior = {"target": "uniform", "tau": 0.5}
+    found = evaluate.evaluate(folder, prior=prior)
+    decode = found["prior"]["decode"]
+    (point,) = (
+        p
+        for p in result["frontier"]["points"]
+        if (p["tau"], p["decode"]) == (0.5, decode)
+    )
+    for shot, value in point["test"]["mae"].items():
+        want = value and pytest.approx(value, rel=1e-5)
+        assert found["test"]["mae"][shot] == want
+    assert found["test"]["mae"] != result["test"]["mae"]
+    # Ratios are those of the corrected maps, too.
+    assert found["test"]["abs_rel"] != result["test"]["abs_rel"]
+
+    predictor = Predictor(folder)
+    own = predictor(build(made).source.splits["test"].inputs)
+    correct = corrected.of_run(folder, predictor, prior=prior)
+    test = build(made).source.splits["test"]
+    maps = correct(predictor.outputs(test.inputs))["prediction"]
+    assert maps.shape == own.shape
+    error = np.abs(test.real(maps) - test.real(test.value)).mean()
+    assert error == pytest.approx(point["test"]["mae"]["all"], rel=1e-3)
+
+
+def test_a_config_may_ask_for_it(run, tmp_path):
+    folder, made = run
+    made = {**made, "prior": {**made["prior"], "target": "uniform"}}
+    result = runs.run(made, tmp_path / "run")
+    assert result["prior"]["target"] == "uniform"
+    points = runs.result(folder)["frontier"]["points"]
+    own = [p for p in points if p["decode"] == result["prior"]["decode"]]
+    best = min(own, key=lambda p: p["val"]["mae"]["all"])
+    assert result["prior"]["tau"] == best["tau"]
+    want = best["test"]["mae"]["all"]
+    assert result["test"]["mae"]["all"] == pytest.approx(want, rel=1e-5)
+    stored = run_files.read_predictions(tmp_path / "run", "test")
+    error = stored["abs"].sum() / stored["count"].sum()
+    assert error == pytest.approx(want, rel=1e-4)
+
+
+def test_intervals_are_for_rows(run):
+    folder, _ = run
+    with pytest.raises(errors.InputError, match="--interval is for models that"):
+        corrected.of_run(folder, Predictor(folder), prior={}, coverage=0.9)
