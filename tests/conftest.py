@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 
 import chex
 import pytest
@@ -31,12 +32,27 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
+from jax._src.interpreters import mlir  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
 # Programs do not need source locations.
 jax.config.update("jax_traceback_in_locations_limit", 0)
+
+# A tenth of the time went into a new MLIR context, with all its dialects, for each
+# program. Contexts may be shared, but not by threads.
+_new_context, _contexts = mlir.make_ir_context, threading.local()
+
+
+def _context():
+    """The MLIR context of this thread."""
+    if not hasattr(_contexts, "own"):
+        _contexts.own = _new_context()
+    return _contexts.own
+
+
+mlir.make_ir_context = _context
 
 # Traces are millions of long-lived objects, which the garbage collector would scan over
 # and over by default.
@@ -54,10 +70,22 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Of chex's variants, only those with and without jit are quick enough for all."""
+    """Of chex's variants, only those with and without jit are quick enough for all.
+
+    The marker `quick` lists which parameters of a test are run by default: the first or
+    last part of an id, the id, or the end of a name.
+    """
     others = ("__with_device", "__without_device", "__with_pmap")
     for item in items:
-        if item.name.endswith(others):
+        name = item.name
+        chosen = all(
+            any(
+                f"[{part}-" in name or name.endswith((part, f"[{part}]", f"-{part}]"))
+                for part in mark.args
+            )
+            for mark in item.iter_markers("quick")
+        )
+        if name.endswith(others) or not chosen:
             item.add_marker(pytest.mark.slow)
 
 
@@ -79,6 +107,7 @@ def programs_are_dropped():
     if memory() > MEMORY:
         gc.unfreeze()
         jax.clear_caches()
+        _contexts.__dict__.clear()
         gc.collect()
     # Collections of the next module pass over what is there by now.
     gc.freeze()

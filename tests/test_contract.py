@@ -193,6 +193,7 @@ def test_exact_predictions_have_finite_gradients(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_a_batch_of_one_row(case):
     batch = jax.tree.map(lambda x: x[:1], toy.batch())
     new, report = run_of_other_sizes(case)(epochs_later(case), batch)
@@ -243,6 +244,7 @@ def test_same_key_same_result(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_padding_rows_change_nothing(case):
     state, (_, run, _) = epochs_later(case), started(case)
     real = toy.batch(rows=6)
@@ -284,6 +286,7 @@ def test_bfloat16_models_give_float32_losses(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_one_and_four_devices_agree(case):
     state, run, refresh = started(case)
     mesh = sharding.make_mesh()

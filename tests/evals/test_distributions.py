@@ -72,6 +72,7 @@ def test_without_a_scale_it_is_the_prediction(kind, decode):
 @pytest.mark.parametrize("scale", ["log", "power", "quantile", "from 3"])
 @pytest.mark.parametrize("decode", ["median", "mean"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick("histogram-median-log", "histogram-mean-quantile", "gaussian-mean-log", "gaussian-median-from 3", "quantile-median-power", "quantile-mean-from 3")
 def test_decoding_is_in_units_of_the_file(kind, decode, scale):
     """By the numbers: the mean of labels is not the label of the mean."""
     _, rows, outputs = evaluated(kind, decode, scale)

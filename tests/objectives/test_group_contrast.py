@@ -70,6 +70,7 @@ def case(num, similarity):
     return z, g, mask, by_loops(z, g, 2.5, similarity, mask)
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters("l2_normalised", "l2")
@@ -86,6 +87,7 @@ with_slope = toy.jit(jax.value_and_grad(group_contrast_loss), static_argnames=OP
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
 @pytest.mark.parametrize("num", COUNTS)
+@pytest.mark.quick("1-l2_normalised", "2-l2_normalised", "2-cosine")
 def test_any_number_of_groups(num, similarity):
     """Of groups that are there: up to 40, one, or all."""
     z, g, mask, want = case(num, similarity)
@@ -98,6 +100,7 @@ def test_any_number_of_groups(num, similarity):
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
 @pytest.mark.parametrize("t", [0.02, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.quick("0.02-l2_normalised")
 def test_far_groups_do_not_vanish(similarity, t):
     """Distances that differ by hundreds of temperatures, all of them in the sum."""
     z, g = 3 * rows(), np.random.default_rng(1).integers(0, 5, 40)
