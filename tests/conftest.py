@@ -18,6 +18,8 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# There is a worker for each core: threads of BLAS and scikit-learn would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Workers inherit the flags; duplicates would change the key of the compilation cache.
 _FLAGS = os.environ.get("XLA_FLAGS", "").split()
 _FLAGS += [flag for flag in FAST_COMPILER.split() if flag not in _FLAGS]
@@ -28,7 +30,8 @@ if _CACHE is None:
     _FOLDER = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
     _CACHE = os.environ["DIRJAX_TEST_CACHE"] = _FOLDER.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
+# Storing a smaller program costs more than other tests and commands gain.
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
@@ -36,7 +39,7 @@ from jax._src.interpreters import mlir  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # Programs do not need source locations.
 jax.config.update("jax_traceback_in_locations_limit", 0)
 

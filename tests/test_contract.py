@@ -220,6 +220,7 @@ def test_state_keeps_structure_shapes_and_types(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
 def test_three_steps_are_one_program(case):
     state, run, refresh = started(case)
     chex.clear_trace_counter()
@@ -269,6 +270,7 @@ def test_padding_rows_change_nothing(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
 def test_bfloat16_models_give_float32_losses(case):
     objective = objective_of(case)
     # Parameters are float32 in any case.

@@ -85,7 +85,9 @@ class Variants(chex.TestCase):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decode", ["mean", "median", "mode"])
-@pytest.mark.quick("mean-histogram", "median-quantile", "mode-gaussian", "median-gaussian")
+@pytest.mark.quick(
+    "mean-histogram", "median-quantile", "mode-gaussian", "median-gaussian"
+)
 def test_decode(kind, decode):
     out = applied(kind, decode=decode)[2]
     assert out.prediction.shape == (5,)
@@ -107,6 +109,7 @@ def test_pixels_are_rows(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick("quantile")
 def test_a_wider_kernel(kind):
     """In the middle of constant maps it is the sum of the kernel."""
     maps = np.ones((1, 5, 6, 2), np.float32)

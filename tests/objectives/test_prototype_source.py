@@ -130,6 +130,7 @@ SPEC = dataclasses.replace(toy.SPEC, feature_dim=3)
 
 
 @pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.quick("mean_of_norms")
 def test_order_of_all_that_is_known(reading):
     objective = norm_order.make(
         alpha=0.0, source="running", momentum=0.7, reading=reading

@@ -23,10 +23,12 @@ def command(*arguments, **kwargs):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The default run in its short form, from an empty folder."""
+    """The default run in its short form, on a small model, from an empty folder."""
     empty = tmp_path_factory.mktemp("empty")
     done = command(
-        "--config=configs/bikeshare.py:sqinv_lds,smoke", "--workdir=run", cwd=empty
+        *("--config=configs/bikeshare.py:sqinv_lds,smoke", "--workdir=run"),
+        *("--config.model.encoder.width=16", "--config.model.encoder.depth=1"),
+        cwd=empty,
     )
     assert done.returncode == 0, done.stderr
     return done, empty / "run"
@@ -100,7 +102,8 @@ def test_predictions_give_the_metrics_of_the_result(finished):
 @pytest.mark.slow
 def test_again_says_so(finished, capsys):
     _, workdir = finished
-    made = runs.config("bikeshare", "sqinv_lds,smoke")
+    fields = {"model__encoder__width": 16, "model__encoder__depth": 1}
+    made = runs.config("bikeshare", "sqinv_lds,smoke", **fields)
     again = train.train_and_evaluate(made, workdir)
     assert again == json.loads((workdir / "result.json").read_text())
     assert "is finished" in capsys.readouterr().out
@@ -128,9 +131,11 @@ def test_another_config_is_exit_2(finished):
             "no.csv",
             marks=pytest.mark.slow,
         ),
-        (
+        # Its like is in config/test_presets.py, and said by this door all the same.
+        pytest.param(
             ["--config=configs/bikeshare.py:fds", "--config.data.batch_size=9999"],
             "number of training rows, 6547",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -152,6 +157,8 @@ def test_sigterm_saves_and_exits_143(tmp_path):
             "-m",
             "dirjax.main",
             "--config=configs/bikeshare.py:vanilla",
+            "--config.model.encoder.width=16",
+            "--config.model.encoder.depth=1",
             f"--workdir={tmp_path}",
         ],
         env=commands.environment(),
