@@ -9,6 +9,7 @@ import gc
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 import threading
 
@@ -18,6 +19,9 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Commands that tests start would compile the package over and over.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # There is a worker for each core: threads of BLAS and scikit-learn would only wait.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Workers inherit the flags; duplicates would change the key of the compilation cache.

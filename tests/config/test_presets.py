@@ -72,7 +72,7 @@ class TestPresets:
             assert frozen.to_json(config) == wanted, method
 
     @pytest.mark.parametrize("name", FILES)
-    @pytest.mark.quick("abalone", "images", "mnist5k", "nyud2_dir", "stsb_dir", "tfds")
+    @pytest.mark.quick("images", "mnist5k", "nyud2_dir", "stsb_dir")
     def test_smoke_is_at_most_100_steps(self, name):
         for method in methods.PRESETS:
             config = plain(name, f"{method},smoke")

@@ -110,6 +110,7 @@ def test_far_groups_do_not_vanish(similarity, t):
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.slow
 def test_numerical_gradients(similarity):
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)))
@@ -121,6 +122,7 @@ def test_numerical_gradients(similarity):
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.slow
 def test_degenerate_batches(similarity):
     slope = jax.jit(
         jax.value_and_grad(
@@ -246,6 +248,7 @@ def test_golden():
     assert sorted(seen) == [0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.slow
 def test_golden_of_the_older_loss():
     """A sum over pairs of different groups only: ours where no two rows share one."""
     for c in golden("ccor_ranked_contrastive_old"):

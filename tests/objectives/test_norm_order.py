@@ -150,6 +150,7 @@ def test_golden():
         assert seen == 8
 
 
+@pytest.mark.slow
 def test_numerical_gradients():
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(3).normal(size=(6, 2)))
