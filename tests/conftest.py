@@ -19,7 +19,7 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Commands that tests start would compile the package over and over.
+# Rewriting and compiling the tests takes three seconds: once is enough.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # There is a worker for each core: threads of BLAS and scikit-learn would only wait.
