@@ -76,24 +76,30 @@ def pytest_sessionstart(session):
     assert jax.device_count() == 4, jax.devices()
 
 
-def pytest_collection_modifyitems(items):
+def is_part(part: str, name: str) -> bool:
+    """Whether `part` is a test's id, the first or last part of it, or ends its name."""
+    return f"[{part}-" in name or name.endswith((part, f"[{part}]", f"-{part}]"))
+
+
+def pytest_collection_modifyitems(config, items):
     """Of chex's variants, only those with and without jit are quick enough for all.
 
-    The marker `quick` lists which parameters of a test are run by default: the first or
-    last part of an id, the id, or the end of a name.
+    The marker `quick` lists which parameters of a test are run by default.
     """
     others = ("__with_device", "__without_device", "__with_pmap")
+    uses = {}
     for item in items:
-        name = item.name
-        chosen = all(
-            any(
-                f"[{part}-" in name or name.endswith((part, f"[{part}]", f"-{part}]"))
-                for part in mark.args
-            )
-            for mark in item.iter_markers("quick")
-        )
-        if name.endswith(others) or not chosen:
+        chosen = not item.name.endswith(others)
+        for mark in item.iter_markers("quick"):
+            found = [part for part in mark.args if is_part(part, item.name)]
+            chosen = chosen and bool(found)
+            uses.setdefault((id(mark), mark.args), set()).update(found)
+        if not chosen:
             item.add_marker(pytest.mark.slow)
+    lost = [set(args) - found for (_, args), found in uses.items()]
+    # Without the others of its parametrisation, a single test tells nothing.
+    if any(lost) and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"no test has these parameters of `quick`: {lost}")
 
 
 def memory() -> int:

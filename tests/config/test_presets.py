@@ -86,6 +86,7 @@ class TestPresets:
 
     @pytest.mark.parametrize("term", ["l1", "mse", "huber"])
     @pytest.mark.parametrize("method", methods.PRESETS)
+    @pytest.mark.quick("huber")
     def test_every_objective_builds_with_every_base_loss(self, method, term):
         config = common.get_config()
         config.base.term = term

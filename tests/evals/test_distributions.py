@@ -76,10 +76,7 @@ def test_without_a_scale_it_is_the_prediction(kind, decode):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.quick(
     "histogram-median-log",
-    "histogram-mean-quantile",
     "gaussian-mean-log",
-    "gaussian-median-from 3",
-    "quantile-median-power",
     "quantile-mean-from 3",
 )
 def test_decoding_is_in_units_of_the_file(kind, decode, scale):
