@@ -9,7 +9,9 @@ import gc
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
+import threading
 
 import chex
 import pytest
@@ -17,6 +19,11 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Rewriting and compiling the tests takes three seconds: once is enough.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# There is a worker for each core: threads of BLAS and scikit-learn would only wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Workers inherit the flags; duplicates would change the key of the compilation cache.
 _FLAGS = os.environ.get("XLA_FLAGS", "").split()
 _FLAGS += [flag for flag in FAST_COMPILER.split() if flag not in _FLAGS]
@@ -27,16 +34,32 @@ if _CACHE is None:
     _FOLDER = tempfile.TemporaryDirectory(prefix="dirjax-tests-")
     _CACHE = os.environ["DIRJAX_TEST_CACHE"] = _FOLDER.name
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
+# Storing a smaller program costs more than other tests and commands gain.
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 chex.set_n_cpu_devices(4)
 
 import jax  # noqa: E402
+from jax._src.interpreters import mlir  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.01)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # Programs do not need source locations.
 jax.config.update("jax_traceback_in_locations_limit", 0)
+
+# A tenth of the time went into a new MLIR context, with all its dialects, for each
+# program. Contexts may be shared, but not by threads.
+_new_context, _contexts = mlir.make_ir_context, threading.local()
+
+
+def _context():
+    """The MLIR context of this thread."""
+    if not hasattr(_contexts, "own"):
+        _contexts.own = _new_context()
+    return _contexts.own
+
+
+mlir.make_ir_context = _context
 
 # Traces are millions of long-lived objects, which the garbage collector would scan over
 # and over by default.
@@ -53,12 +76,30 @@ def pytest_sessionstart(session):
     assert jax.device_count() == 4, jax.devices()
 
 
-def pytest_collection_modifyitems(items):
-    """Of chex's variants, only those with and without jit are quick enough for all."""
+def is_part(part: str, name: str) -> bool:
+    """Whether `part` is a test's id, the first or last part of it, or ends its name."""
+    return f"[{part}-" in name or name.endswith((part, f"[{part}]", f"-{part}]"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of chex's variants, only those with and without jit are quick enough for all.
+
+    The marker `quick` lists which parameters of a test are run by default.
+    """
     others = ("__with_device", "__without_device", "__with_pmap")
+    uses = {}
     for item in items:
-        if item.name.endswith(others):
+        chosen = not item.name.endswith(others)
+        for mark in item.iter_markers("quick"):
+            found = [part for part in mark.args if is_part(part, item.name)]
+            chosen = chosen and bool(found)
+            uses.setdefault((id(mark), mark.args), set()).update(found)
+        if not chosen:
             item.add_marker(pytest.mark.slow)
+    lost = [set(args) - found for (_, args), found in uses.items()]
+    # Without the others of its parametrisation, a single test tells nothing.
+    if any(lost) and not any("::" in argument for argument in config.args):
+        raise pytest.UsageError(f"no test has these parameters of `quick`: {lost}")
 
 
 def memory() -> int:
@@ -79,6 +120,7 @@ def programs_are_dropped():
     if memory() > MEMORY:
         gc.unfreeze()
         jax.clear_caches()
+        _contexts.__dict__.clear()
         gc.collect()
     # Collections of the next module pass over what is there by now.
     gc.freeze()

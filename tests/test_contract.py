@@ -193,6 +193,7 @@ def test_exact_predictions_have_finite_gradients(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_a_batch_of_one_row(case):
     batch = jax.tree.map(lambda x: x[:1], toy.batch())
     new, report = run_of_other_sizes(case)(epochs_later(case), batch)
@@ -219,6 +220,7 @@ def test_state_keeps_structure_shapes_and_types(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
 def test_three_steps_are_one_program(case):
     state, run, refresh = started(case)
     chex.clear_trace_counter()
@@ -243,6 +245,7 @@ def test_same_key_same_result(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_padding_rows_change_nothing(case):
     state, (_, run, _) = epochs_later(case), started(case)
     real = toy.batch(rows=6)
@@ -267,6 +270,7 @@ def test_padding_rows_change_nothing(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
 def test_bfloat16_models_give_float32_losses(case):
     objective = objective_of(case)
     # Parameters are float32 in any case.
@@ -284,6 +288,7 @@ def test_bfloat16_models_give_float32_losses(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
 def test_one_and_four_devices_agree(case):
     state, run, refresh = started(case)
     mesh = sharding.make_mesh()

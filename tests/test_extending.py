@@ -29,6 +29,8 @@ SHORT = {
     "log.every": 1,
     "data.batch_size": 32,
 }
+# And of the models that dirjax has.
+SMALL = {"model.encoder.width": 8, "model.encoder.depth": 1}
 
 
 def rows(count, seed):
@@ -80,6 +82,8 @@ def run(command):
         value = kind(value) if before is not None else value
         config.update_from_flattened_dict({name: value})
     config.update_from_flattened_dict(SHORT)
+    if "." not in config.model.name:
+        config.update_from_flattened_dict(SMALL)
     made = frozen.plain(config)
     workdir = pathlib.Path(words[words.index("--workdir") + 1])
     return made, train.train_and_evaluate(made, workdir, verbose=False), workdir

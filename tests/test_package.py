@@ -98,8 +98,7 @@ def test_wheel_works_from_an_empty_folder(wheel, tmp_path):
 def test_light_imports():
     for module, absent in (
         ("dirjax", ("jax", "tensorflow", "numpy")),
-        ("dirjax.report", ("jax", "tensorflow")),
-        ("dirjax.describe", ("jax", "tensorflow")),
+        ("dirjax.report, dirjax.describe", ("jax", "tensorflow")),
         ("dirjax.train", ("tensorflow",)),
     ):
         code = f"import {module}, sys; print(*sys.modules)"

@@ -237,6 +237,7 @@ class TestPath:
         (tmp_path / "rows.csv").write_text(f"x,y\n{rows}\n")
         done = python(
             *("-m", "dirjax.main", "--config=csv.py:vanilla,smoke", "--workdir=run"),
+            *("--config.model.encoder.width=8", "--config.model.encoder.depth=1"),
             *("--config.data.path=rows.csv", "--config.data.label=y"),
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -246,6 +247,7 @@ class TestPath:
 
 
 @pytest.mark.parametrize("platform", ["cuda", "no_such_device"])
+@pytest.mark.quick("no_such_device")
 def test_a_device_that_is_not_there_is_one_sentence(platform, tmp_path):
     done = python(
         *("-m", "dirjax.evaluate", "--workdir", str(tmp_path)),

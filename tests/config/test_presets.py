@@ -52,23 +52,27 @@ def plain(name="bikeshare", argument="vanilla", **fields):
 
 
 class TestPresets:
-    @pytest.mark.parametrize("method", methods.PRESETS)
     @pytest.mark.parametrize("name", FILES)
-    def test_every_file_takes_every_preset(self, name, method):
-        config = plain(name, method)
-        validation.validate(config)
-        assert config["method"] == method
-        assert config["data"]["name"] == ("mine" if name in OWN else name)
-        plan = plan_lib.plan(config, 5000)
-        assert len(plan.stages) == len(config["stages"])
-        assert all(s.steps > 0 for s in plan.stages)
-        # What is written to config.json is what is used.
-        wanted = json.loads(json.dumps(config))
-        if config["data"]["path"]:
-            wanted["data"]["path"] = str(pathlib.Path(config["data"]["path"]).resolve())
-        assert frozen.to_json(config) == wanted
+    @pytest.mark.quick(
+        "agedb_dir", "bikeshare", "csv", "mnist5k", "nyud2_dir", "stsb_dir"
+    )
+    def test_every_file_takes_every_preset(self, name):
+        for method in methods.PRESETS:
+            config = plain(name, method)
+            validation.validate(config)
+            assert config["method"] == method
+            assert config["data"]["name"] == ("mine" if name in OWN else name)
+            plan = plan_lib.plan(config, 5000)
+            assert len(plan.stages) == len(config["stages"])
+            assert all(s.steps > 0 for s in plan.stages)
+            # What is written to config.json is what is used.
+            wanted = json.loads(json.dumps(config))
+            if path := config["data"]["path"]:
+                wanted["data"]["path"] = str(pathlib.Path(path).resolve())
+            assert frozen.to_json(config) == wanted, method
 
     @pytest.mark.parametrize("name", FILES)
+    @pytest.mark.quick("images", "mnist5k", "nyud2_dir", "stsb_dir")
     def test_smoke_is_at_most_100_steps(self, name):
         for method in methods.PRESETS:
             config = plain(name, f"{method},smoke")
@@ -82,6 +86,7 @@ class TestPresets:
 
     @pytest.mark.parametrize("term", ["l1", "mse", "huber"])
     @pytest.mark.parametrize("method", methods.PRESETS)
+    @pytest.mark.quick("huber")
     def test_every_objective_builds_with_every_base_loss(self, method, term):
         config = common.get_config()
         config.base.term = term

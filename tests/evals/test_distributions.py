@@ -49,6 +49,7 @@ def evaluated(kind, decode, scale):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.quick("linear-gaussian", "linear-quantile", "log-histogram")
 def test_rows_are_predictions_and_probabilities_of_the_bins(kind, scale):
     sums, rows, outputs = evaluated(kind, "median", scale)
     assert set(rows) == {"prediction", "log_probs"}
@@ -63,6 +64,7 @@ def test_rows_are_predictions_and_probabilities_of_the_bins(kind, scale):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decode", densities.DECODES)
+@pytest.mark.quick("mean-quantile", "mode-histogram", "median-gaussian")
 def test_without_a_scale_it_is_the_prediction(kind, decode):
     _, rows, outputs = evaluated(kind, decode, "linear")
     np.testing.assert_allclose(rows["prediction"], outputs.prediction, rtol=1e-5)
@@ -71,6 +73,11 @@ def test_without_a_scale_it_is_the_prediction(kind, decode):
 @pytest.mark.parametrize("scale", ["log", "power", "quantile", "from 3"])
 @pytest.mark.parametrize("decode", ["median", "mean"])
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick(
+    "histogram-median-log",
+    "gaussian-mean-log",
+    "quantile-mean-from 3",
+)
 def test_decoding_is_in_units_of_the_file(kind, decode, scale):
     """By the numbers: the mean of labels is not the label of the mean."""
     _, rows, outputs = evaluated(kind, decode, scale)

@@ -59,6 +59,7 @@ def test_evaluate(workdir, counted):
     assert set(counted.values()) == {0}
 
 
+@pytest.mark.slow
 def test_noise(workdir, counted):
     arrays, _ = noise.probe(workdir, rows=8, samples=2, epsilon=(0.1,))
     assert np.isfinite(arrays["controlled"]).all()
@@ -75,6 +76,7 @@ def test_predict_reads_no_data_of_training(workdir, counted, tmp_path):
     assert set(counted.values()) == {0}
 
 
+@pytest.mark.slow
 def test_training_is_counted(tmp_path, counted):
     """The counters count: a run makes all of these programs."""
     runs.run(runs.tiny("vanilla,smoke"), tmp_path / "run")

@@ -78,6 +78,7 @@ def test_padding_and_full_slots():
 
 
 @pytest.mark.parametrize("reading", lib.READINGS)
+@pytest.mark.quick("prototype")
 def test_gradients(reading):
     z, y, mask = draw()
 

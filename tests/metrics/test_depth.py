@@ -32,6 +32,7 @@ class TestRatios:
         return scores | depth_metrics.finalize(ratios, sums.count, spec=spec)
 
     @pytest.mark.parametrize("number", range(3))
+    @pytest.mark.quick("0", "1")
     def test_golden(self, number):
         case = golden("nyud2_evaluator", number)
         p, y = (case[f"in.{k}"][:, 0] for k in ("output", "depth"))

@@ -62,6 +62,7 @@ def _assert_close(ours, theirs, tolerance=1e-5):
         pytest.param(7, 2, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.quick("3-1")
 def test_equals_flax_at_every_side(size, stride):
     strides, padding = (stride, stride), (size // 2, size // 2)
     shapes = [(side, side) for side in SIDES] + [(2, 3), (5, 2)]
@@ -113,6 +114,7 @@ def test_convolution_by_hand():
         assert y[0, :, :, 0].tolist() == expected
 
 
+@pytest.mark.quick("__with_jit")
 class VariantsTest(chex.TestCase):
     @chex.all_variants(with_pmap=True)
     @parameterized.parameters(

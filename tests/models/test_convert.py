@@ -1,5 +1,6 @@
 """Weights of PyTorch's residual networks compute the same here."""
 
+import functools
 import pathlib
 
 import jax
@@ -32,9 +33,18 @@ def golden(name):
         return weights, file["images"], file[f"{name}/features"]
 
 
+@functools.cache
+def drawn(model, shape):
+    """Variables before training, by one program."""
+    images = np.zeros(shape, np.float32)
+    return jax.jit(model.init, static_argnames="train")(
+        jax.random.key(1), images, train=False
+    )
+
+
 def converted(model, images, file):
     """Variables of a model from a file, through the door that runs use."""
-    fresh = model.init(jax.random.key(1), images, train=False)
+    fresh = drawn(model, images.shape)
     params, state = warm_start_lib.pretrained(
         str(file),
         params={"encoder": fresh["params"]},

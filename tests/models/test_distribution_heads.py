@@ -41,6 +41,7 @@ def raw_of(params, features=Z):
     return np.float64(features) @ layer["kernel"] + layer["bias"]
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_histogram(self):
@@ -84,6 +85,9 @@ class Variants(chex.TestCase):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decode", ["mean", "median", "mode"])
+@pytest.mark.quick(
+    "mean-histogram", "median-quantile", "mode-gaussian", "median-gaussian"
+)
 def test_decode(kind, decode):
     out = applied(kind, decode=decode)[2]
     assert out.prediction.shape == (5,)
@@ -105,6 +109,7 @@ def test_pixels_are_rows(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick("quantile")
 def test_a_wider_kernel(kind):
     """In the middle of constant maps it is the sum of the kernel."""
     maps = np.ones((1, 5, 6, 2), np.float32)
@@ -138,6 +143,7 @@ def test_quantiles_cannot_cross_and_deviations_are_positive(size):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("decode", ["mean", "median"])
+@pytest.mark.quick("mean-quantile", "median-histogram", "mean-gaussian")
 def test_the_prediction_has_a_gradient(kind, decode):
     head, params, _ = applied(kind, decode=decode)
     slope = jax.grad(lambda p: head.apply({"params": p}, Z).prediction.sum())

@@ -100,6 +100,7 @@ def by_hand(kind, row, edges):
     return found
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.product(kind=tuple(KINDS), edges=(0, 1))
@@ -133,6 +134,7 @@ class Variants(chex.TestCase):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick("histogram", "quantile")
 def test_quantiles_invert_the_distribution_function(kind):
     for level in (0.01, 0.2, 0.5, 0.77, 0.999):
         places = np.float64(called(KINDS[kind], "quantile", level))
@@ -165,6 +167,7 @@ def test_mode_is_where_the_density_is_highest(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.quick("quantile")
 def test_leading_axes_are_kept(kind):
     outputs, shape = KINDS[kind], (1, ROWS, 1)
 

@@ -112,6 +112,7 @@ def epoch_data(seed, num, dim=3, rows=60):
         ("gaussian", 5, 0.9, False),
     ],
 )
+@pytest.mark.quick("True")
 def test_clean_against_slow_loops(kernel, size, momentum, x64):
     num = 9
     window = weights.kernel_window(kernel, size, 2.0, normalize="sum")
@@ -251,6 +252,7 @@ def test_gradients(ready):
 
 @pytest.mark.parametrize("mode", ["clean", "official"])
 @pytest.mark.parametrize("case", ["constant", "one", "empty", "huge"])
+@pytest.mark.quick("constant-clean", "one-clean", "empty-official", "huge-clean")
 def test_values_and_gradients_are_finite_at_the_edges(mode, case):
     objective = {"clean": CLEAN, "official": OFFICIAL}[mode]
     spec = unit_spec(6, 2)

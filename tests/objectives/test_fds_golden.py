@@ -103,6 +103,7 @@ def test_golden_ages(number):
 
 
 @pytest.mark.parametrize("number", range(2))
+@pytest.mark.quick("0")
 def test_golden_text_similarity(number):
     case = golden("fds_stsb", number)
     num = int(case["p.bucket_num"])

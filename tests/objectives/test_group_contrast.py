@@ -70,6 +70,7 @@ def case(num, similarity):
     return z, g, mask, by_loops(z, g, 2.5, similarity, mask)
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters("l2_normalised", "l2")
@@ -86,6 +87,7 @@ with_slope = toy.jit(jax.value_and_grad(group_contrast_loss), static_argnames=OP
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
 @pytest.mark.parametrize("num", COUNTS)
+@pytest.mark.quick("1-l2_normalised", "2-l2_normalised", "2-cosine")
 def test_any_number_of_groups(num, similarity):
     """Of groups that are there: up to 40, one, or all."""
     z, g, mask, want = case(num, similarity)
@@ -98,6 +100,7 @@ def test_any_number_of_groups(num, similarity):
 
 @pytest.mark.parametrize("similarity", group_contrast.SIMILARITIES)
 @pytest.mark.parametrize("t", [0.02, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.quick("0.02-l2_normalised")
 def test_far_groups_do_not_vanish(similarity, t):
     """Distances that differ by hundreds of temperatures, all of them in the sum."""
     z, g = 3 * rows(), np.random.default_rng(1).integers(0, 5, 40)
@@ -107,6 +110,7 @@ def test_far_groups_do_not_vanish(similarity, t):
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.slow
 def test_numerical_gradients(similarity):
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)))
@@ -118,6 +122,7 @@ def test_numerical_gradients(similarity):
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
+@pytest.mark.slow
 def test_degenerate_batches(similarity):
     slope = jax.jit(
         jax.value_and_grad(
@@ -243,6 +248,7 @@ def test_golden():
     assert sorted(seen) == [0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
+@pytest.mark.slow
 def test_golden_of_the_older_loss():
     """A sum over pairs of different groups only: ours where no two rows share one."""
     for c in golden("ccor_ranked_contrastive_old"):

@@ -51,6 +51,7 @@ def golden(name):
             yield {k[4:]: data[k] for k in data.files if k.startswith(prefix)}
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_soft_labels(self):
@@ -204,6 +205,9 @@ def outcome(criterion="soft", batch=None, head=None, **options):
 
 @pytest.mark.parametrize("unit", group_dir.UNITS)
 @pytest.mark.parametrize("criterion", group_dir.CRITERIA)
+@pytest.mark.quick(
+    "soft-deviation", "soft_asymmetric-label", "ce-label", "la-deviation", "etf-label"
+)
 def test_term_against_formula(criterion, unit):
     batch = toy.batch()
     batch["mask"] = np.float32([1, 1, 0, 1, 1, 1, 1, 1])
@@ -285,6 +289,7 @@ def test_weights_act_inside_of_groups():
 
 
 @pytest.mark.parametrize("criterion", group_dir.CRITERIA)
+@pytest.mark.quick("soft", "soft_asymmetric", "la")
 def test_numerical_gradients(criterion):
     with jax.enable_x64(True):
         logits = jnp.asarray(np.random.default_rng(0).normal(size=4))

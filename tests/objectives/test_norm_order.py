@@ -50,6 +50,7 @@ def rows(seed=0):
     return z, np.int32(rng.integers(0, 6, 12)), np.float32(np.arange(12) % 5 != 3)
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_against_loops(self):
@@ -149,6 +150,7 @@ def test_golden():
         assert seen == 8
 
 
+@pytest.mark.slow
 def test_numerical_gradients():
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(3).normal(size=(6, 2)))

@@ -59,6 +59,7 @@ def rows(seed=0, n=14):
 MASK = np.float32(np.arange(14) % 5 != 2)
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_against_loops(self):
@@ -75,6 +76,7 @@ def test_options_against_loops():
         np.testing.assert_allclose(got, by_loops(z, y, MASK, **kind), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_numerical_gradients():
     with jax.enable_x64(True):
         rng = np.random.default_rng(1)
@@ -83,6 +85,7 @@ def test_numerical_gradients():
         chex.assert_numerical_grads(loss, (z,), order=1, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_degenerate_batches():
     z, y = rows()
     slope = toy.jit(jax.value_and_grad(ordinal_entropy_loss))
@@ -171,6 +174,7 @@ def view(z):
     return base.View(z, None, lambda x: x, lambda x: x)
 
 
+@pytest.mark.slow
 def test_golden_of_images():
     (c,) = golden("ordinal_entropy_dense")
     y = c["in.gt"][:, 0]

@@ -47,6 +47,7 @@ def empty():
     return prototypes_lib.Memory(row, jnp.zeros((LABELS, 3)), row)
 
 
+@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_running_prototypes_against_loops(self):
@@ -129,6 +130,7 @@ SPEC = dataclasses.replace(toy.SPEC, feature_dim=3)
 
 
 @pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.quick("mean_of_norms")
 def test_order_of_all_that_is_known(reading):
     objective = norm_order.make(
         alpha=0.0, source="running", momentum=0.7, reading=reading

@@ -22,6 +22,7 @@ from tests.objectives.ssir_cases import (
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.quick("l1")
 def test_one_side_must_be_a_constant(distance):
     """Taken literally, the first gradient is zero; the search has one."""
     x, zeta = images(), offsets_of()
@@ -173,6 +174,7 @@ def coupled(x):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.quick("l1")
 def test_masked_rows_have_no_part(distance):
     mask = np.float32([1, 1, 0, 1, 0])
     zeta = offsets_of()
@@ -196,6 +198,7 @@ def test_masked_rows_have_no_part(distance):
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.quick("huber")
 def test_dense_pixels_are_averaged(distance):
     """A grid twice is the grid; masked pixels do not count, whatever they hold."""
     x, zeta = images(), offsets_of((ROWS, 2, 2))

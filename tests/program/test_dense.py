@@ -127,6 +127,7 @@ class TestStep:
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
     @pytest.mark.parametrize("case", OBJECTIVES)
+    @pytest.mark.quick("ssir")
     def test_hidden_pixels_and_padded_rows_change_nothing(self, case):
         state, real = later(case), batch(rows=ROWS - 2)
         tail = {**batch(5, rows=2), "mask": np.zeros((2, HEIGHT, WIDTH), np.float32)}

@@ -117,6 +117,7 @@ class TestEvaluate:
 
 @pytest.mark.parametrize("step", ["best", "last"])
 @pytest.mark.parametrize("split", ["train", "val", "test"])
+@pytest.mark.quick("train-best", "val-last", "test-best")
 def test_every_table_has_intervals(finished, capsys, split, step):
     workdir, _ = finished
     evaluate._main([f"--workdir={workdir}", f"--split={split}", f"--step={step}"])
@@ -210,6 +211,7 @@ class TestWrongInput:
         assert "--help" in line
 
 
+@pytest.mark.slow
 def test_the_command(finished, tmp_path):
     workdir, result = finished
     done = commands.run(

@@ -35,12 +35,23 @@ FAMILIES = ("frobenius", "group_dir", "rrt_lds_fds", "ssir")
 FEW = ("frobenius", "group_dir")
 
 
+def short(path, method, steps):
+    """The config with a small model and at most so many steps in each stage."""
+    made = frozen.plain(config_files.load(path, f"{method},smoke"))
+    small = {"width": 8, "depth": 1}
+    made["model"]["encoder"] |= {
+        name: value for name, value in small.items() if name in made["model"]["encoder"]
+    }
+    for stage in made["stage"].values():
+        stage["steps"] = min(stage["steps"], steps)
+    return made
+
+
 def made(path, method, tmp_path):
     """The config; one that starts from a run gets a short one."""
-    made = frozen.plain(config_files.load(path, f"{method},smoke"))
+    made = short(path, method, steps=8)
     if made["init_from"] is not None:
-        start = frozen.plain(config_files.load(path, "vanilla,smoke"))
-        start["stage"]["main"]["steps"] = 2
+        start = short(path, "vanilla", steps=2)
         start["model"]["label_scaling"] = made["model"]["label_scaling"]
         runs.run(start, tmp_path / "start")
         made["init_from"] = str(tmp_path / "start")

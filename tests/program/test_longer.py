@@ -79,6 +79,7 @@ class TestLonger:
         with pytest.raises(errors.InputError, match=r"seed 0 -> 7; stage\.main\.steps"):
             runs.run(made, run)
 
+    @pytest.mark.slow
     def test_a_finished_run_says_how(self, run, capsys):
         train.train_and_evaluate(runs.tiny("vanilla,smoke"), run)
         first = capsys.readouterr().out.splitlines()[0]
@@ -165,6 +166,7 @@ class TestPatience:
                 r for r in every if r["step"] <= several
             ]
 
+    @pytest.mark.slow
     def test_killed_before_its_result_it_is_done(self, early, tmp_path):
         run = shutil.copytree(early, tmp_path / "run")
         (run / "result.json").unlink()

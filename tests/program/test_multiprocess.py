@@ -52,12 +52,11 @@ def run(method, workdir, devices, processes, init_from=None):
 @pytest.mark.parametrize(
     ("method", "alone"),
     [
-        # Four devices of one process are in test_contract.py, too.
-        ("sqinv_lds_fds", False),
         ("sqinv_lds_fds", True),
-        ("frobenius", True),
+        # Four devices of one process are in test_contract.py, too.
+        ("frobenius", False),
         # From another run.
-        ("frobenius_posthoc", True),
+        ("frobenius_posthoc", False),
     ],
 )
 def test_devices_and_processes_do_not_matter(method, alone, tmp_path):

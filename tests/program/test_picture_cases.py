@@ -25,7 +25,8 @@ def test_brightness_is_learnt(kind, tmp_path):
     own_data.write(tmp_path, "labels.csv", own_data.table(rows, "path,label"))
     # What a Mac leaves.
     own_data.write(tmp_path, "._labels.csv", rng.bytes(200))
-    fields = {"stage__main__steps": 150, "data__image_size": 24}
+    fields = {"stage__main__steps": 250, "data__image_size": 24}
+    fields |= {"model__encoder": {"width": 16, "stage_sizes": (1,)}}
     made = own_data.config(tmp_path, "images", **fields)
     result = runs.run(made, tmp_path / "run")
     # Of labels from 2 to 98; a model that sees two levels has 9.9.

@@ -101,6 +101,7 @@ def test_a_single_tau_is_used(plain):
 
 
 @pytest.mark.parametrize("tau", [None, 1.0])
+@pytest.mark.quick("None")
 def test_predict_says_what_evaluate_measures(plain, tau, tmp_path):
     fields = {"target": "uniform"} | ({} if tau is None else {"tau": tau})
     test = [i for i, part in enumerate(PARTS) if part == "test"]
@@ -134,6 +135,7 @@ def test_predict_without_a_prior_is_as_trained(plain, tmp_path):
     np.testing.assert_allclose(found, rows_of(plain, "test")["prediction"], rtol=1e-4)
 
 
+@pytest.mark.quick("histogram")
 def test_a_config_may_ask_for_it(plain, tmp_path):
     """Metrics, files and predictions of such a run are corrected throughout."""
     config = json.loads((plain / run_files.CONFIG).read_text())
@@ -295,6 +297,7 @@ class TestWithoutValidation:
             runs.run(made, tmp_path / "run")
         assert not (tmp_path / "run" / "config.json").exists()
 
+    @pytest.mark.slow
     def test_a_distribution_needs_no_validation_rows(self, tmp_path):
         made = own_data.config(
             self.file(tmp_path),

@@ -50,6 +50,7 @@ def test_the_same_file_is_the_same_config(begun, monkeypatch, folder, path):
     assert runs.run(made, begun / "run") == runs.result(begun / "run")
 
 
+@pytest.mark.slow
 def test_a_warm_start_is_found_from_any_folder(begun, monkeypatch):
     warm = begun / "warm"
     for folder, start in ((".", "run"), ("elsewhere", "../run")):

@@ -189,6 +189,7 @@ def test_another_config_is_refused_by_field(tiny_run):
         runs.run(runs.tiny("vanilla,smoke", seed=7), tiny_run)
 
 
+@pytest.mark.slow
 def test_readers_give_the_same_run(tiny_run, tmp_path):
     other = runs.run(runs.tiny("vanilla,smoke", data__reader="tf"), tmp_path / "tf")
     assert runs.result(tiny_run)["test"] == other["test"]

@@ -92,6 +92,8 @@ class TestDirectory:
 class TestCommand:
     """The same by the command itself."""
 
+    # Its like is in test_train.py.
+    @pytest.mark.slow
     def test_wrong_input(self, tmp_path):
         file = own_data.write(tmp_path, "mine.csv", changed(61, "0.1,r,seven"))
         disk = own_data.snapshot(tmp_path)

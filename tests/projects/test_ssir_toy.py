@@ -181,6 +181,7 @@ def test_phases_do_what_they_are_for(found):
 
 
 @pytest.mark.parametrize("batch_size", [0, 2])
+@pytest.mark.quick("2")
 def test_the_head_alone_moves_if_asked(batch_size):
     start = experiment.init_network(jax.random.key(0), 3, (4,))
     x = jnp.ones((6, 3))

@@ -175,6 +175,12 @@ def test_inconsistent_row_is_said(tmp_path, quick, capsys):
         ("sqinv_ssir", {"objective": ssir(1e-3, 0.1, n_steps=3)}, "steps=3"),
     ],
 )
+@pytest.mark.quick(
+    "vanilla-changes0-not bikeshare",
+    "vanilla-changes2-model.name = resnet34",
+    "ranksim-changes4-ranksim has no counterpart",
+    "sqinv_ssir-changes7-steps=3",
+)
 def test_otherwise_one_sentence(tmp_path, quick, capsys, method, changes, reason):
     folder = agedb(tmp_path / "run", method, **changes)
     assert report.main([str(folder), "--published"]) == 0
