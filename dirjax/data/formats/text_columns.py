@@ -1,14 +1,12 @@
-"""Tables as columns of text: names, missing values, numbers, words and keys."""
+"""Tables as columns of text: names, missing values, numbers and words."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
-import hashlib
 import pathlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,10 +23,6 @@ _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
 _NAMELESS = "(column {})"
 # What Python may read as a number in ASCII; RE2.
 _NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))"
-# Numbers that Python spells like the text, or with `.0` behind it: no more than 15
-# digits tell all numbers apart. And texts that it only puts in quotes.
-_LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
-_SIMPLE = r"^[ !-&(-\[\]-~]*$"
 
 
 @dataclasses.dataclass
@@ -193,84 +187,3 @@ def words(column: Any) -> np.ndarray:
     pc: Any = pyarrow.compute
     plain = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
     return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
-
-
-def _spelt(column: Any, values: np.ndarray, marked: bool) -> Any:
-    """Numbers and other cells as Python spells them: `0.5`, `3.0`, `'north'`.
-
-    Most cells need no Python for that, unless numbers are `marked` by a notation.
-    """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    text = pc.fill_null(column, "")
-    number = ~np.isnan(values)
-    same, quoted = np.zeros((2, len(values)), bool)
-    if number.any() and not marked:
-        small = (np.abs(values) < 1e-4) & (values != 0)  # in powers of ten
-        same = number & ~small & _matches(text, _LIKE_TEXT)
-    if not number.all():
-        quoted = ~number & _matches(text, _SIMPLE)
-    odd = np.flatnonzero(~same & ~quoted)
-    if len(odd):
-        cells = zip(values[odd].tolist(), text.take(odd).to_pylist(), strict=True)
-        said = [repr(cell if value != value else value) for value, cell in cells]
-        whole = pa.concat_arrays(getattr(text, "chunks", [text]))
-        text = pc.replace_with_mask(
-            whole, pa.array(~same & ~quoted), pa.array(said, pa.string())
-        )
-    if quoted.any():
-        quote = pc.if_else(pa.array(quoted), "'", "")
-        text = pc.binary_join_element_wise(quote, text, quote, "")
-    if same.any():
-        point = pc.and_(pa.array(same), pc.invert(pc.match_substring(text, ".")))
-        if pc.any(point).as_py():
-            text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
-    return text
-
-
-def keys(
-    table: Table,
-    known: Mapping[str, np.ndarray] | None = None,
-    marked: Collection[str] = (),
-) -> np.ndarray:
-    """A key for each row, from its content; equal rows are numbered.
-
-    Args:
-      table: the table.
-      known: column -> its numbers, `[rows]` float64, where they have been read.
-      marked: columns of them whose numbers are written in a notation of their own: the
-        keys are those of the numbers.
-
-    Returns:
-      `[rows]` uint64: hashes of the rows as tuples of Python, with their number.
-    """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    columns = []
-    for name, column in sorted(table.cells.items()):
-        values = (known or {}).get(name)
-        values = numbers(column)[0] if values is None else values
-        columns.append(_spelt(column, values, name in marked))
-    end = ",)" if len(columns) == 1 else ")"
-    joined = pc.binary_join_element_wise(*columns, ", ")
-    joined = pc.binary_join_element_wise("(", joined, end, "").cast(pa.binary())
-    texts = joined.to_pylist()
-    found = _hashes(text + b"0" for text in texts)
-    different, first, group = np.unique(found, return_index=True, return_inverse=True)
-    if len(different) < len(found):
-        of_row, seen = group.tolist(), dict[int, int]()
-        for i in np.setdiff1d(np.arange(len(found)), first).tolist():
-            twin = seen[of_row[i]] = seen.get(of_row[i], 0) + 1
-            (found[i],) = _hashes([texts[i] + str(twin).encode()])
-    return found
-
-
-def _hashes(texts: Iterable[bytes]) -> np.ndarray:
-    """A hash of each text, uint64."""
-    blake = functools.partial(hashlib.blake2b, digest_size=8)
-    digests = b"".join(blake(text).digest() for text in texts)
-    return np.frombuffer(digests, "<u8").copy()

@@ -30,7 +30,7 @@ from dirjax.data import (
     row_checks,
     sources,
 )
-from dirjax.data.formats import levels, npz_files, text_columns, text_files
+from dirjax.data.formats import levels, npz_files, row_keys, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import _image_arrays, _image_tables
@@ -154,7 +154,7 @@ def load(
         progress="reading images",
     )
     labelled = labelling.label_rows(
-        y, rows, rules, part=part, keys=lambda: text_columns.keys(table), weight=weights
+        y, rows, rules, part=part, keys=lambda: row_keys.keys(table), weight=weights
     )
     source = from_arrays(
         name,

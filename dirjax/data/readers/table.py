@@ -25,7 +25,7 @@ from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.describe import checks, columns
 from dirjax.data.feature_columns import FIND, Features, listed
 from dirjax.data.formats import dates as date_forms
-from dirjax.data.formats import npz_files, table_files, text_columns, text_files
+from dirjax.data.formats import npz_files, row_keys, table_files, text_files
 from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
@@ -226,7 +226,7 @@ def load(
         rows,
         rules,
         part=part,
-        keys=lambda: text_columns.keys(table, known, found.readings),
+        keys=lambda: row_keys.keys(table, known, found.readings),
         weight=weights,
         group=groups,
     )
