@@ -11,8 +11,9 @@ import numpy as np
 from dirjax.data import column_types, row_checks
 from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.formats import dates as date_forms
+from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.numerals import Notation
-from dirjax.data.formats.text_columns import Table, words
+from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError, setting
 
 # Nothing is said on how a file is written, and how numbers mostly are.
@@ -26,7 +27,7 @@ class Features:
     Attributes:
       numeric: names of numeric columns.
       categorical: names of categorical columns.
-      values: column -> `[rows]` float64 (NaN missing) or str (empty missing).
+      values: column -> `[rows]` float64 (NaN missing) or texts (empty missing).
       dropped: column -> reason for leaving it out.
       readings: column of the file -> how its numbers or dates were read, where that is
         not plain.
@@ -34,7 +35,7 @@ class Features:
 
     numeric: list[str]
     categorical: list[str]
-    values: dict[str, np.ndarray]
+    values: dict[str, np.ndarray | Categories]
     dropped: dict[str, str]
     readings: dict[str, ColumnReading] = dataclasses.field(default_factory=dict)
 
@@ -91,7 +92,7 @@ def typed(
             raise InputError(f"data.numeric names {name!r}, which holds text. Drop it.")
         if number:
             refuse_infinite(name, column, rows)
-        found.values[name] = column
+        found.values[name] = column if number else Categories.of(column.astype(str))
         if name in wanted["categorical"] or not number:
             found.categorical.append(name)
         if name in wanted["numeric"] or (number and name not in found.categorical):
@@ -251,10 +252,11 @@ def _add_text(
     named: bool,
 ) -> None:
     """Adds a column of categories, unless most of its values occur once."""
-    text = words(column)
-    different = len(np.unique(text[text != ""]))
-    if not named and different > max(20, 0.5 * (text != "").sum()):
-        example = str(text[text != ""][0])
+    text = Categories.read(column)
+    filled = np.flatnonzero(~text.missing())
+    different = np.count_nonzero(text.values != "")
+    if not named and different > max(20, 0.5 * len(filled)):
+        example = str(text.values[text.codes[filled[0]]])
         found.dropped[name] = (
             f"text with {different:,} different values such as {example!r}, most occur "
             "once"

@@ -13,11 +13,12 @@ and Boosted Trees on Tabular Data", NeurIPS 2024.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dirjax.data.formats.categories import Categories
 from dirjax.errors import InputError
 
 # Surprises in new rows, as `new_rows.told` says them.
@@ -46,15 +47,36 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
     return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
 
 
-def _text(column: np.ndarray) -> np.ndarray:
-    """`[rows]` str; whole numbers without a decimal point, NaN as empty."""
+def _text(column: np.ndarray | Categories) -> Categories:
+    """A column as texts; whole numbers without a decimal point, NaN as empty."""
+    if isinstance(column, Categories):
+        return column
     if column.dtype.kind != "f":
-        return column.astype(str)
+        return Categories.of(column.astype(str))
     values, inverse = np.unique(column, return_inverse=True)
     text = [
         "" if np.isnan(v) else np.format_float_positional(v, trim="-") for v in values
     ]
-    return np.asarray(text, np.str_)[inverse]
+    return Categories(np.asarray(text, np.str_), inverse)
+
+
+# Rows that are standardised at once, in the cache of a processor.
+_BLOCK = 1 << 14
+
+
+def _standardised(
+    column: np.ndarray, center: float, scale: float, clip: float
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Pieces of a column, standardised, with NaN and infinity as 0."""
+    for start in range(0, len(column), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        x = np.asarray(column[rows], np.float64) - center
+        x /= scale
+        # Rows with infinity are left out later.
+        x[~np.isfinite(x)] = 0.0
+        if clip:
+            x /= np.sqrt(1 + (x / clip) ** 2)
+        yield rows, x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +113,7 @@ class TablePreprocessor:
     @classmethod
     def fit(
         cls,
-        columns: dict[str, np.ndarray],
+        columns: Mapping[str, np.ndarray | Categories],
         *,
         numeric: Sequence[str],
         categorical: Sequence[str],
@@ -124,7 +146,8 @@ class TablePreprocessor:
         fitted = [_fit(x[~gaps[n]], scaling) for n, x in arrays.items()]
         ends = [_ends(x[~gaps[n]]) for n, x in arrays.items()]
         values = tuple(
-            tuple(np.unique(_text(columns[name])).tolist()) for name in categorical
+            tuple(np.unique(_text(columns[name]).present()).tolist())
+            for name in categorical
         )
         plain = cls(
             numeric=tuple(numeric),
@@ -155,7 +178,9 @@ class TablePreprocessor:
         """Number of codes of each categorical column, code 0 included."""
         return tuple(len(v) + 1 for v in self.values)
 
-    def transform(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def transform(
+        self, columns: Mapping[str, np.ndarray | Categories]
+    ) -> dict[str, np.ndarray]:
         """Applies the fitted numbers.
 
         Args:
@@ -179,12 +204,9 @@ class TablePreprocessor:
         for j, (name, center, scale) in enumerate(
             zip(self.numeric, self.center, self.scale, strict=True)
         ):
-            x = (np.asarray(columns[name], np.float64) - center) / scale
-            # Rows with infinity are left out later.
-            x = np.where(np.isinf(x), np.nan, x)
-            if self.clip:
-                x = x / np.sqrt(1 + (x / self.clip) ** 2)
-            numeric[:, j] = np.where(np.isnan(x), 0.0, x)
+            column = np.asarray(columns[name])
+            for piece, x in _standardised(column, center, scale, self.clip):
+                numeric[piece, j] = x
         for j, name in enumerate(self.indicators, len(self.numeric)):
             numeric[:, j] = np.isnan(np.asarray(columns[name], np.float64))
         categorical = np.empty((rows, len(self.categorical)), np.int32)
@@ -192,11 +214,14 @@ class TablePreprocessor:
             zip(self.categorical, self.values, strict=True)
         ):
             codes = {v: i + 1 for i, v in enumerate(known)}
-            seen, inverse = np.unique(_text(columns[name]), return_inverse=True)
-            categorical[:, j] = np.array([codes.get(v, 0) for v in seen])[inverse]
+            text = _text(columns[name])
+            known_codes = [codes.get(v, 0) for v in text.values.tolist()]
+            categorical[:, j] = np.array(known_codes, np.int32)[text.codes]
         return {"numeric": numeric, "categorical": categorical}
 
-    def surprises(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    def surprises(
+        self, columns: Mapping[str, np.ndarray | Categories]
+    ) -> dict[str, dict[str, int]]:
         """Counts what new rows have that training rows had not.
 
         Args:
@@ -227,11 +252,15 @@ class TablePreprocessor:
                 found[MISSING][name] = int(gaps.sum())
         for name, known in zip(self.categorical, self.values, strict=True):
             text = _text(columns[name])
-            gaps = text == ""
-            empty &= gaps
-            found[UNSEEN][name] = int(np.sum(~gaps & ~np.isin(text, known)))
+            empty &= text.missing()
+            counts = dict(
+                zip(text.values.tolist(), text.counts().tolist(), strict=True)
+            )
+            gaps = counts.pop("", 0)
+            unseen = counts.keys() - set(known)
+            found[UNSEEN][name] = sum(counts[value] for value in unseen)
             if name not in self.numeric and "" not in known:
-                found[MISSING][name] = int(gaps.sum())
+                found[MISSING][name] = gaps
         found[EMPTY][""] = int(empty.sum())
         return found
 

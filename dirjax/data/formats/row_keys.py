@@ -174,7 +174,7 @@ def keys(
             some = {n: c.slice(rows.start, size) for n, c in cells.items()}
         else:
             some = {n: c.take(rows) for n, c in cells.items()}
-        arrays = {n: _whole(column) for n, column in some.items()}
+        arrays = {n: text_columns.in_one(column) for n, column in some.items()}
         return _spelt_rows(arrays, {n: v[rows] for n, v in known.items()}, marked)
 
     size = min(_ROWS, max(1, _CELLS // len(cells)))
@@ -193,14 +193,6 @@ def keys(
             twin = seen[of_row] = seen.get(of_row, 0) + 1
             (found[i],) = _hashes([text[:-1] + str(twin).encode()])
     return found
-
-
-def _whole(column: Any) -> Any:
-    """A column in one piece."""
-    chunks = getattr(column, "chunks", None)
-    if chunks is None:
-        return column
-    return chunks[0] if len(chunks) == 1 else column.combine_chunks()
 
 
 def _hashes(texts: Iterable[bytes]) -> np.ndarray:

@@ -182,8 +182,23 @@ def _matches(column: Any, pattern: str) -> np.ndarray:
 
 def words(column: Any) -> np.ndarray:
     """`[rows]` str, empty for missing values; whole numbers without `.0`."""
+    different, codes = coded_words(column)
+    return different[codes]
+
+
+def coded_words(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `[different]` str, not all of them distinct, and `[rows]` int."""
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    plain = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
-    return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
+    coded = in_one(pc.dictionary_encode(pc.fill_null(column, "")))
+    plain = pc.replace_substring_regex(coded.dictionary, r"^(-?\d+)\.0+$", r"\1")
+    return np.asarray(plain.to_pylist(), np.str_), coded.indices.to_numpy()
+
+
+def in_one(column: Any) -> Any:
+    """A column in one piece, as a pyarrow array."""
+    pieces = getattr(column, "chunks", None)
+    if pieces is None:
+        return column
+    return pieces[0] if len(pieces) == 1 else column.combine_chunks()

@@ -26,6 +26,7 @@ from dirjax.data.describe import checks, columns
 from dirjax.data.feature_columns import FIND, Features, listed
 from dirjax.data.formats import dates as date_forms
 from dirjax.data.formats import npz_files, row_keys, table_files, text_files
+from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
@@ -218,7 +219,7 @@ def load(
         if not (rows.has_problems and np.isnan(y).all()):  # it is told why
             labelling.check_labels(y, rows, rules)
     found.readings |= readings
-    known = {c: v for c, v in found.values.items() if v.dtype.kind == "f"}
+    known = {c: v for c, v in found.values.items() if isinstance(v, np.ndarray)}
     known |= {rules.label: y} | ({} if weights is None else {str(weight): weights})
     tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
@@ -301,7 +302,10 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
     for name, values in found.values.items():
         if not column_types.repeats(name, values[used]):
             continue
-        group = np.unique(values, return_inverse=True)[1]
+        if isinstance(values, Categories):
+            group = values.codes
+        else:
+            group = np.unique(values, return_inverse=True)[1]
         share = checks.explained(group[used], labelled.label[used])
         known = np.isin(group[part == 2], group[train])
         if share >= SAME_GROUP and known.any():
@@ -387,15 +391,20 @@ def from_features(
 
 
 def _drop_constant(
-    found: Features, train: Mapping[str, np.ndarray], named: Sequence[str]
+    found: Features, train: Mapping[str, np.ndarray | Categories], named: Sequence[str]
 ) -> None:
     """Leaves out columns that are constant in training, unless they were named."""
     for name, values in train.items():
         if name in named:
             continue
-        gaps = np.isnan(values) if values.dtype.kind == "f" else values == ""
-        if gaps.all() or (not gaps.any() and len(np.unique(values)) == 1):
-            why = "empty in training" if gaps.all() else f"always {values[0]}"
+        if isinstance(values, Categories):
+            ends = np.unique(values.present())[[0, -1]].tolist()
+            empty, alike = not ends[1], ends[0] == ends[1]
+        else:  # the smallest of numbers is NaN if one is
+            ends = values.min(), values.max()
+            empty, alike = bool(np.isnan(values).all()), ends[0] == ends[1]
+        if empty or alike:
+            why = "empty in training" if empty else f"always {ends[0]}"
             found.dropped[name] = why
             del found.values[name]
             for names in (found.numeric, found.categorical):
@@ -476,7 +485,7 @@ def _new_of_table(
             table.require(name, "the model was trained with it", "Add it.")
         for name in keep:
             table.require(name, "--keep")
-        found: dict[str, np.ndarray] = {}
+        found: dict[str, np.ndarray | Categories] = {}
         with rows.collected():
             for name in columns:
                 way = ways.get(name, ColumnReading("numbers"))
@@ -489,7 +498,7 @@ def _new_of_table(
                         table, name, rows, way.notation
                     )
                 else:
-                    found[name] = words(table.cells[name])
+                    found[name] = Categories.read(table.cells[name])
         names: dict[str, Any] = {"index": table.number}
         names |= {n: words(table.cells[n]) for n in keep}
         value = new_labels(table, rows, label, record)
