@@ -207,8 +207,10 @@ def missing_code(values: np.ndarray) -> float | None:
     known = values[~np.isnan(values)]
     ends = (known.min(), known.max()) if len(known) else ()
     for code in ends:
+        if abs(code) not in _CODES:
+            continue
         rest = known[known != code]
-        if abs(code) not in _CODES or len(known) - len(rest) < 2 or not len(rest):
+        if len(known) - len(rest) < 2 or not len(rest):
             continue
         low, high = rest.min(), rest.max()
         if low >= 0 if code < 0 else code - high > high - low:
@@ -245,10 +247,10 @@ def identifies(name: str, values: np.ndarray | Categories) -> bool:
       >>> identifies("house_id", np.array([17.0, 4.0])), identifies("paid", np.ones(1))
       (True, False)
     """
-    return bool(_IDENTIFIER.fullmatch(name)) and _different(values) == len(values)
+    return bool(_IDENTIFIER.fullmatch(name)) and different(values) == len(values)
 
 
-def _different(values: np.ndarray | Categories) -> int:
+def different(values: np.ndarray | Categories) -> int:
     """How many different values there are; numpy's own count takes eight times as long.
 
     Missing numbers are one value.
@@ -269,5 +271,4 @@ def repeats(name: str, values: np.ndarray | Categories) -> bool:
     """
     if not isinstance(values, Categories) and not _IDENTIFIER.fullmatch(name):
         return False
-    different = _different(values)
-    return 10 <= different <= len(values) / 2
+    return 10 <= different(values) <= len(values) / 2

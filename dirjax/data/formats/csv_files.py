@@ -6,7 +6,7 @@ import csv
 import io
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from dirjax.errors import InputError
 # An empty line begins with one of these.
 _EMPTY_LINE = (b"\n\n", b"\n\r\n", b"\r\r")
 _BLOCK = 1 << 24  # bytes of a CSV file per block
+_SHORT = 1 << 16  # bytes that hold most headers
 
 
 class _Head(NamedTuple):
@@ -162,11 +163,11 @@ def blocks(
     head = _read_head(file, encoding)
     bare = bare_tabs and head.delimiter == "\t"
 
-    def reader(stream, invalid, **options):
+    def reader(stream, invalid, size, **options):
         return arrow.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=arrow.ReadOptions(
-                use_threads=False, block_size=_BLOCK, skip_rows=head.lines
+                use_threads=False, block_size=size, skip_rows=head.lines
             ),
             parse_options=arrow.ParseOptions(
                 delimiter=head.delimiter,
@@ -181,19 +182,20 @@ def blocks(
     empty = _empty_lines(file, encoding, head, bare)
     rows = _Rows(file, on_bad, skip_with, empty, first)
     try:
-        with text_files.opened(file, encoding) as stream:
-            header = reader(stream, lambda row: "skip").schema.names
+        header = _header(file, encoding, reader)
         names = text_columns.column_names(header, file)
-        # Read everything as text; `text_columns.clean` handles missing values.
+        # Read everything as text; most cells need no more cleaning than that.
         as_text = arrow.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(header, pa.string()),
+            strings_can_be_null=True,
+            null_values=[m for m in text_columns.markers(missing) if m == m.strip()],
         )
         start = repeated = 0
         with text_files.opened(file, encoding) as stream:
-            for batch in reader(stream, rows, convert_options=as_text):
+            for batch in reader(stream, rows, _BLOCK, convert_options=as_text):
                 number, start = rows.numbers(start, batch.num_rows)
                 cells = {
-                    name: text_columns.clean(column, missing)
+                    name: text_columns.clean(column, missing, marked=True)
                     for name, column in zip(names, batch.columns, strict=True)
                 }
                 again = _headers(cells, [h.strip() for h in header])
@@ -223,6 +225,22 @@ def blocks(
             f"{file} must be a CSV file with a header, plain, gzip or zip: "
             f"{text_columns.reason(error)}. Give another file."
         ) from error
+
+
+def _header(
+    file: pathlib.Path, encoding: text_files.Encoding, reader: Callable[..., Any]
+) -> list[str]:
+    """The cells of the header; arrow reads a whole block for it."""
+    import pyarrow as pa
+
+    def names(size: int) -> list[str]:
+        with text_files.opened(file, encoding) as stream:
+            return reader(stream, lambda row: "skip", size).schema.names
+
+    try:
+        return names(_SHORT)
+    except pa.ArrowInvalid:  # a row may be longer
+        return names(_BLOCK)
 
 
 def _headers(cells: dict[str, Any], header: Sequence[str]) -> np.ndarray:

@@ -78,15 +78,40 @@ class Table:
             )
 
 
-def clean(column: Any, missing: Sequence[str]) -> Any:
-    """Strips text and replaces markers of missing values by null."""
+def markers(missing: Sequence[str]) -> list[str]:
+    """All markers of a missing value; `missing` are those of the user."""
+    return ["", *MISSING, *missing]
+
+
+def clean(column: Any, missing: Sequence[str], marked: bool = False) -> Any:
+    """Strips text and replaces markers of missing values by null.
+
+    Args:
+      column: pyarrow string array.
+      missing: more markers.
+      marked: whether markers without blanks around them are null already.
+    """
     import pyarrow as pa
     import pyarrow.compute
 
+    if marked and not _may_be_blank(column):
+        return column
     pc: Any = pyarrow.compute  # its functions are created at run time
     column = pc.utf8_trim_whitespace(column)
-    nothing = pa.array(["", *MISSING, *missing], column.type)
+    nothing = pa.array(markers(missing), column.type)
     return pc.if_else(pc.is_in(column, value_set=nothing), None, column)
+
+
+def _may_be_blank(column: Any) -> bool:
+    """Whether an array of strings has a byte that may belong to a blank."""
+    _, offsets, content = column.buffers()
+    if content is None or not len(column):
+        return False
+    ends = np.frombuffer(offsets, np.int32)
+    first, last = ends[column.offset], ends[column.offset + len(column)]
+    data = np.frombuffer(content, np.uint8)[first:last]
+    # Those of ASCII end with the blank, and others are above.
+    return bool(np.any(data - np.uint8(ord("!")) > ord("~") - ord("!")))
 
 
 def without_index(file, cells, number, skipped=0, odd=None, **others) -> Table:
@@ -137,7 +162,7 @@ def plain_numbers(column: Any) -> np.ndarray | None:
         values = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
         return None
-    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), np.float64)
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
 
 def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:

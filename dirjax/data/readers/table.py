@@ -121,8 +121,9 @@ def stated_numbers(
 
 def _few_values(column: np.ndarray, limit: int) -> bool:
     """Whether a numeric column has 3 to `limit` distinct whole values."""
-    values = np.unique(column[~np.isnan(column)])
-    return 2 < len(values) <= limit and bool(np.all(values == np.round(values)))
+    values = column[~np.isnan(column)]
+    whole = bool(np.all(values == np.round(values)))
+    return whole and 2 < column_types.different(values) <= limit
 
 
 def load(
