@@ -143,8 +143,8 @@ class TablePreprocessor:
             )
         arrays = {n: np.asarray(columns[n], np.float64) for n in numeric}
         gaps = {n: np.isnan(x) for n, x in arrays.items()}
-        fitted = [_fit(x[~gaps[n]], scaling) for n, x in arrays.items()]
-        ends = [_ends(x[~gaps[n]]) for n, x in arrays.items()]
+        known = (x[~gaps[n]] for n, x in arrays.items())
+        fits = [(*_fit(x, scaling), *_ends(x)) for x in known]
         values = tuple(
             tuple(np.unique(_text(columns[name]).present()).tolist())
             for name in categorical
@@ -152,14 +152,14 @@ class TablePreprocessor:
         plain = cls(
             numeric=tuple(numeric),
             categorical=tuple(categorical),
-            center=tuple(center for center, _ in fitted),
-            scale=tuple(scale for _, scale in fitted),
+            center=tuple(center for center, _, _, _ in fits),
+            scale=tuple(scale for _, scale, _, _ in fits),
             clip=3.0 if scaling == "robust" else 0.0,
             values=values,
             edges=((),) * len(numeric),
             indicators=tuple(n for n in numeric if gaps[n].any()),
-            low=tuple(low for low, _ in ends),
-            high=tuple(high for _, high in ends),
+            low=tuple(low for _, _, low, _ in fits),
+            high=tuple(high for _, _, _, high in fits),
         )
         if not quantiles:
             return plain

@@ -7,7 +7,7 @@ import io
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from dirjax.data.formats import text_columns, text_files
 from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError
 
-# An empty line begins with one of these.
-_EMPTY_LINE = (b"\n\n", b"\n\r\n", b"\r\r")
+# What ends a line and an empty one behind it.
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _BLOCK = 1 << 24  # bytes of a CSV file per block
 _SHORT = 1 << 16  # bytes that hold most headers
 
@@ -132,13 +132,23 @@ class _Rows:
         return self._place(number), int(number[-1]) + 1 if rows else start
 
 
+def _any_empty(stream: BinaryIO) -> bool:
+    """Whether a file has an empty line."""
+    before = b""
+    while piece := stream.read(_BLOCK):
+        text = before + piece
+        if _EMPTY_LINE.search(text) or (b"\r" in text and b"\r\r" in text):
+            return True
+        before = piece[-2:]
+    return False
+
+
 def _empty_lines(
     file: pathlib.Path, encoding: text_files.Encoding, head: _Head, bare: bool
 ) -> list[int]:
     """Positions of empty lines among the rows below the header."""
     with text_files.opened(file, encoding) as stream:
-        pieces = iter(lambda: stream.read(_BLOCK), b"")
-        if not any(mark in piece for piece in pieces for mark in _EMPTY_LINE):
+        if not _any_empty(stream):
             return []
     with text_files.opened(file, encoding) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")

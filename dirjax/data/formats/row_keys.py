@@ -112,7 +112,8 @@ def _spelt(column: Any, values: np.ndarray | None, marked: bool) -> Any:
             text = pc.binary_join_element_wise(text, point, "")
     odd = np.flatnonzero(~same)
     if len(odd):
-        coded = text.take(pa.array(odd)).dictionary_encode()
+        whole = len(odd) == len(text)
+        coded = (text if whole else text.take(pa.array(odd))).dictionary_encode()
         cells = coded.dictionary
         if values is None:
             numbers = text_columns.numbers(cells)[0]
@@ -122,7 +123,6 @@ def _spelt(column: Any, values: np.ndarray | None, marked: bool) -> Any:
         pairs = zip(numbers.tolist(), cells.to_pylist(), strict=True)
         said = [repr(cell if number != number else number) for number, cell in pairs]
         spelt = pa.array(said, pa.string()).take(coded.indices)
-        whole = len(odd) == len(text)
         text = spelt if whole else pc.replace_with_mask(text, pa.array(~same), spelt)
     return text
 

@@ -308,8 +308,10 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
         else:
             group = np.unique(values, return_inverse=True)[1]
         share = checks.explained(group[used], labelled.label[used])
+        if share < SAME_GROUP:
+            continue
         known = np.isin(group[part == 2], group[train])
-        if share >= SAME_GROUP and known.any():
+        if known.any():
             labelled.rows.notes.append(
                 f"the {len(np.unique(group[used])):,} values of {name!r} repeat, and "
                 f"their rows have nearly the same label ({100 * share:.0f} % of the "
