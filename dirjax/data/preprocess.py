@@ -13,7 +13,7 @@ and Boosted Trees on Tabular Data", NeurIPS 2024.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,17 +66,15 @@ _BLOCK = 1 << 14
 
 def _standardised(
     column: np.ndarray, center: float, scale: float, clip: float
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Pieces of a column, standardised, with NaN and infinity as 0."""
-    for start in range(0, len(column), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        x = np.asarray(column[rows], np.float64) - center
-        x /= scale
-        # Rows with infinity are left out later.
-        x[~np.isfinite(x)] = 0.0
-        if clip:
-            x /= np.sqrt(1 + (x / clip) ** 2)
-        yield rows, x
+) -> np.ndarray:
+    """A column, standardised, with NaN and infinity as 0."""
+    x = np.asarray(column, np.float64) - center
+    x /= scale
+    # Rows with infinity are left out later.
+    x[~np.isfinite(x)] = 0.0
+    if clip:
+        x /= np.sqrt(1 + (x / clip) ** 2)
+    return x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,12 +199,14 @@ class TablePreprocessor:
                 )
         rows = len(next(iter(columns.values())))
         numeric = np.empty((rows, self.width), np.float32)
-        for j, (name, center, scale) in enumerate(
-            zip(self.numeric, self.center, self.scale, strict=True)
-        ):
-            column = np.asarray(columns[name])
-            for piece, x in _standardised(column, center, scale, self.clip):
-                numeric[piece, j] = x
+        fits = list(zip(self.numeric, self.center, self.scale, strict=True))
+        arrays = {name: np.asarray(columns[name]) for name in self.numeric}
+        for start in range(0, rows, _BLOCK):
+            some = slice(start, start + _BLOCK)
+            for j, (name, center, scale) in enumerate(fits):
+                numeric[some, j] = _standardised(
+                    arrays[name][some], center, scale, self.clip
+                )
         for j, name in enumerate(self.indicators, len(self.numeric)):
             numeric[:, j] = np.isnan(np.asarray(columns[name], np.float64))
         categorical = np.empty((rows, len(self.categorical)), np.int32)
