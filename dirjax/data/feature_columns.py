@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,9 +163,11 @@ def features(
             _add_numbers(found, name, column, way.notation, rows, named, plain)
         elif way.kind == "dates" and not named:
             if keep_dates:
-                _add_dates(found, name, column, way, rows)
+                used = set(table.cells) - {*others, *drop}
+                _add_dates(found, name, column, way, rows, used)
             else:
-                found.dropped[name] = "dates, which data.dates leaves out"
+                said = date_forms.called(way.form)
+                found.dropped[name] = f"{said}, which data.dates leaves out"
         else:
             _add_text(found, name, column, way.said, rows, named)
         if name in categorical and name not in found.categorical:
@@ -230,17 +232,35 @@ def tell_missing_code(
 
 
 def _add_dates(
-    found: Features, name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
+    found: Features,
+    name: str,
+    column: Any,
+    way: ColumnReading,
+    rows: row_checks.Rows,
+    used: Collection[str],
 ) -> None:
-    """Adds the parts of dates as numeric columns."""
+    """Adds the parts of dates as numeric columns, unless their names are used."""
     parts = checked_dates(name, column, way, rows)
+    what = date_forms.called(way.form)
+    for part in parts:
+        if part in used:
+            rows.problem(
+                f"{name!r} of {rows.file} holds {what}, of which a part would be named "
+                f"{part!r} like another column",
+                f"Rename one of them, or drop one: {setting('data.drop', part)}",
+            )
+            return
     for part, values in parts.items():
         found.values[part] = values
         found.numeric.append(part)
     found.readings[name] = way
     said = " (day first)" * (way.form == "dmy") + " (month first)" * (way.form == "mdy")
     names = ", ".join(part.removeprefix(f"{name} ") for part in parts)
-    rows.notes.append(f"column {name!r} holds dates{said}: it gives {names}")
+    if what == "times":
+        hours = parts[f"{name} hour"]
+        i = int(np.flatnonzero(~np.isnan(hours))[0])
+        said = f" such as {column[i].as_py()!r}, {hours[i]:g} hours"
+    rows.notes.append(f"column {name!r} holds {what}{said}: it gives {names}")
 
 
 def _add_text(
@@ -281,12 +301,12 @@ def checked_dates(
     """
     parts, wrong = date_forms.parts(column, way.form, way.timed)
     if wrong.any():
-        cells = column.to_pylist()
+        cells, what = column.to_pylist(), date_forms.called(way.form)
         rows.refuse(
-            "no date",
+            f"no {what.removesuffix('s')}",
             wrong,
             lambda i: (
-                f"{name!r} must hold dates as in training or in the other rows, "
+                f"{name!r} must hold {what} as in training or in the other rows, "
                 f"{rows.place(i)} has {cells[i]!r}"
             ),
         )

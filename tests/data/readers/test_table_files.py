@@ -281,7 +281,12 @@ class TestFiles:
 
     def test_times_of_day(self, load):
         cells = [datetime.time(i % 24).isoformat() for i in range(60)]
-        assert found(load(columns(t=cells, z=range(0, 120, 2))))[1] == ("t",)
+        source = load(columns(t=cells, z=range(0, 120, 2)))
+        assert found(source) == (("t hour", "z"), ())
+        assert (
+            "'t' holds times such as '00:00:00', 0 hours: it gives hour"
+            in own_data.notes(source)
+        )
 
 
 def typed() -> dict:
