@@ -18,6 +18,7 @@ from dirjax.errors import InputError
 # What ends a line and an empty one behind it.
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _BLOCK = 1 << 24  # bytes of a CSV file per block
+_LOOK = 20  # lines that tell how cells are separated
 _SHORT = 1 << 16  # bytes that hold most headers
 
 
@@ -50,6 +51,45 @@ def _is_comment(line: str, following: str) -> bool:
     return line[1:2] in (" ", "#", "") or not cells or cells != following.count(mark)
 
 
+def _refuse_blanks(
+    file: pathlib.Path, header: str, lines: Sequence[str], delimiter: str
+) -> None:
+    """Refuses cells that are separated by runs of blanks, as in files of fixed width.
+
+    Raises:
+      InputError: if the first lines hold numbers between blanks, as many in each, and
+        at most a tab besides.
+    """
+    wide = delimiter in header
+    firsts = [line.split(delimiter)[0] if wide else line for line in lines]
+    parts = [[c.strip('"') for c in first.split()] for first in firsts if first.strip()]
+    count = len(parts[0]) if parts else 0
+    if (
+        header.count(delimiter) > 1
+        or count < 2 + wide
+        or any(len(cells) != count for cells in parts)
+        # R writes no name above the names of rows.
+        or (not wide and len(header.split()) not in (count, count - 1))
+        or any(2 * sum(map(_is_number, cells)) < count for cells in parts)
+        or all(re.fullmatch(r"\d{3}([.,]\d+)?", c) for p in parts for c in p[1:])
+    ):
+        return
+    names = header.split(delimiter)[0].split()
+    nameless = 2 * sum(map(_is_number, names)) > len(names)
+    lacking = " and write names of the columns above it" * nameless
+    raise InputError(
+        f"cells must be separated by commas, semicolons, tabs or |, those of {file} "
+        f"are by blanks, {count} in a line. Convert it{lacking}: "
+        "awk -v OFS='\\t' '{$1=$1; print}' OLD > NEW.tsv."
+    )
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell holds a number, however its decimals are marked."""
+    digits = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+    return bool(re.fullmatch(digits, cell))
+
+
 def _read_head(file: pathlib.Path, encoding: text_files.Encoding) -> _Head:
     """Finds the header below comments, empty lines and `sep=;`."""
     with text_files.opened(file, encoding) as stream:
@@ -67,7 +107,10 @@ def _read_head(file: pathlib.Path, encoding: text_files.Encoding) -> _Head:
             break
     note = f"comment lines above the header are left out: {comments}"
     header = lines[i] if lines else ""
-    return _Head(i, delimiter or _delimiter(header), note if comments else "")
+    if not delimiter:
+        delimiter = _delimiter(header)
+        _refuse_blanks(file, header, lines[i + 1 : i + 1 + _LOOK], delimiter)
+    return _Head(i, delimiter, note if comments else "")
 
 
 class _Rows:

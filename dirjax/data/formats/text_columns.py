@@ -20,6 +20,7 @@ MISSING = (
 )
 # Row numbers, as pandas writes them.
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
+_NUMERAL = re.compile(r"[+-]?\d+([.,]\d+)?")
 _NAMELESS = "(column {})"
 # What Python may read as a number in ASCII; RE2.
 _NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))"
@@ -69,6 +70,8 @@ class Table:
                 f"{setting('data.drop', name)}."
             )
         if name not in self.cells:
+            if all(map(_NUMERAL.fullmatch, self.cells)):
+                todo = "The first line must name the columns: write names above it."
             known = {c.lower(): c for c in self.cells}
             close = difflib.get_close_matches(name.lower(), known, 1)
             raise InputError(
@@ -129,6 +132,11 @@ def column_names(header: Sequence[str], file: pathlib.Path) -> list[str]:
     """
     stripped = [name.strip() for name in header]
     twice = sorted({n for n in stripped if n and stripped.count(n) > 1})
+    if twice and all(map(_NUMERAL.fullmatch, stripped)):
+        raise InputError(
+            f"the first line must name the columns, that of {file} holds numbers. "
+            "Write names above it."
+        )
     if twice:
         raise InputError(
             f"columns must have different names, {file} has {twice[0]!r} "

@@ -272,6 +272,40 @@ class TestFiles:
         with pytest.raises(InputError, match="row 22 of"):
             load(table(rows))
 
+    @pytest.mark.parametrize(
+        ("row", "named"),
+        [
+            ("{i}.5 {i} 3", True),
+            ("{i}.5 {i} 3", False),
+            ("  {i}.5    {i}   3", True),
+            ("  {i}.5    {i}   3", False),
+            ("{i},5 {i} 3", True),
+            ('"{i}" 0.5 {i}', True),
+            ('{i}.5   8   307.0  ?  1.\t"a long name"', False),
+            ("{i}.5 \t 3.0", True),
+        ],
+    )
+    def test_blanks_between_cells_are_refused(self, load, row, named):
+        rows = [row.format(i=10 + i) for i in range(40)]
+        names = " ".join("abcdefgh"[: len(row.split('\t"')[0].split())])
+        names += '\t"name"' * ('\t"' in row)
+        with pytest.raises(InputError, match=r"by blanks, \d in a line.*awk") as told:
+            load("\n".join([names] * named + rows) + "\n", label="c")
+        assert ("write names of the columns" in str(told.value)) == (not named)
+
+    def test_blanks_in_cells_are_not(self, load):
+        rows = [f"{1 + i} {300 + i},{i % 7} 5,{i}" for i in range(60)]
+        rows = "\n".join(["a,b,y", *rows])
+        assert "a" in load(rows + "\n").record["table"]["numeric"]
+        tabs = rows.replace(",", "\t")
+        assert "a" in load(tabs + "\n").record["table"]["numeric"]
+
+    @pytest.mark.parametrize("cells", ["800,0,71.3,-126", "0,1,2,0"])
+    def test_a_file_without_names_is_told(self, load, cells):
+        rows = [cells, *(f"{i},1,2.5,3" for i in range(40))]
+        with pytest.raises(InputError, match="first line must name the columns"):
+            load("\n".join(rows) + "\n")
+
     def test_decimal_commas_are_told(self, load):
         source = load(table().replace(",", ";").replace(".", ","))
         plain = load(table())
