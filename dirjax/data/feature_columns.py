@@ -11,6 +11,7 @@ import numpy as np
 from dirjax.data import column_types, row_checks
 from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.formats import dates as date_forms
+from dirjax.data.formats import numerals
 from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.numerals import Notation
 from dirjax.data.formats.text_columns import Table
@@ -325,7 +326,8 @@ def checked_numbers(
       notation: how its numbers are written.
     """
     values, wrong = column_types.numbers(table.cells[name], notation)
-    refuse_text(name, table.cells[name], wrong, rows, forced=True)
+    cells, behind = table.cells[name], notation.behind
+    refuse_text(name, cells, wrong, rows, forced=True, behind=behind)
     refuse_infinite(name, values, rows)
     return values
 
@@ -342,10 +344,26 @@ def refuse_infinite(name: str, values: np.ndarray, rows: row_checks.Rows) -> Non
 
 
 def refuse_text(
-    name: str, column: Any, wrong: np.ndarray, rows: row_checks.Rows, *, forced: bool
+    name: str,
+    column: Any,
+    wrong: np.ndarray,
+    rows: row_checks.Rows,
+    *,
+    forced: bool,
+    behind: str = "",
 ) -> None:
-    """Refuses rows with text in a numeric column."""
+    """Refuses rows with text in a numeric column.
+
+    Args:
+      name: the column.
+      column: its cells.
+      wrong: `[rows]` bool.
+      rows: its rows.
+      forced: whether it cannot be a category.
+      behind: what stands behind its numbers.
+    """
     if wrong.any():
+        must = f" with {behind!r} behind them" * numerals.changes_number(behind)
         cells = column.to_pylist()
         where = map(int, np.flatnonzero(wrong))
         missing = {i: setting("data.missing", cells[i]) for i in where}
@@ -355,7 +373,7 @@ def refuse_text(
             "text in a numeric column",
             wrong,
             lambda i: (
-                f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
-                f"stands for a missing value, set {missing[i]}{way})"
+                f"{name!r} must hold numbers{must}, {rows.place(i)} has {cells[i]!r} "
+                f"(if it stands for a missing value, set {missing[i]}{way})"
             ),
         )

@@ -155,6 +155,23 @@ def called(form: str) -> str:
     return "times" if form == "time" else "months" if form in _MONTHLY else "dates"
 
 
+def _mixed(cells: Any, forms: Mapping[str, str]) -> str:
+    """The doubt that dates of several forms leave; empty if these are none."""
+    # At random, since forms may alternate.
+    chosen = np.random.default_rng(0).permutation(len(cells))[:100]
+    some = cells.take(chosen)
+    fits = {form: _exist(_fields(some, form), form) for form in forms}
+    best = max(fits, key=lambda form: fits[form].sum())
+    others = np.any(list(fits.values()), axis=0) & ~fits[best]
+    if not (fits[best] | others).mean() >= _AGREES > fits[best].mean():
+        return ""
+    pair = [some[int(np.argmax(mask))].as_py() for mask in (fits[best], others)]
+    return (
+        f"holds {called(best)} in several forms, such as {pair[0]} and {pair[1]}; "
+        "write them in one way"
+    )
+
+
 def find(
     column: Any, order: str | None = None, *, forms: Mapping[str, str] = FORMS
 ) -> Found:
@@ -204,7 +221,7 @@ def find(
                 "day or the month; say which with --config.data.date_order=dmy or mdy"
             )
     if not fits:
-        return Found()
+        return Found(doubt=_mixed(cells, forms))
     form = max(fits, key=lambda form: fits[form])
     return Found(form, fits[form][1])
 

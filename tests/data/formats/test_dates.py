@@ -116,3 +116,10 @@ def test_times_and_durations(cell, hours):
 def test_what_is_no_time_or_month():
     for cell in ("12:60", "1:30:75", "13:00 pm", "16:9", "4711-10", "2015-13", "1:2:3"):
         assert dates.find(pa.array([cell])) == dates.Found()
+
+
+def test_several_forms_are_asked():
+    column = pa.array(["2020-03-01", "04/05/2020", "2020-03-02"] * 50)
+    assert "2020-03-0" in dates.find(column).doubt
+    assert "04/05/2020; write them in one way" in dates.find(column).doubt
+    assert dates.find(pa.array(["2020-03-01", "red", "blue"] * 50)) == dates.Found()

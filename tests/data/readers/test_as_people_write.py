@@ -119,6 +119,17 @@ class TestNumbers:
         assert source.record["table"]["indicators"] == ("b",)
         assert "far from" not in own_data.notes(source)
 
+    @pytest.mark.parametrize("behind", ["k", " Mio. EUR", " kWh", " %"])
+    def test_what_changes_a_number_is_missing_nowhere(self, load, tmp_path, behind):
+        cells = [f"{abs(x):.2f}{behind}" for x in X]
+        source = load(columns(a=cells, b=X))
+        file = own_data.write(tmp_path, "new.csv", "a,b\n300,1\n")
+        with pytest.raises(InputError, match=f"numbers with '{behind.strip()}' behind"):
+            list(table_reader.read_new(file, source.record))
+        cells[7] = "300"
+        with pytest.raises(InputError, match="and 1 without; write all of them in one"):
+            load(columns(a=cells, b=X))
+
     def test_a_label_in_doubt_is_one_problem(self, load):
         cells = "\n".join(f"{3 * i}\t1,{100 + i}" for i in range(60))
         with pytest.raises(InputError, match=r"may mean 1100 or 1\.100") as raised:
