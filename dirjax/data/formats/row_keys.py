@@ -82,7 +82,8 @@ def like_python(text: Any) -> tuple[np.ndarray, np.ndarray]:
     point = _places(data, ends)
     others = np.count_nonzero(data - np.uint8(ord("0")) > 9)
     if point is None or others != minus.sum() + np.sum(point < end):
-        odd = pyarrow.compute.match_substring_regex(text, _ODD)
+        pc: Any = pyarrow.compute
+        odd = pc.match_substring_regex(text, _ODD)
         plain = ~np.asarray(odd.to_numpy(zero_copy_only=False), bool)
         found[:, plain] = like_python(text.filter(pa.array(plain)))
         return found[0], found[1]

@@ -33,7 +33,7 @@ from dirjax.data import (
 from dirjax.data.formats import levels, npz_files, row_keys, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
-from dirjax.data.readers import _image_arrays, _image_tables
+from dirjax.data.readers import _image_arrays, _image_tables, _new_tables
 from dirjax.data.readers import table as table_lib
 from dirjax.data.readers._image_arrays import MASK
 from dirjax.data.readers._image_files import read_all, reading_of
@@ -370,7 +370,7 @@ def _new_of_files(
         every = row_checks.Rows(
             number, path, on_bad, first=first, skip_with=readers.SKIP
         )
-        value = table_lib.new_labels(listing.table, every, label, record)
+        value = _new_tables.new_labels(listing.table, every, label, record)
     size = 1024
     for start in range(0, len(number), size):
         some = {k: v[start : start + size] for k, v in names.items()}
