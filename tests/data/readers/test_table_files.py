@@ -306,6 +306,29 @@ class TestFiles:
         with pytest.raises(InputError, match="first line must name the columns"):
             load("\n".join(rows) + "\n")
 
+    @pytest.mark.parametrize(
+        "last",
+        ["1,5", "n/a", "12 EUR", " 7 ", "1e5", "+3", "1_000", "NA ", "", "007", "inf"],
+    )
+    def test_blocks_do_not_matter(self, tmp_path, monkeypatch, last):
+        """A column that is plain for long is read as if its end had been seen first."""
+        rows = [f"{i % 97}.25;{'abc'[i % 3]}; {i % 7}" for i in range(400)]
+        rows += ["", f"{last};NA;5"]
+        file = own_data.write(tmp_path, "long.csv", "\n".join(["x;c;y", *rows]) + "\n")
+
+        def read():
+            table = table_files.read(file)
+            cells = {name: column.to_pylist() for name, column in table.cells.items()}
+            return cells, table.number.tolist()
+
+        want = read()
+        marked = {"n/a": None, "NA ": None, "": None}
+        assert want[0]["x"][-1] == marked.get(last, last.strip())
+        assert want[1][-1] == 401
+        for size in (64, 1000):
+            monkeypatch.setattr(csv_files, "_BLOCK", size)
+            assert read() == want
+
     def test_decimal_commas_are_told(self, load):
         source = load(table().replace(",", ";").replace(".", ","))
         plain = load(table())
