@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dirjax.data.formats import dates, numerals, text_columns
+from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.numerals import Notation
 
 # Names of identifiers: `id`, `house_id`, `HouseID`, `uuid`, `index`, `row number`.
@@ -169,8 +170,11 @@ def reading(
 
 def _may_be_dates(values: np.ndarray) -> bool:
     """Whether all numbers that are there are as large as 20210304."""
-    known = values[~np.isnan(values)]
-    return bool(len(known) and known.min() >= 19000101 and known.max() <= 21001231)
+    for some in (values[:100], values):  # most columns differ at once
+        known = some[~np.isnan(some)]
+        if np.any((known < 19000101) | (known > 21001231)):
+            return False
+    return bool(len(known))
 
 
 def _marked(column: Any, wishes: Wishes, hint: str) -> ColumnReading:
@@ -206,8 +210,10 @@ def missing_code(values: np.ndarray) -> float | None:
     known = values[~np.isnan(values)]
     ends = (known.min(), known.max()) if len(known) else ()
     for code in ends:
+        if abs(code) not in _CODES:
+            continue
         rest = known[known != code]
-        if abs(code) not in _CODES or len(known) - len(rest) < 2 or not len(rest):
+        if len(known) - len(rest) < 2 or not len(rest):
             continue
         low, high = rest.min(), rest.max()
         if low >= 0 if code < 0 else code - high > high - low:
@@ -233,28 +239,39 @@ def counts_rows(values: np.ndarray) -> bool:
     return bool(np.all(gaps >= 1) and np.sum(gaps) < _SPAN * len(values))
 
 
-def identifies(name: str, values: np.ndarray) -> bool:
+def identifies(name: str, values: np.ndarray | Categories) -> bool:
     """Whether a column is named like an identifier and differs in all rows.
 
     Args:
       name: of the column.
-      values: `[rows]` float64 or str.
+      values: `[rows]` float64 or texts.
 
     Example:
       >>> identifies("house_id", np.array([17.0, 4.0])), identifies("paid", np.ones(1))
       (True, False)
     """
-    return bool(_IDENTIFIER.fullmatch(name)) and len(np.unique(values)) == len(values)
+    return bool(_IDENTIFIER.fullmatch(name)) and different(values) == len(values)
 
 
-def repeats(name: str, values: np.ndarray) -> bool:
+def different(values: np.ndarray | Categories) -> int:
+    """How many different values there are; numpy's own count takes eight times as long.
+
+    Missing numbers are one value.
+    """
+    if isinstance(values, Categories):
+        return len(values.present())
+    ordered = np.sort(values[~np.isnan(values)])
+    gaps = len(ordered) < len(values)
+    return gaps + int(np.count_nonzero(np.diff(ordered)) + min(1, len(ordered)))
+
+
+def repeats(name: str, values: np.ndarray | Categories) -> bool:
     """Whether a column may name persons, sites or series that have several rows.
 
     Args:
       name: of the column.
-      values: `[rows]` float64 or str.
+      values: `[rows]` float64 or texts.
     """
-    if values.dtype.kind == "f" and not _IDENTIFIER.fullmatch(name):
+    if not isinstance(values, Categories) and not _IDENTIFIER.fullmatch(name):
         return False
-    different = len(np.unique(values))
-    return 10 <= different <= len(values) / 2
+    return 10 <= different(values) <= len(values) / 2

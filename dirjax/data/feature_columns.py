@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ import numpy as np
 from dirjax.data import column_types, row_checks
 from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.formats import dates as date_forms
+from dirjax.data.formats import numerals
+from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.numerals import Notation
-from dirjax.data.formats.text_columns import Table, words
+from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError, setting
 
 # Nothing is said on how a file is written, and how numbers mostly are.
@@ -26,7 +28,7 @@ class Features:
     Attributes:
       numeric: names of numeric columns.
       categorical: names of categorical columns.
-      values: column -> `[rows]` float64 (NaN missing) or str (empty missing).
+      values: column -> `[rows]` float64 (NaN missing) or texts (empty missing).
       dropped: column -> reason for leaving it out.
       readings: column of the file -> how its numbers or dates were read, where that is
         not plain.
@@ -34,7 +36,7 @@ class Features:
 
     numeric: list[str]
     categorical: list[str]
-    values: dict[str, np.ndarray]
+    values: dict[str, np.ndarray | Categories]
     dropped: dict[str, str]
     readings: dict[str, ColumnReading] = dataclasses.field(default_factory=dict)
 
@@ -91,7 +93,7 @@ def typed(
             raise InputError(f"data.numeric names {name!r}, which holds text. Drop it.")
         if number:
             refuse_infinite(name, column, rows)
-        found.values[name] = column
+        found.values[name] = column if number else Categories.of(column.astype(str))
         if name in wanted["categorical"] or not number:
             found.categorical.append(name)
         if name in wanted["numeric"] or (number and name not in found.categorical):
@@ -162,9 +164,11 @@ def features(
             _add_numbers(found, name, column, way.notation, rows, named, plain)
         elif way.kind == "dates" and not named:
             if keep_dates:
-                _add_dates(found, name, column, way, rows)
+                used = set(table.cells) - {*others, *drop}
+                _add_dates(found, name, column, way, rows, used)
             else:
-                found.dropped[name] = "dates, which data.dates leaves out"
+                said = date_forms.called(way.form)
+                found.dropped[name] = f"{said}, which data.dates leaves out"
         else:
             _add_text(found, name, column, way.said, rows, named)
         if name in categorical and name not in found.categorical:
@@ -229,17 +233,35 @@ def tell_missing_code(
 
 
 def _add_dates(
-    found: Features, name: str, column: Any, way: ColumnReading, rows: row_checks.Rows
+    found: Features,
+    name: str,
+    column: Any,
+    way: ColumnReading,
+    rows: row_checks.Rows,
+    used: Collection[str],
 ) -> None:
-    """Adds the parts of dates as numeric columns."""
+    """Adds the parts of dates as numeric columns, unless their names are used."""
     parts = checked_dates(name, column, way, rows)
+    what = date_forms.called(way.form)
+    for part in parts:
+        if part in used:
+            rows.problem(
+                f"{name!r} of {rows.file} holds {what}, of which a part would be named "
+                f"{part!r} like another column",
+                f"Rename one of them, or drop one: {setting('data.drop', part)}",
+            )
+            return
     for part, values in parts.items():
         found.values[part] = values
         found.numeric.append(part)
     found.readings[name] = way
     said = " (day first)" * (way.form == "dmy") + " (month first)" * (way.form == "mdy")
     names = ", ".join(part.removeprefix(f"{name} ") for part in parts)
-    rows.notes.append(f"column {name!r} holds dates{said}: it gives {names}")
+    if what == "times":
+        hours = parts[f"{name} hour"]
+        i = int(np.flatnonzero(~np.isnan(hours))[0])
+        said = f" such as {column[i].as_py()!r}, {hours[i]:g} hours"
+    rows.notes.append(f"column {name!r} holds {what}{said}: it gives {names}")
 
 
 def _add_text(
@@ -251,10 +273,11 @@ def _add_text(
     named: bool,
 ) -> None:
     """Adds a column of categories, unless most of its values occur once."""
-    text = words(column)
-    different = len(np.unique(text[text != ""]))
-    if not named and different > max(20, 0.5 * (text != "").sum()):
-        example = str(text[text != ""][0])
+    text = Categories.read(column)
+    filled = np.flatnonzero(~text.missing())
+    different = np.count_nonzero(text.values != "")
+    if not named and different > max(20, 0.5 * len(filled)):
+        example = str(text.values[text.codes[filled[0]]])
         found.dropped[name] = (
             f"text with {different:,} different values such as {example!r}, most occur "
             "once"
@@ -279,12 +302,12 @@ def checked_dates(
     """
     parts, wrong = date_forms.parts(column, way.form, way.timed)
     if wrong.any():
-        cells = column.to_pylist()
+        cells, what = column.to_pylist(), date_forms.called(way.form)
         rows.refuse(
-            "no date",
+            f"no {what.removesuffix('s')}",
             wrong,
             lambda i: (
-                f"{name!r} must hold dates as in training or in the other rows, "
+                f"{name!r} must hold {what} as in training or in the other rows, "
                 f"{rows.place(i)} has {cells[i]!r}"
             ),
         )
@@ -303,7 +326,8 @@ def checked_numbers(
       notation: how its numbers are written.
     """
     values, wrong = column_types.numbers(table.cells[name], notation)
-    refuse_text(name, table.cells[name], wrong, rows, forced=True)
+    cells, behind = table.cells[name], notation.behind
+    refuse_text(name, cells, wrong, rows, forced=True, behind=behind)
     refuse_infinite(name, values, rows)
     return values
 
@@ -320,10 +344,26 @@ def refuse_infinite(name: str, values: np.ndarray, rows: row_checks.Rows) -> Non
 
 
 def refuse_text(
-    name: str, column: Any, wrong: np.ndarray, rows: row_checks.Rows, *, forced: bool
+    name: str,
+    column: Any,
+    wrong: np.ndarray,
+    rows: row_checks.Rows,
+    *,
+    forced: bool,
+    behind: str = "",
 ) -> None:
-    """Refuses rows with text in a numeric column."""
+    """Refuses rows with text in a numeric column.
+
+    Args:
+      name: the column.
+      column: its cells.
+      wrong: `[rows]` bool.
+      rows: its rows.
+      forced: whether it cannot be a category.
+      behind: what stands behind its numbers.
+    """
     if wrong.any():
+        must = f" with {behind!r} behind them" * numerals.changes_number(behind)
         cells = column.to_pylist()
         where = map(int, np.flatnonzero(wrong))
         missing = {i: setting("data.missing", cells[i]) for i in where}
@@ -333,7 +373,7 @@ def refuse_text(
             "text in a numeric column",
             wrong,
             lambda i: (
-                f"{name!r} must hold numbers, {rows.place(i)} has {cells[i]!r} (if it "
-                f"stands for a missing value, set {missing[i]}{way})"
+                f"{name!r} must hold numbers{must}, {rows.place(i)} has {cells[i]!r} "
+                f"(if it stands for a missing value, set {missing[i]}{way})"
             ),
         )

@@ -13,11 +13,12 @@ and Boosted Trees on Tabular Data", NeurIPS 2024.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from dirjax.data.formats.categories import Categories
 from dirjax.errors import InputError
 
 # Surprises in new rows, as `new_rows.told` says them.
@@ -46,15 +47,34 @@ def _ends(x: np.ndarray) -> tuple[float, float]:
     return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
 
 
-def _text(column: np.ndarray) -> np.ndarray:
-    """`[rows]` str; whole numbers without a decimal point, NaN as empty."""
+def _text(column: np.ndarray | Categories) -> Categories:
+    """A column as texts; whole numbers without a decimal point, NaN as empty."""
+    if isinstance(column, Categories):
+        return column
     if column.dtype.kind != "f":
-        return column.astype(str)
+        return Categories.of(column.astype(str))
     values, inverse = np.unique(column, return_inverse=True)
     text = [
         "" if np.isnan(v) else np.format_float_positional(v, trim="-") for v in values
     ]
-    return np.asarray(text, np.str_)[inverse]
+    return Categories(np.asarray(text, np.str_), inverse)
+
+
+# Rows that are standardised at once, in the cache of a processor.
+_BLOCK = 1 << 14
+
+
+def _standardised(
+    column: np.ndarray, center: float, scale: float, clip: float
+) -> np.ndarray:
+    """A column, standardised, with NaN and infinity as 0."""
+    x = np.asarray(column, np.float64) - center
+    x /= scale
+    # Rows with infinity are left out later.
+    x[~np.isfinite(x)] = 0.0
+    if clip:
+        x /= np.sqrt(1 + (x / clip) ** 2)
+    return x
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +111,7 @@ class TablePreprocessor:
     @classmethod
     def fit(
         cls,
-        columns: dict[str, np.ndarray],
+        columns: Mapping[str, np.ndarray | Categories],
         *,
         numeric: Sequence[str],
         categorical: Sequence[str],
@@ -121,22 +141,23 @@ class TablePreprocessor:
             )
         arrays = {n: np.asarray(columns[n], np.float64) for n in numeric}
         gaps = {n: np.isnan(x) for n, x in arrays.items()}
-        fitted = [_fit(x[~gaps[n]], scaling) for n, x in arrays.items()]
-        ends = [_ends(x[~gaps[n]]) for n, x in arrays.items()]
+        known = (x[~gaps[n]] for n, x in arrays.items())
+        fits = [(*_fit(x, scaling), *_ends(x)) for x in known]
         values = tuple(
-            tuple(np.unique(_text(columns[name])).tolist()) for name in categorical
+            tuple(np.unique(_text(columns[name]).present()).tolist())
+            for name in categorical
         )
         plain = cls(
             numeric=tuple(numeric),
             categorical=tuple(categorical),
-            center=tuple(center for center, _ in fitted),
-            scale=tuple(scale for _, scale in fitted),
+            center=tuple(center for center, _, _, _ in fits),
+            scale=tuple(scale for _, scale, _, _ in fits),
             clip=3.0 if scaling == "robust" else 0.0,
             values=values,
             edges=((),) * len(numeric),
             indicators=tuple(n for n in numeric if gaps[n].any()),
-            low=tuple(low for low, _ in ends),
-            high=tuple(high for _, high in ends),
+            low=tuple(low for _, _, low, _ in fits),
+            high=tuple(high for _, _, _, high in fits),
         )
         if not quantiles:
             return plain
@@ -155,7 +176,9 @@ class TablePreprocessor:
         """Number of codes of each categorical column, code 0 included."""
         return tuple(len(v) + 1 for v in self.values)
 
-    def transform(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def transform(
+        self, columns: Mapping[str, np.ndarray | Categories]
+    ) -> dict[str, np.ndarray]:
         """Applies the fitted numbers.
 
         Args:
@@ -176,15 +199,14 @@ class TablePreprocessor:
                 )
         rows = len(next(iter(columns.values())))
         numeric = np.empty((rows, self.width), np.float32)
-        for j, (name, center, scale) in enumerate(
-            zip(self.numeric, self.center, self.scale, strict=True)
-        ):
-            x = (np.asarray(columns[name], np.float64) - center) / scale
-            # Rows with infinity are left out later.
-            x = np.where(np.isinf(x), np.nan, x)
-            if self.clip:
-                x = x / np.sqrt(1 + (x / self.clip) ** 2)
-            numeric[:, j] = np.where(np.isnan(x), 0.0, x)
+        fits = list(zip(self.numeric, self.center, self.scale, strict=True))
+        arrays = {name: np.asarray(columns[name]) for name in self.numeric}
+        for start in range(0, rows, _BLOCK):
+            some = slice(start, start + _BLOCK)
+            for j, (name, center, scale) in enumerate(fits):
+                numeric[some, j] = _standardised(
+                    arrays[name][some], center, scale, self.clip
+                )
         for j, name in enumerate(self.indicators, len(self.numeric)):
             numeric[:, j] = np.isnan(np.asarray(columns[name], np.float64))
         categorical = np.empty((rows, len(self.categorical)), np.int32)
@@ -192,11 +214,14 @@ class TablePreprocessor:
             zip(self.categorical, self.values, strict=True)
         ):
             codes = {v: i + 1 for i, v in enumerate(known)}
-            seen, inverse = np.unique(_text(columns[name]), return_inverse=True)
-            categorical[:, j] = np.array([codes.get(v, 0) for v in seen])[inverse]
+            text = _text(columns[name])
+            known_codes = [codes.get(v, 0) for v in text.values.tolist()]
+            categorical[:, j] = np.array(known_codes, np.int32)[text.codes]
         return {"numeric": numeric, "categorical": categorical}
 
-    def surprises(self, columns: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    def surprises(
+        self, columns: Mapping[str, np.ndarray | Categories]
+    ) -> dict[str, dict[str, int]]:
         """Counts what new rows have that training rows had not.
 
         Args:
@@ -227,11 +252,15 @@ class TablePreprocessor:
                 found[MISSING][name] = int(gaps.sum())
         for name, known in zip(self.categorical, self.values, strict=True):
             text = _text(columns[name])
-            gaps = text == ""
-            empty &= gaps
-            found[UNSEEN][name] = int(np.sum(~gaps & ~np.isin(text, known)))
+            empty &= text.missing()
+            counts = dict(
+                zip(text.values.tolist(), text.counts().tolist(), strict=True)
+            )
+            gaps = counts.pop("", 0)
+            unseen = counts.keys() - set(known)
+            found[UNSEEN][name] = sum(counts[value] for value in unseen)
             if name not in self.numeric and "" not in known:
-                found[MISSING][name] = int(gaps.sum())
+                found[MISSING][name] = gaps
         found[EMPTY][""] = int(empty.sum())
         return found
 

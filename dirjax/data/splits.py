@@ -79,9 +79,13 @@ def balanced_split(
         digests = [hashlib.blake2b(str(k).encode(), digest_size=8) for k in names]
         numbers = np.frombuffer(b"".join(d.digest() for d in digests), "<u8")
     hashes = _mix(_mix(np.array([seed % 2**64], np.uint64)) ^ numbers)
-    if np.unique(hashes).size != hashes.size:  # Hashing is one-to-one for integer keys.
+    by_hash = np.argsort(hashes)
+    if np.any(np.diff(hashes[by_hash]) == 0):  # Hashing is one-to-one for integers.
         raise ValueError("keys must be distinct; leave them out to use row numbers.")
-    counts, order = np.bincount(index, minlength=bins.num), np.lexsort((hashes, index))
+    # Short integers use radix sort, which is many times faster.
+    small = index.astype(np.uint16) if bins.num < 1 << 16 else index
+    order = by_hash[np.argsort(small[by_hash], kind="stable")]
+    counts = np.bincount(index, minlength=bins.num)
     rank = np.arange(index.size) - (np.cumsum(counts) - counts)[index[order]]
     share = np.minimum(counts // denominator, cap)[index[order]]
     parts = np.empty(index.size, np.int8)

@@ -6,8 +6,8 @@ import csv
 import io
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from dirjax.data.formats import text_columns, text_files
 from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError
 
-# An empty line begins with one of these.
-_EMPTY_LINE = (b"\n\n", b"\n\r\n", b"\r\r")
+# What ends a line and an empty one behind it.
+_EMPTY_LINE = re.compile(rb"\n\r?\n")
 _BLOCK = 1 << 24  # bytes of a CSV file per block
+_LOOK = 20  # lines that tell how cells are separated
+_SHORT = 1 << 16  # bytes that hold most headers
 
 
 class _Head(NamedTuple):
@@ -49,6 +51,45 @@ def _is_comment(line: str, following: str) -> bool:
     return line[1:2] in (" ", "#", "") or not cells or cells != following.count(mark)
 
 
+def _refuse_blanks(
+    file: pathlib.Path, header: str, lines: Sequence[str], delimiter: str
+) -> None:
+    """Refuses cells that are separated by runs of blanks, as in files of fixed width.
+
+    Raises:
+      InputError: if the first lines hold numbers between blanks, as many in each, and
+        at most a tab besides.
+    """
+    wide = delimiter in header
+    firsts = [line.split(delimiter)[0] if wide else line for line in lines]
+    parts = [[c.strip('"') for c in first.split()] for first in firsts if first.strip()]
+    count = len(parts[0]) if parts else 0
+    if (
+        header.count(delimiter) > 1
+        or count < 2 + wide
+        or any(len(cells) != count for cells in parts)
+        # R writes no name above the names of rows.
+        or (not wide and len(header.split()) not in (count, count - 1))
+        or any(2 * sum(map(_is_number, cells)) < count for cells in parts)
+        or all(re.fullmatch(r"\d{3}([.,]\d+)?", c) for p in parts for c in p[1:])
+    ):
+        return
+    names = header.split(delimiter)[0].split()
+    nameless = 2 * sum(map(_is_number, names)) > len(names)
+    lacking = " and write names of the columns above it" * nameless
+    raise InputError(
+        f"cells must be separated by commas, semicolons, tabs or |, those of {file} "
+        f"are by blanks, {count} in a line. Convert it{lacking}: "
+        "awk -v OFS='\\t' '{$1=$1; print}' OLD > NEW.tsv."
+    )
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell holds a number, however its decimals are marked."""
+    digits = r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?"
+    return bool(re.fullmatch(digits, cell))
+
+
 def _read_head(file: pathlib.Path, encoding: text_files.Encoding) -> _Head:
     """Finds the header below comments, empty lines and `sep=;`."""
     with text_files.opened(file, encoding) as stream:
@@ -66,7 +107,10 @@ def _read_head(file: pathlib.Path, encoding: text_files.Encoding) -> _Head:
             break
     note = f"comment lines above the header are left out: {comments}"
     header = lines[i] if lines else ""
-    return _Head(i, delimiter or _delimiter(header), note if comments else "")
+    if not delimiter:
+        delimiter = _delimiter(header)
+        _refuse_blanks(file, header, lines[i + 1 : i + 1 + _LOOK], delimiter)
+    return _Head(i, delimiter, note if comments else "")
 
 
 class _Rows:
@@ -131,13 +175,23 @@ class _Rows:
         return self._place(number), int(number[-1]) + 1 if rows else start
 
 
+def _any_empty(stream: BinaryIO) -> bool:
+    """Whether a file has an empty line."""
+    before = b""
+    while piece := stream.read(_BLOCK):
+        text = before + piece
+        if _EMPTY_LINE.search(text) or (b"\r" in text and b"\r\r" in text):
+            return True
+        before = piece[-2:]
+    return False
+
+
 def _empty_lines(
     file: pathlib.Path, encoding: text_files.Encoding, head: _Head, bare: bool
 ) -> list[int]:
     """Positions of empty lines among the rows below the header."""
     with text_files.opened(file, encoding) as stream:
-        pieces = iter(lambda: stream.read(_BLOCK), b"")
-        if not any(mark in piece for piece in pieces for mark in _EMPTY_LINE):
+        if not _any_empty(stream):
             return []
     with text_files.opened(file, encoding) as stream:
         text = io.TextIOWrapper(stream, "utf-8", newline="")
@@ -162,11 +216,11 @@ def blocks(
     head = _read_head(file, encoding)
     bare = bare_tabs and head.delimiter == "\t"
 
-    def reader(stream, invalid, **options):
+    def reader(stream, invalid, size, **options):
         return arrow.open_csv(
             pa.PythonFile(stream, mode="r"),
             read_options=arrow.ReadOptions(
-                use_threads=False, block_size=_BLOCK, skip_rows=head.lines
+                use_threads=False, block_size=size, skip_rows=head.lines
             ),
             parse_options=arrow.ParseOptions(
                 delimiter=head.delimiter,
@@ -181,19 +235,20 @@ def blocks(
     empty = _empty_lines(file, encoding, head, bare)
     rows = _Rows(file, on_bad, skip_with, empty, first)
     try:
-        with text_files.opened(file, encoding) as stream:
-            header = reader(stream, lambda row: "skip").schema.names
+        header = _header(file, encoding, reader)
         names = text_columns.column_names(header, file)
-        # Read everything as text; `text_columns.clean` handles missing values.
+        # Read everything as text; most cells need no more cleaning than that.
         as_text = arrow.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            column_types=dict.fromkeys(header, pa.string()),
+            strings_can_be_null=True,
+            null_values=[m for m in text_columns.markers(missing) if m == m.strip()],
         )
         start = repeated = 0
         with text_files.opened(file, encoding) as stream:
-            for batch in reader(stream, rows, convert_options=as_text):
+            for batch in reader(stream, rows, _BLOCK, convert_options=as_text):
                 number, start = rows.numbers(start, batch.num_rows)
                 cells = {
-                    name: text_columns.clean(column, missing)
+                    name: text_columns.clean(column, missing, marked=True)
                     for name, column in zip(names, batch.columns, strict=True)
                 }
                 again = _headers(cells, [h.strip() for h in header])
@@ -223,6 +278,22 @@ def blocks(
             f"{file} must be a CSV file with a header, plain, gzip or zip: "
             f"{text_columns.reason(error)}. Give another file."
         ) from error
+
+
+def _header(
+    file: pathlib.Path, encoding: text_files.Encoding, reader: Callable[..., Any]
+) -> list[str]:
+    """The cells of the header; arrow reads a whole block for it."""
+    import pyarrow as pa
+
+    def names(size: int) -> list[str]:
+        with text_files.opened(file, encoding) as stream:
+            return reader(stream, lambda row: "skip", size).schema.names
+
+    try:
+        return names(_SHORT)
+    except pa.ArrowInvalid:  # a row may be longer
+        return names(_BLOCK)
 
 
 def _headers(cells: dict[str, Any], header: Sequence[str]) -> np.ndarray:

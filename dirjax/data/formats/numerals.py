@@ -50,6 +50,10 @@ _FEW = 20
 # More units than these are names, as in house numbers.
 _UNITS = 3
 PER_CENT = ("%", "‰")
+# What multiplies a number, alone or in front of a unit: `k`, `kW`, `Mio. EUR`.
+_TIMES = re.compile(
+    r"([kKMB]|bn|mn|mln|[Mm]io|[Mm]rd|[Tt]sd|thousand|[mb]illions?|lakh|crore)(?![a-z])"
+)
 _DIFFER = (
     "holds numbers whose marks differ or are not those of data.decimal and "
     "data.thousands; write them in one way"
@@ -174,6 +178,16 @@ def _one_unit(units: Counter[str]) -> str | None:
     return max((u for u in units if u), key=lambda u: units[u], default="")
 
 
+def changes_number(behind: str) -> bool:
+    """Whether a number means another one without the text behind it.
+
+    Example:
+      >>> [changes_number(text) for text in ("%", "k", "Mio. EUR", "kg", "EUR")]
+      [True, True, True, False, False]
+    """
+    return behind in PER_CENT or bool(_TIMES.match(behind))
+
+
 def _doubtful_units(units: Counter[str], place: str) -> Found | None:
     """What is wrong with the texts beside the numbers of a column, if anything."""
     named = Counter({u: n for u, n in units.items() if u})
@@ -185,11 +199,11 @@ def _doubtful_units(units: Counter[str], place: str) -> Found | None:
             doubt=f"holds numbers with different text {place} them ({said}); convert "
             "them to one unit"
         )
-    share = [u for u in named if u in PER_CENT]
-    if share and units[""]:
+    changing = [u for u in named if changes_number(u)]
+    if changing and units[""]:
         return Found(
-            doubt=f"has {named[share[0]]:,} numbers with {share[0]} and {units['']:,} "
-            "without; write all of them in one way"
+            doubt=f"has {named[changing[0]]:,} numbers with {changing[0]} and "
+            f"{units['']:,} without; write all of them in one way"
         )
     return None
 
@@ -335,8 +349,8 @@ def read(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
       column: pyarrow strings, null for missing values.
-      notation: as found in training; texts before and behind may be missing, and in
-        singular or plural.
+      notation: as found in training; texts before and behind may be missing, unless
+        they change the number, and in singular or plural.
 
     Returns:
       `[rows]` float64, NaN for missing values and whatever is not such a number, and
@@ -355,7 +369,8 @@ def read(column: Any, notation: Notation) -> tuple[np.ndarray, np.ndarray]:
     cells = canonical(column)
     behind = re.escape(_stem(notation.behind))
     plural = "s?" if len(_stem(notation.behind)) > 1 else ""
-    behind = rf"(?: ?{behind}{plural})?" if behind else ""
+    rarely = "" if changes_number(notation.behind) else "?"
+    behind = rf"(?: ?{behind}{plural}){rarely}" if behind else ""
     before = rf"(?:{re.escape(notation.before)} ?)?" if notation.before else ""
     number = _pattern(notation.decimal, notation.thousands)
     pattern = rf"^(?P<sign>[+-]?) ?{before}(?P<number>{number}){behind}$"

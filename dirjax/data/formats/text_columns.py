@@ -1,14 +1,12 @@
-"""Tables as columns of text: names, missing values, numbers, words and keys."""
+"""Tables as columns of text: names, missing values, numbers and words."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
-import hashlib
 import pathlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +20,10 @@ MISSING = (
 )
 # Row numbers, as pandas writes them.
 _INDEX = re.compile(r"|Unnamed: 0|__index_level_\d+__")
+_NUMERAL = re.compile(r"[+-]?\d+([.,]\d+)?")
 _NAMELESS = "(column {})"
 # What Python may read as a number in ASCII; RE2.
 _NUMBER = r"^\s*[+-]?\s*(?:[\d.]|(?i:inf|nan))"
-# Numbers that Python spells like the text, or with `.0` behind it: no more than 15
-# digits tell all numbers apart. And texts that it only puts in quotes.
-_LIKE_TEXT = r"^-?(?:[1-9]\d{0,14}|(?:0|[1-9]\d{0,6})(?:\.(?:0|\d{0,7}[1-9]))?)$"
-_SIMPLE = r"^[ !-&(-\[\]-~]*$"
 
 
 @dataclasses.dataclass
@@ -75,6 +70,8 @@ class Table:
                 f"{setting('data.drop', name)}."
             )
         if name not in self.cells:
+            if all(map(_NUMERAL.fullmatch, self.cells)):
+                todo = "The first line must name the columns: write names above it."
             known = {c.lower(): c for c in self.cells}
             close = difflib.get_close_matches(name.lower(), known, 1)
             raise InputError(
@@ -84,15 +81,40 @@ class Table:
             )
 
 
-def clean(column: Any, missing: Sequence[str]) -> Any:
-    """Strips text and replaces markers of missing values by null."""
+def markers(missing: Sequence[str]) -> list[str]:
+    """All markers of a missing value; `missing` are those of the user."""
+    return ["", *MISSING, *missing]
+
+
+def clean(column: Any, missing: Sequence[str], marked: bool = False) -> Any:
+    """Strips text and replaces markers of missing values by null.
+
+    Args:
+      column: pyarrow string array.
+      missing: more markers.
+      marked: whether markers without blanks around them are null already.
+    """
     import pyarrow as pa
     import pyarrow.compute
 
+    if marked and not _may_be_blank(column):
+        return column
     pc: Any = pyarrow.compute  # its functions are created at run time
     column = pc.utf8_trim_whitespace(column)
-    nothing = pa.array(["", *MISSING, *missing], column.type)
+    nothing = pa.array(markers(missing), column.type)
     return pc.if_else(pc.is_in(column, value_set=nothing), None, column)
+
+
+def _may_be_blank(column: Any) -> bool:
+    """Whether an array of strings has a byte that may belong to a blank."""
+    _, offsets, content = column.buffers()
+    if content is None or not len(column):
+        return False
+    ends = np.frombuffer(offsets, np.int32)
+    first, last = ends[column.offset], ends[column.offset + len(column)]
+    data = np.frombuffer(content, np.uint8)[first:last]
+    # Those of ASCII end with the blank, and others are above.
+    return bool(np.any(data - np.uint8(ord("!")) > ord("~") - ord("!")))
 
 
 def without_index(file, cells, number, skipped=0, odd=None, **others) -> Table:
@@ -110,6 +132,11 @@ def column_names(header: Sequence[str], file: pathlib.Path) -> list[str]:
     """
     stripped = [name.strip() for name in header]
     twice = sorted({n for n in stripped if n and stripped.count(n) > 1})
+    if twice and all(map(_NUMERAL.fullmatch, stripped)):
+        raise InputError(
+            f"the first line must name the columns, that of {file} holds numbers. "
+            "Write names above it."
+        )
     if twice:
         raise InputError(
             f"columns must have different names, {file} has {twice[0]!r} "
@@ -143,7 +170,7 @@ def plain_numbers(column: Any) -> np.ndarray | None:
         values = pc.cast(column, pa.float64())
     except pa.ArrowInvalid:
         return None
-    return np.asarray(pc.fill_null(values, np.nan).to_numpy(), np.float64)
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
 
 
 def numbers(column: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -188,89 +215,23 @@ def _matches(column: Any, pattern: str) -> np.ndarray:
 
 def words(column: Any) -> np.ndarray:
     """`[rows]` str, empty for missing values; whole numbers without `.0`."""
+    different, codes = coded_words(column)
+    return different[codes]
+
+
+def coded_words(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `[different]` str, not all of them distinct, and `[rows]` int."""
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    plain = pc.replace_substring_regex(column, r"^(-?\d+)\.0+$", r"\1")
-    return np.asarray(pc.fill_null(plain, "").to_pylist(), np.str_)
+    coded = in_one(pc.dictionary_encode(pc.fill_null(column, "")))
+    plain = pc.replace_substring_regex(coded.dictionary, r"^(-?\d+)\.0+$", r"\1")
+    return np.asarray(plain.to_pylist(), np.str_), coded.indices.to_numpy()
 
 
-def _spelt(column: Any, values: np.ndarray, marked: bool) -> Any:
-    """Numbers and other cells as Python spells them: `0.5`, `3.0`, `'north'`.
-
-    Most cells need no Python for that, unless numbers are `marked` by a notation.
-    """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    text = pc.fill_null(column, "")
-    number = ~np.isnan(values)
-    same, quoted = np.zeros((2, len(values)), bool)
-    if number.any() and not marked:
-        small = (np.abs(values) < 1e-4) & (values != 0)  # in powers of ten
-        same = number & ~small & _matches(text, _LIKE_TEXT)
-    if not number.all():
-        quoted = ~number & _matches(text, _SIMPLE)
-    odd = np.flatnonzero(~same & ~quoted)
-    if len(odd):
-        cells = zip(values[odd].tolist(), text.take(odd).to_pylist(), strict=True)
-        said = [repr(cell if value != value else value) for value, cell in cells]
-        whole = pa.concat_arrays(getattr(text, "chunks", [text]))
-        text = pc.replace_with_mask(
-            whole, pa.array(~same & ~quoted), pa.array(said, pa.string())
-        )
-    if quoted.any():
-        quote = pc.if_else(pa.array(quoted), "'", "")
-        text = pc.binary_join_element_wise(quote, text, quote, "")
-    if same.any():
-        point = pc.and_(pa.array(same), pc.invert(pc.match_substring(text, ".")))
-        if pc.any(point).as_py():
-            text = pc.binary_join_element_wise(text, pc.if_else(point, ".0", ""), "")
-    return text
-
-
-def keys(
-    table: Table,
-    known: Mapping[str, np.ndarray] | None = None,
-    marked: Collection[str] = (),
-) -> np.ndarray:
-    """A key for each row, from its content; equal rows are numbered.
-
-    Args:
-      table: the table.
-      known: column -> its numbers, `[rows]` float64, where they have been read.
-      marked: columns of them whose numbers are written in a notation of their own: the
-        keys are those of the numbers.
-
-    Returns:
-      `[rows]` uint64: hashes of the rows as tuples of Python, with their number.
-    """
-    import pyarrow as pa
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    columns = []
-    for name, column in sorted(table.cells.items()):
-        values = (known or {}).get(name)
-        values = numbers(column)[0] if values is None else values
-        columns.append(_spelt(column, values, name in marked))
-    end = ",)" if len(columns) == 1 else ")"
-    joined = pc.binary_join_element_wise(*columns, ", ")
-    joined = pc.binary_join_element_wise("(", joined, end, "").cast(pa.binary())
-    texts = joined.to_pylist()
-    found = _hashes(text + b"0" for text in texts)
-    different, first, group = np.unique(found, return_index=True, return_inverse=True)
-    if len(different) < len(found):
-        of_row, seen = group.tolist(), dict[int, int]()
-        for i in np.setdiff1d(np.arange(len(found)), first).tolist():
-            twin = seen[of_row[i]] = seen.get(of_row[i], 0) + 1
-            (found[i],) = _hashes([texts[i] + str(twin).encode()])
-    return found
-
-
-def _hashes(texts: Iterable[bytes]) -> np.ndarray:
-    """A hash of each text, uint64."""
-    blake = functools.partial(hashlib.blake2b, digest_size=8)
-    digests = b"".join(blake(text).digest() for text in texts)
-    return np.frombuffer(digests, "<u8").copy()
+def in_one(column: Any) -> Any:
+    """A column in one piece, as a pyarrow array."""
+    pieces = getattr(column, "chunks", None)
+    if pieces is None:
+        return column
+    return pieces[0] if len(pieces) == 1 else column.combine_chunks()

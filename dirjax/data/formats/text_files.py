@@ -193,7 +193,7 @@ def _detect(file: pathlib.Path, stream: BinaryIO) -> Encoding:
                 # The rest of the previous block holds no line end.
                 first = row + error.object[: error.start].count(b"\n")
                 odd = error.object[error.start]
-        others |= set(block.translate(None, _ASCII))
+        others |= set() if block.isascii() else set(block.translate(None, _ASCII))
         row += block.count(b"\n")
         block = stream.read(_BLOCK)
     if not first:

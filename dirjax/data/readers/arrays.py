@@ -25,7 +25,14 @@ from dirjax.data import feature_columns, labelling, readers, row_checks, sources
 from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
-from dirjax.data.readers import _image_arrays, _image_files, images, table
+from dirjax.data.readers import (
+    _image_arrays,
+    _image_files,
+    _new_tables,
+    _typed_tables,
+    images,
+    table,
+)
 from dirjax.data.readers._image_arrays import MASK
 from dirjax.errors import InputError
 
@@ -184,7 +191,7 @@ def load(
             channels_first=first,
             view=view_size,
         )
-    return table.from_features(
+    return _typed_tables.from_features(
         name,
         found,
         labelled,
@@ -224,5 +231,5 @@ def read_new(
         name = input or "x"
         if reader is images:
             return images.new_of_npz(path, record, name, on_bad, keep, label, mask)
-        return table.new_of_npz(path, record, name, on_bad, keep, label)
+        return _new_tables.new_of_npz(path, record, name, on_bad, keep, label)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

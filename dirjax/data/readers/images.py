@@ -30,10 +30,10 @@ from dirjax.data import (
     row_checks,
     sources,
 )
-from dirjax.data.formats import levels, npz_files, text_columns, text_files
+from dirjax.data.formats import levels, npz_files, row_keys, text_columns, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.pictures import Pictures
-from dirjax.data.readers import _image_arrays, _image_tables
+from dirjax.data.readers import _image_arrays, _image_tables, _new_tables
 from dirjax.data.readers import table as table_lib
 from dirjax.data.readers._image_arrays import MASK
 from dirjax.data.readers._image_files import read_all, reading_of
@@ -154,7 +154,7 @@ def load(
         progress="reading images",
     )
     labelled = labelling.label_rows(
-        y, rows, rules, part=part, keys=lambda: text_columns.keys(table), weight=weights
+        y, rows, rules, part=part, keys=lambda: row_keys.keys(table), weight=weights
     )
     source = from_arrays(
         name,
@@ -370,7 +370,7 @@ def _new_of_files(
         every = row_checks.Rows(
             number, path, on_bad, first=first, skip_with=readers.SKIP
         )
-        value = table_lib.new_labels(listing.table, every, label, record)
+        value = _new_tables.new_labels(listing.table, every, label, record)
     size = 1024
     for start in range(0, len(number), size):
         some = {k: v[start : start + size] for k, v in names.items()}

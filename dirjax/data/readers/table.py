@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,16 @@ from dirjax.data import (
     column_types,
     feature_columns,
     labelling,
-    readers,
     row_checks,
     sources,
 )
 from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.describe import checks, columns
 from dirjax.data.feature_columns import FIND, Features, listed
-from dirjax.data.formats import dates as date_forms
-from dirjax.data.formats import npz_files, table_files, text_columns, text_files
+from dirjax.data.formats import row_keys, table_files
+from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.text_columns import Table, words
-from dirjax.data.preprocess import TablePreprocessor
+from dirjax.data.readers import _new_tables, _typed_tables
 from dirjax.errors import InputError
 
 # Share of the variance of labels between the values of a column that repeats, from
@@ -116,12 +115,6 @@ def stated_numbers(
     feature_columns.tell_missing_code(name, column, values, rows)
     plain = way.notation.plain
     return values, {} if plain else {name: ColumnReading("numbers", way.notation)}
-
-
-def _few_values(column: np.ndarray, limit: int) -> bool:
-    """Whether a numeric column has 3 to `limit` distinct whole values."""
-    values = np.unique(column[~np.isnan(column)])
-    return 2 < len(values) <= limit and bool(np.all(values == np.round(values)))
 
 
 def load(
@@ -218,7 +211,7 @@ def load(
         if not (rows.has_problems and np.isnan(y).all()):  # it is told why
             labelling.check_labels(y, rows, rules)
     found.readings |= readings
-    known = {c: v for c, v in found.values.items() if v.dtype.kind == "f"}
+    known = {c: v for c, v in found.values.items() if isinstance(v, np.ndarray)}
     known |= {rules.label: y} | ({} if weights is None else {str(weight): weights})
     tell_notations(found.readings, rows)
     labelled = labelling.label_rows(
@@ -226,13 +219,13 @@ def load(
         rows,
         rules,
         part=part,
-        keys=lambda: text_columns.keys(table, known, found.readings),
+        keys=lambda: row_keys.keys(table, known, found.readings),
         weight=weights,
         group=groups,
     )
     if not group:
         _tell_repeats(found, labelled)
-    return from_features(
+    return _typed_tables.from_features(
         name,
         found,
         labelled,
@@ -301,10 +294,15 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
     for name, values in found.values.items():
         if not column_types.repeats(name, values[used]):
             continue
-        group = np.unique(values, return_inverse=True)[1]
+        if isinstance(values, Categories):
+            group = values.codes
+        else:
+            group = np.unique(values, return_inverse=True)[1]
         share = checks.explained(group[used], labelled.label[used])
+        if share < SAME_GROUP:
+            continue
         known = np.isin(group[part == 2], group[train])
-        if share >= SAME_GROUP and known.any():
+        if known.any():
             labelled.rows.notes.append(
                 f"the {len(np.unique(group[used])):,} values of {name!r} repeat, and "
                 f"their rows have nearly the same label ({100 * share:.0f} % of the "
@@ -315,248 +313,7 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
             )
 
 
-def from_features(
-    name: str,
-    found: Features,
-    labelled: labelling.Labelled,
-    *,
-    named: Sequence[str] = (),
-    both: int = 0,
-    scaling: str = "robust",
-    quantiles: int = 0,
-    missing: Sequence[str] = (),
-) -> sources.Source:
-    """Makes a source of typed columns.
-
-    Args:
-      name: name of the data set.
-      found: the columns; those that are constant in training are left out.
-      labelled: the rows.
-      named: columns to keep even if constant.
-      both: see `load`.
-      scaling: see `load`.
-      quantiles: see `load`.
-      missing: see `load`.
-
-    Raises:
-      InputError: if no column is left.
-    """
-    rows = labelled.rows
-    train = {c: v[labelled.train] for c, v in found.values.items()}
-    _drop_constant(found, train, named)
-    for column, why in found.dropped.items():
-        rows.notes.append(f"column {column!r} is left out: {why}")
-    if not found.values:
-        raise InputError(
-            f"{rows.file} has no feature left besides {labelled.rules.label!r}"
-            + "".join(f"; {c!r} is left out: {why}" for c, why in found.dropped.items())
-            + ". Add columns, or name them in data.numeric or data.categorical."
-        )
-    doubled = (
-        c
-        for c in found.numeric
-        if c not in found.categorical and _few_values(train[c], both)
-    )
-    fitted = TablePreprocessor.fit(
-        train,
-        numeric=found.numeric,
-        categorical=(*found.categorical, *doubled),
-        scaling=scaling,
-        quantiles=quantiles,
-    )
-    gaps = ", ".join(repr(n) for n in fitted.indicators)
-    if gaps:
-        rows.notes.append(f"missing values are filled and marked by indicators: {gaps}")
-    return sources.assemble(
-        name,
-        fitted.transform(found.values),
-        labelled,
-        record={
-            "kind": "table",
-            "table": fitted.to_json(),
-            "missing": list(missing),
-            "readings": column_types.to_json(found.readings),
-            "encoder": {
-                "numeric": fitted.width,
-                "rows": int(labelled.train.sum()),
-                "cardinalities": fitted.cardinalities,
-                "edges": fitted.edges if quantiles else None,
-            },
-        },
-    )
-
-
-def _drop_constant(
-    found: Features, train: Mapping[str, np.ndarray], named: Sequence[str]
-) -> None:
-    """Leaves out columns that are constant in training, unless they were named."""
-    for name, values in train.items():
-        if name in named:
-            continue
-        gaps = np.isnan(values) if values.dtype.kind == "f" else values == ""
-        if gaps.all() or (not gaps.any() and len(np.unique(values)) == 1):
-            why = "empty in training" if gaps.all() else f"always {values[0]}"
-            found.dropped[name] = why
-            del found.values[name]
-            for names in (found.numeric, found.categorical):
-                if name in names:
-                    names.remove(name)
-
-
-def read_new(
-    path: pathlib.Path,
-    record: Mapping[str, Any],
-    *,
-    on_bad: str = "error",
-    keep: Sequence[str] = (),
-    label: str | None = None,
-    sheet: str | None = None,
-) -> Iterator[readers.Piece]:
-    """Reads rows to predict from a table or an NPZ file.
-
-    Args:
-      path: the file; an NPZ has the array `x` `[rows, columns]`.
-      record: data record of the run.
-      on_bad: "error" or "skip" for unusable rows.
-      keep: columns of a table to repeat in the output.
-      label: column or array of labels to read, too.
-      sheet: see `load`.
-
-    Raises:
-      InputError: if a column is missing, or a row is unusable.
-    """
-    sources.require_file(path, "the model takes tables, --input", "Give a file.")
-    if text_files.starts_with(path, npz_files.MAGIC):
-        return new_of_npz(path, record, "x", on_bad, keep, label)
-    return _new_of_table(path, record, on_bad, keep, label, sheet)
-
-
-def new_labels(
-    table: Table, rows: row_checks.Rows, label: str | None, record: Mapping[str, Any]
-) -> np.ndarray | None:
-    """The labels of new rows in a table, `[rows]`; None if there are none to read."""
-    if label is None:
-        return None
-    table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
-    way = column_types.recorded(record).get(label, ColumnReading("numbers"))
-    values = feature_columns.checked_numbers(table, label, rows, way.notation)
-    return labelling.new_labels(values, rows, label, record)
-
-
-def _new_of_table(
-    file: pathlib.Path,
-    record: Mapping[str, Any],
-    on_bad: str,
-    keep: Sequence[str],
-    label: str | None,
-    sheet: str | None,
-) -> Iterator[readers.Piece]:
-    fitted = TablePreprocessor.from_json(record["table"])
-    ways = column_types.recorded(record)
-    every = (*fitted.numeric, *fitted.categorical)
-    of_dates = {
-        f"{name} {part}": name
-        for name, way in ways.items()
-        if way.kind == "dates"
-        for part in date_forms.PARTS
-    }
-    columns = dict.fromkeys(of_dates.get(name, name) for name in every)
-    skipped, notes = 0, ()
-    for table in table_files.blocks(
-        file,
-        on_bad=on_bad,
-        missing=record["missing"],
-        skip_with=readers.SKIP,
-        sheet=sheet,
-    ):
-        rows = row_checks.Rows(
-            table.number, file, on_bad, first=table.first, skip_with=readers.SKIP
-        )
-        for name in columns:
-            table.require(name, "the model was trained with it", "Add it.")
-        for name in keep:
-            table.require(name, "--keep")
-        found: dict[str, np.ndarray] = {}
-        with rows.collected():
-            for name in columns:
-                way = ways.get(name, ColumnReading("numbers"))
-                if way.kind == "dates":
-                    found |= feature_columns.checked_dates(
-                        name, table.cells[name], way, rows
-                    )
-                elif name in fitted.numeric:
-                    found[name] = feature_columns.checked_numbers(
-                        table, name, rows, way.notation
-                    )
-                else:
-                    found[name] = words(table.cells[name])
-        names: dict[str, Any] = {"index": table.number}
-        names |= {n: words(table.cells[n]) for n in keep}
-        value = new_labels(table, rows, label, record)
-        found = {k: v[rows.good] for k, v in found.items()}
-        skipped = table_files.report_skipped(table.skipped, skipped)
-        yield readers.Piece(
-            names,
-            fitted.transform(found),
-            rows.good,
-            None if value is None else value[rows.good],
-            fitted.surprises(found),
-        )
-        notes = table.notes
-    for note in notes:
-        print(note)
-
-
-def new_of_npz(
-    file: pathlib.Path,
-    record: Mapping[str, Any],
-    name: str,
-    on_bad: str,
-    keep: Sequence[str],
-    label: str | None = None,
-) -> Iterator[readers.Piece]:
-    """Reads rows to predict from an array of columns.
-
-    Args:
-      file: an NPZ file.
-      record: see `read_new`.
-      name: name of the array, `[rows, columns]`.
-      on_bad: see `read_new`.
-      keep: must be empty.
-      label: name of an array of labels to read, too.
-    """
-    npz_files.refuse_keep(keep)
-    stored = npz_files.read(file)
-    x = npz_files.require(stored, name, "inputs", file)
-    if npz_files.encoded(stored, name, file) is None:
-        x = npz_files.check_inputs(x, name, file)
-    if x.ndim != 2:
-        raise InputError(
-            f"the model takes tables, {name!r} of {file} holds images. Give an array "
-            "[rows, columns]."
-        )
-    fitted = TablePreprocessor.from_json(record["table"])
-    found = npz_files.columns(x)
-    for column in (*fitted.numeric, *fitted.categorical):
-        if column not in found:
-            raise InputError(
-                f"{file} must have the column {column!r} that the model was trained "
-                f"with; {name!r} has {', '.join(found)}. Add the column."
-            )
-    rows = row_checks.Rows(
-        np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
-    )
-    feature_columns.typed(found, rows)
-    value = npz_files.new_labels(stored, rows, label, record)
-    found = {k: v[rows.good] for k, v in found.items()}
-    yield readers.Piece(
-        {"index": np.arange(len(x))},
-        fitted.transform(found),
-        rows.good,
-        None if value is None else value[rows.good],
-        fitted.surprises(found),
-    )
-
-
+from_features = _typed_tables.from_features
+read_new = _new_tables.read_new
 describe_inputs = columns.describe_inputs
 inputs_text = columns.inputs_text

@@ -31,7 +31,7 @@ from dirjax.data.formats import (
     tokens,
     words,
 )
-from dirjax.data.readers import pairs
+from dirjax.data.readers import _new_tables, pairs
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
@@ -354,7 +354,7 @@ def _new_pairs(
         codes = np.stack(
             [vocabulary.encode(side, record["max_tokens"]) for side in both], axis=1
         )
-        value = table_lib.new_labels(table, rows, label, record)
+        value = _new_tables.new_labels(table, rows, label, record)
         value = None if value is None else value[rows.good]
         names: dict[str, Any] = {"index": table.number}
         names |= {c: text_columns.words(table.cells[c]) for c in keep}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.data import faces, feature_columns, labelling, readers, row_checks, sources
-from dirjax.data.readers import _image_files, images, table
+from dirjax.data.readers import _image_files, _typed_tables, images, table
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
@@ -209,7 +209,7 @@ def load(
             columns, rows, numeric=numeric, categorical=categorical, drop=drop
         )
         labelled = labelling.label_rows(y, rows, rules, part=given, weight=weights)
-        return table.from_features(
+        return _typed_tables.from_features(
             name,
             features,
             labelled,

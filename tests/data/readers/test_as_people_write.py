@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import re
 import zipfile
 
@@ -117,6 +118,17 @@ class TestNumbers:
         source = load(columns(a=X, b=cells), missing=(str(code),))
         assert source.record["table"]["indicators"] == ("b",)
         assert "far from" not in own_data.notes(source)
+
+    @pytest.mark.parametrize("behind", ["k", " Mio. EUR", " kWh", " %"])
+    def test_what_changes_a_number_is_missing_nowhere(self, load, tmp_path, behind):
+        cells = [f"{abs(x):.2f}{behind}" for x in X]
+        source = load(columns(a=cells, b=X))
+        file = own_data.write(tmp_path, "new.csv", "a,b\n300,1\n")
+        with pytest.raises(InputError, match=f"numbers with '{behind.strip()}' behind"):
+            list(table_reader.read_new(file, source.record))
+        cells[7] = "300"
+        with pytest.raises(InputError, match="and 1 without; write all of them in one"):
+            load(columns(a=cells, b=X))
 
     def test_a_label_in_doubt_is_one_problem(self, load):
         cells = "\n".join(f"{3 * i}\t1,{100 + i}" for i in range(60))
@@ -308,6 +320,35 @@ class TestColumns:
         # These are no dates: there is no month 13.
         other = load(columns(sold=[c[:4] + "13" + c[6:] for c in cells], a=X))
         assert found(other) == (("sold", "a"), ())
+
+    @pytest.mark.parametrize(
+        ("cells", "parts", "bad"),
+        [
+            (["2015-03", "2016-11"], ("year", "month"), "2015-13"),
+            (["12:30", "7:05 pm"], ("hour",), "12:60"),
+            (["1:02:03", "101:00:00"], ("hour",), "1:2:3"),
+        ],
+    )
+    def test_months_and_times_of_new_rows(self, load, tmp_path, cells, parts, bad):
+        source = load(written(when=cells * 30, y=[f"{i}.5" for i in range(60)]))
+        assert source.record["table"]["numeric"] == tuple(f"when {p}" for p in parts)
+        file = own_data.write(tmp_path, "new.csv", f"when\n{cells[0]}\n{bad}\n")
+        record = json.loads(json.dumps(source.record))
+        with pytest.raises(InputError, match=f"'when' must hold .*row 3 .*'{bad}'"):
+            list(table_reader.read_new(file, record))
+        (piece,) = table_reader.read_new(file, record, on_bad="skip")
+        assert len(np.unique(piece.inputs["numeric"], axis=0)) == 1
+        seen = source.splits["train"].inputs["numeric"]
+        assert piece.inputs["numeric"][0].tolist() in seen.tolist()
+
+    def test_a_part_is_not_named_like_another_column(self, load):
+        days = [f"{1 + i % 28}.3.2021" for i in range(60)]
+        text = written(sold=days, **{"sold year": [i % 7 for i in range(60)]})
+        with pytest.raises(InputError, match="named 'sold year' like another column"):
+            load(text)
+        assert (
+            "sold weekday" in load(text, drop=("sold year",)).record["table"]["numeric"]
+        )
 
     def test_dates_of_new_rows(self, load, tmp_path):
         cells = [f"{1 + i % 28}.{1 + i % 12}.{2000 + i % 7} 6:30" for i in range(60)]

@@ -2,15 +2,13 @@
 
 import datetime
 import gzip
-import hashlib
-import pathlib
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from dirjax import data
-from dirjax.data.formats import csv_files, table_files, text_columns, text_files
+from dirjax.data.formats import csv_files, table_files, text_files
 from dirjax.errors import InputError
 from tests import own_data
 from tests.data.readers.table_cases import (
@@ -274,6 +272,63 @@ class TestFiles:
         with pytest.raises(InputError, match="row 22 of"):
             load(table(rows))
 
+    @pytest.mark.parametrize(
+        ("row", "named"),
+        [
+            ("{i}.5 {i} 3", True),
+            ("{i}.5 {i} 3", False),
+            ("  {i}.5    {i}   3", True),
+            ("  {i}.5    {i}   3", False),
+            ("{i},5 {i} 3", True),
+            ('"{i}" 0.5 {i}', True),
+            ('{i}.5   8   307.0  ?  1.\t"a long name"', False),
+            ("{i}.5 \t 3.0", True),
+        ],
+    )
+    def test_blanks_between_cells_are_refused(self, load, row, named):
+        rows = [row.format(i=10 + i) for i in range(40)]
+        names = " ".join("abcdefgh"[: len(row.split('\t"')[0].split())])
+        names += '\t"name"' * ('\t"' in row)
+        with pytest.raises(InputError, match=r"by blanks, \d in a line.*awk") as told:
+            load("\n".join([names] * named + rows) + "\n", label="c")
+        assert ("write names of the columns" in str(told.value)) == (not named)
+
+    def test_blanks_in_cells_are_not(self, load):
+        rows = [f"{1 + i} {300 + i},{i % 7} 5,{i}" for i in range(60)]
+        rows = "\n".join(["a,b,y", *rows])
+        assert "a" in load(rows + "\n").record["table"]["numeric"]
+        tabs = rows.replace(",", "\t")
+        assert "a" in load(tabs + "\n").record["table"]["numeric"]
+
+    @pytest.mark.parametrize("cells", ["800,0,71.3,-126", "0,1,2,0"])
+    def test_a_file_without_names_is_told(self, load, cells):
+        rows = [cells, *(f"{i},1,2.5,3" for i in range(40))]
+        with pytest.raises(InputError, match="first line must name the columns"):
+            load("\n".join(rows) + "\n")
+
+    @pytest.mark.parametrize(
+        "last",
+        ["1,5", "n/a", "12 EUR", " 7 ", "1e5", "+3", "1_000", "NA ", "", "007", "inf"],
+    )
+    def test_blocks_do_not_matter(self, tmp_path, monkeypatch, last):
+        """A column that is plain for long is read as if its end had been seen first."""
+        rows = [f"{i % 97}.25;{'abc'[i % 3]}; {i % 7}" for i in range(400)]
+        rows += ["", f"{last};NA;5"]
+        file = own_data.write(tmp_path, "long.csv", "\n".join(["x;c;y", *rows]) + "\n")
+
+        def read():
+            table = table_files.read(file)
+            cells = {name: column.to_pylist() for name, column in table.cells.items()}
+            return cells, table.number.tolist()
+
+        want = read()
+        marked = {"n/a": None, "NA ": None, "": None}
+        assert want[0]["x"][-1] == marked.get(last, last.strip())
+        assert want[1][-1] == 401
+        for size in (64, 1000):
+            monkeypatch.setattr(csv_files, "_BLOCK", size)
+            assert read() == want
+
     def test_decimal_commas_are_told(self, load):
         source = load(table().replace(",", ";").replace(".", ","))
         plain = load(table())
@@ -283,7 +338,12 @@ class TestFiles:
 
     def test_times_of_day(self, load):
         cells = [datetime.time(i % 24).isoformat() for i in range(60)]
-        assert found(load(columns(t=cells, z=range(0, 120, 2))))[1] == ("t",)
+        source = load(columns(t=cells, z=range(0, 120, 2)))
+        assert found(source) == (("t hour", "z"), ())
+        assert (
+            "'t' holds times such as '00:00:00', 0 hours: it gives hour"
+            in own_data.notes(source)
+        )
 
 
 def typed() -> dict:
@@ -291,35 +351,3 @@ def typed() -> dict:
     x, color, y = zip(*(row.split(",") for row in ROWS), strict=True)
     numbers = {"x": [float(v) for v in x], "y": [int(v) for v in y]}
     return {**numbers, "color": color, "split": PARTS}
-
-
-def test_keys_are_hashes_of_rows_as_python_spells_them():
-    """Splits of published results depend on them."""
-    cells = {
-        "b": ["1", "1.0", "1.50", "-0", "1e5", "0.00001", "0.1234567890123456", None],
-        "a": ["x", "it's", 'say "no"', "back\\slash", "Köln", "", "\t", "1_0"],
-        "c": ["nan1", "inf", "\u0661", "12345678901234567", "007", ".5", "5.", "+3"],
-        "d": [f"{i / 7:.9f}" for i in range(8)],
-    }
-    cells = {name: [*column, column[0]] for name, column in cells.items()}
-    arrays = {name: pa.array(column, pa.string()) for name, column in cells.items()}
-    for names in (("a", "b", "c", "d"), ("b",)):
-        table = text_columns.Table(
-            pathlib.Path("mine.csv"), {n: arrays[n] for n in names}, np.arange(9)
-        )
-        want, seen = [], []
-        for row in zip(*(cells[n] for n in names), strict=True):
-            said = repr(tuple(spelt(cell) for cell in row))
-            text = f"{said}{seen.count(said)}"
-            seen.append(said)
-            digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-            want.append(int.from_bytes(digest, "little"))
-        assert text_columns.keys(table).tolist() == want
-
-
-def spelt(cell):
-    """A number, or a text."""
-    try:
-        return float((cell or "").replace("_", "?"))
-    except ValueError:
-        return cell or ""
