@@ -9,6 +9,7 @@ import gc
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -19,6 +20,10 @@ import pytest
 from tests.commands import FAST_COMPILER
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Shells start background jobs with SIGINT ignored, which the commands of tests would
+# inherit; they do not inherit a handler.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Rewriting and compiling the tests takes three seconds: once is enough.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -91,10 +91,6 @@ class Process:
         start = ["-m", "dirjax.main"]
         if save_seconds is not None:
             start = ["-c", SLOW_SAVES, str(self.marker), str(save_seconds)]
-        # Shells start background jobs with SIGINT ignored, which child processes would
-        # inherit; they do not inherit a handler.
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         self._popen = subprocess.Popen(
             [sys.executable, *start, *arguments(method, workdir)],
             env=commands.environment() | ENVIRONMENT,
