@@ -73,9 +73,7 @@ class Corrected(NamedTuple):
         if self.coverage is not None and self.widening is not None:
             low, high = self.chosen.interval(rows, self.coverage).T
             low, high = self.widening.apply(low, high, own, by="prediction")
-            least = self.chosen.model.prior.scale.low
-            if least is not None:  # as predictions
-                low, high = np.maximum(low, least), np.maximum(high, least)
+            low, high = self.chosen.model.prior.scale.bounded(low, high)
             columns |= {"low": low.astype(np.float32), "high": high.astype(np.float32)}
         return columns
 

@@ -288,6 +288,30 @@ def choose(
     return Chosen(model, target, found["tau"], decode)
 
 
+def intervals(
+    chosen: Chosen, splits: Mapping[str, Rows], coverage: float = COVERAGE
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Calibrated intervals of each split but "val", which calibrates them.
+
+    Args:
+      chosen: how the model is corrected.
+      splits: rows by split.
+      coverage: nominal coverage.
+
+    Returns:
+      Split -> lower and upper ends, `[n]` each; nothing without validation rows.
+    """
+    if "val" not in splits or not len(splits["val"].value):
+        return {}
+    widening, found = chosen.calibrated(splits["val"], coverage), {}
+    for name, rows in splits.items():
+        if name != "val":
+            low, high = chosen.interval(rows, coverage).T
+            ends = widening.apply(low, high, rows.prediction, by="prediction")
+            found[name] = chosen.model.prior.scale.bounded(*ends)
+    return found
+
+
 def spread(
     chosen: Chosen, splits: Mapping[str, Rows], spec: Spec, coverage: float = COVERAGE
 ) -> dict[str, dict[str, Any]]:
@@ -306,17 +330,14 @@ def spread(
       by split conformal prediction, by prediction.
     """
     found: dict[str, dict[str, Any]] = {}
-    widening = None
-    if "val" in splits and len(splits["val"].value):
-        widening = chosen.calibrated(splits["val"], coverage)
+    wide = intervals(chosen, splits, coverage)
     for name, rows in splits.items():
         values = _proper(chosen, rows)
         if name != "val":
             low, high = chosen.interval(rows, coverage).T
             values |= _covered("", rows, low, high)
-            if widening is not None:
-                wide = widening.apply(low, high, rows.prediction, by="prediction")
-                values |= _covered("conformal_", rows, *wide)
+            if name in wide:
+                values |= _covered("conformal_", rows, *wide[name])
         shots = spec.shots[rows.bins]
         found[name] = {key: metrics.means(x, shots) for key, x in values.items()}
     return found

@@ -104,6 +104,17 @@ class Scale:
             y = (inside + beyond * (self.knots[-1] - self.knots[0])).astype(y.dtype)
         return y if self.low is None else xp.maximum(y, self.low)
 
+    def bounded(self, *values: Any) -> tuple[Any, ...]:
+        """Values in units of the label, not below `low`, as predictions.
+
+        Example:
+          >>> Scale(low=0.0).bounded(np.array([-1.0, 2.0]))[0].tolist()
+          [0.0, 2.0]
+        """
+        if self.low is None:
+            return values
+        return tuple(np.maximum(value, self.low) for value in values)
+
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, for the run directory."""
         return {

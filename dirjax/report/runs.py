@@ -28,7 +28,7 @@ SCHEMA = 1
 Log = Sequence[Mapping[str, Any]]
 # Arrays of predictions.npz: one value per row (the last two only for methods that
 # predict groups) or, for dense tasks, one per bin.
-_ROWS = ("label", "prediction", "group", "group_prediction")
+_ROWS = ("label", "prediction", "low", "high", "group", "group_prediction")
 _SUMS = ("count", "abs")
 # A folder with one of these files is a run directory.
 _FILES = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)

@@ -156,7 +156,8 @@ def evaluated(
     Returns:
       Metrics of each split, `{}` for one that does not exist; the arrays of
       `Evaluator.evaluate` of each, with the corrected `prediction`, and with the
-      model's own as `as_trained` if it differs; and entries of `result.json`: `prior`,
+      model's own as `as_trained` if it differs, and calibrated intervals, `low` and
+      `high`; and entries of `result.json`: `prior`,
       the correction; `frontier`, metrics at other strengths; `distribution`, scores of
       distributions and intervals, see `evals.frontier`; `members`, for each split the
       metrics of each member. The first three are None where there are no validation
@@ -216,10 +217,15 @@ def _correct_rows(
     )
     select = {**pieces.config["select"], "split": pieces.select_split}
     chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
-    changed = {}
+    changed = {
+        split: Evaluated({}, {"low": low, "high": high})
+        for split, (low, high) in frontier.intervals(chosen, rows).items()
+    }
     for split in rows if chosen.changes else ():
         found = chosen.predict(rows[split])
         arrays = {"prediction": found, "as_trained": stored[split]["prediction"]}
+        if split in changed:
+            arrays |= changed[split].stored
         changed[split] = Evaluated(evaluator.score(split, found), arrays)
     spread = {"distribution": frontier.spread(chosen, rows, spec)}
     return changed, _told(fields, chosen, points) | spread

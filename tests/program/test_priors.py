@@ -120,6 +120,11 @@ def test_predict_says_what_evaluate_measures(plain, tau, tmp_path):
     inside = (low <= labels) & (labels <= high)
     covered = measured["distribution"]["test"]["conformal_coverage"]["all"]
     assert inside.mean() == pytest.approx(covered)
+    # Runs store the intervals as trained.
+    stored = rows_of(plain, "test")
+    inside = (stored["low"] <= labels) & (labels <= stored["high"])
+    spread = runs.result(plain)["distribution"]["test"]
+    assert inside.mean() == pytest.approx(spread["conformal_coverage"]["all"])
     # The same on the file as on the split.
     again, _ = evaluate.evaluate_file(plain, file, prior=fields)
     assert again["input"]["mae"]["all"] == pytest.approx(want, rel=1e-4)

@@ -14,6 +14,7 @@ from dirjax.digits import short
 from dirjax.report import grids as grids_lib
 from dirjax.report.figures import (
     balance,
+    coverage,
     curves,
     frontier,
     grids,
@@ -96,6 +97,7 @@ def of_run(run: Run) -> Iterator[Drawn]:
             " shrink towards the middle.",
             f"Predicted against true labels of {len(pair[0])} test examples.",
         )
+    yield from coverage.figures(run)
     yield from frontier.figures({run.method: [run]})
     yield from groups.figures({run.method: [run]})
     yield from balance.figures({run.method: [run]})
