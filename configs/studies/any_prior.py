@@ -25,12 +25,18 @@ OTHERS = ("inv", "sqinv", "lds", "sqinv_lds_fds", "rrt", "ssir", "group_dir")
 BOTH = ("sqinv_histogram", "sqinv_beta_nll")
 
 
+# Five networks in one program: name -> preset.
+TOGETHER = {f"{m}_members": m for m in ("vanilla", "histogram", "beta_nll")}
+
+
 def get_config(dataset="bikeshare"):
     """The study on one data set, or on all tables."""
     study = common.data("bikeshare" if dataset == "tables" else dataset)
     if dataset == "tables":
         study.configs = tuple(f"configs/{name}.py" for name in TABLES)
         study.fields = ()
-    study.methods = (*METHODS, *OTHERS, *BOTH)
+    study.methods = (*METHODS, *OTHERS, *BOTH, *TOGETHER)
+    study.arguments = tuple(TOGETHER.items())
+    study.method_fields = tuple((m, "model.members", 5) for m in TOGETHER)
     study.seeds = (0, 1, 2, 3, 4)
     return study
