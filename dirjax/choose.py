@@ -84,6 +84,11 @@ def _trained(
     from dirjax.choosing import models
     from dirjax.config import frozen
 
+    if sweep.build(request.job(portfolio.BASE, 0))["model"]["members"] > 1:
+        raise errors.InputError(
+            "choosing makes members of the runs that it trains, got "
+            "--config.model.members. Leave it out."
+        )
     runs: dict[str, dict[int, pathlib.Path]] = {m: {} for m in portfolio.METHODS}
     methods: Sequence[str] = portfolio.METHODS
     begin, seconds = time.monotonic(), []

@@ -95,7 +95,7 @@ def dataset(
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.ram_budget = 2**30
-    spec = tf.TensorSpec((None, None), tf.int64)
+    spec = tf.TensorSpec(None, tf.int64)  # with members there is one axis more
     return (
         tf.data.Dataset.from_generator(lambda: hand.rows(rows), output_signature=spec)
         .map(look_up, num_parallel_calls=_PARALLEL, deterministic=True)

@@ -189,8 +189,9 @@ def prepared(tree, tmp_path_factory):
     return where
 
 
-def batches(source, reader, step):
-    stream = data.Stream(source.splits["train"], seed=3, batch_size=6, reader=reader)
+def batches(source, reader, step, **options):
+    options = {"seed": 3, "batch_size": 6, "reader": reader} | options
+    stream = data.Stream(source.splits["train"], **options)
     return list(stream.read(iter([(s, 2) for s in range(step, 8, 2)])))
 
 
@@ -199,6 +200,12 @@ class TestDecodedWhenRead:
         held, encoded = load(tree), load(tree, data__memory=0.0)
         assert isinstance(encoded.splits["train"].inputs, Pictures)
         assert of_pixels(encoded.record) == of_pixels(held.record)
+        both = batches(encoded, "tf", 0, members=2)
+        for m, seed in enumerate((3, 4)):
+            for got, want in zip(
+                both, batches(held, "array", 0, seed=seed), strict=True
+            ):
+                np.testing.assert_array_equal(got["inputs"][:, m], want["inputs"])
         want = batches(held, "array", 0)
         for reader in ("array", "tf"):
             got = batches(encoded, reader, 4)

@@ -147,6 +147,18 @@ class TestReaders:
         for a, b in zip(array, tf, strict=True):
             assert_same(a, b)
 
+    @pytest.mark.parametrize("reader", ["array", "tf"])
+    @pytest.mark.parametrize("kind", ["table", "dense"])
+    def test_members_read_in_the_order_of_their_seeds(self, kind, reader):
+        split, chunks = split_of(23, kind), [(0, 2), (2, 3)]
+        options = {"batch_size": 6, "process": 1, "processes": 2}
+        together = stream.Stream(split, seed=5, members=2, reader=reader, **options)
+        each = [stream.Stream(split, seed=seed, **options) for seed in (5, 6)]
+        found = list(together.read(iter(chunks)))
+        for m, alone in enumerate(each):
+            for got, want in zip(found, alone.read(iter(chunks)), strict=True):
+                assert_same(jax.tree.map(lambda x, m=m: x[:, m], got), want)
+
     def test_labels_of_pixels(self):
         reader = stream.Stream(split_of(23, "dense"), seed=5, batch_size=6)
         (batch,) = reader.read(iter([(2, 3)]))

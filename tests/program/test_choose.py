@@ -81,6 +81,15 @@ def test_the_chosen_run_predicts(asked):
     assert out.read_text().startswith("index,prediction\n")
 
 
+def test_members_are_made_here(tmp_path):
+    file = own_data.write(tmp_path, "mine.csv", to_csv(COLUMNS))
+    fields = {"data.path": str(file), "data.label": "y", "model.members": 2}
+    request = choose.Request("configs/csv.py", (), fields, {"all": 1.0}, 10.0)
+    with pytest.raises(errors.InputError, match="choosing makes members"):
+        choose.choose(request, tmp_path / "choice")
+    assert not (tmp_path / "choice").exists()
+
+
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 @pytest.mark.parametrize(
     ("arguments", "said"),
