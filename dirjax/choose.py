@@ -179,7 +179,7 @@ def choose(
 
     runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
-    if run_files.read_result(first)["frontier"] is None:
+    if run_files.read_result(first)["distribution"] is None:  # dense, or no validation
         raise errors.InputError(
             "choosing needs one prediction for each row and a validation split; "
             f"{request.file} lacks them. Mark rows as val."

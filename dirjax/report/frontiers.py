@@ -72,6 +72,12 @@ def curve(
     return sorted(row for row in rows if None not in row)
 
 
+def is_balanced(run: Run) -> bool:
+    """Whether a run has a frontier for balanced labels, not for those of a file."""
+    found = (run.result or {}).get("frontier")
+    return bool(found) and found["target"] == "uniform"
+
+
 def by_method(
     runs: Mapping[str, Sequence[Run]], base: str | None, shot: str = "all"
 ) -> str:
@@ -90,8 +96,7 @@ def by_method(
       Text, empty if no run has a frontier.
     """
     known = {
-        method: [r for r in found if (r.result or {}).get("frontier")]
-        for method, found in runs.items()
+        method: [r for r in found if is_balanced(r)] for method, found in runs.items()
     }
     known = {method: found for method, found in known.items() if found}
     if not known:

@@ -27,7 +27,7 @@ def _curve(runs: Sequence[Run]) -> np.ndarray | None:
     found = []
     for run in runs:
         record = run.result or {}
-        if not record.get("frontier") or not record.get("prior"):
+        if not frontiers.is_balanced(run) or not record.get("prior"):
             return None
         decode = record["prior"]["decode"]
         points = record["frontier"]["points"]
