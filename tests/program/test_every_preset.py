@@ -38,7 +38,8 @@ FEW = ("frobenius", "group_dir")
 def short(path, method, steps):
     """The config with a small model and at most so many steps in each stage."""
     made = frozen.plain(config_files.load(path, f"{method},smoke"))
-    small = {"width": 8, "depth": 1}
+    # The fixed frame of group_etf needs as many features as groups.
+    small = {"width": 16, "depth": 1}
     made["model"]["encoder"] |= {
         name: value for name, value in small.items() if name in made["model"]["encoder"]
     }
