@@ -95,7 +95,7 @@ class TestEvaluate:
             assert not [name for name in result[split] if name.startswith(words)]
         assert "groups" not in json.loads((workdir / "bins.json").read_text())
         with np.load(workdir / "predictions.npz") as stored:
-            assert set(stored.files) == {"index", "label", "prediction"}
+            assert set(stored.files) == {"index", "label", "prediction", "low", "high"}
 
     def test_a_step_by_its_number(self, finished):
         workdir, result = finished
