@@ -95,7 +95,8 @@ def dataset(
     options = tf.data.Options()
     options.deterministic = True
     options.autotune.ram_budget = 2**30
-    spec = tf.TensorSpec(None, tf.int64)  # with members there is one axis more
+    # With members there is one axis more.
+    spec = tf.TensorSpec(tf.TensorShape(None), tf.int64)
     return (
         tf.data.Dataset.from_generator(lambda: hand.rows(rows), output_signature=spec)
         .map(look_up, num_parallel_calls=_PARALLEL, deterministic=True)

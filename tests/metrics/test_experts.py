@@ -240,7 +240,7 @@ class TestRun:
     def test_the_result_is_that_of_the_stored_rows(self, finished):
         workdir, _, result = finished
         bins, kept = json.loads((workdir / "bins.json").read_text()), stored(workdir)
-        old = {"index", "label", "prediction"}
+        old = {"index", "label", "prediction", "low", "high"}
         assert set(kept) == old | {"group", "group_prediction", "oracle"}
         of_label = np.searchsorted(bins["edges"], kept["label"], "right") - 1
         np.testing.assert_array_equal(
