@@ -96,7 +96,8 @@ def dataset(
     options.deterministic = True
     options.autotune.ram_budget = 2**30
     # With members there is one axis more.
-    spec = tf.TensorSpec(tf.TensorShape(None), tf.int64)
+    unknown: Any = None
+    spec = tf.TensorSpec(unknown, tf.int64)
     return (
         tf.data.Dataset.from_generator(lambda: hand.rows(rows), output_signature=spec)
         .map(look_up, num_parallel_calls=_PARALLEL, deterministic=True)
