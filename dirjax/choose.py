@@ -125,8 +125,7 @@ def _trained(
 
 def _best(model: models.Model, wanted: Mapping[str, float]) -> tuple[float, float, str]:
     """Validation error, tau and decode of a model's best correction."""
-    frontiers = map(model.points, model.seeds)
-    return portfolio.best_point(frontiers, wanted, model.decode)
+    return portfolio.best_point(model.frontiers(), wanted, model.decode)
 
 
 def _boosted(
@@ -225,8 +224,9 @@ def choose(
     if boosting is not None:
         value, tau, decode = _best(boosting, request.wanted)
         one = verdict.Candidate(boosting, tau, decode)
-        outside = _told(one, value, gap(one, winner))
-        outside["sentence"] = verdict.outside(one, winner, gap(one, winner))
+        apart = gap(one, winner)
+        outside = _told(one, value, apart)
+        outside["sentence"] = verdict.outside(one, winner, apart)
         say(outside["sentence"])
     record = {
         "wanted": dict(request.wanted),

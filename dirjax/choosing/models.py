@@ -83,6 +83,10 @@ class Model(abc.ABC):
             gm_epsilon=self._config["eval"]["gm_epsilon"],
         )
 
+    def frontiers(self) -> list[Sequence[Mapping[str, Any]]]:
+        """The points of each seed."""
+        return [self.points(seed) for seed in self.seeds]
+
     def predictions(self, split: str, seed: int, tau: float, decode: str) -> np.ndarray:
         """Its predictions `[n]`, corrected for balanced labels if tau is above 0."""
         key = (split, seed, tau, decode)
@@ -157,9 +161,14 @@ class Together(Model):
         scale = Scale.from_json(run_files.read_record(self.run)["scale"])
         return np.asarray(scale.inverse(support.edges))
 
-    def _correction(self, seed: int) -> correct.Correction:
+    def frontiers(self) -> list[Sequence[Mapping[str, Any]]]:
+        """There is one."""
+        return [self.points(self.seeds[0])]
+
+    def predictions(self, split: str, seed: int, tau: float, decode: str) -> np.ndarray:
+        """The same for every seed, computed once."""
         del seed
-        return super()._correction(self.seeds[0])
+        return super().predictions(split, self.seeds[0], tau, decode)
 
 
 def has_boosting(record: Mapping[str, Any]) -> bool:

@@ -313,14 +313,19 @@ def intervals(
 
 
 def spread(
-    chosen: Chosen, splits: Mapping[str, Rows], spec: Spec, coverage: float = COVERAGE
+    chosen: Chosen,
+    splits: Mapping[str, Rows],
+    spec: Spec,
+    wide: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    coverage: float = COVERAGE,
 ) -> dict[str, dict[str, Any]]:
     """Scores of the distributions themselves, by split and shot.
 
     Args:
       chosen: how the model is corrected.
-      splits: rows by split; "val" calibrates intervals for the others.
+      splits: rows by split.
       spec: label specification.
+      wide: calibrated intervals, from `intervals`.
       coverage: nominal coverage of intervals.
 
     Returns:
@@ -330,7 +335,6 @@ def spread(
       by split conformal prediction, by prediction.
     """
     found: dict[str, dict[str, Any]] = {}
-    wide = intervals(chosen, splits, coverage)
     for name, rows in splits.items():
         values = _proper(chosen, rows)
         if name != "val":

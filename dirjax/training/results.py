@@ -217,9 +217,10 @@ def _correct_rows(
     )
     select = {**pieces.config["select"], "split": pieces.select_split}
     chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
+    wide = frontier.intervals(chosen, rows)
     changed = {
         split: Evaluated({}, {"low": low, "high": high})
-        for split, (low, high) in frontier.intervals(chosen, rows).items()
+        for split, (low, high) in wide.items()
     }
     for split in rows if chosen.changes else ():
         found = chosen.predict(rows[split])
@@ -227,7 +228,7 @@ def _correct_rows(
         if split in changed:
             arrays |= changed[split].stored
         changed[split] = Evaluated(evaluator.score(split, found), arrays)
-    spread = {"distribution": frontier.spread(chosen, rows, spec)}
+    spread = {"distribution": frontier.spread(chosen, rows, spec, wide)}
     return changed, _told(fields, chosen, points) | spread
 
 
