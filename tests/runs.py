@@ -70,6 +70,20 @@ def tiny_images(argument="group_dir,smoke", **fields):
     return made
 
 
+def tiny_depth(method, **fields):
+    """Three steps of a tiny U-Net on 16 scenes."""
+    fields = {
+        "data__limit": 16,
+        "data__batch_size": 8,
+        "model__encoder": {"width": 4, "levels": 2},
+        "train__average_decay": 0.0,
+        "train__chunk": 3,
+        "stage__main__steps": 3,
+        **fields,
+    }
+    return config("synthetic_depth", f"{method},smoke", **fields)
+
+
 def run(made, workdir: pathlib.Path):
     """Trains without output and returns the result."""
     return train.train_and_evaluate(made, workdir, verbose=False)

@@ -11,28 +11,13 @@ from dirjax.workdir import run_files
 from tests import runs
 
 
-def tiny(method, **fields):
-    return runs.config(
-        "synthetic_depth",
-        f"{method},smoke",
-        **{
-            "data__limit": 16,
-            "data__batch_size": 8,
-            "model__encoder": {"width": 4, "levels": 2},
-            "train__average_decay": 0.0,
-            "stage__main__steps": 3,
-            **fields,
-        },
-    )
-
-
 @pytest.fixture(
     scope="module",
     params=["vanilla", pytest.param("histogram", marks=pytest.mark.slow)],
 )
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param) / "run"
-    made = tiny(request.param)
+    made = runs.tiny_depth(request.param)
     runs.run(made, folder)
     return folder, made
 

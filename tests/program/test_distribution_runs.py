@@ -120,23 +120,8 @@ class TestConfig:
         )
 
 
-def tiny_depth(preset, **fields):
-    return runs.config(
-        "synthetic_depth",
-        f"{preset},smoke",
-        **{
-            "data__limit": 16,
-            "data__batch_size": 8,
-            "model__encoder": {"width": 4, "levels": 2},
-            "train__average_decay": 0.0,
-            **FIELDS,
-            **fields,
-        },
-    )
-
-
 def test_pixels_that_do_not_count_are_not_in_the_support():
-    made = tiny_depth("histogram", support__num=5, support__spacing="quantile")
+    made = runs.tiny_depth("histogram", support__num=5, support__spacing="quantile")
     pieces = build_lib.build(made)
     train = pieces.source.splits["train"]
     support = pieces.spec.support
@@ -172,7 +157,7 @@ class TestRuns:
         assert np.isfinite(done["test"]["mae"]["all"])
 
     def test_maps(self, preset, tmp_path):
-        done = runs.run(tiny_depth(preset), tmp_path / "run")
+        done = runs.run(runs.tiny_depth(preset), tmp_path / "run")
         assert np.isfinite(done["test"]["mae"]["all"])
 
     @pytest.mark.parametrize("decode", ["median", "mean"])
