@@ -132,9 +132,13 @@ def _boosted(
     request: Request,
     workdir: pathlib.Path,
     base: pathlib.Path,
+    late: bool,
     say: Callable[[str], None],
 ) -> models.Model | None:
-    """Gradient boosting on the data of the base; None where there is none."""
+    """Gradient boosting on the data of the base; None where there is none.
+
+    If it is late, only what was trained before counts.
+    """
     from dirjax import data
     from dirjax.choosing import models
     from dirjax.workdir import run_files
@@ -144,6 +148,9 @@ def _boosted(
     folder = workdir / "boosting"
     boosting = models.Boosting(folder, portfolio.BOOSTED, base)
     if not all((folder / f"seed_{s}.npz").exists() for s in boosting.seeds):
+        if late:
+            say("without boosting: --minutes are used up")
+            return None
         say("boosting (scikit-learn)")
         config = sweep.build(request.job(portfolio.BASE, 0))
         source = data.from_config(config["data"])
@@ -176,6 +183,7 @@ def choose(
     from dirjax.choosing import models, verdict
     from dirjax.workdir import files, run_files
 
+    begin = time.monotonic()
     runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
     if run_files.read_result(first)["distribution"] is None:  # dense, or no validation
@@ -219,7 +227,8 @@ def choose(
         sentence = verdict.nothing(*closest)
     say(sentence)
     chosen = _copied(winner, workdir)
-    boosting = _boosted(request, workdir, first, say)
+    late = time.monotonic() - begin > 60 * request.minutes
+    boosting = _boosted(request, workdir, first, late, say)
     outside = None
     if boosting is not None:
         value, tau, decode = _best(boosting, request.wanted)

@@ -110,3 +110,20 @@ def test_wrong_arguments(arguments, said, tmp_path):
         for name in ("for", "minutes", "config", "workdir"):
             flags.FLAGS[name].value = saved[name]
     assert not (tmp_path / "a").exists()
+
+
+def test_boosting_respects_the_minutes(tmp_path, monkeypatch):
+    """Late, only predictions that are there count."""
+    monkeypatch.setattr(models, "has_boosting", lambda record: True)
+    monkeypatch.setattr(run_files, "read_record", lambda run: {})
+    request = choose.Request("configs/csv.py", (), {}, {"all": 1.0}, 10.0)
+    said = []
+    found = choose._boosted(request, tmp_path, tmp_path, True, said.append)
+    assert found is None
+    assert said == ["without boosting: --minutes are used up"]
+    (tmp_path / "boosting").mkdir()
+    for seed in portfolio.BOOSTED:
+        (tmp_path / "boosting" / f"seed_{seed}.npz").touch()
+    found = choose._boosted(request, tmp_path, tmp_path, True, said.append)
+    assert found is not None
+    assert len(said) == 1
