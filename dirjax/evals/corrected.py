@@ -119,8 +119,7 @@ def of_run(
     rows = rows_of(workdir, "val")
     chosen = of_rows(workdir, rows, wanted)
     if dense:
-        one = pixels.Variant(chosen.target, chosen.tau, chosen.decode)
-        change = pixels.make_corrected(chosen.model, [one])
+        change = pixels.make_corrected([chosen])
         predictor.changes(lambda outputs: change(outputs)[0])
     if coverage is None:
         return Corrected(chosen)

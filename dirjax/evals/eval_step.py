@@ -61,8 +61,19 @@ def make_respond(
         of a distribution is decoded in these units: the mean under logarithms of labels
         is the mean of labels. The outputs of its head become `Distributed`.
       members: number of networks. With several, parameters and state have a leading
-        axis, and there are two results: the outputs of the mean of their distributions,
-        see `together`, and the predictions of each, `[members, ...]`.
+        axis, and the outputs are those of the mean of their distributions, see
+        `together`.
+    """
+    both = make_respond_each(network, inverse, members)
+    return lambda params, model_state, inputs: both(params, model_state, inputs)[0]
+
+
+def make_respond_each(
+    network: Network, inverse: Inverse, members: int = 1
+) -> Callable[[Any, Any, Any], tuple[Any, jax.Array | None]]:
+    """As `make_respond`, with the predictions of each member, `[members, ...]`.
+
+    They are None for a single network.
     """
     # A model of single values has no bins; any would do.
     learnt = np.asarray(network.edges or (0.0, 1.0), np.float64)
@@ -89,7 +100,10 @@ def make_respond(
         return outputs._replace(prediction=inverse(outputs.prediction, jnp))
 
     if members == 1:
-        return respond
+        return lambda params, model_state, inputs: (
+            respond(params, model_state, inputs),
+            None,
+        )
 
     def respond_together(params, model_state, inputs):
         each = jax.vmap(respond, in_axes=(0, 0, None))(params, model_state, inputs)
@@ -179,11 +193,10 @@ def make_eval_step(
     `make_respond`. In dense tasks, which have too many predictions to keep, rows are
     replaced by `depth_metrics.Ratios`.
     """
-    respond = make_respond(network, inverse, members)
+    respond = make_respond_each(network, inverse, members)
 
     def step(params, model_state, batch):
-        found = respond(params, model_state, batch["inputs"])
-        outputs, each = (found, None) if members == 1 else found
+        outputs, each = respond(params, model_state, batch["inputs"])
         prediction = outputs.prediction
         sums, of_members = measure.sums(prediction, batch), None
         if each is not None:
@@ -202,8 +215,7 @@ def make_maps_step(
     respond = make_respond(network, inverse, members)
 
     def step(params, model_state, batch):
-        found = respond(params, model_state, batch["inputs"])
-        outputs = found if members == 1 else found[0]
+        outputs = respond(params, model_state, batch["inputs"])
         return measure.sized(outputs.prediction, batch)
 
     return step
@@ -228,8 +240,7 @@ def make_variants_step(
     respond = make_respond(network, inverse, members)
 
     def step(params, model_state, batch):
-        found = respond(params, model_state, batch["inputs"])
-        outputs = found if members == 1 else found[0]
+        outputs = respond(params, model_state, batch["inputs"])
         return jax.vmap(lambda p: (measure.sums(p, batch), measure.ratios(p, batch)))(
             corrected(outputs)
         )

@@ -68,7 +68,7 @@ class Evaluator:
         self._members = members
         self._units, self._gm_epsilon = _metric_units(source), gm_epsilon
         replicated = sharding.replicated(mesh)
-        self._measure = eval_step_lib.Measure(
+        measure = eval_step_lib.Measure(
             num_bins=spec.bins.num,
             gm_epsilon=gm_epsilon,
             dense=source.dense,
@@ -77,7 +77,7 @@ class Evaluator:
         self._model = {
             "network": network,
             "inverse": source.scale.inverse,
-            "measure": self._measure,
+            "measure": measure,
             "members": members,
         }
         eval_step = eval_step_lib.make_eval_step(**self._model)
@@ -209,18 +209,11 @@ class Evaluator:
         )
         rows = len(self._source.rows(split).label)
         share = -(-pixels.SAMPLE * min(self._batch_size, rows) // rows)
-        found = [
-            pixels.sample(
-                [
-                    sharding.to_host(
-                        (step(params, model_state, b), b["value"], b["mask"])
-                    )
-                ],
-                share,
-                seed,
-            )
-            for seed, b in enumerate(self.batches(split))
-        ]
+        found = []
+        for seed, batch in enumerate(self.batches(split)):
+            maps = step(params, model_state, batch), batch["value"], batch["mask"]
+            prediction, value, mask = sharding.to_host(maps)
+            found.append(pixels.sample(prediction, value, mask, share, seed))
         prediction, value = zip(*found, strict=True)
         return np.concatenate(prediction), np.concatenate(value)
 

@@ -10,13 +10,13 @@ which is tabulated.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import correct
+from dirjax.evals.frontier import Chosen, Rows
 from dirjax.ops import densities
 
 # Pixels that the law of residuals is fitted on.
@@ -25,37 +25,19 @@ SAMPLE = 20_000
 _PLACES = 4096
 
 
-class Variant(NamedTuple):
-    """One way to correct.
-
-    Attributes:
-      target: the label distribution that is wanted, see `correct.Prior.log_ratio`.
-      tau: strength.
-      decode: value of the corrected distribution.
-    """
-
-    target: Any
-    tau: float
-    decode: str
-
-
-def make_corrected(
-    model: correct.Correction, variants: Sequence[Variant]
-) -> Callable[[Any], jax.Array]:
+def make_corrected(variants: Sequence[Chosen]) -> Callable[[Any], jax.Array]:
     """Makes `outputs -> predictions [variants, batch, height, width]`.
 
     Args:
-      model: the correction.
-      variants: at least one.
+      variants: ways to correct one model, at least one.
 
     Returns:
       A function of the outputs of `eval_step.make_respond`; where a variant changes
       nothing, the model's own predictions.
     """
-    changes = np.array([model.changes(*variant) for variant in variants])
-    changes = changes.reshape(-1, 1, 1, 1)
-    of_all = _of_distributions if model.residuals is None else _of_values
-    corrected = of_all(model, variants)
+    changes = np.array([v.changes for v in variants]).reshape(-1, 1, 1, 1)
+    distributed = variants[0].model.residuals is None
+    corrected = (_of_distributions if distributed else _of_values)(variants)
 
     def respond(outputs):
         return jnp.where(changes, corrected(outputs), outputs.prediction[None])
@@ -63,11 +45,10 @@ def make_corrected(
     return respond
 
 
-def _of_distributions(
-    model: correct.Correction, variants: Sequence[Variant]
-) -> Callable[[Any], jax.Array]:
-    edges = jnp.asarray(model.prior.edges, jnp.float32)
-    ratios = np.stack([v.tau * model.prior.log_ratio(v.target) for v in variants])
+def _of_distributions(variants: Sequence[Chosen]) -> Callable[[Any], jax.Array]:
+    prior = variants[0].model.prior
+    edges = jnp.asarray(prior.edges, jnp.float32)
+    ratios = np.stack([v.tau * prior.log_ratio(v.target) for v in variants])
     decodes = np.array([v.decode for v in variants])
     names = dict.fromkeys(decodes.tolist())
     order = np.concatenate([np.flatnonzero(decodes == how) for how in names])
@@ -87,12 +68,11 @@ def _of_distributions(
     return corrected
 
 
-def _of_values(
-    model: correct.Correction, variants: Sequence[Variant]
-) -> Callable[[Any], jax.Array]:
-    low, high = model.prior.edges[[0, -1]]
+def _of_values(variants: Sequence[Chosen]) -> Callable[[Any], jax.Array]:
+    low, high = variants[0].model.prior.edges[[0, -1]]
     places = np.linspace(low, high, _PLACES)
-    tables = np.stack([model.apply(places, **v._asdict()) for v in variants])
+    rows = Rows(places, places, np.zeros(_PLACES, int))
+    tables = np.stack([v.predict(rows) for v in variants])
     grid, tables = jnp.asarray(places, jnp.float32), jnp.asarray(tables, jnp.float32)
     return lambda outputs: jax.vmap(
         lambda table: jnp.interp(outputs.prediction, grid, table)
@@ -100,23 +80,23 @@ def _of_values(
 
 
 def sample(
-    maps: Sequence[tuple[np.ndarray, ...]], number: int = SAMPLE, seed: int = 0
-) -> tuple[np.ndarray, ...]:
+    prediction: np.ndarray, value: np.ndarray, mask: np.ndarray, number: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Some pixels of maps.
 
     Args:
-      maps: for each batch arrays of the same shape, the last one a mask, above 0 for
-        pixels that count.
+      prediction: maps `[batch, height, width]`.
+      value: labels, likewise.
+      mask: likewise, above 0 for pixels that count.
       number: how many to take, if there are as many.
       seed: of the draw.
 
     Returns:
-      `[number]` of all arrays but the mask.
+      Predictions and labels, `[number]` each.
     """
-    flat = [tuple(x[m > 0] for x in arrays) for *arrays, m in maps]
-    found = tuple(np.concatenate(x) for x in zip(*flat, strict=True))
+    found = prediction[mask > 0], value[mask > 0]
     size = len(found[0])
     if size <= number:
         return found
     chosen = np.random.default_rng(seed).choice(size, number, replace=False)
-    return tuple(x[np.sort(chosen)] for x in found)
+    return found[0][chosen], found[1][chosen]

@@ -65,8 +65,8 @@ class Predictor:
         self.scale = labels.Scale.from_json(self.record["scale"])
         self.decode = network.decode
         members = self.config["model"]["members"]
-        respond = eval_step.make_respond(network, self.scale.inverse, members)
-        self._outputs = respond if members == 1 else lambda *args: respond(*args)[0]
+        inverse = self.scale.inverse
+        self._outputs = eval_step.make_respond(network, inverse, members)
         # Distributions of all pixels would not fit into memory.
         dense = self.record["kind"] == "dense"
         self._names = ("prediction",) if dense else ("prediction", "log_probs")

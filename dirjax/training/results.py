@@ -259,11 +259,11 @@ def _correct_maps(
     target = frontier.wanted(fields, model, pieces.source.record)
     to = frontier.UNIFORM if fields["target"] == "train" else target
     variants = [
-        pixels.Variant(to, tau, how) for how in frontier.DECODES for tau in taus
+        frontier.Chosen(model, to, tau, how) for how in frontier.DECODES for tau in taus
     ]
 
-    def of_all(split: str, wanted: Sequence[pixels.Variant]) -> list[Evaluated]:
-        corrected = pixels.make_corrected(model, wanted)
+    def of_all(split: str, wanted: Sequence[frontier.Chosen]) -> list[Evaluated]:
+        corrected = pixels.make_corrected(wanted)
         return evaluator.variants(params, model_state, split, corrected)
 
     found = {split: of_all(split, variants) for split in stored}
@@ -279,8 +279,7 @@ def _correct_maps(
     chosen = frontier.choose(model, fields, lambda: points, target=target, **select)
     changed = {}
     if chosen.changes:
-        one = pixels.Variant(chosen.target, chosen.tau, chosen.decode)
-        changed = {split: of_all(split, [one])[0] for split in stored}
+        changed = {split: of_all(split, [chosen])[0] for split in stored}
     return changed, _told(fields, chosen, points)
 
 
