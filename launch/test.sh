@@ -4,4 +4,4 @@
 # Tests of one file stay together, since they share runs and compiled programs.
 set -euo pipefail
 source "$(dirname "$0")/install.sh" "[test]"
-exec .venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

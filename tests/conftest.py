@@ -71,6 +71,8 @@ mlir.make_ir_context = _context
 gc.set_threshold(200_000, 20, 100)
 # Memory in bytes above which a worker drops its programs.
 MEMORY = 5 * 2**30
+# Files that take the longest, default or slow.
+LONGEST = ("test_docs.py", "test_members.py", "test_train.py", "test_priors.py")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -87,11 +89,13 @@ def is_part(part: str, name: str) -> bool:
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of chex's variants, only those with and without jit are quick enough for all.
+    """Of chex's variants, only those with jit are quick enough for all.
 
     The marker `quick` lists which parameters of a test are run by default.
     """
-    others = ("__with_device", "__without_device", "__with_pmap")
+    # Workers take files in this order, so that none starts a long one at the end.
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+    others = ("__without_jit", "__with_device", "__without_device", "__with_pmap")
     uses = {}
     for item in items:
         chosen = not item.name.endswith(others)

@@ -41,6 +41,12 @@ NESTED = {
     and list(preset["objective"]["terms"]) == [methods.BASE]
 }
 CASES = [*MODULES, *NESTED]
+# One of each kind: a loss over rows, over pairs of rows, with a head of its own, with
+# statistics, with gradients on inputs, and wrappers in wrappers. For all of one module:
+# pytest tests/test_contract.py -m "" -k MODULE
+by_default = pytest.mark.quick(
+    "fds", "group_contrast", "group_dir", "l1", "lds_in_fds", "quantile", "ssir"
+)
 
 
 @functools.cache
@@ -164,6 +170,7 @@ def moved(state, before):
 
 
 @pytest.mark.parametrize("case", CASES)
+@by_default
 def test_loss_and_gradients_are_finite(case):
     run = started(case)[1]
     for when, state in {"new": started(case)[0], "later": epochs_later(case)}.items():
@@ -178,6 +185,7 @@ def test_loss_and_gradients_are_finite(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@by_default
 def test_exact_predictions_have_finite_gradients(case):
     """All errors are zero, and all predictions are tied."""
     state, run, _ = started(case)
@@ -193,7 +201,7 @@ def test_exact_predictions_have_finite_gradients(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
+@by_default
 def test_a_batch_of_one_row(case):
     batch = jax.tree.map(lambda x: x[:1], toy.batch())
     new, report = run_of_other_sizes(case)(epochs_later(case), batch)
@@ -202,6 +210,7 @@ def test_a_batch_of_one_row(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@by_default
 def test_state_keeps_structure_shapes_and_types(case):
     state, run, refresh = started(case)
     same = chex.assert_trees_all_equal_shapes_and_dtypes
@@ -220,7 +229,7 @@ def test_state_keeps_structure_shapes_and_types(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
+@by_default
 def test_three_steps_are_one_program(case):
     state, run, refresh = started(case)
     chex.clear_trace_counter()
@@ -235,6 +244,7 @@ def test_three_steps_are_one_program(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@by_default
 def test_same_key_same_result(case):
     state, run, _ = started(case)
     first, again = (run(state, toy.batch()) for _ in range(2))
@@ -245,7 +255,7 @@ def test_same_key_same_result(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
+@by_default
 def test_padding_rows_change_nothing(case):
     state, (_, run, _) = epochs_later(case), started(case)
     real = toy.batch(rows=6)
@@ -270,7 +280,7 @@ def test_padding_rows_change_nothing(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile", "ssir")
+@by_default
 def test_bfloat16_models_give_float32_losses(case):
     objective = objective_of(case)
     # Parameters are float32 in any case.
@@ -288,7 +298,7 @@ def test_bfloat16_models_give_float32_losses(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.quick("fds", "group_dir", "l1", "lds_in_fds", "quantile")
+@by_default
 def test_one_and_four_devices_agree(case):
     state, run, refresh = started(case)
     mesh = sharding.make_mesh()
@@ -329,6 +339,7 @@ def test_round_trip_through_a_checkpoint(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
+@by_default
 def test_refresh_of_an_empty_epoch_is_finite(case):
     """No training row at all, then rows in one bin only."""
     state, run, refresh = started(case)

@@ -30,9 +30,8 @@ def of_method(tmp, method, seeds=(0, 1, 2)):
     return models.Runs(method, {seed: trained(tmp, method, seed) for seed in seeds})
 
 
-@pytest.mark.parametrize(
-    "method", ["vanilla", pytest.param("histogram", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["vanilla", "histogram"])
 def test_together_is_the_assembled_run(tmp, method):
     """The mean of runs is what a run with members predicts, corrected or not."""
     together = models.Together(of_method(tmp, method))

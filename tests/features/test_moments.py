@@ -43,7 +43,6 @@ def assert_close(a, b, rtol=1e-5, atol=1e-5):
         np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=name)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters(0.0, 1e3)

@@ -109,7 +109,6 @@ def example(seed=0, n=400):
     return predictions, values, spec
 
 
-@pytest.mark.quick("__with_jit")
 class BatchSumsTest(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters((False,), (True,))

@@ -114,7 +114,6 @@ def test_convolution_by_hand():
         assert y[0, :, :, 0].tolist() == expected
 
 
-@pytest.mark.quick("__with_jit")
 class VariantsTest(chex.TestCase):
     @chex.all_variants(with_pmap=True)
     @parameterized.parameters(

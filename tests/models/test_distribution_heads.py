@@ -41,7 +41,6 @@ def raw_of(params, features=Z):
     return np.float64(features) @ layer["kernel"] + layer["bias"]
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_histogram(self):

@@ -100,7 +100,6 @@ def by_hand(kind, row, edges):
     return found
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.product(kind=tuple(KINDS), edges=(0, 1))

@@ -188,7 +188,6 @@ def test_bfloat16_gives_float32_features_and_statistics(tiny):
     np.testing.assert_allclose(features, full, rtol=0.1, atol=0.1)
 
 
-@pytest.mark.quick("__with_jit")
 class VariantsTest(chex.TestCase):
     @chex.all_variants(with_pmap=True)
     def test_encoder(self):

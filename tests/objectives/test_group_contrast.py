@@ -70,7 +70,6 @@ def case(num, similarity):
     return z, g, mask, by_loops(z, g, 2.5, similarity, mask)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     @parameterized.parameters("l2_normalised", "l2")

@@ -51,7 +51,6 @@ def golden(name):
             yield {k[4:]: data[k] for k in data.files if k.startswith(prefix)}
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_soft_labels(self):

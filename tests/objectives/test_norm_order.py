@@ -50,7 +50,6 @@ def rows(seed=0):
     return z, np.int32(rng.integers(0, 6, 12)), np.float32(np.arange(12) % 5 != 3)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_against_loops(self):

@@ -59,7 +59,6 @@ def rows(seed=0, n=14):
 MASK = np.float32(np.arange(14) % 5 != 2)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_against_loops(self):

@@ -47,7 +47,6 @@ def empty():
     return prototypes_lib.Memory(row, jnp.zeros((LABELS, 3)), row)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants
     def test_running_prototypes_against_loops(self):

@@ -78,7 +78,6 @@ def test_identities_of_the_correction():
     np.testing.assert_allclose(np.exp(permuted), np.exp(there)[:, order], atol=1e-15)
 
 
-@pytest.mark.quick("__with_jit")
 class Variants(chex.TestCase):
     @chex.all_variants(with_pmap=False)
     def test_jax_gives_the_same(self):

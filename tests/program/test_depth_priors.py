@@ -10,11 +10,10 @@ from dirjax.training.build import build
 from dirjax.workdir import run_files
 from tests import runs
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture(
-    scope="module",
-    params=["vanilla", pytest.param("histogram", marks=pytest.mark.slow)],
-)
+
+@pytest.fixture(scope="module", params=["vanilla", "histogram"])
 def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param) / "run"
     made = runs.tiny_depth(request.param)

@@ -111,6 +111,7 @@ def test_best_state_of_each(tmp):
     assert found == {"seeds": [8, 9], "best_steps": [3, 7]}
 
 
+@pytest.mark.slow
 def test_longer_is_uninterrupted(tmp):
     def of(steps, folder):
         made = runs.tiny("vanilla,smoke", seed=4, model__members=2)
