@@ -1,7 +1,22 @@
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from dirjax.correct import conformal
+
+
+class OfColumn(RegressorMixin, BaseEstimator):
+    """A regressor whose predictions are a column of its inputs."""
+
+    def __init__(self, column):
+        self.column = column
+
+    def fit(self, x, y):
+        self.n_features_in_ = x.shape[1]
+        return self
+
+    def predict(self, x):
+        return x[:, self.column]
 
 
 def toy(rng, num):
@@ -65,3 +80,38 @@ def test_wrong_arguments():
     none = np.zeros(0)
     with pytest.raises(ValueError, match="need labelled rows"):
         conformal.fit(none, none, none, none, coverage=0.9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("coverage", [0.9, 0.8, 0.5])
+def test_intervals_of_mapie(coverage):
+    """Of all rows, and of the rows of each part, MAPIE makes the same intervals."""
+    from mapie.regression import ConformalizedQuantileRegressor
+
+    f, y, low, high = toy(np.random.default_rng(2), 300)
+    low -= 0.05 * f
+    columns = np.stack([low, high, f], axis=1)
+    old, new = np.arange(300) < 200, np.arange(300) >= 200
+    found = conformal.fit(low[old], high[old], y[old], f[old], coverage=coverage)
+
+    def of_mapie(part):
+        """Intervals of the new rows of a part."""
+        models = [OfColumn(column).fit(columns, y) for column in range(3)]
+        oracle = ConformalizedQuantileRegressor(
+            models, confidence_level=coverage, prefit=True
+        )
+        oracle.conformalize(columns[part & old], y[part & old])
+        _, ends = oracle.predict_interval(
+            columns[part & new], symmetric_correction=True
+        )
+        return ends[:, 0, 0], ends[:, 1, 0]
+
+    got = found.apply(low[new].copy(), high[new].copy(), f[new], by="all")
+    np.testing.assert_allclose(got, of_mapie(old | new), rtol=1e-12)
+    got = found.apply(low[new].copy(), high[new].copy(), f[new], by="prediction")
+    parts = np.searchsorted(found.starts, f, side="right")
+    assert len(np.unique(parts)) > 1
+    for n in np.unique(parts[new]):
+        part = parts == n
+        want = of_mapie(part)
+        np.testing.assert_allclose([g[part[new]] for g in got], want, rtol=1e-12)
