@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from dirjax import errors, sweep
+from dirjax import errors
 from dirjax.choosing import portfolio
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.labels import SHOTS
 from dirjax.runtime import startup
+from dirjax.sweeping import jobs
 
 if TYPE_CHECKING:  # they need JAX, which a command imports late
     from dirjax.choosing import models, verdict
@@ -66,9 +67,9 @@ class Request:
     wanted: Mapping[str, float]
     minutes: float
 
-    def job(self, method: str, seed: int) -> sweep.Job:
+    def job(self, method: str, seed: int) -> jobs.Job:
         """A run."""
-        return sweep.Job(
+        return jobs.Job(
             self.file,
             ",".join([method, *self.options]),
             {**self.fields, "seed": seed},
@@ -84,7 +85,7 @@ def _trained(
     from dirjax.choosing import models
     from dirjax.config import frozen
 
-    if sweep.build(request.job(portfolio.BASE, 0))["model"]["members"] > 1:
+    if jobs.build(request.job(portfolio.BASE, 0))["model"]["members"] > 1:
         raise errors.InputError(
             "choosing makes members of the runs that it trains, got "
             "--config.model.members. Leave it out."
@@ -96,7 +97,7 @@ def _trained(
         for seed in seeds:
             for method in methods:
                 job = request.job(method, seed)
-                folder, config = workdir / job.folder, sweep.build(job)
+                folder, config = workdir / job.folder, jobs.build(job)
                 if frozen.finished(config, folder) is None:
                     spent = time.monotonic() - begin
                     longest = max(seconds, default=0.0)
@@ -105,7 +106,7 @@ def _trained(
                         return runs
                     say(f"{job.folder} ({spent / 60:.1f} of {request.minutes:g} min)")
                     start = time.monotonic()
-                    command = sweep.command(job, folder)
+                    command = jobs.command(job, folder)
                     train.train_and_evaluate(
                         config, folder, verbose=False, command=command
                     )
@@ -152,7 +153,7 @@ def _boosted(
             say("without boosting: --minutes are used up")
             return None
         say("boosting (scikit-learn)")
-        config = sweep.build(request.job(portfolio.BASE, 0))
+        config = jobs.build(request.job(portfolio.BASE, 0))
         source = data.from_config(config["data"])
         boosting.train(source.splits, source.scale)
     return boosting

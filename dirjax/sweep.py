@@ -1,7 +1,8 @@
 """`python -m dirjax.sweep --config configs/studies/NAME.py --workdir DIR`.
 
 A study is a grid: config files x methods x values of fields x seeds. Each point is a
-separate run in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`. Finished runs are skipped,
+separate run in `DIR/DATASET/METHOD[/FIELD=VALUE...]/seed_N`; with `together` the seeds
+of a point are trained in one program, as members. Finished runs are skipped,
 killed runs resume, and runs in use elsewhere are left out, so repeating the command
 does what is left; `--job K/N` does every N-th run, to divide a study among N machines
 or cores. The last job to finish writes a report over all runs into `DIR/report`. A
@@ -13,14 +14,13 @@ module of that name does everything, and writes `DIR/result.json` when it is fin
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import itertools
 import pathlib
-import shlex
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -28,92 +28,9 @@ from absl import flags
 from dirjax import errors
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One run of a study.
-
-    Attributes:
-      file: config file of the data set.
-      argument: the part of `--config` after the colon.
-      fields: field path -> value, set after the config is made.
-      folder: run directory, relative to the study's.
-      start: directory of the run for the warm start, likewise.
-    """
-
-    file: str
-    argument: str
-    fields: Mapping[str, Any]
-    folder: pathlib.PurePath
-    start: pathlib.PurePath | None = None
-
-    def within(self, workdir: pathlib.Path) -> Job:
-        """The job with its warm start set, for a study in `workdir`."""
-        if self.start is None:
-            return self
-        init_from = {"init_from": str(workdir / self.start)}
-        return dataclasses.replace(self, fields={**self.fields, **init_from})
-
-
-def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
-    """All runs of a study; the seed varies slowest.
-
-    Args:
-      study: `configs`, `methods`, `seeds`, `options`, `data` (fields of `config.data`;
-        None means as in the config), `fields` (pairs of path and value; both are set
-        in every run), `method_fields` (method, path and value, set in the
-        runs of that method), `arguments` (method, and its argument after the colon),
-        `starts` (method, and the method whose run of the same seed and point it starts
-        from) and `grid` (pairs of path and values); see `configs/studies/common.py`.
-    """
-    grid = [[(k, v) for v in values] for k, values in study["grid"]]
-    arguments, starts = dict(study["arguments"]), dict(study["starts"])
-    given = {f"data.{k}": v for k, v in study["data"].items() if v is not None}
-    for seed, file, method, *point in itertools.product(
-        study["seeds"], study["configs"], study["methods"], *grid
-    ):
-        parts = [f"{k}={v}" for k, v in point]
-        name = pathlib.Path(file).stem
-        folder = pathlib.PurePath(name, method, *parts, f"seed_{seed}")
-        start = starts.get(method)
-        if start is not None:
-            start = pathlib.PurePath(name, start, *parts, f"seed_{seed}")
-        argument = ",".join([arguments.get(method, method), *study["options"]])
-        own = {path: value for m, path, value in study["method_fields"] if m == method}
-        if method in arguments:
-            own["method"] = method
-        fields = {**given, **dict(study["fields"]), **own, **dict(point), "seed": seed}
-        yield Job(file, argument, fields, folder, start)
-
-
-def build(job: Job) -> dict[str, Any]:
-    """The config of a job, as plain values.
-
-    Raises:
-      InputError: if the file, the method or a field does not exist.
-    """
-    from dirjax.config import frozen
-
-    config = config_files.load(job.file, job.argument)
-    config.lock()
-    for field, value in job.fields.items():
-        try:
-            config.update_from_flattened_dict({field: value})
-        except (KeyError, AttributeError, TypeError) as error:
-            raise errors.InputError(
-                f"the study sets {field}={value!r}, which does not fit {job.file}: "
-                f"{error}."
-            ) from error
-    return frozen.plain(config)
-
-
-def command(job: Job, folder: pathlib.Path) -> str:
-    """The command line that does one run alone."""
-    fields = [f"--config.{k}={v}" for k, v in job.fields.items()]
-    config = f"{job.file}:{job.argument}"
-    arguments = ["--config", config, "--workdir", str(folder), *fields]
-    return shlex.join(["python", "-m", "dirjax.main", *arguments])
+from dirjax.sweeping import jobs
+from dirjax.sweeping.jobs import Job
+from dirjax.workdir import run_files
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -155,6 +72,10 @@ def _run_program(
     module.run_study(study, workdir)
 
 
+_FIELDS = (
+    *("configs", "methods", "seeds", "options", "data", "fields", "grid", "base"),
+    *("method_fields", "arguments", "starts", "together"),
+)
 # Lists of pairs and triples: field -> what an item holds, and one as it is typed.
 _ITEMS = {
     "grid": (("field", "values"), "('data.bin_width',(5.0,10.0))"),
@@ -183,8 +104,12 @@ def _check_lists(study: Mapping[str, Any]) -> None:
                 )
 
 
+# Run directory of the members of a point, before the seeds.
+_TOGETHER = "together_"
+
+
 def _done(workdir: pathlib.Path, job: Job) -> bool:
-    return (workdir / job.folder / "result.json").exists()
+    return (workdir / job.folder / run_files.RESULT).exists()
 
 
 def _left(seconds: Sequence[float], runs: int) -> str:
@@ -203,6 +128,107 @@ def _left(seconds: Sequence[float], runs: int) -> str:
     return f", about {left:.0f} s left"
 
 
+Unit = list[tuple[Job, Mapping[str, Any]]]
+
+
+def _units(
+    every: Iterable[tuple[Job, Mapping[str, Any]]],
+    workdir: pathlib.Path,
+    together: bool,
+) -> list[Unit]:
+    """What is trained in one program: a run, or the runs of consecutive seeds.
+
+    Runs that are members already, start from others, have started alone, or may stop
+    early, remain alone.
+    """
+    units: list[Unit] = []
+    last: dict[pathlib.PurePath, Unit] = {}
+    for job, config in every:
+        point = job.folder.parent
+        started = (workdir / job.folder / run_files.CHECKPOINTS).exists()
+        if started and any((workdir / point).glob(f"{_TOGETHER}*")):
+            started = False  # It was put there by a run with members.
+        alone = not together or started or job.start is not None
+        alone = alone or config["model"]["members"] > 1
+        alone = alone or bool(config["init_from"] or config["train"]["patience"])
+        unit = None if alone else last.get(point)
+        if unit and unit[-1][1]["seed"] + 1 == config["seed"]:
+            unit.append((job, config))
+            continue
+        units.append([(job, config)])
+        if not alone:
+            last[point] = units[-1]
+    return units
+
+
+def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[str]:
+    """Does what is left of units; what failed, a sentence each.
+
+    Args:
+      units: see `_units`.
+      workdir: directory of the study.
+    """
+    import jax
+
+    from dirjax.workdir.lock import InUse
+
+    broken, seconds = [], []
+    total = sum(map(len, units))
+    left = sum(not _done(workdir, j) for j, _ in itertools.chain(*units))
+    print(f"{left} of {total} runs to do; after the first, the time is told.")
+    for number, unit in enumerate(units):
+        (first, _), todo = unit[0], sum(not _done(workdir, j) for j, _ in unit)
+        if first.start and not (workdir / first.start / run_files.RESULT).exists():
+            said = f"skipped: {first.folder} starts from {first.start}, which is not "
+            print(f"{said}finished.", file=sys.stderr, flush=True)
+            continue
+        name = str(first.folder)
+        if len(unit) > 1:
+            name += f" to {unit[-1][0].folder.name}, in one program"
+        if todo:
+            at = sum(map(len, units[: number + 1]))
+            print(f"[{at}/{total}] {name}{_left(seconds, left)}", flush=True)
+        start = time.monotonic()
+        try:
+            _train_unit(unit, workdir)
+        except InUse as error:
+            if jax.process_count() > 1:
+                raise  # The other processes do not know why.
+            print(f"skipped: {error}", file=sys.stderr, flush=True)
+        except errors.Failed as error:
+            broken.append(f"{name}: {error}")
+        else:
+            seconds += [(time.monotonic() - start) / todo] * todo if todo else []
+        left -= todo
+    return broken
+
+
+def _train_unit(unit: Unit, workdir: pathlib.Path) -> None:
+    """Trains the runs of a unit; several are the members of a run, then taken apart.
+
+    That run stays until they are finished, so that a killed study resumes.
+    """
+    from dirjax import train
+    from dirjax.config import frozen
+    from dirjax.training.assemble import take_apart
+
+    todo = [(j, c) for j, c in unit if frozen.finished(c, workdir / j.folder) is None]
+    seeds = [config["seed"] for _, config in unit]
+    name = f"{_TOGETHER}{seeds[0]}-{seeds[-1]}"
+    together = workdir / unit[0][0].folder.parent / name
+    if todo and len(unit) > 1:
+        config = unit[0][1]
+        model = {**config["model"], "members": len(unit)}
+        train.train_and_evaluate({**config, "model": model}, together, verbose=False)
+        take_apart(together, [(c, workdir / j.folder) for j, c in todo])
+    for job, config in todo:
+        folder = workdir / job.folder
+        train.train_and_evaluate(
+            config, folder, verbose=False, command=jobs.command(job, folder)
+        )
+    shutil.rmtree(together, ignore_errors=True)
+
+
 def run(
     study: Mapping[str, Any],
     workdir: pathlib.Path,
@@ -213,7 +239,7 @@ def run(
     """Runs this job's share of a study.
 
     Args:
-      study: see `jobs`.
+      study: see `jobs.jobs`.
       workdir: directory of the study.
       job: "K/N": every N-th run, from the K-th.
       dry_run: print the runs without doing them.
@@ -226,62 +252,33 @@ def run(
     if study.get("program"):
         return _run_program(study, workdir, count, dry_run)
     from dirjax import data
-    from dirjax.config import frozen, validation
+    from dirjax.config import validation
 
-    missing = {"configs", "methods", "seeds", "options", "data", "fields", "grid"}
-    missing = (missing | {"method_fields", "arguments", "starts", "base"}) - set(study)
+    missing = set(_FIELDS) - set(study)
     if missing:
         raise errors.InputError(
             f"the config is not a study, it lacks {', '.join(sorted(missing))}. Give "
             "one of configs/studies, or start from configs/studies/common.py."
         )
     _check_lists(study)
-    every = [j.within(workdir) for j in jobs(study)]
-    configs = [build(j) for j in every]
+    every = [j.within(workdir) for j in jobs.jobs(study)]
+    configs = [jobs.build(j) for j in every]
     base, methods = study["base"], study["methods"]
     said = f"one of the methods {', '.join(methods)}, or empty"
     errors.require_field(not base or base in methods, "base", said, base)
     for config in configs:
         validation.validate(config)
         data.locate(config["data"])
-    mine = list(zip(every, configs, strict=True))[number - 1 :: count]
+    units = _units(zip(every, configs, strict=True), workdir, study["together"])
+    mine = units[number - 1 :: count]
     if dry_run:
-        for j, _ in mine:
+        for j, _ in itertools.chain(*mine):
             print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
         return
-    import jax
-
-    from dirjax import report, train
-    from dirjax.workdir.lock import InUse
+    from dirjax import report
 
     entry.interruptible()  # Runs clean up.
-
-    broken, seconds = [], []
-    todo = [i for i, (j, _) in enumerate(mine, 1) if not _done(workdir, j)]
-    print(f"{len(todo)} of {len(mine)} runs to do; after the first, the time is told.")
-    for i, (j, config) in enumerate(mine, 1):
-        folder = workdir / j.folder
-        if frozen.finished(config, folder) is not None:
-            continue
-        if j.start and not (workdir / j.start / "result.json").exists():
-            said = f"skipped: {j.folder} starts from {j.start}, which is not finished."
-            print(said, file=sys.stderr, flush=True)
-            continue
-        left = _left(seconds, sum(k >= i for k in todo))
-        print(f"[{i}/{len(mine)}] {j.folder}{left}", flush=True)
-        start = time.monotonic()
-        try:
-            train.train_and_evaluate(
-                config, folder, verbose=False, command=command(j, folder)
-            )
-        except InUse as error:
-            if jax.process_count() > 1:
-                raise  # The other processes do not know why.
-            print(f"skipped: {error}", file=sys.stderr, flush=True)
-        except errors.Failed as error:
-            broken.append(f"{j.folder}: {error}")
-        else:
-            seconds.append(time.monotonic() - start)
+    broken = _train(mine, workdir)
     if broken:
         raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
     if all(_done(workdir, j) for j in every):

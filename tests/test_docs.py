@@ -12,8 +12,8 @@ import sys
 
 import pytest
 
-from dirjax import sweep
 from dirjax.cli import config_files
+from dirjax.sweeping import jobs
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "own-data.md"
@@ -88,8 +88,8 @@ def test_the_commands_of_all_pages_have_modules_configs_and_fields():
                 table = functools.reduce(operator.getitem, folders, config)
                 assert field in table, (page, name)
         if module == "dirjax.sweep" and not config.get("program"):
-            for job in sweep.jobs(config.to_dict()):
-                sweep.build(job)
+            for job in jobs.jobs(config.to_dict()):
+                jobs.build(job)
                 break
 
 

@@ -38,12 +38,13 @@ MAY_IMPORT = {
     "config": SECOND | {"augment"},
     "training": FOURTH,
     "choosing": FOURTH | {"training"},
+    "sweeping": GROUND | {"cli", "config"},
     "train": FOURTH | {"training"},
     "projects": FOURTH | {"training"},
 }
 # Commands: nobody imports them but one another, and doors to them (`__main__`).
 COMMANDS = {"main", "sweep", "choose", "evaluate", "predict", "noise", "describe"}
-COMMANDS_MAY_IMPORT = FOURTH | {"choosing", "training", "train"} | COMMANDS
+COMMANDS_MAY_IMPORT = FOURTH | {"choosing", "sweeping", "training", "train"} | COMMANDS
 
 
 def files():

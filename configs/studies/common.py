@@ -42,6 +42,9 @@ def get_config():
     # Options after the method, for every run.
     study.options = ()
     study.seeds = (0, 1, 2, 3, 4)
+    # Whether the seeds of a point are trained in one program, which pays where one run
+    # leaves an accelerator idle.
+    study.together = False
     # Fields of `config.data` of all runs, such as --config.data.path=my.csv.
     study.data = data_fields()
     # Fields of all runs, (path, value), and fields that vary, (path, values).

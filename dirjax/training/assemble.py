@@ -1,4 +1,4 @@
-"""Makes one run of finished runs of the same method: each becomes a member."""
+"""One run of finished runs of a method, each a member; and a run of each member."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dirjax.config import frozen
+from dirjax.training import members as members_lib
 from dirjax.training import results
 from dirjax.training import stage_program as programs_lib
-from dirjax.training.build import build
+from dirjax.training.build import Pieces, build
 from dirjax.training.members import Best
+from dirjax.training.train_step import TrainState
 from dirjax.workdir import run_files
 from dirjax.workdir.checkpoints import Checkpoints
 
@@ -68,14 +70,79 @@ def assemble(
         "model": {**configs[0]["model"], "members": len(runs)},
         "prior": {**configs[0]["prior"], **fields},
     }
+    _start(workdir, config, alone)
+    with Checkpoints(workdir / run_files.CHECKPOINTS) as checkpoints:
+        checkpoints.save(stop, state, stage=program.stage.number)
+    return config
+
+
+def _start(workdir: pathlib.Path, config: Mapping[str, Any], pieces: Pieces) -> None:
+    """Writes what a run has before its first step."""
     shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True)
     run_files.write_start(
         workdir,
         config=frozen.to_json(config),
-        data=alone.source.record,
-        bins=results.bins(alone.source, alone.spec),
+        data=pieces.source.record,
+        bins=results.bins(pieces.source, pieces.spec),
     )
-    with Checkpoints(workdir / run_files.CHECKPOINTS) as checkpoints:
-        checkpoints.save(stop, state, stage=program.stage.number)
-    return config
+
+
+def take_apart(
+    run: pathlib.Path, folders: Sequence[tuple[Mapping[str, Any], pathlib.Path]]
+) -> None:
+    """Writes members of a finished run as runs, trained to their end.
+
+    `train.train_and_evaluate` evaluates each. They have no log of training, since that
+    of their run is about all members.
+
+    Args:
+      run: a finished run with members.
+      folders: config of each run, with a seed of a member and otherwise that of `run`,
+        and its directory, replaced if there is one.
+
+    Raises:
+      ValueError: if no member has the seed of a config.
+    """
+    config = run_files.read_config(run)
+    pieces = build(config)
+    program = programs_lib.stage_program(pieces, pieces.plan.stages[-1])
+    like = programs_lib.abstract_state(pieces, program)
+    with Checkpoints.of_run(run) as checkpoints:
+        stop = checkpoints.choose("last")
+        state = jax.device_get(checkpoints.restore(stop, like))
+    best = state.best
+    members = members_lib.seeds(config["seed"], pieces.members)
+    for own, folder in folders:
+        if own["seed"] not in members:
+            raise ValueError(
+                f"{run} has members with the seeds {members}, none with {own['seed']}."
+            )
+        at = members.index(own["seed"])
+        last = _member(state._replace(step=(), best={}), at)._replace(step=state.step)
+        half = folder.with_name(f".{folder.name}")
+        _start(half, own, pieces)
+        with Checkpoints(half / run_files.CHECKPOINTS) as checkpoints:
+            _save(checkpoints, last, _member(best, at), program.stage.number)
+        shutil.rmtree(folder, ignore_errors=True)
+        half.rename(folder)
+
+
+def _member(tree: Any, at: int) -> Any:
+    """One member of a tree with a leading axis for them."""
+    return jax.tree.map(lambda x: x[at], tree)
+
+
+def _save(checkpoints: Checkpoints, last: TrainState, best: Any, stage: int) -> None:
+    """Saves the last state of a network and its best one, if it was evaluated."""
+    stop = int(last.step)
+    step, value = (int(best.step), float(best.value)) if best else (0, np.inf)
+    if 0 < step < stop:
+        found = last._replace(
+            step=best.step,
+            params={**last.params, "model": best.params},
+            model_state=best.model_state,
+            average=best.params if last.average else {},
+        )
+        checkpoints.save(step, found, stage=stage, value=value)
+    checkpoints.save(stop, last, stage=stage, value=value if step == stop else None)

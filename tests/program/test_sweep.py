@@ -24,6 +24,7 @@ from dirjax.configs.studies import (
     ssir_readings,
     ssir_steps,
 )
+from dirjax.sweeping import jobs
 from dirjax.workdir import lock
 
 TINY = (
@@ -41,11 +42,11 @@ def study(**fields):
 
 def test_the_grid_is_a_product_with_folders_of_its_own():
     made = study(methods=("vanilla", "fds"), grid=(("data.bin_width", (5.0, 10.0)),))
-    every = list(sweep.jobs(made))
+    every = list(jobs.jobs(made))
     assert len(every) == len({j.folder for j in every}) == 8
     one = every[0]
     assert str(one.folder) == "bikeshare/vanilla/data.bin_width=5.0/seed_0"
-    config = sweep.build(one)
+    config = jobs.build(one)
     assert config["data"]["bin_width"] == 5.0
     assert config["model"]["encoder"]["width"] == 4
 
@@ -61,7 +62,7 @@ def test_a_study_takes_the_fields_of_ones_own_data(tmp_path, capsys):
     given = {"data.path": str(table), "data.label": "price", "data.bin_width": 2.0}
     made.update_from_flattened_dict(given)
     made.seeds = (0, 1)
-    every = list(sweep.jobs(made.to_dict()))
+    every = list(jobs.jobs(made.to_dict()))
     assert [j.folder.parts[1] for j in every] == [*compare.METHODS] * 2
     assert {
         m: dict(j.fields) for m, j in zip(compare.METHODS, every, strict=False)
@@ -79,18 +80,18 @@ def test_the_time_of_a_study():
 
 
 def test_the_published_study_builds():
-    assert len(list(sweep.jobs(baselines.get_config().to_dict()))) == 165
+    assert len(list(jobs.jobs(baselines.get_config().to_dict()))) == 165
 
 
 def test_the_studies_of_ssir_build():
     """With what the grid found best; the control has the same."""
     made = ssir.get_config("rotation").to_dict()
     made["method_fields"] += (("sqinv_ssir", "objective.ssir.epsilon", 2e-3),)
-    every = list(sweep.jobs(made))
+    every = list(jobs.jobs(made))
     assert len(every) == 45
     tuned, seen = ssir.TUNED["rotation"], 0
     for one in every[:9]:
-        base, fields = one.folder.parts[1], sweep.build(one)["objective"]
+        base, fields = one.folder.parts[1], jobs.build(one)["objective"]
         for name, methods in ssir.WITH.items():
             if base in methods:
                 epsilon, lam = tuned[name]
@@ -99,17 +100,17 @@ def test_the_studies_of_ssir_build():
                 assert (noise["epsilon"], noise["lam"]) == (epsilon, lam)
                 seen += 1
     assert seen == 6
-    assert len(list(sweep.jobs(ssir_grid.get_config("bikeshare,sqinv")))) == 12
-    assert len(list(sweep.jobs(ssir_steps.get_config("bikeshare,sqinv")))) == 15
+    assert len(list(jobs.jobs(ssir_grid.get_config("bikeshare,sqinv")))) == 12
+    assert len(list(jobs.jobs(ssir_steps.get_config("bikeshare,sqinv")))) == 15
     for question in ssir_readings.QUESTIONS:
         study = ssir_readings.get_config(f"rotation,{question}").to_dict()
-        assert [sweep.build(j) for j in sweep.jobs(study)]
+        assert [jobs.build(j) for j in jobs.jobs(study)]
 
 
 def test_the_study_of_benchmarks_builds():
     """With what the studies of methods found best, where they looked."""
     made = benchmarks.get_config("mnist5k").to_dict() | {"seeds": (0,)}
-    found = {j.argument.split(",")[0]: sweep.build(j) for j in sweep.jobs(made)}
+    found = {j.argument.split(",")[0]: jobs.build(j) for j in jobs.jobs(made)}
     assert set(found) == set(benchmarks.METHODS)
     epsilon, lam = ssir.TUNED["mnist5k"]["vanilla"]
     noise = found["ssir"]["objective"]["ssir"]
@@ -126,14 +127,14 @@ def test_a_method_may_have_a_name_of_the_study():
         arguments=(("plain", "vanilla,mse"),),
         seeds=(0,),
     )
-    first, named = sweep.jobs(made)
+    first, named = jobs.jobs(made)
     assert str(named.folder) == "bikeshare/plain/seed_0"
     assert named.argument == "vanilla,mse,smoke"
-    config = sweep.build(named)
+    config = jobs.build(named)
     assert config["method"] == "plain"
     assert set(config["objective"]["terms"]) == {"mse"}
-    assert sweep.build(first)["method"] == "vanilla"
-    assert "--config.method=plain" in sweep.command(named, named.folder)
+    assert jobs.build(first)["method"] == "vanilla"
+    assert "--config.method=plain" in jobs.command(named, named.folder)
 
 
 def test_the_studies_of_groups_build():
@@ -143,8 +144,8 @@ def test_the_studies_of_groups_build():
         made = module.get_config("utkface").to_dict()
         assert made["seeds"] == (0, 1, 2)
         assert made["base"] in made["methods"]
-        for one in sweep.jobs(made | {"seeds": (0,)}):
-            config = sweep.build(one)
+        for one in jobs.jobs(made | {"seeds": (0,)}):
+            config = jobs.build(one)
             assert config["data"]["name"] == "utkface_dir"
             assert config["data"]["image_size"] == 32
             assert config["stage"]["main"]["epochs"] == 3.0
@@ -193,7 +194,7 @@ def test_the_studies_of_groups_build():
 
 def test_the_grids_of_groups_build():
     def found(made, path):
-        one = [sweep.build(j) for j in sweep.jobs(made.to_dict() | {"seeds": (0,)})]
+        one = [jobs.build(j) for j in jobs.jobs(made.to_dict() | {"seeds": (0,)})]
         for key in path.split("."):
             one = [c[key] for c in one]
         return one
@@ -214,8 +215,8 @@ def test_the_grids_of_groups_build():
 
 def configs(made):
     """The configs of a study by method, of one seed and one point."""
-    jobs = sweep.jobs(made.to_dict() | {"seeds": (0,)})
-    return {c["method"]: c for c in map(sweep.build, jobs)}
+    every = jobs.jobs(made.to_dict() | {"seeds": (0,)})
+    return {c["method"]: c for c in map(jobs.build, every)}
 
 
 def at(config, path):
@@ -245,16 +246,16 @@ def test_the_four_models_of_the_frobenius_method():
 def test_fine_tuning_of_finished_runs(tmp_path, capsys):
     made = frobenius_posthoc.get_config("diamonds").to_dict()
     made["seeds"] = (3,)
-    every = [job.within(tmp_path) for job in sweep.jobs(made)]
+    every = [job.within(tmp_path) for job in jobs.jobs(made)]
     assert len(every) == 3 * len(frobenius_posthoc.BASES)
     for base, norms, longer in zip(every[::3], every[1::3], every[2::3], strict=True):
         assert base.start is None
-        before = sweep.build(base)
+        before = jobs.build(base)
         assert before["stage"]["main"]["epochs"] == 7.5
         assert before["model"]["label_scaling"] == "deviation"
         weights = []
         for job in (norms, longer):
-            config = sweep.build(job)
+            config = jobs.build(job)
             assert config["init_from"] == str(tmp_path / base.folder)
             assert config["seed"] == 3
             assert config["stage"]["tune"]["epochs"] == pytest.approx(0.75)
@@ -270,8 +271,8 @@ def test_fine_tuning_of_finished_runs(tmp_path, capsys):
 
 def test_the_questions_to_the_frobenius_method():
     def found(question, path):
-        jobs = sweep.jobs(frobenius_grid.get_config(question).to_dict())
-        return {at(sweep.build(job), path) for job in jobs}
+        every = jobs.jobs(frobenius_grid.get_config(question).to_dict())
+        return {at(jobs.build(job), path) for job in every}
 
     order, target = frobenius_grid.ORDER, frobenius_grid.TARGET
     decades = {1e-3, 1e-2, 1e-1, 1.0, 10.0}
@@ -281,7 +282,7 @@ def test_the_questions_to_the_frobenius_method():
     assert len(found("utkface,bins", "data.bin_width")) == 4
     assert 0.01 in found("bikeshare,gamma,frobenius_tune", f"{target}.weight")
     made = frobenius_grid.get_config("bikeshare,alpha_beta")
-    assert len(list(sweep.jobs(made.to_dict()))) == 25
+    assert len(list(jobs.jobs(made.to_dict()))) == 25
 
     every = configs(frobenius_grid.get_config("bikeshare,phases"))
     assert len(every) == len(frobenius_grid.SPLITS)
@@ -353,7 +354,7 @@ def test_lists_are_typed_with_commas(typed, methods):
     made.lock()
     *_, last = config_files._fitted(["sweep", typed], made)
     made.methods = ast.literal_eval(last.partition("=")[2])
-    found = dict.fromkeys(j.argument for j in sweep.jobs(made.to_dict()))
+    found = dict.fromkeys(j.argument for j in jobs.jobs(made.to_dict()))
     assert list(found) == methods
 
 

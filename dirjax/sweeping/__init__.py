@@ -1,0 +1,1 @@
+"""Studies: the runs of a grid."""

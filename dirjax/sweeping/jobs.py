@@ -1,0 +1,99 @@
+"""The runs of a study: a grid of config files, methods, fields and seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import pathlib
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dirjax import errors
+from dirjax.cli import config_files
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One run of a study.
+
+    Attributes:
+      file: config file of the data set.
+      argument: the part of `--config` after the colon.
+      fields: field path -> value, set after the config is made.
+      folder: run directory, relative to the study's.
+      start: directory of the run for the warm start, likewise.
+    """
+
+    file: str
+    argument: str
+    fields: Mapping[str, Any]
+    folder: pathlib.PurePath
+    start: pathlib.PurePath | None = None
+
+    def within(self, workdir: pathlib.Path) -> Job:
+        """The job with its warm start set, for a study in `workdir`."""
+        if self.start is None:
+            return self
+        init_from = {"init_from": str(workdir / self.start)}
+        return dataclasses.replace(self, fields={**self.fields, **init_from})
+
+
+def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
+    """All runs of a study; the seed varies slowest.
+
+    Args:
+      study: `configs`, `methods`, `seeds`, `options`, `data` (fields of `config.data`;
+        None means as in the config), `fields` (pairs of path and value; both are set
+        in every run), `method_fields` (method, path and value, set in the
+        runs of that method), `arguments` (method, and its argument after the colon),
+        `starts` (method, and the method whose run of the same seed and point it starts
+        from) and `grid` (pairs of path and values); see `configs/studies/common.py`.
+    """
+    grid = [[(k, v) for v in values] for k, values in study["grid"]]
+    arguments, starts = dict(study["arguments"]), dict(study["starts"])
+    given = {f"data.{k}": v for k, v in study["data"].items() if v is not None}
+    for seed, file, method, *point in itertools.product(
+        study["seeds"], study["configs"], study["methods"], *grid
+    ):
+        parts = [f"{k}={v}" for k, v in point]
+        name = pathlib.Path(file).stem
+        folder = pathlib.PurePath(name, method, *parts, f"seed_{seed}")
+        start = starts.get(method)
+        if start is not None:
+            start = pathlib.PurePath(name, start, *parts, f"seed_{seed}")
+        argument = ",".join([arguments.get(method, method), *study["options"]])
+        own = {path: value for m, path, value in study["method_fields"] if m == method}
+        if method in arguments:
+            own["method"] = method
+        fields = {**given, **dict(study["fields"]), **own, **dict(point), "seed": seed}
+        yield Job(file, argument, fields, folder, start)
+
+
+def build(job: Job) -> dict[str, Any]:
+    """The config of a job, as plain values.
+
+    Raises:
+      InputError: if the file, the method or a field does not exist.
+    """
+    from dirjax.config import frozen
+
+    config = config_files.load(job.file, job.argument)
+    config.lock()
+    for field, value in job.fields.items():
+        try:
+            config.update_from_flattened_dict({field: value})
+        except (KeyError, AttributeError, TypeError) as error:
+            raise errors.InputError(
+                f"the study sets {field}={value!r}, which does not fit {job.file}: "
+                f"{error}."
+            ) from error
+    return frozen.plain(config)
+
+
+def command(job: Job, folder: pathlib.Path) -> str:
+    """The command line that does one run alone."""
+    fields = [f"--config.{k}={v}" for k, v in job.fields.items()]
+    config = f"{job.file}:{job.argument}"
+    arguments = ["--config", config, "--workdir", str(folder), *fields]
+    return shlex.join(["python", "-m", "dirjax.main", *arguments])
