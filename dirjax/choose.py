@@ -349,6 +349,8 @@ def main(argv: Sequence[str]) -> None:
     choose(Request(file, options, fields, wanted, _MINUTES.value), workdir)
 
 
+entry.also_called(__name__, "dirjax.interface.training:choice")
+
 if __name__ == "__main__":
     startup.quiet()
     sys.exit(status.run(main, sys.argv, debug="--debug" in sys.argv))

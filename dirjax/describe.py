@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 from dirjax import data, errors, labels
-from dirjax.cli import config_files, status, usage
+from dirjax.cli import config_files, entry, status, usage
 from dirjax.config import frozen, validation
 from dirjax.data.describe import facts as facts_lib
 from dirjax.data.describe.text import text
@@ -109,6 +109,8 @@ def main(argv: Sequence[str]) -> None:
     written = write(found, folder)
     print(f"{text(found)}\n\nWritten: {', '.join(map(str, written))}")
 
+
+entry.also_called(__name__, "dirjax.interface.training:description")
 
 if __name__ == "__main__":
     startup.quiet()

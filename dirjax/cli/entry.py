@@ -43,6 +43,27 @@ def begin() -> None:
         signal.signal(signal.SIGINT, _end)
 
 
+def also_called(module: str, function: str) -> None:
+    """Makes a module callable, so that a command is a function in Python, too.
+
+    Args:
+      module: name of the command's module: `dirjax.describe(frame, "price")`.
+      function: what the call goes to, `package.module:name`, imported when called.
+    """
+    import importlib
+    import types
+
+    class Command(types.ModuleType):
+        """The module of a command, which can be called."""
+
+        def __call__(self, *arguments: object, **keywords: object) -> object:
+            where, _, name = function.partition(":")
+            found = getattr(importlib.import_module(where), name)
+            return found(*arguments, **keywords)
+
+    sys.modules[module].__class__ = Command
+
+
 def _end(number: int, frame: object) -> None:
     """Ends the process, without an exception that imports and callbacks may lose."""
     del frame

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import html
 import os
 import pathlib
 import re
@@ -40,8 +41,8 @@ __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 DEFAULT_BASE = "vanilla"
 
 
-def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
-    """Draws the figures of a data set and writes them as PNG."""
+def _section(one: Table, output: pathlib.Path | None, prefix: str) -> page.Section:
+    """Draws the figures of a data set, and writes them as PNG if there is a folder."""
     runs = one.runs
     notes = [
         note if len(runs) == 1 else f"{run.path}: {note}"
@@ -57,7 +58,8 @@ def _section(one: Table, output: pathlib.Path, prefix: str) -> page.Section:
     for drawn in index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one):
         name = prefix + drawn.name
         svg = style.svg(drawn.figure, name, drawn.alt)
-        (output / f"{name}.png").write_bytes(style.png(drawn.figure))
+        if output:
+            (output / f"{name}.png").write_bytes(style.png(drawn.figure))
         pictures.append(page.Picture(name, svg, drawn.caption))
     return page.Section(one, tuple(pictures), tuple(notes))
 
@@ -94,9 +96,9 @@ def _write(
         slug = re.sub(r"[^A-Za-z0-9]+", "_", one.dataset)
         prefix = f"{slug}-" if len(tables) > 1 else ""
         sections.append(_section(one, output, prefix))
-    html = page.render(sections, [run for run in runs if run.result is None])
+    document = page.render(sections, [run for run in runs if run.result is None])
     temporary = output / f".report.html.{os.getpid()}"
-    temporary.write_text(html, encoding="utf-8")
+    temporary.write_text(document, encoding="utf-8")
     return temporary.replace(output / "report.html")
 
 
@@ -158,6 +160,26 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
     return dict(run.result or {})
 
 
+def framed(document: str) -> str:
+    """A complete HTML page as an element of a notebook, which it leaves alone.
+
+    Example:
+      >>> framed("<p>4 rows</p>")[-24:]
+      '4 rows&lt;/p&gt;"></iframe>'
+    """
+    style = "width: 100%; height: 40em; border: 0"
+    return f'<iframe style="{style}" srcdoc="{html.escape(document)}"></iframe>'
+
+
+def notebook(workdir: pathlib.Path) -> str:
+    """The report of one finished run, for a notebook; nothing is written.
+
+    Its metrics are those of the test split, or of the validation split without one.
+    """
+    (one,) = _tables([_tested(read_run(workdir))], None)
+    return framed(page.render([_section(one, None, "")], []))
+
+
 def scores_text(
     workdir: str | pathlib.Path,
     result: dict[str, Any],
@@ -190,6 +212,17 @@ def _of_split(run: Run, split: str) -> Run:
     return dataclasses.replace(
         run, result={**run.result, "split": split}, predictions={}
     )
+
+
+def _tested(run: Run) -> Run:
+    """The run, with the metrics of its validation split if it has no test split."""
+    split = "test" if run.result is None or run.result.get("test") else "val"
+    return _of_split(run, split)
+
+
+def run_text(workdir: pathlib.Path) -> str:
+    """The table of one finished run, as text; see `notebook`."""
+    return formats.to_text(_tables([_tested(read_run(workdir))], None))
 
 
 def _main(argv: Sequence[str]) -> None:

@@ -19,10 +19,15 @@ def quiet() -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.set_verbosity(logging.ERROR)
-    for name in ("absl", "asyncio"):
-        standard_logging.getLogger(name).addFilter(_is_not_of_orbax)
+    quiet_orbax()
     sys.unraisablehook = _unless_of_orbax(sys.unraisablehook)
     warnings.filterwarnings("ignore", "coroutine .* never awaited", RuntimeWarning)
+
+
+def quiet_orbax() -> None:
+    """Drops what Orbax logs, as a library may do: it raises what matters."""
+    for name in ("absl", "asyncio"):
+        standard_logging.getLogger(name).addFilter(_is_not_of_orbax)
 
 
 # When Orbax cannot read or write, it raises and also logs the error several times. Its
@@ -64,11 +69,7 @@ def prepare(*, distributed: bool = False) -> None:
     allocator.tune_allocator()
     import jax
 
-    default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
-    jax.config.update("jax_compilation_cache_dir", folder)
-    seconds = os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
+    keep_programs()
     if distributed:
         _join()
     try:
@@ -84,6 +85,19 @@ def prepare(*, distributed: bool = False) -> None:
             f"{wanted!r} ({why}). Unset it, set JAX_PLATFORMS=cpu, or install JAX for "
             "that device: https://docs.jax.dev/en/latest/installation.html."
         ) from error
+
+
+def keep_programs() -> None:
+    """Sets up the compilation cache on disk (see `prepare`), unless there is one."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir:
+        return
+    default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    seconds = os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(seconds))
 
 
 def _join() -> None:

@@ -123,6 +123,7 @@ def result(
         **scores,
         **more,
         "skipped": dict(pieces.source.skipped),
+        "notes": list(pieces.source.notes),
         "train_seconds": round(clock.seconds(), 3),
         "examples_per_second": rate and round(rate * pieces.plan.batch_size, 1),
         "device": jax.devices()[0].platform,

@@ -1,0 +1,1 @@
+"""dirjax from Python: data frames and arrays in, models and answers out."""

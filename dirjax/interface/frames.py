@@ -1,0 +1,125 @@
+"""Data in memory as files that readers read, so that there is one way in.
+
+A data frame becomes Parquet, images become NPZ. Both go into the run directory, which
+so remains complete: it resumes, and the commands take it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dirjax.errors import InputError
+
+# Counts rows of new data, so that rows without any value keep their place.
+ROW = "row of the frame"
+
+
+def table(data: Any) -> Any:
+    """A data frame as a pyarrow table; its index is not a column.
+
+    Args:
+      data: a pandas, polars or pyarrow frame, whatever exports Arrow streams; a mapping
+        of column names to values; or an array `[rows, columns]`, whose columns are
+        called x0, x1 and so on.
+
+    Raises:
+      InputError: for anything else, and for columns of mixed types.
+
+    Example:
+      >>> table(np.zeros((2, 3))).column_names
+      ['x0', 'x1', 'x2']
+    """
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    try:
+        if isinstance(data, np.ndarray):
+            if data.ndim != 2:
+                raise InputError(
+                    "a table must be an array [rows, columns], got one of shape "
+                    f"{data.shape}."
+                )
+            names = [f"x{i}" for i in range(data.shape[1])]
+            arrays = [pa.array(column, from_pandas=True) for column in data.T]
+            return pa.table(arrays, names=names)
+        if isinstance(data, Mapping):
+            return pa.table({k: pa.array(v, from_pandas=True) for k, v in data.items()})
+        if hasattr(data, "iloc") and hasattr(data, "columns"):
+            frame = data.rename(columns=str)
+            return pa.Table.from_pandas(frame, preserve_index=False)
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.table(data)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(
+            f"columns must hold one type each: {error}. Convert them to numbers or to "
+            "text."
+        ) from error
+    raise InputError(
+        "data must be a data frame (pandas, polars, pyarrow), a mapping of columns or "
+        f"an array [rows, columns], got {type(data).__name__}."
+    )
+
+
+def with_column(frame: Any, name: str, values: Any) -> Any:
+    """A pyarrow table with a further column."""
+    import pyarrow as pa
+
+    return frame.append_column(name, pa.array(values))
+
+
+def free_name(frame: Any, name: str) -> str:
+    """`name`, with underscores behind it until no column is called so."""
+    while name in frame.column_names:
+        name += "_"
+    return name
+
+
+def is_numeric(frame: Any, name: str) -> bool:
+    """Whether a column holds numbers."""
+    import pyarrow.types as types
+
+    kind = frame.schema.field(name).type
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+
+
+def is_text(frame: Any, name: str) -> bool:
+    """Whether a column holds categories: text, or true and false."""
+    import pyarrow.types as types
+
+    kind = frame.schema.field(name).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return (
+        types.is_string(kind) or types.is_large_string(kind) or types.is_boolean(kind)
+    )
+
+
+def write_table(frame: Any, file: pathlib.Path) -> None:
+    """Writes a pyarrow table as Parquet."""
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(frame, file)
+
+
+def write_new(data: Any, folder: pathlib.Path) -> tuple[pathlib.Path, int]:
+    """Writes rows to predict.
+
+    Args:
+      data: see `table`; or images `[rows, height, width(, channels)]`.
+      folder: where to.
+
+    Returns:
+      The file, and the number of rows.
+    """
+    if isinstance(data, np.ndarray) and data.ndim > 2:
+        np.savez(folder / "new.npz", x=data)
+        return folder / "new.npz", len(data)
+    frame = table(data)
+    if ROW not in frame.column_names:
+        frame = with_column(frame, ROW, np.arange(frame.num_rows))
+    write_table(frame, folder / "new.parquet")
+    return folder / "new.parquet", frame.num_rows

@@ -1,0 +1,220 @@
+"""The commands as functions of data frames: fit, describe and choose."""
+
+from __future__ import annotations
+
+import base64
+import html
+import pathlib
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dirjax.errors import InputError
+from dirjax.interface import frames
+from dirjax.interface.model import Model, Temporary
+from dirjax.runtime import startup
+
+_CONFIG = "configs/csv.py"
+DATA = "data.parquet"
+
+
+def folder_of(workdir: str | pathlib.Path | None) -> tuple[pathlib.Path, Any]:
+    """A run directory; if none is given a temporary one, to be kept by the model."""
+    if workdir is None:
+        temporary = Temporary()
+        return temporary.path / "run", temporary
+    return pathlib.Path(workdir), None
+
+
+def _written(data: Any, label: str, folder: pathlib.Path) -> dict[str, Any]:
+    """Writes a frame into a folder; the fields of the config that name it."""
+    frame = frames.table(data)
+    if label not in frame.column_names:
+        raise InputError(
+            f"label must name a column of the data, got {label!r}; it has "
+            f"{', '.join(frame.column_names)}."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    frames.write_table(frame, folder / DATA)
+    return {
+        "data.path": str((folder / DATA).resolve()),
+        "data.label": label,
+        "data.name": label,
+    }
+
+
+def config_of(method: str, fields: Mapping[str, Any], file: str = _CONFIG) -> Any:
+    """The config of a preset with fields, plain values."""
+    from dirjax.sweeping import jobs
+
+    return jobs.build(jobs.Job(file, method, fields, pathlib.PurePath()))
+
+
+def fit(
+    data: Any,
+    label: str,
+    *,
+    method: str = "",
+    workdir: str | pathlib.Path | None = None,
+    fields: Mapping[str, Any] | None = None,
+    verbose: bool = False,
+) -> Model:
+    """Trains a model on a data frame, as `dirjax.main` does on a file.
+
+    Without a column of splits, a balanced validation and test split are made.
+
+    Args:
+      data: see `frames.table`.
+      label: column of the label.
+      method: a preset, with options behind commas. Default: that of configs/csv.py.
+      workdir: run directory; a run that was stopped there goes on. Default: a
+        temporary one, which lasts as long as the model.
+      fields: path below `config` -> value, such as `{"stage.main.steps": 500}`.
+      verbose: print what `dirjax.main` prints.
+
+    Raises:
+      InputError: if the data, the method or a field is wrong.
+    """
+    from dirjax import train
+
+    folder, temporary = folder_of(workdir)
+    own = _written(data, label, folder)
+    config = config_of(method, {**own, **(fields or {})})
+    return finished(config, folder, temporary, verbose=verbose, run=train)
+
+
+def finished(
+    config: Mapping[str, Any],
+    folder: pathlib.Path,
+    temporary: Any,
+    *,
+    verbose: bool,
+    run: Any,
+) -> Model:
+    """Trains a config and gives its model."""
+    startup.quiet_orbax()
+    startup.keep_programs()
+    result = run.train_and_evaluate(config, folder, verbose=verbose)
+    for note in result["notes"] if not verbose else ():
+        if "left out" in note:
+            warnings.warn(note, stacklevel=3)
+    model = Model(folder)
+    model.keep(temporary)
+    return model
+
+
+class Description:
+    """What `dirjax.describe` finds; printed, it is the text of the command.
+
+    Attributes:
+      facts: what describe.json holds.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]):
+        self.facts = facts
+
+    def __repr__(self) -> str:
+        from dirjax.data.describe.text import text
+
+        return text(self.facts)
+
+    def _repr_html_(self) -> str:
+        from dirjax import describe
+
+        png = base64.b64encode(describe.picture(self.facts)).decode()
+        picture = f'<img src="data:image/png;base64,{png}" style="max-width: 100%">'
+        return f"<pre>{html.escape(repr(self))}</pre>{picture}"
+
+
+def description(
+    data: Any, label: str, *, fields: Mapping[str, Any] | None = None
+) -> Description:
+    """Describes a data frame without training: labels, bins, shots, splits, findings.
+
+    Args:
+      data: see `frames.table`.
+      label: column of the label.
+      fields: as in `fit`.
+
+    Raises:
+      InputError: if the data is wrong.
+    """
+    from dirjax import data as data_lib
+    from dirjax.config import validation
+    from dirjax.data.describe import facts
+
+    with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
+        own = _written(data, label, pathlib.Path(folder))
+        config = config_of("vanilla", {**own, **(fields or {})})
+        validation.validate_data(config["data"])
+        source = data_lib.from_config(config["data"])
+        return Description(facts.describe(source, config["data"]))
+
+
+class Choice:
+    """What `dirjax.choose` found.
+
+    Attributes:
+      record: the content of choice.json.
+      model: the winner, ready to predict.
+      workdir: the folder of all runs.
+    """
+
+    def __init__(self, workdir: pathlib.Path, record: Mapping[str, Any], temporary):
+        self.workdir, self.record = workdir, record
+        self.model = Model(record["run"])
+        self.model.keep(temporary)
+
+    def __repr__(self) -> str:
+        outside = self.record["boosting"]
+        more = [outside["sentence"]] if outside else []
+        return "\n".join([self.record["sentence"], *more, repr(self.model)])
+
+    def _repr_html_(self) -> str:
+        from dirjax import report
+
+        said = html.escape(self.record["sentence"])
+        page = self.workdir / "report" / "report.html"
+        return f"<p>{said}</p>{report.framed(page.read_text())}"
+
+
+def choice(
+    data: Any,
+    label: str,
+    *,
+    wanted: str = "all",
+    minutes: float = 10.0,
+    workdir: str | pathlib.Path | None = None,
+    fields: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Choice:
+    """Tries a portfolio of methods on a data frame, see docs/choosing.md.
+
+    Args:
+      data: see `frames.table`.
+      label: column of the label.
+      wanted: which labels count, `--for` of the command: all, many, median, few,
+        balanced, or weights such as "few=2,all=1".
+      minutes: how long to start runs.
+      workdir: folder of all runs; a stopped choice goes on there. Default: a temporary
+        one, which lasts as long as the answer's model.
+      fields: as in `fit`.
+      say: takes each line of progress; `print` shows them.
+
+    Raises:
+      InputError: if the data or the request is wrong.
+    """
+    from dirjax import choose
+    from dirjax.choosing import portfolio
+
+    folder, temporary = folder_of(workdir)
+    own = _written(data, label, folder)
+    request = choose.Request(
+        file=_CONFIG,
+        options=(),
+        fields={**own, **(fields or {})},
+        wanted=portfolio.weights(wanted),
+        minutes=minutes,
+    )
+    return Choice(folder, choose.choose(request, folder, say), temporary)

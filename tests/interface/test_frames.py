@@ -1,0 +1,67 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dirjax.errors import InputError
+from dirjax.interface import frames
+
+
+class Exporting:
+    """What exports an Arrow stream, as polars does."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+TABLE = pa.table({"a": [1.0, 2.0], "b": ["x", None], "c": [True, False]})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [TABLE, Exporting(TABLE), {"a": [1.0, 2.0], "b": ["x", None], "c": [True, False]}],
+)
+def test_frames_are_tables(data):
+    found = frames.table(data)
+    assert found.equals(TABLE)
+    assert [n for n in found.column_names if frames.is_numeric(found, n)] == ["a"]
+    assert [n for n in found.column_names if frames.is_text(found, n)] == ["b", "c"]
+
+
+def test_arrays_have_names_and_gaps():
+    found = frames.table(np.array([[1.0, np.nan], [2.0, 3.0]]))
+    assert found.column_names == ["x0", "x1"]
+    assert found["x1"].null_count == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([1, 2], "data must be a data frame .* got list"),
+        (np.zeros(3), r"an array \[rows, columns\], got one of shape \(3,\)"),
+        ({"a": [1, "x"]}, "columns must hold one type each"),
+    ],
+)
+def test_refused(data, said):
+    with pytest.raises(InputError, match=said):
+        frames.table(data)
+
+
+def test_names_that_are_taken():
+    assert frames.free_name(TABLE, "y") == "y"
+    assert frames.free_name(pa.table({"y": [1], "y_": [2]}), "y") == "y__"
+
+
+def test_new_rows_are_numbered(tmp_path):
+    import pyarrow.parquet
+
+    file, rows = frames.write_new(TABLE, tmp_path)
+    assert rows == 2
+    stored = pyarrow.parquet.read_table(file)
+    assert stored[frames.ROW].to_pylist() == [0, 1]
+    file, rows = frames.write_new(np.zeros((3, 4, 4), np.uint8), tmp_path)
+    with np.load(file) as stored:
+        assert stored["x"].shape == (3, 4, 4)
+    assert rows == 3
