@@ -18,7 +18,7 @@ _LAZY = {
     "load": ("interface.model", "load"),
 }
 # Commands that are functions, too.
-_COMMANDS = ("choose", "describe")
+_COMMANDS = ("choose", "describe", "export")
 
 
 def __getattr__(name: str) -> _Any:

@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "compare runs: tables, figures, one HTML page",
     "evaluate": "metrics of a trained model, on its own splits or a new file",
     "predict": "predictions of a trained model for new rows",
+    "export": "a trained model as StableHLO and safetensors, to use without dirjax",
     "noise": "predictions of a trained model under input noise",
 }
 

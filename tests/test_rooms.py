@@ -38,12 +38,15 @@ MAY_IMPORT = {
     "config": SECOND | {"augment"},
     "training": FOURTH,
     "choosing": FOURTH | {"training"},
+    "interface": FOURTH
+    | {"choosing", "sweeping", "report", "train", "describe", "choose"},
     "sweeping": GROUND | {"cli", "config"},
     "train": FOURTH | {"training"},
     "projects": FOURTH | {"training"},
 }
 # Commands: nobody imports them but one another, and doors to them (`__main__`).
 COMMANDS = {"main", "sweep", "choose", "evaluate", "predict", "noise", "describe"}
+COMMANDS |= {"export"}
 COMMANDS_MAY_IMPORT = FOURTH | {"choosing", "sweeping", "training", "train"} | COMMANDS
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dirjax import labels, models
@@ -85,6 +86,24 @@ class Predictor:
             return {k: found[k] for k in self._names if k in found}
 
         self._respond = jax.jit(kept)
+
+    @property
+    def state(self) -> tuple[Any, Any]:
+        """Parameters and running statistics, of all members."""
+        return self._state
+
+    def function(self) -> Callable[[Any], Any]:
+        """The model as a pure function of prepared inputs, with parameters inside.
+
+        Returns:
+          `inputs -> outputs`, see `eval_step.make_respond`.
+        """
+        state = jax.device_get(self._state)
+
+        def respond(inputs):
+            return self._outputs(*jax.tree.map(jnp.asarray, state), inputs)
+
+        return respond
 
     def __call__(self, inputs: Any) -> np.ndarray:
         """Predictions for prepared inputs, in label units.

@@ -47,7 +47,7 @@ def periodic(x: jax.Array, frequencies: jax.Array, phases: jax.Array) -> jax.Arr
       [[1.0, 1.0], [-0.0, -1.0]]
     """
     angles = 2 * math.pi * x[:, :, None] * frequencies[None] + phases[None]
-    return jnp.cos(angles).reshape(len(x), frequencies.size)
+    return jnp.cos(angles).reshape(x.shape[0], frequencies.size)
 
 
 def piecewise(x: jax.Array, edges: Sequence[Sequence[float]]) -> jax.Array:
@@ -87,7 +87,7 @@ def piecewise(x: jax.Array, edges: Sequence[Sequence[float]]) -> jax.Array:
         if len(width)
     ]
     if not pieces:
-        return jnp.zeros((len(x), 0), x.dtype)
+        return jnp.zeros((x.shape[0], 0), x.dtype)
     return jnp.clip(jnp.concatenate(pieces, axis=1), 0.0, 1.0)
 
 

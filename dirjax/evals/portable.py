@@ -1,0 +1,237 @@
+"""The predict function of a run as StableHLO: runs in plain JAX, without dirjax.
+
+The function takes a batch of any size, prepares raw columns of a table as in training,
+and corrects predictions for a label distribution that is an argument:
+
+    import json, numpy as np
+    from jax import export
+    f = export.deserialize(open("model.stablehlo", "rb").read())
+    about = json.load(open("model.json"))
+    train = np.array(about["bins"]["train"])
+    ratio = np.log(1 / len(train)) - np.log(train)        # equally frequent bins
+    f.call({"numeric": x, "categorical": codes}, ratio.astype("float32"), 0.5)
+
+Source: https://docs.jax.dev/en/latest/export/export.html. The correction is that of
+`correct.Correction`; see `docs/any-prior.md`.
+
+**Deviations** from `dirjax.predict`: all of it is float32, also raw columns; around the
+predictions of a model of single values, the distribution of residuals is interpolated
+between 4,096 predictions.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax.data.preprocess import TablePreprocessor
+from dirjax.errors import InputError
+from dirjax.evals import corrected, frontier
+from dirjax.evals.predictor import Predictor
+from dirjax.ops import densities
+from dirjax.workdir import run_files
+
+PLATFORMS = ("cpu", "tpu", "cuda")
+_PLACES = 4096
+
+
+def prepare_table(fitted: TablePreprocessor) -> Callable[[Any, Any], dict[str, Any]]:
+    """`TablePreprocessor.transform` for numbers and codes, in JAX.
+
+    Args:
+      fitted: the preprocessor.
+
+    Returns:
+      A function of numbers `[rows, numeric columns]`, NaN for missing, and codes
+      `[rows, categorical columns]`, to the inputs of the model.
+    """
+    center, scale = (
+        jnp.asarray(x, jnp.float32)[None] for x in (fitted.center, fitted.scale)
+    )
+    gaps = np.array([fitted.numeric.index(n) for n in fitted.indicators], int)
+
+    def prepare(numeric, categorical):
+        x = (numeric - center) / scale
+        x = jnp.where(jnp.isfinite(x), x, 0.0)
+        if fitted.clip:
+            x = x / jnp.sqrt(1 + (x / fitted.clip) ** 2)
+        missing = jnp.isnan(numeric[:, gaps]).astype(jnp.float32)
+        whole = jnp.concatenate([x, missing], axis=1)
+        return {"numeric": whole, "categorical": categorical}
+
+    return prepare
+
+
+def make_corrected(chosen: frontier.Chosen) -> Callable[..., tuple[Any, Any]]:
+    """Makes `(outputs, log_ratio, tau) -> (predictions, probabilities)`, pure.
+
+    Args:
+      chosen: the correction of the run; its target and strength are not used.
+
+    Returns:
+      A function of the outputs of `eval_step.make_respond`, of the log of wanted over
+      training probability `[bins]` and of the strength: predictions `[rows]`, the
+      model's own at strength 0, and probabilities `[rows, bins]`.
+    """
+    model = chosen.model
+    learnt = np.asarray(model.prior.bins.edges, np.float64)
+    units = np.asarray(model.prior.edges, np.float64)
+    if model.residuals is None:
+        edges, back = jnp.asarray(units, jnp.float32), lambda x: x
+
+        def before(outputs):
+            return outputs.log_probs
+    else:
+        # Residuals are alike on the scale of learning.
+        edges = jnp.asarray(learnt, jnp.float32)
+        back = lambda x: model.prior.scale.inverse(x, jnp)  # noqa: E731
+        # The dispersion may change like the logarithm of the height over the lowest
+        # label.
+        places = units[0] + np.ptp(units) * np.linspace(0, 1, _PLACES) ** 3
+        # Far from a bin, its log probability is (almost) linear in the prediction.
+        least = np.log(np.finfo(np.float32).tiny)
+        table = jnp.asarray(np.maximum(model.log_probs(places), least), jnp.float32)
+        grid = jnp.asarray(places, jnp.float32)
+
+        def before(outputs):
+            at = jnp.interp(outputs.prediction, grid, jnp.arange(_PLACES, dtype="f4"))
+            low = jnp.clip(at.astype(jnp.int32), 0, _PLACES - 2)
+            part = (at - low)[:, None]
+            return (1 - part) * table[low] + part * table[low + 1]
+
+    def respond(outputs, log_ratio, tau):
+        after = densities.corrected(before(outputs), log_ratio, tau, jnp)
+        value = back(densities.decode(after, edges, chosen.decode, jnp))
+        return jnp.where(tau > 0, value, outputs.prediction), jnp.exp(after)
+
+    return respond
+
+
+def function(
+    workdir: pathlib.Path,
+) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
+    """The predict function of a run, with its parameters inside.
+
+    Args:
+      workdir: directory of a finished run.
+
+    Returns:
+      The function, shapes of its arguments with the batch as `None`, and what the file
+      beside it says.
+
+    Raises:
+      InputError: if the run does not exist.
+    """
+    predictor = Predictor(workdir)
+    record, respond = predictor.record, predictor.function()
+    shapes = {k: (None, *v) for k, v in record["shapes"].items()}
+    about: dict[str, Any] = {
+        "run": str(workdir),
+        "label": record["label"],
+        "step": predictor.step,
+    }
+    if record["kind"] == "table":
+        fitted = TablePreprocessor.from_json(record["table"])
+        prepare = prepare_table(fitted)
+        inputs: Any = {
+            "numeric": ((None, len(fitted.numeric)), "float32"),
+            "categorical": ((None, len(fitted.categorical)), "int32"),
+        }
+        about["numeric"] = list(fitted.numeric)
+        # Code i + 1 is value i; 0 is any other.
+        about["categorical"] = dict(
+            zip(fitted.categorical, map(list, fitted.values), strict=True)
+        )
+
+        def start(given):
+            return respond(prepare(given["numeric"], given["categorical"]))
+    else:
+        dtype = "float32" if record["kind"] == "pairs" else "uint8"
+        made = {name: (shape, dtype) for name, shape in shapes.items()}
+        inputs, start = made.get("inputs", made), respond
+        about["inputs"] = shapes
+    try:
+        rows = corrected.rows_of(workdir, "val")
+        chosen = corrected.of_rows(workdir, rows, predictor.config["prior"])
+    except InputError as error:  # Without validation rows nothing can be corrected.
+        about["uncorrected"] = str(error)
+        return lambda given: {"prediction": start(given).prediction}, (inputs,), about
+    if record["kind"] == "dense":
+        about["uncorrected"] = "the model predicts one value per pixel."
+        return lambda given: {"prediction": start(given).prediction}, (inputs,), about
+    change, prior = make_corrected(chosen), chosen.model.prior
+    about["bins"] = {"edges": prior.edges.tolist(), "train": prior.train.tolist()}
+    about["decode"] = chosen.decode
+
+    def predict(given, log_ratio, tau):
+        value, probabilities = change(start(given), log_ratio, tau)
+        return {"prediction": value, "probabilities": probabilities}
+
+    more = (((prior.bins.num,), "float32"), ((), "float32"))
+    return predict, (inputs, *more), about
+
+
+def write(
+    workdir: pathlib.Path, folder: pathlib.Path, platforms: Sequence[str] = PLATFORMS
+) -> list[pathlib.Path]:
+    """Writes `model.stablehlo`, `model.json` and `model.safetensors`.
+
+    Args:
+      workdir: directory of a finished run.
+      folder: where to, created if missing.
+      platforms: what the function is lowered for.
+
+    Returns:
+      The files. Parameters are written where `safetensors` is installed.
+
+    Raises:
+      InputError: if the run or a platform does not exist.
+    """
+    for name in platforms:
+        if name not in (*PLATFORMS, "rocm"):
+            raise InputError(
+                f"--platforms must be of {', '.join((*PLATFORMS, 'rocm'))}, got "
+                f"{name!r}."
+            )
+    predict, arguments, about = function(workdir)
+    (rows,) = jax.export.symbolic_shape("rows")
+
+    def shaped(spec: Any) -> Any:
+        if isinstance(spec, Mapping):
+            return {k: shaped(v) for k, v in spec.items()}
+        shape, dtype = spec
+        return jax.ShapeDtypeStruct([rows if n is None else n for n in shape], dtype)
+
+    exported = jax.export.export(jax.jit(predict), platforms=tuple(platforms))(
+        *(shaped(spec) for spec in arguments)
+    )
+    about["platforms"] = list(platforms)
+    about["arguments"] = [str(x) for x in exported.in_avals]
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "model.stablehlo", folder / "model.json"]
+    files[0].write_bytes(bytes(exported.serialize()))
+    files[1].write_text(json.dumps(about, indent=1), encoding="utf-8")
+    return files + _parameters(workdir, folder / "model.safetensors")
+
+
+def _parameters(workdir: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
+    """Writes parameters and running statistics under their paths."""
+    try:
+        from safetensors.numpy import save_file  # pyright: ignore
+    except ImportError:
+        return []
+    params, state = Predictor(workdir).state
+    tree = {"params": params, **state}
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(x)
+        for path, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    config = run_files.read_config(workdir)
+    save_file(named, file, metadata={"format": "flax", "method": config["method"]})
+    return [file]
