@@ -119,3 +119,35 @@ def test_the_page_is_true(tmp_path):
     assert header == "index,age,bmi,prediction"
     assert len((tmp_path / "pictures.csv").read_text().splitlines()) == 401
     assert os.path.exists(tmp_path / "run" / "report" / "report.html")
+
+
+def python_blocks(page):
+    """Programs of a page; a block that is `continued` belongs to the one before."""
+    programs = []
+    for kind, content in re.findall(
+        r"^```python( continued)?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ):
+        if kind:
+            programs[-1] += content
+        else:
+            programs.append(content)
+    return programs
+
+
+@pytest.mark.slow
+def test_the_programs_of_the_python_page_run(tmp_path):
+    page = (ROOT / "docs" / "python.md").read_text()
+    # A choice takes minutes.
+    page = re.sub(r"<!-- takes minutes -->\n```.*?^```$", "", page, flags=re.M | re.S)
+    programs = python_blocks(page)
+    assert len(programs) == 3
+    for program in programs:
+        short = program.replace('method="beta_nll"', 'method="beta_nll,smoke"')
+        done = subprocess.run(
+            [sys.executable, "-c", "import dirjax\n" + short],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr

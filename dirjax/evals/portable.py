@@ -178,7 +178,9 @@ def function(
 
 
 def write(
-    workdir: pathlib.Path, folder: pathlib.Path, platforms: Sequence[str] = PLATFORMS
+    workdir: str | pathlib.Path,
+    folder: str | pathlib.Path,
+    platforms: Sequence[str] = PLATFORMS,
 ) -> list[pathlib.Path]:
     """Writes `model.stablehlo`, `model.json` and `model.safetensors`.
 
@@ -199,6 +201,7 @@ def write(
                 f"--platforms must be of {', '.join((*PLATFORMS, 'rocm'))}, got "
                 f"{name!r}."
             )
+    workdir, folder = pathlib.Path(workdir), pathlib.Path(folder)
     predict, arguments, about = function(workdir)
     (rows,) = jax.export.symbolic_shape("rows")
 
