@@ -42,7 +42,7 @@ MAY_IMPORT = {
     | {"choosing", "sweeping", "report", "train", "describe", "choose"},
     "sweeping": GROUND | {"cli", "config"},
     "train": FOURTH | {"training"},
-    "projects": FOURTH | {"training"},
+    "projects": FOURTH | {"choosing", "training"},
 }
 # Commands: nobody imports them but one another, and doors to them (`__main__`).
 COMMANDS = {"main", "sweep", "choose", "evaluate", "predict", "noise", "describe"}

@@ -185,12 +185,14 @@ class Boosting(Model):
     Args:
       folder: of the predictions, created if missing.
       seeds: seeds to train with.
-      run: a run on the same data, without weights.
+      run: a run on the same data; its weights of labels are those of the boosting.
     """
 
     def __init__(self, folder: pathlib.Path, seeds: Sequence[int], run: pathlib.Path):
         super().__init__("gradient boosting", seeds, run)
         self._folder = folder
+        if self.spec.weights is not None:
+            self.method += f" ({self._config['method']})"
 
     def train(self, splits: Mapping[str, Any], scale: Scale) -> None:
         """Trains with each seed, unless that is done.
@@ -203,7 +205,8 @@ class Boosting(Model):
         for seed in self.seeds:
             file = self._folder / f"seed_{seed}.npz"
             if not file.exists():
-                files.write_npz(file, _boosted(splits, scale, seed))
+                weights = self.spec.weights
+                files.write_npz(file, _boosted(splits, scale, seed, weights))
 
     def rows(self, split: str, seed: int) -> frontier.Rows:
         """Those of this seed."""
@@ -217,9 +220,12 @@ _CATEGORIES = 250
 
 
 def _boosted(
-    splits: Mapping[str, Any], scale: Scale, seed: int
+    splits: Mapping[str, Any], scale: Scale, seed: int, weights: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Predictions for validation and test rows, in units of the label."""
+    """Predictions for validation and test rows, in units of the label.
+
+    `weights` are those of the label bins, None for ones.
+    """
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     def columns(split: Any) -> np.ndarray:
@@ -239,7 +245,8 @@ def _boosted(
         "random_state": seed,
     }
     model = HistGradientBoostingRegressor(**options)
-    model.fit(columns(train), train.label, sample_weight=train.weight)
+    weight = train.weight if weights is None else train.weight * weights[train.bin]
+    model.fit(columns(train), train.label, sample_weight=weight)
     return {
         name: np.asarray(scale.inverse(model.predict(columns(splits[name]))))
         for name in ("val", "test")

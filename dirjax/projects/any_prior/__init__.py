@@ -1,0 +1,1 @@
+"""Tables of one model under another label distribution, docs/any-prior.md."""
