@@ -109,6 +109,25 @@ def test_group_dir_trains_as_its_supplementary_says(name):
         assert (config["model"]["name"] == "resnet18") == small
 
 
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("frobenius")])
+def test_norms_are_trained_as_their_appendix_says(name):
+    """S004, 1.1: rates of 1e-3 and 5e-5, weight decay; controls as long as models."""
+    trained = {}
+    for row in recipe(name).ROWS:
+        config = frozen.plain(recipe(name).get_config(row))
+        stages = list(config["stage"].values())
+        for stage, rate in zip(stages, (1e-3, 5e-5), strict=False):
+            assert stage["learning_rate"] == rate
+            assert (stage["weight_decay"], stage["decay"]) == (1e-4, "all")
+        assert config["method"] == row
+        assert config["model"]["label_scaling"] == "deviation"
+        trained[row] = sum(stage["epochs"] for stage in stages)
+    whole = trained["vanilla"]
+    assert whole == (195.0 if name.endswith("stsb") else 100.0)
+    for row in set(trained) - {"vanilla", "frobenius_order"}:
+        assert trained[row] == pytest.approx(0.8 * whole)
+
+
 @pytest.fixture(scope="module")
 def fields(tmp_path_factory):
     """What the config of each data set needs to read a tiny one."""

@@ -355,7 +355,7 @@ def make(
         key = random.stream_key(key, "ssir")
         offsets = jax.random.uniform(key, clean.shape, minval=-1.0) * width
         constant = functools.partial(predict, frozen=True)
-        search = {"distance": distance, "mask": mask, "norm": norm}
+        search: dict[str, Any] = {"distance": distance, "mask": mask, "norm": norm}
         if units == "bins":
             unit = gap_unit(constant, inputs, offsets, gap=width, **search)
         else:
