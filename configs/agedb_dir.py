@@ -21,6 +21,8 @@ evaluation on the central 224 of 256 pixels. Its results are not comparable, so 
 set has a separate name, agedb_dir_p2, which no table mixes with agedb_dir.
 """
 
+from ml_collections import ConfigDict
+
 from dirjax.configs import common
 
 
@@ -45,6 +47,9 @@ def faces(name):
     main.schedule = "step"
     config.eval.batch_size = 256
     config.eval.gm_epsilon = 0.0
+    # Methods with groups divide the ages 0 to 100; older ones are in the last group.
+    # Groups over all 121 bins would be empty above age 101, where no label is.
+    config.groups = ConfigDict({"label_range": (0.0, 100.0)})
     return config
 
 

@@ -70,8 +70,9 @@ def _numbers(text: str) -> tuple[float, ...]:
 def _check(given: Mapping[str, Any]) -> None:
     """Checks options before reading any data."""
     from dirjax.objectives import ssir
+    from dirjax.ops import input_noise
 
-    for name, known in (("norm", ssir.NORMS), ("units", ssir.UNITS)):
+    for name, known in (("norm", input_noise.NORMS), ("units", ssir.UNITS)):
         expected, value = f"one of {', '.join(known)}", given[name]
         _require(value is None or value in known, name, expected, value)
     for value in given["epsilon"] or ():
@@ -110,7 +111,7 @@ def probe(
         default, and those of Fig. 4.
       norm: "sample", "pixel" or "linf". Default: that of the objective, as for the next
         two.
-      units: "normalised", "unit_interval" or "raw255".
+      units: "normalised", "unit_interval", "raw255" or "bins".
       n_steps: number of gradient steps to find the noise.
       seed: seed of rows, offsets and directions.
 
@@ -274,7 +275,8 @@ def _main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--norm", help="sample, pixel or linf; default: of training")
     parser.add_argument(
-        "--units", help="normalised, unit_interval or raw255; default: of training"
+        "--units",
+        help="normalised, unit_interval, raw255 or bins; default: of training",
     )
     parser.add_argument(
         "--output", type=pathlib.Path, metavar="DIR", help="default: RUN/report"

@@ -74,11 +74,12 @@ def _run_program(
 
 _FIELDS = (
     *("configs", "methods", "seeds", "options", "data", "fields", "grid", "base"),
-    *("method_fields", "arguments", "starts", "together"),
+    *("method_fields", "method_grids", "arguments", "starts", "together", "noise"),
 )
 # Lists of pairs and triples: field -> what an item holds, and one as it is typed.
 _ITEMS = {
     "grid": (("field", "values"), "('data.bin_width',(5.0,10.0))"),
+    "method_grids": (("method", "grid"), "('lds',(('data.many',(20,50)),))"),
     "fields": (("field", "value"), "('train.patience',10)"),
     "arguments": (("method", "argument"), "('small','lds,smoke')"),
     "starts": (("method", "method that it starts from"), "('tune','vanilla')"),
@@ -290,6 +291,18 @@ def run(
         )
         print((workdir / "report" / "table.txt").read_text())
         print(f"Report: {page}")
+        if study["noise"]:
+            first = study["seeds"][0]
+            _probe(workdir / j.folder for j in every if j.fields["seed"] == first)
+
+
+def _probe(folders: Iterable[pathlib.Path]) -> None:
+    """Measures predictions of finished runs under input noise."""
+    from dirjax import noise
+
+    for folder in folders:
+        _, files = noise.probe(folder)
+        print(f"Under noise: {', '.join(map(str, files))}")
 
 
 _JOB = flags.DEFINE_string("job", "1/1", "K/N: do every N-th run, from the K-th.")

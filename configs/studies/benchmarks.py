@@ -12,15 +12,14 @@ weighting methods of depth benchmarks and SSIR, without groups and ordered norms
 from dirjax.configs.studies import common, frobenius, group, ssir
 
 METHODS = ("vanilla", "sqinv_lds", "sqinv_lds_fds", "ssir", "group_dir", "frobenius")
-# Config files of depth maps, and their methods.
-MAPS = ("configs/nyud2_dir.py", "configs/synthetic_depth.py")
+# The methods of depth maps.
 DENSE = ("vanilla", "inv", "lds", "lds_fds", "ssir", "inv_ssir")
 
 
 def get_config(dataset="stsb_bilstm"):
     """The study on one data set."""
     study = common.data(dataset)
-    study.methods = DENSE if study.configs[0] in MAPS else METHODS
+    study.methods = DENSE if common.maps(study) else METHODS
     fields = group.tuned(dataset, ("group_dir",))
     fields += frobenius.fields(dataset, ("frobenius",))
     if dataset in ssir.TUNED:

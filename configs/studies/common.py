@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict, config_dict
 
+from dirjax.cli import config_files
 from dirjax.configs import common
 
 # Config file, options, number of seeds, epochs of the main stage (None: as in the
@@ -16,6 +17,12 @@ DATASETS = {
     "nyud2": ("nyud2_dir", ("small",), 3, None),
     "utkface": ("utkface_dir", ("small",), 3, 3.0),
 }
+# Config files of depth maps.
+MAPS = (
+    "configs/nyud2_dir.py",
+    "configs/recipes/ssir_table3.py",
+    "configs/synthetic_depth.py",
+)
 
 
 def data_fields():
@@ -49,16 +56,27 @@ def get_config():
     study.data = data_fields()
     # Fields of all runs, (path, value), and fields that vary, (path, values).
     study.fields = ()
+    # A pair of several paths and lists of their values varies them together:
+    # (("a", "b"), ((1, 2), (3, 4))) are two points.
     study.grid = ()
+    # Grids of single methods, instead of `grid`: (method, grid); () for one run.
+    study.method_grids = ()
     # Fields of all runs of one method: (method, path, value).
     study.method_fields = ()
+    # Whether to measure how far predictions move under input noise, for the runs of the
+    # first seed when all are finished; see dirjax/noise.py.
+    study.noise = False
     # Method that the others are compared with, seed by seed; empty for none.
     study.base = "vanilla"
     return study
 
 
 def data(name):
-    """A study of one data set of `DATASETS`, or of another file in configs/."""
+    """A study of one data set of `DATASETS`, or of another file in configs/.
+
+    Raises:
+      ValueError: if there is no such file.
+    """
     file, options, seeds, epochs = DATASETS.get(name, (name, (), 5, None))
     study = get_config()
     study.configs = (f"configs/{file}.py",)
@@ -67,3 +85,57 @@ def data(name):
     if epochs is not None:
         study.fields = (("stage.main.epochs", epochs),)
     return study
+
+
+def maps(study):
+    """Whether the labels of a study are depth maps."""
+    return study.configs[0] in MAPS
+
+
+def of_rows(name, what):
+    """A study of one data set, see `data`, with one label per row.
+
+    Args:
+      name: of the data set.
+      what: what needs one label per row, for the message.
+
+    Raises:
+      ValueError: for depth maps.
+    """
+    study = data(name)
+    if maps(study):
+        raise ValueError(
+            f"{what} are for one label per row, {name} has one per pixel. Choose "
+            "another data set."
+        )
+    return study
+
+
+def config(study, method="vanilla"):
+    """The config of a method on the first data set of a study, with the study's fields.
+
+    Studies use it to vary fields relative to those of the data set.
+    """
+    made = config_files.load(study.configs[0], ",".join([method, *study.options]))
+    made.update_from_flattened_dict(dict(study.fields))
+    return made
+
+
+def lengths(study, stage, shares):
+    """Lengths of a stage relative to the main one, as an axis of a grid.
+
+    Returns:
+      The field, epochs or steps as the data set counts, and its values.
+    """
+    main = config(study).stage.main
+    unit = "steps" if main.steps else "epochs"
+    values = (round(share * main[unit], 3) for share in shares)
+    if main.steps:
+        values = (max(1, round(value)) for value in values)
+    return f"stage.{stage}.{unit}", tuple(values)
+
+
+def chosen(kind, name, known):
+    """Raises a ValueError for an unknown question, base or table of a study."""
+    if name not in known:
+        raise ValueError(f"unknown {kind} {name!r}. Known: {', '.join(known)}.")

@@ -5,9 +5,14 @@
 
 The argument is a data set of `common.py`, or another file in configs/. The models are
 plain training, ordered norms (phase 1), fine-tuning towards the line (phases 2 and 3),
-and all phases. They train equally long on labels divided by their deviation but not
+and all phases. They have equal lengths and labels divided by their deviation but not
 centred, since norms cannot follow centred labels. At the end, each run writes norms and
 errors by label on training and test data, which the report plots.
+
+Phase 2 has a share of the length and takes no training step, and phase 3 has a
+learning rate of its own, so there are controls of equal length: `tune_no_target` and
+`frobenius_no_target` are the last two models without the penalty (gamma 0), and
+`vanilla_80` is plain training for 80 % of the length.
 
 Factors are those that `frobenius_grid.py` found best on validation, in this order: beta
 and alpha of the ordered norms, then gamma of the fine-tuning.
@@ -16,7 +21,8 @@ and alpha of the ordered norms, then gamma of the fine-tuning.
 from dirjax.configs import methods
 from dirjax.configs.studies import common
 
-# Data set -> factors chosen on validation. Others: defaults of the presets.
+# Data set -> factors chosen on validation; gamma with unit="norm". Others: defaults of
+# the presets.
 TUNED = {
     "bikeshare": {"beta": 1.0, "alpha": 0.1, "gamma": 1e-3},
     "diamonds": {"beta": 1e-2, "alpha": 10.0, "gamma": 1e-2},
@@ -27,21 +33,29 @@ TUNED = {
 ORDER = "objective.terms.norm_order"
 TARGET = "stage.tune.objective.terms.norm_target"
 METHODS = ("vanilla", "frobenius_order", "frobenius_tune", "frobenius")
+# Control -> preset.
+CONTROLS = {
+    "tune_no_target": "frobenius_tune",
+    "frobenius_no_target": "frobenius",
+    "vanilla_80": "vanilla",
+}
 LABELS = ("model.label_scaling", methods.FROM_ZERO["label_scaling"])
 
 
 def tuned(dataset):
-    """The factors alpha, beta and gamma for a data set."""
+    """The factors alpha, beta and gamma for a data set, and the unit of gamma."""
     order, target = methods.NORM_ORDER, methods.NORM_TARGET
     published = {"beta": order["weight"], "gamma": target["weight"]}
-    return published | {"alpha": order["alpha"]} | TUNED.get(dataset, {})
+    found = TUNED.get(dataset, {})
+    unit = {"unit": "norm" if "gamma" in found else target["unit"]}
+    return published | {"alpha": order["alpha"]} | unit | found
 
 
 def fields(dataset, methods=METHODS):
     """The fields of the methods with phases, for a data set."""
     factors = tuned(dataset)
     order = ((f"{ORDER}.weight", "beta"), (f"{ORDER}.alpha", "alpha"))
-    target = ((f"{TARGET}.weight", "gamma"),)
+    target = ((f"{TARGET}.weight", "gamma"), (f"{TARGET}.unit", "unit"))
     return tuple(
         (method, path, factors[name])
         for method, paths in (
@@ -57,7 +71,17 @@ def fields(dataset, methods=METHODS):
 def get_config(dataset="bikeshare"):
     """The study on one data set."""
     study = common.data(dataset)
-    study.methods = METHODS
+    study.methods = (*METHODS, *CONTROLS)
+    study.arguments = tuple(CONTROLS.items())
+    path, (shorter,) = common.lengths(study, "main", (0.8,))
     study.fields = (*study.fields, LABELS, ("eval.features", True))
-    study.method_fields = fields(dataset)
+    of_models = fields(dataset)
+    ordered = [(p, v) for m, p, v in of_models if m == "frobenius_order"]
+    study.method_fields = (
+        *of_models,
+        *(("frobenius_no_target", *field) for field in ordered),
+        ("frobenius_no_target", f"{TARGET}.weight", 0.0),
+        ("tune_no_target", f"{TARGET}.weight", 0.0),
+        ("vanilla_80", path, shorter),
+    )
     return study

@@ -3,7 +3,8 @@
     python -m dirjax.sweep --config configs/studies/frobenius_grid.py:bikeshare,alpha \
         --workdir runs/alpha
 
-The argument is a data set of `common.py`, a question, and the preset to study (default:
+The argument is a data set of `common.py` or another file in configs/, also a recipe
+(`recipes/frobenius_agedb`), a question, and the preset to study (default:
 frobenius; frobenius_order has no fine-tuning that could mask effects of the first
 phase):
 
@@ -11,9 +12,10 @@ phase):
                  with fit="sgd", whose epochs are those of phase 2
     alpha, beta  factors of L_OE in the ordinal penalty, and of the penalty (Figs. 3, 4)
     alpha_beta   both
-    gamma        factor of the fine-tuning penalty
-    bins         width, and thus number, of label bins. Shots change with it: compare
-                 `all`. Ordering norms by bin demands larger norms for narrow bins.
+    gamma        factor of the fine-tuning penalty, and none
+    bins         width, and thus number, of label bins: those of `BINS`, otherwise 1, 2,
+                 5 and 10 times that of the config. Shots change with it: compare `all`.
+                 Ordering norms by bin demands larger norms for narrow bins.
     prototypes   norm of a bin's mean feature in the batch, in a running mean or in the
                  whole training set, or mean of the norms in the batch, in all phases
     distance     distance of norms and labels in L_KL, absolute or squared
@@ -36,7 +38,7 @@ GRIDS = {
     "alpha": ((f"{ORDER}.alpha", DECADES),),
     "beta": ((f"{ORDER}.weight", DECADES),),
     "alpha_beta": ((f"{ORDER}.weight", DECADES), (f"{ORDER}.alpha", DECADES)),
-    "gamma": ((f"{TARGET}.weight", (1e-4, 1e-3, 1e-2, 1e-1, 1.0)),),
+    "gamma": ((f"{TARGET}.weight", (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)),),
 }
 # Epochs of phases 1, 2 and 3 in per cent; the first is the example of the paper.
 SPLITS = (
@@ -82,8 +84,7 @@ ARMS = {
         "order_kept": {f"{TUNED_ORDER}.weight": methods.NORM_ORDER["weight"]},
     },
 }
-# Data set -> widths of label bins, in label units. Without stsb, whose shots are lists
-# of bins of fixed width.
+# Data set -> widths of label bins, in label units.
 BINS = {
     "bikeshare": (5.0, 10.0, 20.0, 40.0),
     "diamonds": (100.0, 200.0, 400.0, 800.0),
@@ -103,12 +104,17 @@ PARTS = {
 def _grid(dataset, question):
     if question != "bins":
         return GRIDS[question]
-    if dataset not in BINS:
-        raise ValueError(
-            f"{dataset} has no bin widths in studies/frobenius_grid.py. Known: "
-            f"{', '.join(BINS)}."
-        )
-    return (("data.bin_width", BINS[dataset]),)
+    widths = BINS.get(dataset)
+    if widths is None:
+        data = common.config(common.data(dataset)).data
+        if len(data.shot_lists) or data.bin_width is None:
+            why = "lists of bins as shots" if len(data.shot_lists) else "no bin width"
+            raise ValueError(
+                f"{dataset} has {why}, so its bins cannot be varied. Use another data "
+                "set, or a config with data.bin_width, data.many and data.few."
+            )
+        widths = tuple(data.bin_width * times for times in (1, 2, 5, 10))
+    return (("data.bin_width", widths),)
 
 
 def _of(preset, fields):

@@ -34,7 +34,7 @@ BETA = (0.5, 1.0, 2.0, 4.0)
 def get_config(arg="bikeshare"):
     """The study on DATASET[,beta]."""
     dataset, _, question = arg.partition(",")
-    study = common.data(dataset)
+    study = common.of_rows(dataset, "groups")
     if question == "beta":
         study.methods = ("group_dir",)
         study.method_fields = group.tuned(dataset, study.methods)
@@ -54,7 +54,7 @@ def get_config(arg="bikeshare"):
         (name, field, value)
         for name, field, value in group.tuned(dataset, tuple(PARTS))
         if name != "single_head"
-        and not (field == "stage.contrast.epochs" and name in ONE_STAGE)
+        and not (field.startswith("stage.contrast.") and name in ONE_STAGE)
     )
     study.base = "group_dir"
     return study

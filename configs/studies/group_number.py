@@ -26,12 +26,14 @@ def get_config(arg="bikeshare"):
             raise ValueError(
                 f"unknown option {option!r}. Known: full, {', '.join(WIDTH_MODES)}."
             )
-    study = common.data(dataset)
+    study = common.of_rows(dataset, "groups")
     study.methods = group.CRITERIA
     study.grid = (("groups.num", FULL if "full" in options else NUMBERS),)
     for mode in WIDTH_MODES:
         if mode in options:
             study.fields = (*study.fields, ("groups.width_mode", mode))
+    if "equal_count" in options:  # Counts decide, not a range.
+        study.fields = (*study.fields, ("groups.label_range", None))
     study.method_fields = tuple(
         entry for entry in group.tuned(dataset) if entry[1] != "groups.num"
     )

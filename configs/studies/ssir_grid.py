@@ -13,22 +13,32 @@ the runs that `ssir.py` reports. To compare on validation:
 
 from dirjax.configs.studies import common, ssir
 
-_FOCAL_R = ((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
-# Published grid -> base -> (values of epsilon, values of lam).
+EPSILON, LAM = "objective.ssir.epsilon", "objective.ssir.lam"
+
+
+def _product(epsilon, lam):
+    return ((EPSILON, epsilon), (LAM, lam))
+
+
+_FOCAL_R = _product((1e-4, 5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0, 1.5))
+_FOUR = (0.1, 0.3, 0.5, 1.0)
+# The larger radius with the first four factors only.
+_DEPTH = tuple((5e-4, lam) for lam in (*_FOUR, 1.5, 2.0, 2.5, 3.0))
+_DEPTH += tuple((1e-3, lam) for lam in _FOUR)
+# Published grid -> base -> grid.
 GRIDS = {
     "agedb": {
         "vanilla": _FOCAL_R,
-        "sqinv": ((5e-4, 1e-3, 5e-3), (0.1, 0.3, 0.5, 1.0)),
+        "sqinv": _product((5e-4, 1e-3, 5e-3), _FOUR),
         "focal_r": _FOCAL_R,
     },
     "imdb": {
-        "sqinv": ((1e-3,), (0.01, 0.05, 0.1, 0.5)),
-        "focal_r": ((1e-3,), (0.1, 0.3, 0.5, 1.0)),
+        "sqinv": _product((1e-3,), (0.01, 0.05, 0.1, 0.5)),
+        "focal_r": _product((1e-3,), _FOUR),
     },
     "nyud2": {
-        # For epsilon 1e-3, the paper has only the first four values of lam.
-        "vanilla": ((5e-4, 1e-3), (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)),
-        "inv": ((5e-4,), (1.0, 1.5, 2.0, 2.5)),
+        "vanilla": (((EPSILON, LAM), _DEPTH),),
+        "inv": _product((5e-4,), (1.0, 1.5, 2.0, 2.5)),
     },
 }
 
@@ -41,9 +51,8 @@ def get_config(arg="bikeshare,focal_r"):
     known = [f"{b},{t}" for t, bases in GRIDS.items() for b in bases]
     if f"{base},{table}" not in known:
         raise ValueError(f"unknown grid {base},{table}. Known: {'; '.join(known)}.")
-    epsilon, lam = GRIDS[table][base]
     study.methods = (ssir.WITH[base][0],)
     study.seeds = (100,)
-    study.grid = (("objective.ssir.epsilon", epsilon), ("objective.ssir.lam", lam))
+    study.grid = GRIDS[table][base]
     study.base = ""
     return study

@@ -3,14 +3,28 @@
     python -m dirjax.sweep --config configs/studies/ssir_readings.py:bikeshare,target \
         --workdir runs/readings
 
-The argument is a data set of `common.py` and a question: `epsilon` (the noise size that
-moves predictions by about a bin, and whether the direction then matters), `norm` (of
-the noise), `target` (which of the two predictions receives gradients), `mode` (of batch
-norm and dropout) or `weighted` (whether weights apply to the consistency term). The
-base is SQINV, as in most of the paper's tables.
+The argument is a data set of `common.py` and a question:
+
+    epsilon   the noise size that moves predictions by about a bin, and whether the
+              direction then matters
+    norm      the norm of the noise
+    target    which of the two predictions receives gradients
+    mode      of batch norm and dropout
+    weighted  whether weights apply to the consistency term
+    pixel     the grid of the paper's Table 5, or on depth maps Table 6, with the radius
+              that of each pixel: every base alone, with SSIR of two steps and of one
+              step, and with random noise of the same norm, each with gradients through
+              both predictions and through the moved one
+    bins      the same arms with the radius that moves predictions by `epsilon` bins
+
+The base of the first five is SQINV, as in most of the paper's tables. `pixel` and
+`bins` are for tuning on validation, with a separate seed; `ssir.py:DATASET,pixel` then
+compares with five:
+
+    python -m dirjax.report runs/readings --split val
 """
 
-from dirjax.configs.studies import common, ssir
+from dirjax.configs.studies import common, ssir, ssir_grid
 
 QUESTIONS = {
     "epsilon": (
@@ -29,14 +43,60 @@ QUESTIONS = {
     "mode": (("objective.ssir.mode", ("train", "eval")),),
     "weighted": (("objective.wrappers", (("ssir", "reweight"), ("reweight", "ssir"))),),
 }
+# Whole grids: question -> fields of `objective.ssir`.
+WHOLE = {"pixel": {"norm": "pixel"}, "bins": {"units": "bins"}}
+TARGETS = ("both", "stopped")
+# Bins that predictions move by, and factors.
+BINS = (
+    ("objective.ssir.epsilon", (0.1, 0.3, 1.0, 3.0)),
+    ("objective.ssir.lam", (0.03, 0.1, 0.3, 1.0)),
+)
+
+
+def _arms(base):
+    """The arms on a base: name -> preset, fields of `objective.ssir`."""
+    method, control = ssir.WITH[base]
+    return {
+        f"{name}_{target}": (preset, {"target": target, **fields})
+        for target in TARGETS
+        for name, preset, fields in (
+            (method, method, {}),
+            (f"{method}_one_step", method, {"n_steps": 1}),
+            (control, control, {}),
+        )
+    }
+
+
+def _whole(study, question):
+    """The study of all arms over a grid for each base."""
+    depth = common.maps(study)
+    grids = ssir_grid.GRIDS["nyud2" if depth else "agedb"]
+    bases = ssir.DEPTH_BASES if depth else ssir.BASES
+    arms = {base: _arms(base) for base in bases}
+    study.methods = tuple(name for base in bases for name in (base, *arms[base]))
+    every = {name: arm for of_base in arms.values() for name, arm in of_base.items()}
+    study.arguments = tuple((name, preset) for name, (preset, _) in every.items())
+    study.method_fields = tuple(
+        (name, f"objective.ssir.{field}", value)
+        for name, (_, fields) in every.items()
+        for field, value in (WHOLE[question] | fields).items()
+    )
+    study.method_grids = tuple(
+        (name, BINS if question == "bins" else grids[base])
+        for base in bases
+        for name in arms[base]
+    )
+    study.seeds = (100,)
+    return study
 
 
 def get_config(arg="bikeshare,epsilon"):
     """The study on DATASET,QUESTION."""
     dataset, _, question = arg.partition(",")
     study = common.data(dataset)
-    if question not in QUESTIONS:
-        raise ValueError(f"unknown question {question!r}. Known: {list(QUESTIONS)}.")
+    common.chosen("question", question, (*QUESTIONS, *WHOLE))
+    if question in WHOLE:
+        return _whole(study, question)
     study.methods = ssir.WITH["sqinv"] if question == "epsilon" else ("sqinv_ssir",)
     study.seeds = study.seeds[:3]
     study.grid = QUESTIONS[question]

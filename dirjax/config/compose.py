@@ -152,6 +152,8 @@ def finish(
         groups = {**preset["groups"], **config.get("groups", {})}
         config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
         config.groups.update(groups)
+    elif "groups" in config:
+        del config.groups  # Of the data set, for presets that use groups.
     if "support" in preset:
         config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():

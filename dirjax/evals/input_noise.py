@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from dirjax import models
 from dirjax.objectives import ssir
 from dirjax.ops import input_domain
+from dirjax.ops import input_noise as noise_lib
 from dirjax.runtime import sharding
 
 EPSILONS = (0.05, 0.1, 0.3, 0.5, 1.0)  # of Fig. 4
@@ -72,7 +73,7 @@ def make_probe(
       network: the model.
       bin_width: largest offset of a prediction, in units of the learnt label.
       norm: see `ssir.ssir_noise`.
-      units: see `ssir.unit_of`.
+      units: see `ssir.unit_of`; "bins" calibrates over rows that are probed together.
       n_steps: see `ssir.ssir_noise`.
       distance: see `ssir.ssir_noise`.
       bounds: smallest and largest valid coordinate. Default: those of the model's
@@ -83,7 +84,7 @@ def make_probe(
     """
     domain = network.domain
     low, high = bounds or (domain.low, domain.high)
-    unit = ssir.unit_of(domain, units)
+    fixed = None if units == "bins" else ssir.unit_of(domain, units)
 
     def probe(params, model_state, inputs, key, epsilon):
         prepared = network.prepare(inputs, model_state)
@@ -95,27 +96,27 @@ def make_probe(
             )
             return network.head(params, features).prediction
 
-        # The size goes into `unit`, which may be traced: one program for all sizes.
-        space = {
-            "epsilon": 1.0,
-            "norm": norm,
-            "unit": epsilon * jnp.asarray(unit, jnp.float32),
-            "low": low,
-            "high": high,
-        }
         clean = predict(inputs)
         key, other = jax.random.split(key)
         offsets = jax.random.uniform(other, clean.shape, minval=-1.0)
         offsets *= bin_width
+        search = {"distance": distance, "norm": norm}
+        unit = fixed
+        if unit is None:
+            unit = ssir.gap_unit(predict, inputs, offsets, gap=bin_width, **search)
+        # The size goes into `unit`, which may be traced: one program for all sizes.
+        size = epsilon * jnp.asarray(unit, jnp.float32)
+        space = {"epsilon": 1.0, "unit": size, "low": low, "high": high}
+        real = input_domain.real(prepared)
         made = (
             ssir.ssir_noise(
-                predict, inputs, offsets, n_steps=n_steps, distance=distance, **space
+                predict, inputs, offsets, n_steps=n_steps, **search, **space
             ),
-            ssir.random_noise(key, inputs, real=input_domain.real(prepared), **space),
+            noise_lib.random_noise(key, inputs, real=real, norm=norm, **space),
         )
         predictions = jnp.stack([predict(moved.inputs) for moved in made])
-        before = jnp.stack([ssir.lengths(moved.noise) for moved in made])
-        after = jnp.stack([ssir.lengths(moved.inputs - inputs) for moved in made])
+        before = jnp.stack([noise_lib.lengths(moved.noise) for moved in made])
+        after = jnp.stack([noise_lib.lengths(moved.inputs - inputs) for moved in made])
         pictures = jnp.stack([inputs, made[0].inputs, made[0].noise])
         return clean, predictions, before, after, pictures
 

@@ -11,6 +11,12 @@ Regression", Pu et al., AAAI 2025. https://arxiv.org/abs/2412.12327
 
 - The paper gives one example, `g = floor(y / G)`, which makes `G` groups only if the
   range is `G^2`. Here a group is `1/G` of the range, `g = floor((y - low) G / range)`.
+- The range is that of all label bins, unless `label_range` names another. Neither the
+  paper nor its supplementary states one; the author's code divides ages by 100. The
+  configs of AgeDB-DIR and IMDB-WIKI-DIR, whose bins reach to 120, thus set (0, 100),
+  and ages above belong to the last group. On AgeDB-DIR no group is then empty at any
+  number of groups in the paper, while a division of all 121 bins would leave 1 of 10, 3
+  of 20 and 6 of 40 groups without a training image.
 - The public code truncates widths to whole label units. So the last group is large (40
   groups of 100 ages are 2 years each, and the last starts at 78), and groups narrower
   than a unit fail. `width_mode="int_floor"` truncates to whole bins, which is the same

@@ -2,9 +2,11 @@
 
 Phases 2 and 3 of the Frobenius-norm method, a term beside the regression loss:
 
-    L = sum_{b in batch} (F_b - F*_b)^2
+    L = sum_{b in batch} (F_b - F*_b)^2                       (unit="norm")
+    L = deviation(y) mean_{b in batch} ((F_b - F*_b) / s)^2   (unit="deviation")
 
-where `F_b` is the norm of a label's prototype in the batch (`prototypes.py`). Before
+where `F_b` is the norm of a label's prototype in the batch (`prototypes.py`) and `s`
+the standard deviation of many-shot norms over the training set. Before
 the first step of the stage, the norms of all labels are measured over the whole
 training set in evaluation mode, and a line from label to norm is fitted on many-shot
 labels (`features/norm_line.py`). Many-shot labels have their measured norms as targets
@@ -25,7 +27,14 @@ and rates. The form of this term follows the author's public code.
   prototypes with a memory (`source`) have less of it.
 - `targets="all_predicted"` pulls many-shot labels to the line, too, as a review of the
   paper reads it.
-- The penalty is two-sided and a sum over labels; batch weights do not enter.
+- The penalty of that code is a sum over labels in squared units of the norms, with a
+  gamma of 1 (`unit="norm"`). Norms have no natural size, and neither have labels, so
+  one gamma means something else on each data set; 1 ruined all on which it was tried
+  (docs/frobenius.md). With `unit="deviation"`, the default, the penalty is a mean over
+  labels, in deviations of norms and of labels. The gamma of the presets, 1e-4, is the
+  largest that did no harm on the validation split of bikeshare; see
+  `configs/studies/frobenius_posthoc.py:DATA,gamma`.
+- The penalty is two-sided; batch weights do not enter.
 - Scaling features up and the head down changes no prediction, so norms are meaningful
   only with weight decay, and encoder and head are trained together.
 - In dense tasks all pixels of the batch are rows.
@@ -49,6 +58,7 @@ from dirjax.objectives import base
 from dirjax.objectives._prototype_source import Source
 
 TARGETS = ("measured", "all_predicted")
+UNITS = ("deviation", "norm")
 # A line with a larger misfit explains less than half of the variance of norms.
 _POOR = 0.7
 
@@ -158,6 +168,7 @@ def make(
     source: str = "batch",
     momentum: float = 0.9,
     targets: str = "measured",
+    unit: str = "deviation",
     fit: str = "closed",
     epochs: float = 20.0,
     steps: int = 0,
@@ -173,6 +184,9 @@ def make(
       momentum: momentum of running prototypes.
       targets: "measured" norms for many-shot labels and the line for the others, or
         "all_predicted".
+      unit: "deviation": the mean over labels in the batch, in deviations of many-shot
+        norms, times the deviation of the training labels; or "norm": the sum over
+        labels, in units of the norms.
       fit: "closed" or "sgd", see `norm_line`.
       epochs: for "sgd", passes over the many-shot labels.
       steps: for "sgd", number of batches; takes precedence if not 0.
@@ -181,12 +195,13 @@ def make(
 
     Returns:
       An objective whose state holds, `[num_bins]` each, `many` (1 for many-shot bins),
-      `measured` norms of the training set and `target` norms; `line`, slope by bin and
-      intercept; `misfit`, the root mean square residual of the line, in standard
-      deviations of many-shot norms; and `seed`. All are 0 before `start`. Its metrics:
-      `norm/gap`, root mean square of gaps in a batch, and `norm/misfit`. The features
-      of a run also store `norm_measured`, `norm_line` (for all labels) and
-      `norm_target`, as of the start of the stage.
+      `measured` norms of the training set and `target` norms; `spread`, the deviation
+      of many-shot norms (1 if they are equal), and `label_std`, that of the training
+      labels; `line`, slope by bin and intercept; `misfit`, the root mean square
+      residual of the line, in deviations of many-shot norms; and `seed`. Norms are 0
+      before `start`. Its metrics: `norm/gap`, root mean square of gaps in a batch, and
+      `norm/misfit`. The features of a run also store `norm_measured`, `norm_line` (for
+      all labels) and `norm_target`, as of the start of the stage.
 
     Raises:
       ValueError: for an option out of range; at init, if no bin is many-shot.
@@ -194,6 +209,7 @@ def make(
     kept = Source(source, momentum, reading)
     checks.one_of("fit", fit, norm_line.FITS)
     checks.one_of("targets", targets, TARGETS)
+    checks.one_of("unit", unit, UNITS)
     for name, value, least in (
         ("epochs", epochs, 0.0),
         ("steps", steps, 0),
@@ -216,6 +232,8 @@ def make(
             "many": jnp.asarray(many, jnp.float32),
             "measured": empty,
             "target": empty,
+            "spread": jnp.ones(()),
+            "label_std": jnp.float32(spec.label_std or 1.0),
             "line": norm_line.Line(jnp.zeros(()), jnp.zeros(())),
             "misfit": jnp.zeros(()),
             "seed": jax.random.bits(key),
@@ -236,6 +254,9 @@ def make(
             learning_rate=learning_rate,
             batch_size=batch_size,
         )
+        many = state["many"] > 0
+        spread = jnp.std(measured, where=many)
+        new["spread"] = jnp.where(spread > 0, spread, 1.0)
         new = variables._replace(state=state | new)
         remember = kept.collect.start
         return remember(new, moments) if remember else new
@@ -251,6 +272,8 @@ def make(
         total = jnp.sum(gaps**2)
         num = jnp.maximum(jnp.sum(found.count > 0), 1)
         size = jnp.sqrt(jax.lax.stop_gradient(total) / num)
+        if unit == "deviation":
+            total = state["label_std"] * total / num / state["spread"] ** 2
         metrics = {
             "norm/gap": (size, jnp.ones(())),
             "norm/misfit": (state["misfit"], jnp.ones(())),

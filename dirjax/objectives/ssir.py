@@ -22,7 +22,13 @@ https://arxiv.org/abs/1704.03976
   `"pixel"` (L2 over the channels of each pixel) and `"linf"` (sign) are alternatives
   under which the same `epsilon` is far larger.
 - `epsilon` is in units of prepared inputs (`units="normalised"`), of pixels in 0..1
-  (`"unit_interval"`), or of pixels in 0..255 (`"raw255"`).
+  (`"unit_interval"`), or of pixels in 0..255 (`"raw255"`). The source derives the noise
+  from an output offset of one bin and then gives it a fixed norm; which of the two sets
+  its size is unclear, since the gap that follows from the published norm depends on
+  what "norm" means. With `units="bins"` the offset does: `epsilon` bins are the gap to
+  first order, in the mean over the labels of the batch. All rows still have noise of
+  one norm, that of their batch (`gap_unit`), which follows the model in training, and
+  every step of the search and the random control have the same.
 - `target="both"`: the gradient of the last term flows through both predictions, as
   the source writes it. With `"stopped"`, as in virtual adversarial training, the
   clean one is constant; under L1 its gradient then does not shrink with `epsilon`.
@@ -50,7 +56,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,56 +68,13 @@ from dirjax.objectives.huber import huber_loss
 from dirjax.objectives.l1 import l1_loss
 from dirjax.objectives.mse import mse_loss
 from dirjax.ops import input_domain as domain_lib
-from dirjax.ops import numerics, random
+from dirjax.ops import input_noise, numerics, random
 from dirjax.ops.input_domain import Domain
 
 DISTANCES = {"l1": l1_loss, "mse": mse_loss, "huber": huber_loss}
-NORMS = ("sample", "pixel", "linf")
-UNITS = ("normalised", "unit_interval", "raw255")
+UNITS = ("normalised", "unit_interval", "raw255", "bins")
 # A gap of up to this many float32 spacings may be rounding.
 SPACINGS = 16
-
-
-class Noise(NamedTuple):
-    """A moved input.
-
-    Attributes:
-      inputs: `[batch, ...]`, the input plus the noise, clipped.
-      noise: `[batch, ...]`, the noise before clipping, in units of the inputs.
-    """
-
-    inputs: jax.Array
-    noise: jax.Array
-
-
-def _channels(values: Any, like: jax.Array) -> jax.Array:
-    """Broadcasts a number, or one per channel, against the inputs."""
-    values = jnp.asarray(values, like.dtype)
-    if values.ndim:
-        values = values.reshape((1,) * (like.ndim - 1) + values.shape)
-    return jnp.broadcast_to(values, like.shape)
-
-
-def _scaled(direction: jax.Array, norm: str, epsilon: float, unit: Any) -> jax.Array:
-    """Noise of norm `epsilon` in a direction; 0 where the direction is 0."""
-    unit = _channels(unit, direction)
-    direction = direction * unit
-    if norm == "linf":
-        return epsilon * jnp.sign(direction) * unit
-    axes = (-1,) if norm == "pixel" else tuple(range(1, direction.ndim))
-    # In two steps, since squares of small gradients underflow in float32.
-    largest = jnp.max(jnp.abs(direction), axis=axes, keepdims=True)
-    some = largest > 0
-    direction = direction / jnp.where(some, largest, 1)
-    length = jnp.sqrt(jnp.sum(direction**2, axis=axes, keepdims=True))
-    return jnp.where(some, epsilon * direction / jnp.where(some, length, 1), 0) * unit
-
-
-def _move(inputs: jax.Array, noise: jax.Array, low: Any, high: Any) -> Noise:
-    """The clipped sum; values already outside the range stay."""
-    lowest = jnp.minimum(_channels(low, inputs), inputs)
-    highest = jnp.maximum(_channels(high, inputs), inputs)
-    return Noise(jnp.clip(inputs + noise, lowest, highest), noise)
 
 
 def ssir_noise(
@@ -127,7 +90,7 @@ def ssir_noise(
     low: Any = -math.inf,
     high: Any = math.inf,
     mask: jax.Array | None = None,
-) -> Noise:
+) -> input_noise.Noise:
     """Input noise from output offsets, `r = epsilon g / |g|`.
 
     `g` is the input gradient of `D(f(x), sg(f(x)) + offset)` at `x`, and in each
@@ -164,9 +127,26 @@ def ssir_noise(
     checks.positive("epsilon", epsilon)
     checks.whole("n_steps", n_steps)
     checks.one_of("distance", distance, DISTANCES)
-    checks.one_of("norm", norm, NORMS)
+    checks.one_of("norm", norm, input_noise.NORMS)
     inputs = jax.lax.stop_gradient(inputs)
     clean, pull = jax.vjp(predict, inputs)
+    slope = _slope(clean, offsets, distance, mask)
+
+    def noise(pull, predictions, target):
+        (gradient,) = pull(slope(predictions, target))
+        return input_noise.scaled(gradient, norm, epsilon, unit)
+
+    moved = input_noise.move(inputs, noise(pull, clean, clean + offsets), low, high)
+    for _ in range(n_steps - 1):
+        again, pull = jax.vjp(predict, moved.inputs)
+        moved = input_noise.move(inputs, noise(pull, again, clean), low, high)
+    return jax.lax.stop_gradient(moved)
+
+
+def _slope(
+    clean: jax.Array, offsets: jax.Array, distance: str, mask: jax.Array | None
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """`(predictions, target) -> gradient`, of the sum of the rows' distances."""
     if jnp.shape(offsets) != clean.shape:
         raise ValueError(
             f"offsets must have the shape of the predictions, {clean.shape}, got "
@@ -175,60 +155,59 @@ def ssir_noise(
     mask = jnp.ones_like(clean) if mask is None else jnp.broadcast_to(mask, clean.shape)
     pixels = tuple(range(1, clean.ndim))
     share = mask / jnp.maximum(jnp.sum(mask, axis=pixels, keepdims=True), 1)
-
-    def noise(pull, predictions, target):
-        def total(p):
-            return jnp.sum(share * DISTANCES[distance](p, target))
-
-        (gradient,) = pull(jax.grad(total)(predictions))
-        return _scaled(gradient, norm, epsilon, unit)
-
-    moved = _move(inputs, noise(pull, clean, clean + offsets), low, high)
-    for _ in range(n_steps - 1):
-        again, pull = jax.vjp(predict, moved.inputs)
-        moved = _move(inputs, noise(pull, again, clean), low, high)
-    return jax.lax.stop_gradient(moved)
+    return jax.grad(lambda p, target: jnp.sum(share * DISTANCES[distance](p, target)))
 
 
-def random_noise(
-    key: jax.Array,
+def gap_unit(
+    predict: Callable[[jax.Array], jax.Array],
     inputs: jax.Array,
+    offsets: jax.Array,
     *,
-    epsilon: float,
+    gap: Any,
+    distance: str = "l1",
     norm: str = "sample",
-    unit: Any = 1.0,
-    low: Any = -math.inf,
-    high: Any = math.inf,
-    real: Any = 1,
-) -> Noise:
-    """Input noise in a Gaussian direction, the control of `ssir_noise`.
+    mask: jax.Array | None = None,
+) -> jax.Array:
+    """The size of noise that moves predictions by `gap` in the mean, to first order.
+
+    `gap / mean |J d|`, where `d` is the first direction of `ssir_noise` at norm 1 and
+    `J d` the derivative of the predictions along it. At most `input_noise.longest`, for
+    a model that barely depends on its inputs.
 
     Args:
-      key: random key of the direction.
-      inputs: `[batch, ...]` float32.
-      epsilon: see `ssir_noise`.
-      norm: see `ssir_noise`; "linf" draws random signs.
-      unit: see `ssir_noise`.
-      low: see `ssir_noise`.
-      high: see `ssir_noise`.
-      real: which coordinates may move, see `domain.real`.
+      predict: see `ssir_noise`.
+      inputs: see `ssir_noise`.
+      offsets: see `ssir_noise`; for one prediction per row only their signs count, and
+        they do not change the size.
+      gap: in label units, above 0.
+      distance: see `ssir_noise`.
+      norm: see `ssir_noise`.
+      mask: see `ssir_noise`.
 
     Returns:
-      The moved inputs and the noise.
-
-    Raises:
-      ValueError: for an option out of range.
+      Scalar, for `unit` of `ssir_noise` and `input_noise.random_noise`.
 
     Example:
-      >>> moved = random_noise(jax.random.key(0), jnp.zeros((2, 5)), epsilon=0.5)
-      >>> jnp.linalg.norm(moved.noise, axis=1).round(4).tolist()
-      [0.5, 0.5]
+      >>> predict = lambda x: x @ jnp.array([3.0, 4.0])
+      >>> x = jnp.zeros((2, 2))
+      >>> unit = gap_unit(predict, x, jnp.ones(2), gap=2.0)
+      >>> moved = ssir_noise(predict, x, jnp.ones(2), epsilon=1.0, unit=unit)
+      >>> f"{unit:.3f}", jnp.abs(predict(moved.inputs)).round(3).tolist()
+      ('0.400', [2.0, 2.0])
     """
-    checks.positive("epsilon", epsilon)
-    checks.one_of("norm", norm, NORMS)
-    direction = jax.random.normal(key, inputs.shape, inputs.dtype) * real
-    moved = _move(inputs, _scaled(direction, norm, epsilon, unit), low, high)
-    return jax.lax.stop_gradient(moved)
+    inputs = jax.lax.stop_gradient(inputs)
+    clean, pull = jax.vjp(predict, inputs)
+    slope = _slope(clean, offsets, distance, mask)
+    (gradient,) = pull(slope(clean, clean + offsets))
+    direction = input_noise.scaled(gradient, norm, 1.0, 1.0)
+    _, change = jax.jvp(predict, (inputs,), (direction,))
+    mask = jnp.ones_like(clean) if mask is None else jnp.broadcast_to(mask, clean.shape)
+    mean = numerics.masked_mean(jnp.abs(change), mask)
+    most = input_noise.longest(inputs, norm)
+    enough = mean * most > gap
+    return jax.lax.stop_gradient(
+        jnp.where(enough, gap / jnp.where(enough, mean, 1), most)
+    )
 
 
 def ssir_loss(
@@ -268,7 +247,7 @@ def unit_of(domain: Domain, units: str) -> Any:
 
     Args:
       domain: domain of the inputs.
-      units: "normalised", "unit_interval" or "raw255".
+      units: "normalised", "unit_interval" or "raw255"; "bins" is `gap_unit`.
 
     Raises:
       ValueError: for pixel units if the inputs are not images.
@@ -280,11 +259,6 @@ def unit_of(domain: Domain, units: str) -> Any:
             f"units must be 'normalised' for inputs that are not images, got {units!r}."
         )
     return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
-
-
-def lengths(moves: jax.Array) -> jax.Array:
-    """L2 norm of each row."""
-    return jnp.sqrt(jnp.sum(moves**2, axis=tuple(range(1, moves.ndim))))
 
 
 def _advise(means: Any) -> list[str]:
@@ -322,7 +296,8 @@ def make(
       n_steps: number of gradient steps to find the noise.
       noise: "gradient", or "random" for the control.
       norm: see `ssir_noise`.
-      units: "normalised", "unit_interval" or "raw255"; the last two for images.
+      units: "normalised", "unit_interval" or "raw255", the latter two for images; or
+        "bins": the gap to first order, see `gap_unit`.
       distance: "l1", "mse" or "huber", for the noise and the consistency.
       target: see `ssir_loss`.
       mode: "train" or "eval" mode of batch norm and dropout for the pair.
@@ -349,7 +324,7 @@ def make(
     checks.positive("lam", lam, zero=True)
     checks.whole("n_steps", n_steps)
     checks.one_of("noise", noise, ("gradient", "random"))
-    checks.one_of("norm", norm, NORMS)
+    checks.one_of("norm", norm, input_noise.NORMS)
     checks.one_of("units", units, UNITS)
     checks.one_of("distance", distance, DISTANCES)
     checks.one_of("target", target, ("both", "stopped"))
@@ -370,13 +345,6 @@ def make(
         inputs, join = view.domain.split(batch["inputs"])
         train = None if mode == "train" else False
         low, high = bounds or (view.domain.low, view.domain.high)
-        space = {
-            "epsilon": epsilon,
-            "norm": norm,
-            "unit": unit_of(view.domain, units),
-            "low": low,
-            "high": high,
-        }
 
         def predict(moved, frozen=False):
             features = view.encode(join(moved), train=train, frozen=frozen)
@@ -385,19 +353,22 @@ def make(
         clean = view.outputs.prediction if train is None else predict(inputs)
         mask = jnp.broadcast_to(batch["mask"], clean.shape)
         key = random.stream_key(key, "ssir")
+        offsets = jax.random.uniform(key, clean.shape, minval=-1.0) * width
+        constant = functools.partial(predict, frozen=True)
+        search: dict[str, Any] = {"distance": distance, "mask": mask, "norm": norm}
+        if units == "bins":
+            unit = gap_unit(constant, inputs, offsets, gap=width, **search)
+        else:
+            unit = unit_of(view.domain, units)
+        space = {"epsilon": epsilon, "unit": unit, "low": low, "high": high}
         if noise == "random":
             there = domain_lib.real(batch["inputs"])
-            moved = random_noise(key, inputs, real=there, **space)
+            moved = input_noise.random_noise(
+                key, inputs, real=there, norm=norm, **space
+            )
         else:
-            offsets = jax.random.uniform(key, clean.shape, minval=-1.0) * width
             moved = ssir_noise(
-                functools.partial(predict, frozen=True),
-                inputs,
-                offsets,
-                n_steps=n_steps,
-                distance=distance,
-                mask=mask,
-                **space,
+                constant, inputs, offsets, n_steps=n_steps, **search, **space
             )
         noisy = predict(moved.inputs)
         apart = ssir_loss(clean, noisy, distance=distance, target=target)
@@ -416,7 +387,7 @@ def make(
         ):
             metrics[f"ssir/{name}"] = (jnp.sum(jnp.where(mask > 0, values, 0.0)), real)
         for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
-            total = jnp.sum(jnp.where(rows > 0, lengths(moves), 0.0))
+            total = jnp.sum(jnp.where(rows > 0, input_noise.lengths(moves), 0.0))
             metrics[f"ssir/{name}"] = (total, jnp.sum(rows))
         return out._replace(loss=out.loss + lam * apart, metrics=out.metrics | metrics)
 

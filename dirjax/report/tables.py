@@ -223,9 +223,17 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def _fields(run: Run) -> dict[str, str]:
+    """Config fields of a run; a start from the run of the same seed has no seed."""
+    flat = _flat(run.config)
+    if "init_from" in flat:
+        flat["init_from"] = flat["init_from"].replace(f'/seed_{run.seed}"', '/seed_N"')
+    return flat
+
+
 def varied_fields(runs: Sequence[Run]) -> list[str]:
     """Paths of the config fields, other than the seed, in which runs differ; sorted."""
-    flats = [_flat(run.config) for run in runs]
+    flats = [_fields(run) for run in runs]
     if not all(flats):
         return []
     seeds = [str(run.seed) for run in runs]
@@ -242,7 +250,7 @@ def _variants(runs: Sequence[Run]) -> list[str]:
     varied = varied_fields(runs)
     names = []
     for run in runs:
-        flat = _flat(run.config)
+        flat = _fields(run)
         parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]
         names.append(f"{run.method} [{', '.join(parts)}]" if parts else run.method)
     return names

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import pathlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dirjax import errors
@@ -47,27 +47,51 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
         None means as in the config), `fields` (pairs of path and value; both are set
         in every run), `method_fields` (method, path and value, set in the
         runs of that method), `arguments` (method, and its argument after the colon),
-        `starts` (method, and the method whose run of the same seed and point it starts
-        from) and `grid` (pairs of path and values); see `configs/studies/common.py`.
+        `starts` (method, and the method whose run of the same seed and point, or of the
+        same seed if it has no grid, it starts from), `grid` (pairs of path and values,
+        or of paths and values of each) and `method_grids` (method, and its own grid);
+        see `configs/studies/common.py`.
     """
-    grid = [[(k, v) for v in values] for k, values in study["grid"]]
     arguments, starts = dict(study["arguments"]), dict(study["starts"])
+    grids: dict[str, Any] = dict.fromkeys(study["methods"], study["grid"])
+    grids |= dict(study["method_grids"])
     given = {f"data.{k}": v for k, v in study["data"].items() if v is not None}
-    for seed, file, method, *point in itertools.product(
-        study["seeds"], study["configs"], study["methods"], *grid
+    for seed, file, method in itertools.product(
+        study["seeds"], study["configs"], study["methods"]
     ):
-        parts = [f"{k}={v}" for k, v in point]
-        name = pathlib.Path(file).stem
-        folder = pathlib.PurePath(name, method, *parts, f"seed_{seed}")
-        start = starts.get(method)
-        if start is not None:
-            start = pathlib.PurePath(name, start, *parts, f"seed_{seed}")
+        name, start = pathlib.Path(file).stem, starts.get(method)
         argument = ",".join([arguments.get(method, method), *study["options"]])
         own = {path: value for m, path, value in study["method_fields"] if m == method}
         if method in arguments:
             own["method"] = method
-        fields = {**given, **dict(study["fields"]), **own, **dict(point), "seed": seed}
-        yield Job(file, argument, fields, folder, start)
+        own = {**given, **dict(study["fields"]), **own}
+        for point in _points(grids[method]):
+            at, last = [f"{k}={v}" for k, v in point], f"seed_{seed}"
+            before = at if start and grids[start] else []
+            yield Job(
+                file,
+                argument,
+                {**own, **dict(point), "seed": seed},
+                pathlib.PurePath(name, method, *at, last),
+                start and pathlib.PurePath(name, start, *before, last),
+            )
+
+
+def _points(grid: Sequence[Any]) -> Iterator[list[tuple[str, Any]]]:
+    """The points of a grid, each a list of pairs of path and value.
+
+    Example:
+      >>> list(_points([("a", (1, 2)), (("b", "c"), ((3, 4),))]))
+      [[('a', 1), ('b', 3), ('c', 4)], [('a', 2), ('b', 3), ('c', 4)]]
+    """
+
+    def pairs(paths, value):
+        one = isinstance(paths, str)
+        return [(paths, value)] if one else list(zip(paths, value, strict=True))
+
+    axes = [[pairs(paths, value) for value in values] for paths, values in grid]
+    for point in itertools.product(*axes):
+        yield [pair for part in point for pair in part]
 
 
 def build(job: Job) -> dict[str, Any]:

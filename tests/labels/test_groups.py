@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from dirjax import labels
+from dirjax.config import frozen
+from dirjax.configs import agedb_dir, imdb_wiki_dir
 from dirjax.labels import Bins, groups, specification
+from tests.labels.golden import GOLDEN
 
 AGES = Bins.uniform(width=1, origin=0, num=101)
 ALL_AGES = np.ones(101)
@@ -26,6 +29,27 @@ def test_ages_as_in_the_paper_and_the_public_code(num):
     assert got.tolist() == [min(y * num // 100, num - 1) for y in ages]
     got = of_bin(AGES, num, label_range=(0, 100), width_mode="int_floor")
     assert got.tolist() == [min(y // (100 // num), num - 1) for y in ages]
+
+
+# Groups that are empty if all 121 bins are divided, and training images of the smallest
+# group if the ages 0 to 100 are.
+REAL = {2: (0, 4500), 5: (0, 211), 10: (1, 24), 15: (2, 13)}
+REAL |= {20: (3, 7), 25: (4, 5), 40: (6, 1), 50: (8, 1)}
+
+
+@pytest.mark.parametrize(("num", "found"), REAL.items())
+def test_no_group_of_real_ages_is_empty(num, found):
+    """The training labels of AgeDB-DIR."""
+    with np.load(GOLDEN / "agedb_weights.npz") as data:
+        counts = np.bincount(data["c00.in.labels"], minlength=121)
+    bins = Bins.uniform(width=1, origin=0, num=121)
+    for dataset in (agedb_dir, imdb_wiki_dir):
+        config = frozen.plain(dataset.get_config("group_dir"))
+        options = config["groups"] | {"num": num}
+        smallest = groups.make(bins, counts, **options).counts.min()
+        whole = groups.make(bins, counts, **options | {"label_range": None})
+        assert ((whole.counts == 0).sum(), smallest) == found
+        assert "groups" not in frozen.plain(dataset.get_config("vanilla"))
 
 
 def test_where_the_last_group_of_whole_widths_begins():

@@ -9,7 +9,7 @@ import pytest
 from dirjax import models
 from dirjax.models import bilstm
 from dirjax.objectives import ssir
-from dirjax.ops import input_domain
+from dirjax.ops import input_domain, input_noise
 from tests import toy
 
 RNG = np.random.default_rng(0)
@@ -134,12 +134,14 @@ class TestNoise:
         real = input_domain.real(inputs)
         np.testing.assert_array_equal(real[..., 0], CODES > 0)
         key = jax.random.key(0)
-        self.check(ssir.random_noise(key, inputs["words"], epsilon=0.1, real=real))
+        self.check(
+            input_noise.random_noise(key, inputs["words"], epsilon=0.1, real=real)
+        )
 
     @staticmethod
     def check(moved):
         assert np.isfinite(moved.inputs).all()
-        np.testing.assert_allclose(ssir.lengths(moved.noise), 0.1, rtol=1e-5)
+        np.testing.assert_allclose(input_noise.lengths(moved.noise), 0.1, rtol=1e-5)
         np.testing.assert_array_equal((moved.noise != 0).any(axis=-1), CODES > 0)
 
 

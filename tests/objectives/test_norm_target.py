@@ -119,9 +119,10 @@ def test_start_by_gradients():
     assert not advise({"norm/misfit": 0.5})
 
 
+@pytest.mark.parametrize("unit", norm_target.UNITS)
 @pytest.mark.parametrize("reading", ["prototype", "mean_of_norms"])
-def test_targets_stay_and_metrics_tell_the_gap(reading):
-    objective, _, variables = begun(reading=reading)
+def test_targets_stay_and_metrics_tell_the_gap(reading, unit):
+    objective, _, variables = begun(reading=reading, unit=unit)
     z, bins, mask = rows(1)
     batch = {"bin": bins, "mask": mask, "weight": 7 * mask}
     view = base.View(jnp.asarray(z), None, lambda x: x, lambda x: x)
@@ -129,7 +130,14 @@ def test_targets_stay_and_metrics_tell_the_gap(reading):
     chex.assert_trees_all_equal(out.state, variables.state)
     label, _, _, norm = by_loops(z, bins, mask, reading)
     gaps = norm - np.asarray(variables.state["target"])[label.astype(int)]
-    np.testing.assert_allclose(out.loss, (gaps**2).sum(), rtol=1e-5)
+    if unit == "norm":
+        want = (gaps**2).sum()
+    else:
+        # Bins 0 and 2 are many-shot and have rows.
+        spread = np.std(np.asarray(variables.state["measured"], np.float64)[[0, 2]])
+        labels_std = np.std(np.repeat([0.5, 1.5, 2.5, 4.5], [40, 9, 30, 1]))
+        want = labels_std * ((gaps / spread) ** 2).mean()
+    np.testing.assert_allclose(out.loss, want, rtol=1e-5)
     size, _ = out.metrics["norm/gap"]
     np.testing.assert_allclose(size, np.sqrt((gaps**2).mean()), rtol=1e-5)
     # Dense features are rows.
@@ -137,6 +145,37 @@ def test_targets_stay_and_metrics_tell_the_gap(reading):
     shaped = {name: value.reshape(2, 3, 2) for name, value in batch.items()}
     same = objective.loss(variables, dense, shaped, None)
     np.testing.assert_allclose(same.loss, out.loss, rtol=1e-6)
+
+
+def test_the_penalty_has_no_unit_of_norms():
+    """Features of another length have the same penalty, if deviations are the unit."""
+    z, bins, mask = rows()
+    other, _, _ = rows(1)
+    losses = {}
+    for unit in norm_target.UNITS:
+        objective = norm_target.make(unit=unit)
+        variables = objective.init(jax.random.key(0), SPEC)
+        for scale in (1.0, 8.0):
+            total = moments.from_batch(scale * z, bins, mask, num_bins=6)
+            begun_ = objective.collect.start(variables, total)
+            view = base.View(jnp.asarray(scale * other), None, None, None)
+            batch = {"bin": bins, "mask": mask}
+            losses[unit, scale] = objective.loss(begun_, view, batch, None).loss
+    np.testing.assert_allclose(
+        losses["deviation", 8.0], losses["deviation", 1.0], rtol=1e-4
+    )
+    np.testing.assert_allclose(losses["norm", 8.0], 64 * losses["norm", 1.0], rtol=1e-4)
+
+
+def test_equal_norms_have_no_deviation():
+    objective = norm_target.make()
+    variables = objective.init(jax.random.key(0), SPEC)
+    _, bins, mask = rows()
+    ones = jnp.ones((len(bins), 3))
+    total = moments.from_batch(ones, bins, mask, num_bins=6)
+    state = objective.collect.start(variables, total).state
+    assert state["spread"] == 1.0
+    chex.assert_tree_all_finite(state)
 
 
 def test_starts_pass_through_sums_and_wrappers():
@@ -180,6 +219,7 @@ def test_a_term_of_weight_zero_gives_no_advice():
     ("options", "words"),
     [
         ({"reading": "mean"}, "reading .* prototype, mean_of_norms"),
+        ({"unit": "label"}, "unit .* deviation, norm, got 'label'"),
         ({"targets": "line"}, "targets .* measured, all_predicted, got 'line'"),
         ({"fit": "ridge"}, "fit .* closed, sgd"),
         ({"epochs": -1.0}, "epochs must be a number from 0"),

@@ -171,7 +171,7 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
 
 
 def test_targets_draw_running_prototypes():
-    objective = norm_target.make(source="running", momentum=0.5)
+    objective = norm_target.make(source="running", momentum=0.5, unit="norm")
     assert objective.collect.epoch is None
     variables = objective.init(jax.random.key(0), SPEC)
     batches = [draw(0), draw(3)]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dirjax.objectives import ssir
+from dirjax.ops import input_noise
 from tests.objectives.ssir_cases import (
     CHANNELS,
     DISTANCES,
@@ -270,10 +271,10 @@ def test_no_gradient_flows_through_the_noise():
 
 def test_random_directions_are_everywhere():
     key, x = jax.random.key(0), np.zeros((2000, 3), np.float32)
-    noise = np.asarray(ssir.random_noise(key, x, epsilon=1.0).noise)
+    noise = np.asarray(input_noise.random_noise(key, x, epsilon=1.0).noise)
     np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.06)
     np.testing.assert_allclose(noise.T @ noise / 2000, np.eye(3) / 3, atol=0.05)
-    signs = ssir.random_noise(key, x, epsilon=0.5, norm="linf").noise
+    signs = input_noise.random_noise(key, x, epsilon=0.5, norm="linf").noise
     np.testing.assert_array_equal(np.abs(signs), 0.5)
     np.testing.assert_allclose(np.mean(signs > 0, axis=0), 0.5, atol=0.05)
 

@@ -8,6 +8,7 @@ import pytest
 from absl.testing import parameterized
 
 from dirjax.objectives import ssir
+from dirjax.ops import input_noise
 from tests.objectives.ssir_cases import (
     CHANNELS,
     DISTANCES,
@@ -140,7 +141,7 @@ class Variants(chex.TestCase):
 
         def draw(seed, x):
             options = {"epsilon": 0.3, "norm": norm} | CHANNELS
-            return tuple(ssir.random_noise(jax.random.key(seed), x, **options))
+            return tuple(input_noise.random_noise(jax.random.key(seed), x, **options))
 
         moved, noise = self.variant(draw)(3, x)
         chex.assert_tree_all_finite((moved, noise))

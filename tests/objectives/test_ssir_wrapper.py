@@ -14,6 +14,7 @@ from dirjax.evals import view as view_lib
 from dirjax.features import moments
 from dirjax.labels import weights
 from dirjax.objectives import base, ssir
+from dirjax.ops import input_noise
 from dirjax.training import train_step
 from tests import toy
 from tests.objectives.ssir_cases import (
@@ -96,9 +97,9 @@ def spied(objective, *, net=None, batch=None, spec=toy.SPEC, key=4):
     return out, seen[-1], np.asarray(noisy.prediction), clean
 
 
-def gradient(objective, state):
+def gradient(objective, state, batch=None):
     """Of the parameters of the tiny network, without jit; and the outcome."""
-    batch = jax.tree.map(jnp.asarray, toy.batch())
+    batch = jax.tree.map(jnp.asarray, batch or toy.batch())
     variables = base.Variables(state.params["objective"], state.objective_state)
 
     def loss(params):
@@ -371,7 +372,7 @@ def test_the_defaults_are_the_published_ones():
     want = {"epsilon": 1e-3, "lam": 0.1, "n_steps": 2, "noise": "gradient"}
     want |= {"norm": "sample", "units": "normalised", "distance": "l1"}
     assert got == want | {"target": "both", "mode": "train", "bounds": None}
-    assert ssir.Noise._fields == ("inputs", "noise")
+    assert input_noise.Noise._fields == ("inputs", "noise")
 
 
 @pytest.mark.parametrize(
@@ -401,7 +402,7 @@ def test_wrong_options_are_named(name, value):
             search(**{name: value})
     if name in ("norm", "epsilon"):
         with pytest.raises(ValueError, match=rf"\b{name}\b"):
-            ssir.random_noise(
+            input_noise.random_noise(
                 jax.random.key(0), images(), **({"epsilon": 0.1} | {name: value})
             )
     if name in ("distance", "target"):

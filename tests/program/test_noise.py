@@ -11,6 +11,7 @@ import pytest
 from dirjax import noise
 from dirjax.evals import input_noise
 from dirjax.objectives import ssir
+from dirjax.ops import input_noise as noise_lib
 from tests import commands, own_data, runs
 
 SMALL = {
@@ -107,7 +108,7 @@ class TestImages:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm", ssir.NORMS)
+@pytest.mark.parametrize("norm", noise_lib.NORMS)
 def test_a_size_in_the_unit_is_a_size(norm):
     """What allows one program for all sizes."""
     inputs = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 4, 2)))
@@ -118,7 +119,7 @@ def test_a_size_in_the_unit_is_a_size(norm):
 
     for make in (
         lambda **space: ssir.ssir_noise(predict, inputs, jnp.ones(3), **space),
-        lambda **space: ssir.random_noise(jax.random.key(1), inputs, **space),
+        lambda **space: noise_lib.random_noise(jax.random.key(1), inputs, **space),
     ):
         want = make(epsilon=0.3, unit=unit, norm=norm, low=-2.0, high=2.0)
         got = make(epsilon=1.0, unit=0.3 * unit, norm=norm, low=-2.0, high=2.0)

@@ -94,3 +94,19 @@ def test_unlike_runs_of_one_method(tmp_path):
     (table,) = report.table([*runs, twin])
     assert any("seed 0 twice" in warning for warning in table.warnings)
     assert len(table.rows[0].runs) == 2
+
+
+def test_starts_from_runs_of_the_same_seed_are_one_row(tmp_path):
+    """And those from another method, or from another seed, are another."""
+    runs = [
+        report.read_run(
+            small(tmp_path / str(k), method="tune", seed=seed, init_from=start)
+        )
+        for k, (seed, start) in enumerate(
+            [(0, "a/seed_0"), (1, "a/seed_1"), (2, "b/seed_2"), (3, "a/seed_0")]
+        )
+    ]
+    (table,) = report.table(runs)
+    assert [len(row.runs) for row in table.rows] == [2, 1, 1]
+    (table,) = report.table(runs[:2])
+    assert [row.method for row in table.rows] == ["tune"]

@@ -39,7 +39,8 @@ are pure; `study` checks the fields of a study and writes files.
 - The paper gives learning rates for "representation learning" and "supervised
   learning". They are read as those of the two phases, `pretext_rate` and
   `finetune_rate`; the supervised arm has `supervised_rate`. Section 3 uses these terms
-  for the two arms; under that reading, `finetune_rate` would be 1e-3 as well.
+  for the two arms; under that reading, `finetune_rate` is 1e-3 as well, the study
+  `ssir_motivation.py:literal`.
 - The second phase trains all parameters (`trained="all"`, initialised by the first
   phase) with a fresh optimiser; "head" trains only the last layer.
 - "Two-layer MLP with 128 hidden neurons" is read as one hidden layer with ReLU;
