@@ -153,6 +153,9 @@ def get_config():
     # Views of each image in a batch, each augmented independently: 1 | 2. With two, the
     # model sees twice as many rows.
     data.views = 1
+    # Resampling of training rows (tables), set by presets: their options are those of
+    # dirjax.resampling.smoter and smogn.
+    data.resample = ConfigDict()
     # array (numpy) | tf (tf.data): the same batches.
     data.reader = "array"
     # Tables: column types (inferred if not named), columns to drop, markers of missing

@@ -152,6 +152,14 @@ def finish(
         groups = {**preset["groups"], **config.get("groups", {})}
         config.groups = ConfigDict({"label_range": config_dict.placeholder(tuple)})
         config.groups.update(groups)
+    if "resample" in preset:
+        config.data.resample = ConfigDict(
+            {
+                "bandwidth": config_dict.placeholder(float),
+                "control_points": config_dict.placeholder(tuple),
+                **preset["resample"],
+            }
+        )
     if "support" in preset:
         config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():

@@ -1,0 +1,114 @@
+"""SMOTER and SMOGN: dirjax against the packages smogn and resreg.
+
+    python -m venv peers
+    peers/bin/pip install smogn resreg
+    python benchmarks/resampling.py --peer-python peers/bin/python
+
+Each size is resampled by both on the same rows: eight numeric columns and a label with
+a long right tail, of which the box plot finds about 8 % rare. `smogn` has loops in
+Python and is timed once, at 2,000 rows, after the first call of dirjax; times of
+dirjax and resreg are medians of five. smogn 0.1.2 asks numpy for an argument that is
+gone in numpy 2 (`interpolation` of `quantile`), which the peer passes on under its new
+name; nothing else of it is changed. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SIZES = (2_000, 10_000, 50_000)
+
+
+def table(rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and labels."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 8))
+    return X, np.exp(0.5 * X[:, 0] + 0.8 * rng.normal(size=rows))
+
+
+def median_time(call, rounds: int = 5) -> float:
+    """Median wall time in seconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def ours(rows: int) -> dict[str, float]:
+    """Seconds of dirjax."""
+    from dirjax import resampling
+
+    X, y = table(rows)
+    resampling.smogn(X[:500], y[:500])  # imports scipy
+    return {
+        name: median_time(lambda f=f: f(X, y))
+        for name, f in (("smoter", resampling.smoter), ("smogn", resampling.smogn))
+    }
+
+
+def peer(rows: int, with_smogn: bool) -> dict[str, float]:
+    """Seconds of the packages; runs in their environment."""
+    import pandas as pd
+    import resreg
+
+    X, y = table(rows)
+    relevance = (y > np.quantile(y, 0.92)).astype(float)
+    found = {
+        "smoter": median_time(
+            lambda: resreg.smoter(
+                X, y, relevance=relevance, relevance_threshold=0.5, k=5, over="balance"
+            )
+        )
+    }
+    if with_smogn:
+        quantile = np.quantile
+
+        def renamed(*args, interpolation=None, **kwargs):
+            if interpolation is not None:
+                kwargs["method"] = interpolation
+            return quantile(*args, **kwargs)
+
+        np.quantile = renamed
+        import smogn
+
+        frame = pd.DataFrame(X, columns=list("abcdefgh")).assign(y=y)
+        found["smogn"] = median_time(lambda: smogn.smoter(data=frame, y="y"), rounds=1)
+    return found
+
+
+def main() -> None:
+    """Prints one line for each size."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--peer-python", default=None)
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        print("\n" + json.dumps(peer(args.serve, args.serve <= SIZES[0])))
+        return
+    for rows in args.sizes:
+        mine, theirs = ours(rows), {}
+        if args.peer_python:
+            command = [args.peer_python, __file__, "--serve", str(rows)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            theirs = json.loads(done.stdout.splitlines()[-1])
+        for name, seconds in mine.items():
+            line = f"{rows:>7,} rows  {name:<7}{seconds:9.4f} s"
+            if name in theirs:
+                package = "resreg" if name == "smoter" else "smogn"
+                factor = theirs[name] / seconds
+                line += f"  {package} {theirs[name]:9.3f} s  {factor:7.1f} times"
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
