@@ -1,15 +1,14 @@
 """SMOTER and SMOGN: dirjax against the packages smogn and resreg.
 
     python -m venv peers
-    peers/bin/pip install smogn resreg
+    peers/bin/pip install smogn resreg 'numpy<2' 'pandas<2.2'
     python benchmarks/resampling.py --peer-python peers/bin/python
 
 Each size is resampled by both on the same rows: eight numeric columns and a label with
 a long right tail, of which the box plot finds about 8 % rare. `smogn` has loops in
 Python and is timed once, at 2,000 rows, after the first call of dirjax; times of
-dirjax and resreg are medians of five. smogn 0.1.2 asks numpy for an argument that is
-gone in numpy 2 (`interpolation` of `quantile`), which the peer passes on under its new
-name; nothing else of it is changed. See README.md.
+dirjax and resreg are medians of five. smogn 0.1.2 does not run with numpy 2. See
+README.md.
 """
 
 from __future__ import annotations
@@ -70,14 +69,6 @@ def peer(rows: int, with_smogn: bool) -> dict[str, float]:
         )
     }
     if with_smogn:
-        quantile = np.quantile
-
-        def renamed(*args, interpolation=None, **kwargs):
-            if interpolation is not None:
-                kwargs["method"] = interpolation
-            return quantile(*args, **kwargs)
-
-        np.quantile = renamed
         import smogn
 
         frame = pd.DataFrame(X, columns=list("abcdefgh")).assign(y=y)

@@ -104,6 +104,13 @@ def _through(points: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return np.clip(curve(np.clip(asked, x[0], x[-1])), 0, 1)
 
 
+def _silverman(labels: np.ndarray) -> float:
+    """Silverman's rule of thumb for labels that are not all equal."""
+    first, third = np.quantile(labels, [0.25, 0.75])
+    spread = min(labels.std(), (third - first) / 1.34) or labels.std()
+    return float(0.9 * spread * len(labels) ** -0.2)
+
+
 # Points of the grid for each bandwidth, and at most.
 _FINE, _MOST = 200, 1 << 21
 
@@ -136,20 +143,18 @@ def density_relevance(
     array, asked = (labels_lib.numbers(x).astype(np.float64) for x in (labels, query))
     array = array.ravel()
     low, high = array.min(), array.max()
-    if bandwidth is None:
-        first, third = np.quantile(array, [0.25, 0.75])
-        spread = min(array.std(), (third - first) / 1.34) or array.std()
-        bandwidth = 0.9 * spread * len(array) ** -0.2
-        if low == high:
-            return np.zeros_like(asked)
-    checks.positive("bandwidth", bandwidth)
-    step = max(bandwidth / _FINE, (high - low) / _MOST)
+    if bandwidth is not None:
+        checks.positive("bandwidth", bandwidth)
+    if low == high:
+        return np.zeros_like(asked)
+    width = _silverman(array) if bandwidth is None else bandwidth
+    step = max(width / _FINE, (high - low) / _MOST)
     place = (array - low) / step
     cell = place.astype(np.int64)
     share, size = place - cell, int(cell.max()) + 2
     mass = np.bincount(cell, 1 - share, size) + np.bincount(cell + 1, share, size)
-    reach = int(np.ceil(8 * bandwidth / step))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / bandwidth) ** 2)
+    reach = int(np.ceil(8 * width / step))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
     total = size + 2 * reach
     spectrum = np.fft.rfft(mass, total) * np.fft.rfft(kernel, total)
     density = np.fft.irfft(spectrum, total)

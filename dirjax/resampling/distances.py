@@ -2,7 +2,7 @@
 
 HEOM: the root of a sum over columns, of the squared difference of numbers divided by
 the range of their column, and of 1 where categories differ. The neighbours are those of
-scipy's k-d tree, which is exact; scikit-learn's takes as long.
+scipy's k-d tree, which is exact.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def neighbours(table: np.ndarray, k: int) -> np.ndarray:
       >>> neighbours(np.array([[0.0], [1.0], [5.0]]), 1).ravel().tolist()
       [1, 0, 1]
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     rows = len(table)
     k = min(k, rows - 1)
-    _, found = cKDTree(table).query(table, k=k + 1, workers=-1)
+    found = np.asarray(KDTree(table).query(table, k=k + 1, workers=-1)[1])
     # A row is its own neighbour, though not the first among equal rows, and not even
     # found among many of them.
     own = found == np.arange(rows)[:, None]

@@ -58,8 +58,8 @@ def sizes(counts: Sequence[int], amount: str | Sequence[float]) -> list[int]:
       ValueError: for an unknown amount, or factors that are not one for each segment.
 
     Example:
-      >>> sizes([90, 10], "balance"), sizes([90, 10], "extreme"), sizes([90, 10], [1, 3])
-      ([50, 50], [10, 90], [90, 30])
+      >>> [sizes([90, 10], amount) for amount in ("balance", "extreme", [1, 3])]
+      [[50, 50], [10, 90], [90, 30]]
     """
     n = np.asarray(counts, np.float64)
     if isinstance(amount, str):

@@ -1,5 +1,6 @@
 """SMOTER and SMOGN row by row, written from the formulas, in float64."""
 
+import itertools
 import math
 
 
@@ -50,7 +51,7 @@ def bumps(labels, phi, threshold):
     """Rows of each segment, by walking along the sorted labels."""
     order = sorted(range(len(labels)), key=lambda i: labels[i])
     parts = [[order[0]]]
-    for a, b in zip(order, order[1:], strict=False):
+    for a, b in itertools.pairwise(order):
         if (phi[a] >= threshold) != (phi[b] >= threshold):
             parts.append([])
         parts[-1].append(b)

@@ -115,10 +115,8 @@ def test_smogn_adds_noise_where_the_neighbour_is_far():
     assert len(inner)
     for i in inner:  # all its rows are on the way to a neighbour
         ways = segment.numeric[close[i]] - segment.numeric[i]
-        moved = made.numeric[seeds == i] - segment.numeric[i]
-        cross = (
-            moved[:, None, 0] * ways[None, :, 1] - moved[:, None, 1] * ways[None, :, 0]
-        )
+        x, y = (made.numeric[seeds == i] - segment.numeric[i]).T[:, :, None]
+        cross = x * ways[None, :, 1] - y * ways[None, :, 0]
         assert (np.abs(cross).min(axis=1) < 1e-9).all()
 
 
