@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "workdir": GROUND | {"labels", "runtime"},
     "objectives": GROUND | {"labels", "features", "metrics"},
     "report": GROUND | {"labels", "features", "metrics", "workdir", "cli"},
+    "parallel": {"objectives"},
     "augment": SECOND | {"objectives"},
     "evals": SECOND | {"objectives"},
     "config": SECOND | {"augment"},
