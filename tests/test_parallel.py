@@ -56,7 +56,9 @@ def assert_same(want, got, tolerance=1e-6):
     for a, b in zip(jax.tree.leaves(want), jax.tree.leaves(got), strict=True):
         a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         size = max(1.0, np.abs(a).max(initial=0))
-        np.testing.assert_allclose(b, np.broadcast_to(a, b.shape), atol=tolerance * size)
+        np.testing.assert_allclose(
+            b, np.broadcast_to(a, b.shape), atol=tolerance * size
+        )
 
 
 @pytest.mark.parametrize("case", test_contract.CASES)
@@ -96,7 +98,9 @@ ENCODERS = {
 }
 
 
-@pytest.mark.parametrize("method", ["vanilla", "sqinv", "fds", "ssir", "group_contrast"])
+@pytest.mark.parametrize(
+    "method", ["vanilla", "sqinv", "fds", "ssir", "group_contrast"]
+)
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.quick("small_resnet-vanilla")
 def test_batch_norm_over_all_devices(encoder, method):
