@@ -17,7 +17,8 @@ GCLOUD = """#!/usr/bin/env bash
 case "$*" in
   *describe*) cat "$POD/state"; exit ;;
   *" create "*) echo "create $*" >>"$POD/calls"; echo READY >"$POD/state"; exit ;;
-  *" delete "*) echo "delete $*" >>"$POD/calls"; rm -rf "$POD"/worker?; rm "$POD/state"; exit ;;
+  *" delete "*)
+    echo "delete $*" >>"$POD/calls"; rm -rf "$POD"/worker? "$POD/state"; exit ;;
 esac
 while (($#)); do
   case "$1" in
@@ -205,5 +206,5 @@ def test_a_task_of_an_array_trains_its_seed(code, tmp_path):
 
 
 def test_a_bucket_is_refused_in_a_sentence():
-    with pytest.raises(InputError, match="gs://b/run is a URL. Mount the bucket"):
+    with pytest.raises(InputError, match=r"gs://b/run is a URL\. Mount"):
         arguments.directory("gs://b/run")
