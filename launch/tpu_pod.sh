@@ -77,7 +77,7 @@ git fetch --quiet --tags origin
 commit=\$(git rev-parse --verify --quiet $(printf '%q' "origin/$ref^{commit}") || git rev-parse --verify --quiet $(printf '%q' "$ref^{commit}")) || { echo $(printf '%q' "there is no $ref in $url") >&2; exit 2; }
 git checkout --quiet --force --detach \"\$commit\"
 [ -x .venv/bin/python ] || uv venv --quiet --python ${PYTHON_VERSION:-3.12} .venv
-uv pip install --quiet --python .venv/bin/python -e . 'jax[tpu]'
+uv pip install --quiet --python .venv/bin/python -e '.[tpu]'
 cat >\"\$run/environment\" <<'DIRJAX_END'
 $(forwarded)
 DIRJAX_END
