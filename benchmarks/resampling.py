@@ -7,7 +7,8 @@
 Each size is resampled by both on the same rows: eight numeric columns and a label with
 a long right tail, of which the box plot finds about 8 % rare. `smogn` has loops in
 Python and is timed once, at 2,000 rows, after the first call of dirjax; times of
-dirjax and resreg are medians of five. smogn 0.1.2 does not run with numpy 2. See
+dirjax and resreg are medians of five. Beside wall time stands processor time of all
+threads, which other processes on the machine disturb less. smogn 0.1.2 does not run with numpy 2. See
 README.md.
 """
 
@@ -32,17 +33,18 @@ def table(rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X, np.exp(0.5 * X[:, 0] + 0.8 * rng.normal(size=rows))
 
 
-def median_time(call, rounds: int = 5) -> float:
-    """Median wall time in seconds."""
-    times = []
+def median_time(call, rounds: int = 5) -> tuple[float, float]:
+    """Median wall and processor time in seconds."""
+    walls, busy = [], []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+        walls.append(time.perf_counter() - start)
+        busy.append(time.process_time() - used)
+    return statistics.median(walls), statistics.median(busy)
 
 
-def ours(rows: int) -> dict[str, float]:
+def ours(rows: int) -> dict[str, tuple[float, float]]:
     """Seconds of dirjax."""
     from dirjax import resampling
 
@@ -54,7 +56,7 @@ def ours(rows: int) -> dict[str, float]:
     }
 
 
-def peer(rows: int, with_smogn: bool) -> dict[str, float]:
+def peer(rows: int, with_smogn: bool) -> dict[str, tuple[float, float]]:
     """Seconds of the packages; runs in their environment."""
     import pandas as pd
     import resreg
@@ -92,12 +94,13 @@ def main() -> None:
             command = [args.peer_python, __file__, "--serve", str(rows)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             theirs = json.loads(done.stdout.splitlines()[-1])
-        for name, seconds in mine.items():
-            line = f"{rows:>7,} rows  {name:<7}{seconds:9.4f} s"
+        for name, (wall, busy) in mine.items():
+            line = f"{rows:>7,} rows  {name:<7}{wall:8.3f} s (processor {busy:.3f})"
             if name in theirs:
                 package = "resreg" if name == "smoter" else "smogn"
-                factor = theirs[name] / seconds
-                line += f"  {package} {theirs[name]:9.3f} s  {factor:7.1f} times"
+                other, used = theirs[name]
+                line += f"  {package} {other:8.2f} s ({used:.2f})"
+                line += f"  {other / wall:6.1f} times ({used / busy:.1f})"
             print(line, flush=True)
 
 

@@ -156,8 +156,8 @@ def get_config():
     # Resampling of training rows (tables), set by presets: their options are those of
     # dirjax.resampling.smoter and smogn.
     data.resample = ConfigDict()
-    # array (numpy, without the seconds that TensorFlow takes to start) | tf (tf.data: in
-    # threads of its own, ahead of the step; the default for images, text and depth):
+    # array (numpy, without the seconds that TensorFlow takes to start) | tf (tf.data:
+    # ahead of the step, in its own threads; the default for images, text and depth):
     # the same batches. With data that fit into memory, array is as fast.
     data.reader = "array"
     # Tables: column types (inferred if not named), columns to drop, markers of missing

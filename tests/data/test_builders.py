@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
+from dirjax.data.readers import pairs
 from dirjax.errors import InputError
 from tests import depth_folder, own_data
 
@@ -60,11 +61,7 @@ def test_stsb(tmp_path):
     own_data.write_sentences(tmp_path)
     _, found = built("stsb_dir", tmp_path, tmp_path / "tfds")
     rows = own_data.sentences()
-    for split, part in (
-        ("train", "train_new"),
-        ("val", "dev_new"),
-        ("test", "test_new"),
-    ):
+    for split, part in pairs.PARTS.items():
         text = (tmp_path / f"{part}.tsv").read_text().splitlines()
         header, *lines = (line.split("\t") for line in text)
         assert len(found[split]) == len(lines) == len(rows[part])
