@@ -8,8 +8,8 @@ Each size is resampled by both on the same rows: eight numeric columns and a lab
 a long right tail, of which the box plot finds about 8 % rare. `smogn` has loops in
 Python and is timed once, at 2,000 rows, after the first call of dirjax; times of
 dirjax and resreg are medians of five. Beside wall time stands processor time of all
-threads, which other processes on the machine disturb less. smogn 0.1.2 does not run with numpy 2. See
-README.md.
+threads, which other processes on the machine disturb less. smogn 0.1.2 does not run
+with numpy 2. See README.md.
 """
 
 from __future__ import annotations
