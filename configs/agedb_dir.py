@@ -30,6 +30,7 @@ def faces(name):
     """All fields, as published for age from faces."""
     config = common.get_config()
     config.data.kind = "images"
+    config.data.reader = "tf"
     config.data.name = name
     config.data.label = "age"
     config.data.unit = "years"

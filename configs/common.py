@@ -153,7 +153,12 @@ def get_config():
     # Views of each image in a batch, each augmented independently: 1 | 2. With two, the
     # model sees twice as many rows.
     data.views = 1
-    # array (numpy) | tf (tf.data): the same batches.
+    # Resampling of training rows (tables), set by presets: their options are those of
+    # dirjax.resampling.smoter and smogn.
+    data.resample = ConfigDict()
+    # array (numpy, without the seconds that TensorFlow takes to start) | tf (tf.data:
+    # ahead of the step, in its own threads; the default for images, text and depth):
+    # the same batches. With data that fit into memory, array is as fast.
     data.reader = "array"
     # Tables: column types (inferred if not named), columns to drop, markers of missing
     # values, scaling standard | robust, number of pieces of the piecewise-linear
@@ -320,6 +325,7 @@ def images():
     """All fields, set for small images of unknown number."""
     config = get_config()
     config.data.kind = "images"
+    config.data.reader = "tf"
     config.data.batch_size = None
     config.model.name = "small_resnet"
     config.model.encoder.stem = "imagenet"

@@ -53,6 +53,20 @@ SSIR = {
     "target": "both",
     "mode": "train",
 }
+# See dirjax.resampling; `control_points` and `bandwidth` of relevance are empty.
+RESAMPLE = {
+    "relevance": "boxplot",
+    "coef": 1.5,
+    "side": "both",
+    "threshold": 0.5,
+    "amount": "balance",
+    "neighbors": 5,
+    "distance": "heom",
+    "steps": "row",
+    "under_sample": True,
+    "seed": 0,
+}
+SMOGN = {"method": "smogn", **RESAMPLE, "perturbation": 0.02}
 # Length of other stages relative to the main one. RRT: 30 epochs after 90; fine-tuning
 # of the Frobenius method: 10 of 100. And their relative learning rates: 5e-5 after
 # 1e-3.
@@ -332,6 +346,15 @@ PRESETS |= {
                 },
             }
         )
+    },
+}
+# Resampled training rows, of tables.
+PRESETS |= {
+    "smoter": {"objective": objective(), "resample": {"method": "smoter", **RESAMPLE}},
+    "smogn": {"objective": objective(), "resample": SMOGN},
+    "smogn_lds_fds": {
+        "objective": objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
+        "resample": SMOGN,
     },
 }
 # Heads that predict a distribution.

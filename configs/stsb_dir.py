@@ -88,6 +88,7 @@ def _sentences(config):
     """Sets the published form: raw text and a BiLSTM."""
     data = config.data
     data.kind = "text"
+    data.reader = "tf"
     data.text = {
         # Columns of the two sentences, and the number of words used of each.
         "columns": ("sentence1", "sentence2"),
@@ -150,6 +151,7 @@ def _small(config):
 def _embeddings(config):
     """Sets frozen embeddings and an MLP."""
     config.data.kind = "pairs"
+    config.data.reader = "array"
     config.data.input = "minilm_l6_v2_embeddings.npz"
     config.data.scaling = "standard"
     config.model.name = "pair_mlp"

@@ -4,6 +4,7 @@
 # config, only that is trained:
 #   bash launch/local.sh --config configs/mnist5k.py:fds
 set -euo pipefail
+# shellcheck source=launch/install.sh
 source "$(dirname "$0")/install.sh" ""
 python=.venv/bin/python
 workdir="runs/$(date +%Y%m%d-%H%M%S)"

@@ -1,24 +1,160 @@
 #!/usr/bin/env bash
-# Runs the same command on every worker of a Cloud TPU pod.
+# Trains on all workers of a Cloud TPU pod slice (v4, v5e, v5p, v6e).
 #
-#   bash launch/tpu_pod.sh TPU_NAME ZONE GIT_URL --config configs/bikeshare.py:fds \
-#     --workdir /mnt/shared/run
+#   launch/tpu_pod.sh start  TPU ZONE GIT_URL[@REF] ARGUMENTS...   begins, and returns
+#   launch/tpu_pod.sh status TPU ZONE            running, or the exit status, by worker
+#   launch/tpu_pod.sh logs   TPU ZONE [WORKER]   the end of the log (default: worker 0)
+#   launch/tpu_pod.sh stop   TPU ZONE            SIGTERM: the run saves, and can resume
+#   launch/tpu_pod.sh keep   TPU ZONE GIT_URL[@REF] ARGUMENTS...   start, and wait; a spot
+#                            slice that is taken away is made anew, and the run resumes
 #
-# Each worker clones the repository once, installs dirjax for TPUs and calls
-# dirjax.main, which calls jax.distributed.initialize() (no arguments on Cloud TPU).
-# The directory of the run must be one that all workers see (NFS, or a mounted bucket).
+# ARGUMENTS are those of dirjax.main, for example --config configs/agedb_dir.py:ssir
+# --workdir /mnt/runs/ssir. The directory of the run must be one that all workers see: NFS
+# (Filestore), or a bucket that gcsfuse mounts; gs:// itself is refused.
+#
+# REF is a branch, tag or commit (default: main); each start fetches and checks it out.
+# Workers get Python by uv, since TPU images come with 3.10, in ~/dirjax/.venv. The run
+# is detached: it goes on when the connection breaks. Its log is ~/dirjax-run/log on each
+# worker, its exit status ~/dirjax-run/status.
+#
+# Environment, all optional:
+#   DIRJAX_*, JAX_*, XLA_FLAGS, LIBTPU_INIT_ARGS, WANDB_*, HF_*   forwarded to the run
+#   FORWARD         names of more variables to forward, with blanks between
+#   PYTHON_VERSION  default 3.12
+#   TPU_TYPE, TPU_VERSION   for `keep`, what to make: v5litepod-16 and v2-alpha-tpuv5-lite
+#   WAIT            seconds between looks of `keep`, default 60
+#   GCLOUD_ARGS     more arguments of gcloud, such as --project=NAME --internal-ip
 set -euo pipefail
-if [ $# -lt 5 ]; then
-  sed -n '2,9p' "$0" >&2
+
+usage() {
+  sed -n '2,31s/^# \{0,1\}//p' "$0" >&2
   exit 2
-fi
-name=$1 zone=$2 url=$3
+}
+[ $# -ge 3 ] || usage
+what=$1 name=$2 zone=$3
 shift 3
-arguments=$(printf '%q ' "$@")
-gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker=all --command "
-  set -e
-  [ -d dirjax ] || git clone --depth 1 $(printf '%q' "$url") dirjax
-  cd dirjax
-  [ -x .venv/bin/python ] || python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet -e . 'jax[tpu]'
-  .venv/bin/python -m dirjax.main --distributed $arguments"
+read -ra more <<<"${GCLOUD_ARGS:-}"
+
+# on WORKER COMMAND: runs a command on one worker, or on "all".
+on() {
+  gcloud compute tpus tpu-vm ssh "$name" --zone "$zone" --worker="$1" \
+    ${more[@]+"${more[@]}"} --command "$2"
+}
+
+# The variables to forward, as export lines for the workers.
+forwarded() {
+  local variable
+  for variable in $(compgen -e | grep -E '^(DIRJAX_|JAX_|WANDB_|HF_)|^(XLA_FLAGS|LIBTPU_INIT_ARGS)$') ${FORWARD:-}; do
+    [ -z "${!variable+set}" ] || printf 'export %s=%q\n' "$variable" "${!variable}"
+  done
+}
+
+start() {
+  [ $# -ge 2 ] || usage
+  local source=$1 url ref=main arguments
+  shift
+  url=$source
+  # An @ before the last slash or colon is that of git@host.
+  if [[ $source =~ ^(.*[/:][^/:@]*)@([^@]+)$ ]]; then
+    url=${BASH_REMATCH[1]} ref=${BASH_REMATCH[2]}
+  fi
+  arguments=$(printf '%q ' "$@")
+  on all "
+set -eu
+run=\$HOME/dirjax-run
+mkdir -p \"\$run\"
+if [ -f \"\$run/pid\" ] && [ ! -f \"\$run/status\" ] && kill -0 \"\$(cat \"\$run/pid\")\" 2>/dev/null; then
+  echo 'a run is going on here: stop it first' >&2
+  exit 3
+fi
+export PATH=\$HOME/.local/bin:\$PATH
+command -v uv >/dev/null || curl -LsSf https://astral.sh/uv/install.sh | sh
+[ -d \"\$HOME/dirjax/.git\" ] || git clone --quiet --no-checkout $(printf '%q' "$url") \"\$HOME/dirjax\"
+cd \"\$HOME/dirjax\"
+git remote set-url origin $(printf '%q' "$url")
+git fetch --quiet --tags origin
+# A branch is that of the server, not what an earlier start left behind.
+commit=\$(git rev-parse --verify --quiet $(printf '%q' "origin/$ref^{commit}") || git rev-parse --verify --quiet $(printf '%q' "$ref^{commit}")) || { echo $(printf '%q' "there is no $ref in $url") >&2; exit 2; }
+git checkout --quiet --force --detach \"\$commit\"
+[ -x .venv/bin/python ] || uv venv --quiet --python ${PYTHON_VERSION:-3.12} .venv
+uv pip install --quiet --python .venv/bin/python -e '.[tpu]'
+cat >\"\$run/environment\" <<'DIRJAX_END'
+$(forwarded)
+DIRJAX_END
+rm -f \"\$run/status\"
+[ ! -f \"\$run/log\" ] || mv \"\$run/log\" \"\$run/log.before\"
+nohup setsid bash -c '
+  . \"\$HOME/dirjax-run/environment\"
+  trap \"\" HUP
+  .venv/bin/python -m dirjax.main --distributed \"\$@\" &
+  pid=\$!
+  echo \$pid >\"\$HOME/dirjax-run/pid\"
+  code=0
+  wait \$pid || code=\$?
+  echo \$code >\"\$HOME/dirjax-run/status\"
+' dirjax $arguments >\"\$run/log\" 2>&1 </dev/null &
+echo \"\$(hostname): \$commit\""
+}
+
+status() {
+  # shellcheck disable=SC2016  # it expands on the workers
+  on all '
+run=$HOME/dirjax-run
+if [ -f "$run/status" ]; then echo "$(hostname): exit $(cat "$run/status")"
+elif [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; then echo "$(hostname): running"
+elif [ -f "$run/pid" ]; then echo "$(hostname): lost, as after a restart of the machine"
+else echo "$(hostname): no run"; fi'
+}
+
+make() {
+  gcloud compute tpus tpu-vm create "$name" --zone "$zone" --spot \
+    --accelerator-type "${TPU_TYPE:?set TPU_TYPE, such as v5litepod-16}" \
+    --version "${TPU_VERSION:?set TPU_VERSION, such as v2-alpha-tpuv5-lite}" \
+    ${more[@]+"${more[@]}"}
+}
+
+# keep: until all workers have ended with 0, or one failed for another reason than that
+# the slice was taken away (143 is SIGTERM, with the state saved).
+keep() {
+  local state found begun=
+  while :; do
+    state=$(gcloud compute tpus tpu-vm describe "$name" --zone "$zone" \
+      ${more[@]+"${more[@]}"} --format 'value(state)' 2>/dev/null || echo NONE)
+    case $state in
+      READY)
+        if found=$(status 2>/dev/null); then
+          if [ -z "$begun" ] || grep -qE 'no run|lost|exit 143$' <<<"$found"; then
+            # What still runs beside a lost worker waits for it in vain.
+            [ -z "$begun" ] || on all "$ending" || true
+            start "$@" && begun=yes
+          elif ! grep -qv 'exit 0$' <<<"$found"; then
+            echo "$found"
+            return 0
+          elif grep -qE 'exit [1-9]' <<<"$found"; then
+            echo "$found" >&2
+            return 1
+          fi
+        fi
+        ;;
+      PREEMPTED | TERMINATED | STOPPED)
+        gcloud compute tpus tpu-vm delete "$name" --zone "$zone" --quiet \
+          ${more[@]+"${more[@]}"} || true
+        ;;
+      NONE) make || true ;;
+    esac
+    sleep "${WAIT:-60}"
+  done
+}
+
+# shellcheck disable=SC2016  # it expands on the workers
+ending='run=$HOME/dirjax-run
+if [ -f "$run/pid" ] && [ ! -f "$run/status" ]; then kill -TERM "$(cat "$run/pid")" || true; fi'
+
+case $what in
+  start) start "$@" ;;
+  keep) keep "$@" ;;
+  status) status ;;
+  stop) on all "$ending" ;;
+  logs) on "${1:-0}" "tail -n ${LINES_OF_LOG:-50} \"\$HOME/dirjax-run/log\"" ;;
+  *) usage ;;
+esac

@@ -55,6 +55,7 @@ def tiny_images(argument="group_dir,smoke", **fields):
     """Two stages of one epoch (three steps) of a tiny ResNet on 48 digits."""
     fields = {
         "data__limit": 48,
+        "data__reader": "array",  # without TensorFlow's seconds
         "data__batch_size": 16,
         "train__chunk": 2,
         "train__average_decay": 0.0,
@@ -74,6 +75,7 @@ def tiny_depth(method, **fields):
     """Three steps of a tiny U-Net on 16 scenes."""
     fields = {
         "data__limit": 16,
+        "data__reader": "array",
         "data__batch_size": 8,
         "model__encoder": {"width": 4, "levels": 2},
         "train__average_decay": 0.0,

@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "dirjax"
 GROUND = {"errors", "checks", "digits", "dotted", "ops", "optimizers"}
 FIRST = GROUND | {"labels", "models", "runtime", "cli"}
-SECOND = FIRST | {"correct", "features", "metrics", "data", "workdir"}
+SECOND = FIRST | {"correct", "features", "metrics", "data", "workdir", "resampling"}
 THIRD = SECOND | {"objectives", "report"}
 FOURTH = THIRD | {"augment", "evals", "config"}
 # Room -> the rooms that it may import, besides itself. Commands and `train` are above.
@@ -29,10 +29,12 @@ MAY_IMPORT = {
     "correct": GROUND | {"labels"},
     "features": GROUND | {"labels"},
     "metrics": GROUND | {"labels"},
-    "data": GROUND | {"labels", "runtime"},
+    "resampling": GROUND | {"labels"},
+    "data": GROUND | {"labels", "runtime", "resampling"},
     "workdir": GROUND | {"labels", "runtime"},
     "objectives": GROUND | {"labels", "features", "metrics"},
     "report": GROUND | {"labels", "features", "metrics", "workdir", "cli"},
+    "parallel": {"objectives"},
     "augment": SECOND | {"objectives"},
     "evals": SECOND | {"objectives"},
     "config": SECOND | {"augment"},
@@ -100,6 +102,7 @@ def problems(module, tree):
             "correct",
             "labels",
             "report",
+            "resampling",
         ):
             yield f"{module} imports {name}: {room}/ does without JAX"
         if top == "ml_collections" and room in ("objectives", "models", "data"):

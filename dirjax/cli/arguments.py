@@ -23,6 +23,21 @@ class Format(argparse.RawDescriptionHelpFormatter):
         return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
+def directory(text: str) -> pathlib.Path:
+    """The directory that a flag names.
+
+    Raises:
+      InputError: for a URL such as gs://bucket/run. A run needs files that can be
+        locked, renamed and appended to, which buckets do not have.
+    """
+    if "://" in text:
+        raise InputError(
+            f"--workdir must be a directory, {text} is a URL. Mount the bucket, for "
+            "example with gcsfuse or as a volume, and give the folder."
+        )
+    return pathlib.Path(text).expanduser()
+
+
 class Parser(argparse.ArgumentParser):
     """A parser with `--workdir`, `--step` and `--debug` that raises InputError.
 
@@ -45,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.required = self.add_argument_group("required flags")
         self.required.add_argument(
-            "--workdir", type=pathlib.Path, required=True, help="directory of a run"
+            "--workdir", type=directory, required=True, help="directory of a run"
         )
         self.add_argument("--step", default="best", help="best (default), last or N")
         self.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from dirjax.cli import arguments
 from dirjax.errors import InputError
 
 # The configs that come with dirjax.
@@ -292,4 +293,4 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
     for flag in (_CONFIG, _WORKDIR):
         if not flag.value and (workdir or flag is _CONFIG):
             raise InputError(f"--{flag.name} is missing. Give it, see --help.")
-    return _CONFIG.value, pathlib.Path(_WORKDIR.value or ".").expanduser()
+    return _CONFIG.value, arguments.directory(_WORKDIR.value or ".")

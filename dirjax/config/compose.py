@@ -154,6 +154,14 @@ def finish(
         config.groups.update(groups)
     elif "groups" in config:
         del config.groups  # Of the data set, for presets that use groups.
+    if "resample" in preset:
+        config.data.resample = ConfigDict(
+            {
+                "bandwidth": config_dict.placeholder(float),
+                "control_points": config_dict.placeholder(tuple),
+                **preset["resample"],
+            }
+        )
     if "support" in preset:
         config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():

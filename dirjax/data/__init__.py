@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dirjax.data import catalog, readers
+from dirjax.data import catalog, readers, resampled
 from dirjax.data.labelling import Rules
 from dirjax.data.sources import Source, Split
 from dirjax.data.stream import Stream, eval_batches, stored
@@ -72,4 +72,5 @@ def from_config(config: Mapping[str, Any]) -> Source:
             options[field] = tuple(map(str, options[field] or ()))
     if len(options.get("missing", ())) == 1:
         options["missing"] = tuple(options["missing"][0].split(","))
-    return load(config["name"], locate(config), rules, **options)
+    source = load(config["name"], locate(config), rules, **options)
+    return resampled.from_config(config.get("resample") or {}, source)

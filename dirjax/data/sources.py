@@ -75,6 +75,8 @@ class Source:
         are part of its state and not trained.
       statistics: training rows to compute feature statistics on, if there are too many;
         None for all.
+      resampled: rows to train on instead of those of the training split, see
+        `data.resampled`; None for those. Bins, shots and evaluation are of the split.
     """
 
     name: str
@@ -87,12 +89,18 @@ class Source:
     skipped: Mapping[str, int] = dataclasses.field(default_factory=dict)
     constants: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     statistics: Split | None = None
+    resampled: Split | None = None
 
     def rows(self, split: str) -> Split:
         """The rows of a named split, or of "statistics"."""
         if split == "statistics":
-            return self.statistics or self.splits["train"]
+            return self.statistics or self.training
         return self.splits[split]
+
+    @property
+    def training(self) -> Split:
+        """The rows to train on."""
+        return self.resampled or self.splits["train"]
 
     @property
     def dense(self) -> bool:

@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dirjax import correct
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
 from dirjax.evals import corrected, frontier
@@ -82,35 +83,37 @@ def make_corrected(chosen: frontier.Chosen) -> Callable[..., tuple[Any, Any]]:
     model = chosen.model
     learnt = np.asarray(model.prior.bins.edges, np.float64)
     units = np.asarray(model.prior.edges, np.float64)
-    if model.residuals is None:
-        edges, back = jnp.asarray(units, jnp.float32), lambda x: x
-
-        def before(outputs):
-            return outputs.log_probs
-    else:
-        # Residuals are alike on the scale of learning.
-        edges = jnp.asarray(learnt, jnp.float32)
-        back = lambda x: model.prior.scale.inverse(x, jnp)  # noqa: E731
-        # The dispersion may change like the logarithm of the height over the lowest
-        # label.
-        places = units[0] + np.ptp(units) * np.linspace(0, 1, _PLACES) ** 3
-        # Far from a bin, its log probability is (almost) linear in the prediction.
-        least = np.log(np.finfo(np.float32).tiny)
-        table = jnp.asarray(np.maximum(model.log_probs(places), least), jnp.float32)
-        grid = jnp.asarray(places, jnp.float32)
-
-        def before(outputs):
-            at = jnp.interp(outputs.prediction, grid, jnp.arange(_PLACES, dtype="f4"))
-            low = jnp.clip(at.astype(jnp.int32), 0, _PLACES - 2)
-            part = (at - low)[:, None]
-            return (1 - part) * table[low] + part * table[low + 1]
+    own = model.residuals is None  # a model of distributions
+    edges = jnp.asarray(units if own else learnt, jnp.float32)
+    before = (lambda outputs: outputs.log_probs) if own else _of_residuals(model)
 
     def respond(outputs, log_ratio, tau):
         after = densities.corrected(before(outputs), log_ratio, tau, jnp)
-        value = back(densities.decode(after, edges, chosen.decode, jnp))
+        value = densities.decode(after, edges, chosen.decode, jnp)
+        if not own:  # Residuals are alike on the scale of learning.
+            value = model.prior.scale.inverse(value, jnp)
         return jnp.where(tau > 0, value, outputs.prediction), jnp.exp(after)
 
     return respond
+
+
+def _of_residuals(model: correct.Correction) -> Callable[[Any], jax.Array]:
+    """Log probabilities around single predictions, interpolated between places."""
+    low, high = model.prior.edges[[0, -1]]
+    # The dispersion may change like the logarithm of the height over the lowest label.
+    places = low + (high - low) * np.linspace(0, 1, _PLACES) ** 3
+    # Far from a bin, its log probability is (almost) linear in the prediction.
+    least = np.log(np.finfo(np.float32).tiny)
+    table = jnp.asarray(np.maximum(model.log_probs(places), least), jnp.float32)
+    grid = jnp.asarray(places, jnp.float32)
+
+    def before(outputs):
+        at = jnp.interp(outputs.prediction, grid, jnp.arange(_PLACES, dtype="f4"))
+        low = jnp.clip(at.astype(jnp.int32), 0, _PLACES - 2)
+        part = (at - low)[:, None]
+        return (1 - part) * table[low] + part * table[low + 1]
+
+    return before
 
 
 def function(

@@ -101,7 +101,8 @@ class Predictor:
         state = jax.device_get(self._state)
 
         def respond(inputs):
-            return self._outputs(*jax.tree.map(jnp.asarray, state), inputs)
+            params, model_state = jax.tree.map(jnp.asarray, state)
+            return self._outputs(params, model_state, inputs)
 
         return respond
 

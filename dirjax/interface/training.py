@@ -217,4 +217,4 @@ def choice(
         wanted=portfolio.weights(wanted),
         minutes=minutes,
     )
-    return Choice(folder, choose.choose(request, folder, say), temporary)
+    return Choice(folder, choose.choose(request, folder, say=say), temporary)

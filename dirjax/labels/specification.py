@@ -174,6 +174,21 @@ def weighted(
     return dataclasses.replace(spec, support=support, weights=held * factor)
 
 
+def resampled(spec: Spec, labels: ArrayLike) -> Spec:
+    """The specification of resampled training labels, in the bins and shots of `spec`.
+
+    Example:
+      >>> found = resampled(spec([0, 0, 0, 1], bin_width=1, many=2, few=2), [0, 1, 1])
+      >>> found.counts.tolist(), found.shots.tolist()
+      ([1, 2], [0, 2])
+    """
+    array = numbers(labels)
+    counts = histogram(array, spec.bins)
+    return dataclasses.replace(
+        spec, counts=counts, examples=array.size, weights=counts.astype(np.float64)
+    )
+
+
 def of_spec(spec: Any, method: str) -> Groups:
     """The groups of a run.
 

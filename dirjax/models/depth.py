@@ -55,6 +55,7 @@ class SmallUNet(nn.Module):
       dtype: dtype of the computation; parameters, batch-norm statistics and the
         returned features are always float32.
       platform: see `conv.Conv`.
+      axis_name: see `resnet.batch_norm`.
 
     Example:
       >>> images = jnp.ones((2, 16, 24, 3))
@@ -70,6 +71,7 @@ class SmallUNet(nn.Module):
     stride: int = 2
     dtype: Any = jnp.float32
     platform: str | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
@@ -92,7 +94,7 @@ class SmallUNet(nn.Module):
                 f"{inputs.shape}: add the missing axes or choose another encoder."
             )
         layer = functools.partial(conv.Conv, dtype=self.dtype, platform=self.platform)
-        norm = resnet.batch_norm(train, self.dtype)
+        norm = resnet.batch_norm(train, self.dtype, self.axis_name)
 
         def convolve(x: jax.Array, features: int, stride: int, name: str) -> jax.Array:
             x = layer(features, (3, 3), (stride, stride), name=f"{name}_conv")(x)

@@ -34,6 +34,11 @@ from dirjax.models import conv, resnet
 from dirjax.ops import resize
 
 
+def _shared(module: Any) -> dict[str, Any]:
+    """Attributes that a module hands to those within it."""
+    return {name: getattr(module, name) for name in ("dtype", "platform", "axis_name")}
+
+
 class UpProjection(nn.Module):
     """`[batch, h, w, c] -> [batch, *size, features]`, see the module.
 
@@ -42,12 +47,14 @@ class UpProjection(nn.Module):
       kernel: side of the two large kernels, odd.
       dtype: dtype of the computation.
       platform: see `conv.Conv`.
+      axis_name: see `resnet.batch_norm`.
     """
 
     features: int
     kernel: int = 5
     dtype: Any = jnp.float32
     platform: str | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -55,7 +62,7 @@ class UpProjection(nn.Module):
     ) -> jax.Array:
         """Upsamples to `size`; `train` is the mode of batch norm."""
         x = resize.bilinear(x, size)
-        step = functools.partial(_Step, dtype=self.dtype, platform=self.platform)
+        step = functools.partial(_Step, **_shared(self))
         both = step(2 * self.features, self.kernel, name="first")(x, train=train)
         y, skip = jnp.split(both, 2, axis=-1)
         y = step(self.features, 3, name="second")(nn.relu(y), train=train)
@@ -69,6 +76,7 @@ class _Step(nn.Module):
     kernel: int
     dtype: Any
     platform: str | None
+    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
@@ -80,7 +88,8 @@ class _Step(nn.Module):
             platform=self.platform,
             name="conv",
         )(x)
-        return resnet.batch_norm(train, self.dtype)(name="norm")(x)
+        norm = resnet.batch_norm(train, self.dtype, self.axis_name)
+        return norm(name="norm")(x)
 
 
 class FusedDepth(nn.Module):
@@ -100,6 +109,7 @@ class FusedDepth(nn.Module):
       dtype: dtype of the computation; parameters, batch-norm statistics and the
         returned features are always float32.
       platform: see `conv.Conv`.
+      axis_name: see `resnet.batch_norm`.
 
     Example:
       >>> images = jnp.ones((2, 28, 38, 3))
@@ -119,6 +129,7 @@ class FusedDepth(nn.Module):
     shrink: int = 1
     dtype: Any = jnp.float32
     platform: str | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, inputs: jax.Array, *, train: bool) -> jax.Array:
@@ -144,7 +155,7 @@ class FusedDepth(nn.Module):
         if self.shrink > 1 and inputs.ndim == 4:
             square = (self.shrink, self.shrink)
             inputs = nn.avg_pool(inputs, square, square)
-        how = {"dtype": self.dtype, "platform": self.platform}
+        how = _shared(self)
         blocks = resnet.ResNet(
             stage_sizes=self.stage_sizes,
             bottleneck=self.bottleneck,
@@ -170,12 +181,13 @@ class _Decoder(nn.Module):
     kernel: int
     dtype: Any
     platform: str | None
+    axis_name: str | None
 
     @nn.compact
     def __call__(
         self, blocks: Sequence[jax.Array], size: tuple[int, int], *, train: bool
     ) -> jax.Array:
-        how = {"dtype": self.dtype, "platform": self.platform}
+        how = _shared(self)
         first = _Step(16 * self.features, 1, name="start", **how)
         x = nn.relu(first(blocks[-1], train=train))
         sizes = [(b.shape[1], b.shape[2]) for b in reversed(blocks[:-1])] + [size]
@@ -193,12 +205,13 @@ class _Fusion(nn.Module):
     kernel: int
     dtype: Any
     platform: str | None
+    axis_name: str | None
 
     @nn.compact
     def __call__(
         self, blocks: Sequence[jax.Array], size: tuple[int, int], *, train: bool
     ) -> jax.Array:
-        how = {"dtype": self.dtype, "platform": self.platform}
+        how = _shared(self)
         scales = [
             UpProjection(self.features, self.kernel, name=f"up{number}", **how)(
                 block, size, train=train
@@ -216,17 +229,12 @@ class _Refinement(nn.Module):
     kernel: int
     dtype: Any
     platform: str | None
+    axis_name: str | None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         for name in ("first", "second"):
-            step = _Step(
-                x.shape[-1],
-                self.kernel,
-                dtype=self.dtype,
-                platform=self.platform,
-                name=name,
-            )
+            step = _Step(x.shape[-1], self.kernel, name=name, **_shared(self))
             x = nn.relu(step(x, train=train))
         return x
 

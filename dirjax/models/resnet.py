@@ -37,6 +37,7 @@ class Block(nn.Module):
         3x3 convolutions.
       dtype: dtype of the computation.
       platform: see `conv.Conv`.
+      axis_name: see `batch_norm`.
     """
 
     width: int
@@ -44,11 +45,12 @@ class Block(nn.Module):
     bottleneck: bool = False
     dtype: Any = jnp.float32
     platform: str | None = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Applies the block; `train` is the mode of batch norm."""
-        norm = batch_norm(train, self.dtype)
+        norm = batch_norm(train, self.dtype, self.axis_name)
         layer = functools.partial(conv.Conv, dtype=self.dtype, platform=self.platform)
         strides = (self.stride, self.stride)
         features = self.width * (4 if self.bottleneck else 1)
@@ -72,14 +74,22 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
 
-def batch_norm(train: bool, dtype: Any) -> Any:
-    """Batch norm with the constants of the PyTorch models, statistics in float32."""
+def batch_norm(train: bool, dtype: Any, axis_name: str | None = None) -> Any:
+    """Batch norm with the constants of the PyTorch models, statistics in float32.
+
+    Args:
+      train: whether it uses the statistics of the batch.
+      dtype: dtype of the computation.
+      axis_name: axis of `jax.pmap` over which the batch is spread. Under `jax.jit`,
+        as in training here, None: the batch is the global one.
+    """
     return functools.partial(
         nn.BatchNorm,
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,
         dtype=dtype,
+        axis_name=axis_name,
     )
 
 
@@ -96,6 +106,7 @@ class ResNet(nn.Module):
       dtype: dtype of the computation; parameters, batch-norm statistics and the
         returned features are always float32.
       platform: see `conv.Conv`.
+      axis_name: see `batch_norm`.
 
     Example:
       >>> images = jnp.ones((2, 8, 8, 1))
@@ -112,6 +123,7 @@ class ResNet(nn.Module):
     width: int = 64
     dtype: Any = jnp.float32
     platform: str | None = None
+    axis_name: str | None = None
 
     @property
     def dim(self) -> int:
@@ -159,7 +171,8 @@ class ResNet(nn.Module):
             platform=self.platform,
             name="stem_conv",
         )(inputs)
-        x = nn.relu(batch_norm(train, self.dtype)(name="stem_norm")(x))
+        norm = batch_norm(train, self.dtype, self.axis_name)
+        x = nn.relu(norm(name="stem_norm")(x))
         if large:
             x = conv.max_pool(x)
         found = []
@@ -171,6 +184,7 @@ class ResNet(nn.Module):
                     bottleneck=self.bottleneck,
                     dtype=self.dtype,
                     platform=self.platform,
+                    axis_name=self.axis_name,
                     name=f"stage{stage + 1}_block{block + 1}",
                 )(x, train=train)
             found.append(x)

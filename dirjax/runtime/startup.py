@@ -91,7 +91,7 @@ def keep_programs() -> None:
     """Sets up the compilation cache on disk (see `prepare`), unless there is one."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
+    if getattr(jax.config, "jax_compilation_cache_dir", None):
         return
     default = pathlib.Path("~/.cache/dirjax/xla").expanduser()
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(default))

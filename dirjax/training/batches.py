@@ -29,7 +29,7 @@ def batches(
     """
     plan, config = pieces.plan, pieces.config
     stream = data.Stream(
-        pieces.source.splits["train"],
+        pieces.source.training,
         seed=config["seed"],
         members=pieces.members,
         batch_size=plan.batch_size,

@@ -62,17 +62,20 @@ def build(config: Mapping[str, Any]) -> Pieces:
       InputError: if the data or a size in the config is wrong.
     """
     source = data.from_config(config["data"])
-    plan = make_plan(config, len(source.splits["train"].label))
+    train = source.training
+    plan = make_plan(config, len(train.label))
     mesh, members = sharding.make_mesh(), config["model"]["members"]
     select_split = _select_split(config["select"]["split"], source)
     try:
         sharding.check_batch("data.batch_size", plan.batch_size)
-        groups = specification.from_config(config.get("groups"), source.spec)
-        train = source.splits["train"]
+        spec = source.spec
+        if source.resampled is not None:
+            spec = specification.resampled(spec, train.label)
+        groups = specification.from_config(config.get("groups"), spec)
         support = specification.support_from_config(
-            config.get("support"), source.spec, lambda: train.real(train.label)
+            config.get("support"), spec, lambda: train.real(train.label)
         )
-        spec = dataclasses.replace(source.spec, groups=groups, support=support)
+        spec = dataclasses.replace(spec, groups=groups, support=support)
         spec = _weighted(spec, plan.stages[-1], train)
         network = models.from_config(
             config["model"],

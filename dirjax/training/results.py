@@ -32,7 +32,7 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
     found: dict[str, Any] = {
         "label": source.label,
         "edges": source.edges.tolist(),
-        "train_count": spec.counts.tolist(),
+        "train_count": source.spec.counts.tolist(),
         "train_weight": None if spec.weights is None else spec.weights.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
     }

@@ -85,7 +85,7 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
       InputError: naming the stage.
     """
     stage, network = program.stage, pieces.network
-    rows = data.stored(pieces.source.splits["train"])
+    rows = data.stored(pieces.source.training)
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), rows
     )

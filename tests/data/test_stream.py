@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dirjax import data
+from dirjax.cli import config_files
 from dirjax.data import sources, stream
+from tests import depth_folder, own_data, runs
 
 
 def split_of(size, kind="table"):
@@ -145,6 +148,40 @@ class TestReaders:
         )
         assert len(array) == len(tf) == 4
         for a, b in zip(array, tf, strict=True):
+            assert_same(a, b)
+
+    def test_images_text_and_depth_are_read_by_tensorflow(self):
+        for argument, reader in {
+            "agedb_dir": "tf",
+            "images": "tf",
+            "mnist5k": "tf",
+            "nyud2_dir": "tf",
+            "stsb_dir": "tf",
+            "csv": "array",
+            "bikeshare": "array",
+        }.items():
+            config = config_files.load(f"configs/{argument}.py", "vanilla")
+            assert config.data.reader == reader, argument
+        config = config_files.load("configs/stsb_dir.py", "vanilla,embeddings")
+        assert config.data.reader == "array"
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["stsb_dir", "nyud2_dir", "mnist5k"])
+    def test_each_kind_of_data_has_the_same_batches(self, name, tmp_path):
+        fields = {"data__batch_size": 4}
+        if name == "stsb_dir":
+            own_data.write_sentences(tmp_path)
+            fields |= {"data__path": str(tmp_path), "data__text__dim": 3}
+            fields["data__text__vectors"] = "glove.txt"
+        if name == "nyud2_dir":
+            fields |= depth_folder.fields(depth_folder.make(tmp_path))
+        source = data.from_config(runs.config(name, "vanilla", **fields)["data"])
+        array, tf = (
+            stream.Stream(source.training, seed=1, batch_size=4, reader=reader)
+            for reader in ("array", "tf")
+        )
+        chunks = [(0, 2), (5, 1)]
+        for a, b in zip(array.read(iter(chunks)), tf.read(iter(chunks)), strict=True):
             assert_same(a, b)
 
     @pytest.mark.parametrize("reader", ["array", "tf"])

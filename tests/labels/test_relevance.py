@@ -1,10 +1,57 @@
-"""Relevance of labels by control points."""
+"""Relevance of labels by box plot, control points and density."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dirjax.labels import relevance
+from tests.labels import golden
+
+
+@pytest.mark.parametrize("case", golden.cases("smogn_phi"))
+def test_relevance_of_the_public_package(case):
+    y, options = case["in.y"], {}
+    if "in.manual" in case:
+        options["control_points"] = case["in.manual"]
+    else:
+        side = ("both", "high", "low")[int(case["p.xtrm_type"])]
+        options = {"coef": float(case["p.coef"]), "side": side}
+    found = relevance.relevance(y, y, **options)
+    if "p.raises" in case:  # it takes no points without slopes
+        assert np.ptp(found) > 0
+        return
+    # A whisker that is the median makes all of its labels rare there.
+    same = (y == np.median(y)) & ("in.manual" not in case)
+    want = np.where(same, 0, case["out.phi"])
+    np.testing.assert_allclose(found, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", golden.cases("resreg_relevance_scores")[3:5])
+def test_density_relevance_of_the_public_package(case):
+    y, width = case["in.y"], float(case["p.bandwidth"])
+    found = relevance.density_relevance(y, y, bandwidth=width)
+    np.testing.assert_allclose(found, case["out.relevance"], atol=1e-5)
+
+
+def test_density_relevance_is_one_minus_the_scaled_density():
+    rng = np.random.default_rng(0)
+    y = rng.lognormal(size=150)
+    asked = np.array([[0.3, 1.0], [2.5, 50.0]])
+    spread = min(y.std(), np.subtract(*np.quantile(y, [0.75, 0.25])) / 1.34)
+    width = 0.9 * spread * 150**-0.2
+
+    def density(x):
+        return sum(np.exp(-0.5 * ((x - v) / width) ** 2) for v in y)
+
+    low, high = density(y).min(), density(y).max()
+    want = np.clip(1 - (density(asked) - low) / (high - low), 0, 1)
+    found = relevance.density_relevance(y, asked)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+    assert not relevance.density_relevance([3, 3, 3], [3, 4]).any()
+    assert not relevance.density_relevance([1, 3], [1, 3]).any()
+    with pytest.raises(ValueError, match="bandwidth must be"):
+        relevance.density_relevance(y, y, bandwidth=0)
 
 
 def test_relevance_by_hand():

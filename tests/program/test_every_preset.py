@@ -60,10 +60,17 @@ def made(path, method, tmp_path):
 
 
 def refused(path, method, config):
-    """Whether groups are asked for in labels of pixels, which is said."""
-    if path != DENSE or "group" not in method:
+    """Whether a method does not suit the data, which is said.
+
+    Groups need one label per row, and resampling needs columns.
+    """
+    if "smo" in method and config["data"]["kind"] != "table":
+        said = "interpolates columns of tables"
+    elif path == DENSE and "group" in method:
+        said = "one label per row, this data"
+    else:
         return False
-    with pytest.raises(errors.InputError, match="one label per row, this data"):
+    with pytest.raises(errors.InputError, match=said):
         runs.built(config)
     return True
 

@@ -1,5 +1,6 @@
-"""Builders of TensorFlow Datasets for face data that users bring along.
+"""Builders of TensorFlow Datasets for benchmarks whose data users bring along.
 
-Each folder is one in the form that `tfds build` takes. Training does not need them:
-`configs/agedb_dir.py` and `configs/imdb_wiki_dir.py` read the same folder directly.
+Each folder is one in the form that `tfds build` takes. Training does not need them: the
+configs of these benchmarks read the same folders directly, and those of faces read what
+the builders make, too.
 """

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dirjax.data import faces, labelling, row_checks
+from dirjax.data.builders import manual
 from dirjax.data.formats import decoding, table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
@@ -47,7 +48,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         benchmark = self.BENCHMARK
-        file = benchmark.find(_folder(benchmark, dl_manager))
+        file = benchmark.find(manual.folder(benchmark.title, benchmark.get, dl_manager))
         table = table_files.read(file)
         benchmark.check_columns(table, "path", "age", labelling.SPLIT)
         rows = row_checks.Rows(table.number, file)
@@ -88,14 +89,3 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 ) from error
             number = int(rows.number[i])
             yield number, {"image": content, "age": ages[i], faces.ROW: number}
-
-
-def _folder(benchmark: faces.Benchmark, dl_manager: Any) -> pathlib.Path:
-    """The folder that the user brings along."""
-    try:
-        return pathlib.Path(dl_manager.manual_dir)
-    except AssertionError as error:  # It is not there, or empty.
-        raise InputError(
-            f"{benchmark.title} is not to be downloaded by machines, and --manual_dir "
-            f"names no folder with it. {benchmark.get}."
-        ) from error

@@ -321,7 +321,7 @@ def _of_npz(
     return Pairs(rows, part, read, lambda row: f"pair {row} of {file}", tested)
 
 
-def _table(file: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, str]]:
+def paths_of(file: pathlib.Path, folder: pathlib.Path) -> list[tuple[str, str]]:
     """Paths of images and depth maps, without their first component."""
     if not file.is_file():
         raise InputError(
@@ -383,7 +383,7 @@ def _listed(
 ) -> Pairs:
     """Opens one list; refuses rows with missing files."""
     file = folder / name
-    paths = _table(file, folder)
+    paths = paths_of(file, folder)
     rows = row_checks.Rows(np.arange(len(paths)), file, rules.on_bad, first=1)
     missing = [[p for p in pair if not (folder / p).is_file()] for pair in paths]
     lost = [p for pair in missing for p in pair]
@@ -451,7 +451,7 @@ def _chosen(
             "github.com/YyzHarry/imbalanced-regression; an empty "
             "data.depth.statistics uses all training rows, which takes longer."
         )
-    listed = [picture for picture, _ in _table(file, file.parent)]
+    listed = [picture for picture, _ in paths_of(file, file.parent)]
     at = {name: row for row, name in enumerate(names)}
     found = np.array([at[name] for name in listed if name in at], int)
     if len(found) < len(listed):

@@ -83,7 +83,7 @@ class Rows(row_checks.Rows):
         return f"row {self.number[i] + self.first} of {self._files[i]}"
 
 
-def _folder(path: pathlib.Path) -> pathlib.Path:
+def split_folder(path: pathlib.Path) -> pathlib.Path:
     """Finds the folder with the files of the split."""
     wanted = [f"{part}.tsv" for part in pairs.PARTS.values()]
     for below in _BELOW:
@@ -216,7 +216,7 @@ def load(
       InputError: naming file and row.
     """
     _check(text)
-    folder, columns, length = _folder(path), text["columns"], text["max_tokens"]
+    folder, columns, length = split_folder(path), text["columns"], text["max_tokens"]
     vector_file = _vector_file(path, text["vectors"])
     tables = []
     for part in pairs.PARTS.values():

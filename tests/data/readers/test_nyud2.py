@@ -203,7 +203,7 @@ class TestPublished:
 
     def test_rooms_of_real_scenes(self, data_dir):
         file = data_dir / "nyud2-dir" / "nyu2_train_FDS_subset.csv"
-        paths = [p for p, _ in nyud2._table(file, file.parent)]
+        paths = [p for p, _ in nyud2.paths_of(file, file.parent)]
         assert len(paths) == 600
         rooms = {nyud2.room(p) for p in paths}
         assert {"bookstore_0001", "living_room_0004", "kitchen_0029"} <= rooms

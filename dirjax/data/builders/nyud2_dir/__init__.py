@@ -1,0 +1,1 @@
+"""NYUD2-DIR for TensorFlow Datasets."""

@@ -1,0 +1,1 @@
+"""STS-B-DIR for TensorFlow Datasets."""
