@@ -11,8 +11,11 @@ from dirjax.errors import InputError
 
 
 def _batch_size(size: int) -> int:
-    """The largest power of two up to an eighth of the rows, within 16 to 256."""
-    return 1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8)
+    """The largest power of two up to an eighth of the rows, within 16 to 256.
+
+    All rows, if there are fewer than 16.
+    """
+    return min(1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8), size)
 
 
 def _views(views: int | None, data: Mapping[str, Any]) -> int:

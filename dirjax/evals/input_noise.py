@@ -103,7 +103,9 @@ def make_probe(
         search = {"distance": distance, "norm": norm}
         unit = fixed
         if unit is None:
-            unit = ssir.gap_unit(predict, inputs, offsets, gap=bin_width, **search)
+            unit = ssir.gap_unit(
+                predict, inputs, offsets, gap=bin_width, distance=distance, norm=norm
+            )
         # The size goes into `unit`, which may be traced: one program for all sizes.
         size = epsilon * jnp.asarray(unit, jnp.float32)
         space = {"epsilon": 1.0, "unit": size, "low": low, "high": high}

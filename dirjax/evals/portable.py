@@ -157,8 +157,12 @@ def function(
     else:
         dtype = "float32" if record["kind"] == "pairs" else "uint8"
         made = {name: (shape, dtype) for name, shape in shapes.items()}
-        inputs, start = made.get("inputs", made), respond
+        inputs = made.get("inputs", made)
         about["inputs"] = shapes
+
+        def start(given):
+            return respond(given)
+
     try:
         rows = corrected.rows_of(workdir, "val")
         chosen = corrected.of_rows(workdir, rows, predictor.config["prior"])

@@ -194,8 +194,8 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
         if _is_frame(X):
             validate_data(self, X, skip_check_array=True, reset=reset)
             return frames.table(X)
-        if np.ndim(X) > 2 and not hasattr(X, "toarray"):
-            return np.asarray(X)
+        if isinstance(X, np.ndarray) and X.ndim > 2:
+            return X
         return validate_data(
             self,
             X,
