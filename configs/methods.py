@@ -118,6 +118,16 @@ LAW = {"decode": "median", "kernel": 1}
 HISTOGRAM = {"weight": 1.0, "spread": 1.0, "targets": "gaussian", "joint": 0.0}
 GAUSSIAN = {"weight": 1.0, "beta": 0.0}
 QUANTILE = {"weight": 1.0}
+BALANCED_MSE = {
+    "weight": 1.0,
+    "form": "bmc",
+    "sigma": 1.0,
+    "learning_rate": 1e-2,
+    "components": 8,
+    "size": 5,
+    "kernel_sigma": 2.0,
+    "truncate": False,
+}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast"}
 
@@ -261,6 +271,11 @@ def distribution(head, term, *wrappers, **settings):
     }
 
 
+def balanced_mse(form, **changes):
+    """The objective of Balanced MSE in one of its forms."""
+    return objective(terms={"balanced_mse": BALANCED_MSE | {"form": form} | changes})
+
+
 def _focal_r(*wrappers, **settings):
     """The part below `objective` with the focal loss."""
     return objective(*wrappers, terms={"focal_r": FOCAL_R}, **settings)
@@ -348,6 +363,16 @@ PRESETS |= {
     "sqinv_quantile": distribution(
         "quantile", QUANTILE, "reweight", reweight=SQRT_INVERSE
     ),
+}
+# Balanced MSE in place of the base loss; for ages it was published as the second stage
+# of RRT.
+PRESETS |= {
+    "bmc": {"objective": balanced_mse("bmc")},
+    "gai": {"objective": balanced_mse("gai")},
+    "bni": {"objective": balanced_mse("bni")},
+    "bni_lds": {"objective": balanced_mse("bni", kernel="gaussian")},
+    "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
+    "rrt_gai": retrain(objective(), balanced_mse("gai")),
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.

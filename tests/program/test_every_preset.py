@@ -12,6 +12,8 @@ from dirjax.data import catalog, readers
 from tests import runs
 
 DENSE = "configs/synthetic_depth.py"
+# Methods over pairs of rows, by a part of their names.
+PAIRWISE = ("group", "bmc")
 
 
 def shipped():
@@ -60,10 +62,10 @@ def made(path, method, tmp_path):
 
 
 def refused(path, method, config):
-    """Whether groups are asked for in labels of pixels, which is said."""
-    if path != DENSE or "group" not in method:
+    """Whether pairs of rows are asked for in labels of pixels, which is said."""
+    if path != DENSE or not any(part in method for part in PAIRWISE):
         return False
-    with pytest.raises(errors.InputError, match="one label per row, this data"):
+    with pytest.raises(errors.InputError, match="one label per row"):
         runs.built(config)
     return True
 
