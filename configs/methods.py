@@ -128,6 +128,8 @@ BALANCED_MSE = {
     "kernel_sigma": 2.0,
     "truncate": False,
 }
+# The weight is gamma: of ages 100, of text similarity 3e-4.
+RANKSIM = {"weight": 100.0, "interpolation": 2.0}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast"}
 
@@ -271,6 +273,11 @@ def distribution(head, term, *wrappers, **settings):
     }
 
 
+def beside(*wrappers, terms, **settings):
+    """The objective of the base loss and further terms."""
+    return objective(*wrappers, terms={BASE: {"weight": 1.0}, **terms}, **settings)
+
+
 def balanced_mse(form, **changes):
     """The objective of Balanced MSE in one of its forms."""
     return objective(terms={"balanced_mse": BALANCED_MSE | {"form": form} | changes})
@@ -373,6 +380,13 @@ PRESETS |= {
     "bni_lds": {"objective": balanced_mse("bni", kernel="gaussian")},
     "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
     "rrt_gai": retrain(objective(), balanced_mse("gai")),
+}
+# Terms beside the base loss that order features by label.
+PRESETS |= {
+    "ranksim": {"objective": beside(terms={"ranksim": RANKSIM})},
+    "sqinv_lds_ranksim": {
+        "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
+    },
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.

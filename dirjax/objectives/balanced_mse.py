@@ -2,9 +2,9 @@
 
 With predictions `p`, noise of deviation `s` and the training distribution of labels,
 
-    L_i = 2 s^2 (log E_{y ~ train} exp(-(p_i - y)^2 / (2 s^2)) + (p_i - y_i)^2 / (2 s^2))
+    L_i = (p_i - y_i)^2 + 2 s^2 log E_{y ~ train} exp(-(p_i - y)^2 / (2 s^2))
 
-The first part takes the skew of the labels back: it is what Bayes' rule divides by.
+The second part takes the skew of the labels back: it is what Bayes' rule divides by.
 `form` says how it is computed:
 
     bmc  over the labels of the batch, which makes it a softmax: which label is mine?

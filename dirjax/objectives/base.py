@@ -37,6 +37,23 @@ class Variables(NamedTuple):
     state: Any
 
 
+def check_one_per_row(method: str, labels: Any) -> None:
+    """Raises an error for labels of pixels, for methods that compare all rows.
+
+    Args:
+      method: its name, for the message.
+      labels: `[batch]`.
+
+    Raises:
+      ValueError: for labels of pixels.
+    """
+    if np.ndim(labels) > 1:
+        raise ValueError(
+            f"{method} needs one label per row, this data has one per pixel (labels "
+            f"{list(np.shape(labels))}). Use a method without it, such as sqinv_lds."
+        )
+
+
 class Outcome(NamedTuple):
     """What an objective returns for one batch.
 

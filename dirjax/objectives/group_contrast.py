@@ -253,12 +253,7 @@ def make(
         of_bin, members = variables.state["of_bin"], variables.state["members"]
 
         def contrast(view, batch):
-            if batch["bin"].ndim > 1:
-                raise ValueError(
-                    "group contrast needs one label per row, this data has one per "
-                    f"pixel (labels {list(batch['bin'].shape)}). Use a method without "
-                    "it, such as sqinv_lds."
-                )
+            base.check_one_per_row("group contrast", batch["bin"])
             return group_contrast_loss(
                 view.features,
                 of_bin[batch["bin"]],

@@ -78,7 +78,10 @@ def divide(
       The optimiser, and a tree of bools over `params["model"]` or None.
     """
     trainable = select(params["model"], patterns) if patterns else None
-    names = {"train": tx, "freeze": optax.set_to_zero()}
+    names: dict[Any, optax.GradientTransformation] = {
+        "train": tx,
+        "freeze": optax.set_to_zero(),
+    }
 
     def model(param: Any, trains: bool = True) -> str:
         del param
