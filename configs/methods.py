@@ -130,8 +130,14 @@ BALANCED_MSE = {
 }
 # The weight is gamma: of ages 100, of text similarity 3e-4.
 RANKSIM = {"weight": 100.0, "interpolation": 2.0}
+RANK_N_CONTRAST = {
+    "weight": 1.0,
+    "temperature": 2.0,
+    "similarity": "l2",
+    "labels": "real",
+}
 # Terms that use no head.
-_OF_FEATURES = {"group_contrast"}
+_OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
 
 def objective(*wrappers, terms=None, **settings):
@@ -161,8 +167,8 @@ def retrain(first, second):
     }
 
 
-def after_contrast(main, **model):
-    """Group contrast for the encoder, then `main` for everything.
+def after(contrast, main):
+    """A contrast for the encoder, then `main` for everything.
 
     The first stage is not validated, since its heads are untrained, and takes two views
     of each image if `data.augment` is set. For linear probing in the second stage:
@@ -172,18 +178,28 @@ def after_contrast(main, **model):
     """
     return {
         "objective": main,
-        "groups": GROUPS,
-        "model": model,
         "stages": ("contrast", "main"),
         "stage": {
             "contrast": {
-                "objective": objective(terms={"group_contrast": GROUP_CONTRAST}),
+                "objective": objective(terms=contrast),
                 "trainable": ("encoder",),
                 "evaluate": False,
                 "views": 0,
             }
         },
     }
+
+
+def after_contrast(main, **model):
+    """Group contrast for the encoder, then `main` for everything; see `after`."""
+    stages = after({"group_contrast": GROUP_CONTRAST}, main)
+    return {**stages, "groups": GROUPS, "model": model}
+
+
+def probed(preset):
+    """A preset of `after` whose second stage trains a fresh head on a fixed encoder."""
+    probe = {"trainable": ("head",), "reinit": ("head",), "encoder_mode": "eval"}
+    return {**preset, "stage": {**preset["stage"], "main": probe}}
 
 
 def group_dir(criterion, *wrappers, head=None, **settings):
@@ -237,8 +253,9 @@ def norm_ordered(beta):
 
 
 def joint(preset):
-    """A preset of `after_contrast`, merged into one stage on the sum of its terms."""
-    terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
+    """A preset of `after`, merged into one stage on the sum of its terms."""
+    contrast = preset["stage"]["contrast"]["objective"]["terms"]
+    terms = {**contrast, **preset["objective"]["terms"]}
     rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
     return {
         **rest,
@@ -384,6 +401,9 @@ PRESETS |= {
 # Terms beside the base loss that order features by label.
 PRESETS |= {
     "ranksim": {"objective": beside(terms={"ranksim": RANKSIM})},
+    # Two stages: the contrast trains the encoder, then everything or a linear probe.
+    "rnc": after({"rank_n_contrast": RANK_N_CONTRAST}, objective()),
+    "rnc_probe": probed(after({"rank_n_contrast": RANK_N_CONTRAST}, objective())),
     "sqinv_lds_ranksim": {
         "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
     },

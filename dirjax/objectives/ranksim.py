@@ -50,7 +50,7 @@ _LAST = -3e38
 
 
 def _ranks(values: jax.Array, there: jax.Array) -> jax.Array:
-    """Ranks of `[..., n]` values where `there` `[n]` is, from 1/m; beyond 1 elsewhere."""
+    """Ranks of `[..., n]` values where `there` is, from 1/m; beyond 1 elsewhere."""
     there = jnp.broadcast_to(there, values.shape)
     order = sorting.ascending(jnp.where(there, values, _LAST))
     # Counted from the last, so that of equal values the last is first.
@@ -177,7 +177,7 @@ def ranksim_loss(
     units = unit(features)
     near = -jnp.abs(labels[:, None] - labels[None]).astype(features.dtype)
     wanted = _ranks(jax.lax.stop_gradient(near), there)
-    found = normalised_ranks(product(units, units.T), there, interpolation)
+    found: Any = normalised_ranks(product(units, units.T), there, interpolation)
     pairs = there[:, None] & there[None]
     squares = jnp.where(pairs, jnp.square(found - wanted), 0)
     return jnp.sum(squares) / jnp.maximum(jnp.sum(there), 1)
