@@ -136,6 +136,16 @@ RANK_N_CONTRAST = {
     "similarity": "l2",
     "labels": "real",
 }
+# The weight is beta.
+CONR = {
+    "weight": 4.0,
+    "window": 1.0,
+    "rate": 0.01,
+    "temperature": 0.07,
+    "push": "exponential",
+    "denominator": "paper",
+    "unit": "bin",
+}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
@@ -398,12 +408,19 @@ PRESETS |= {
     "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
     "rrt_gai": retrain(objective(), balanced_mse("gai")),
 }
+# Two views of each image, where they are augmented.
+TWO_VIEWS = {"stage": {"main": {"views": 0}}}
 # Terms beside the base loss that order features by label.
 PRESETS |= {
     "ranksim": {"objective": beside(terms={"ranksim": RANKSIM})},
     # Two stages: the contrast trains the encoder, then everything or a linear probe.
     "rnc": after({"rank_n_contrast": RANK_N_CONTRAST}, objective()),
     "rnc_probe": probed(after({"rank_n_contrast": RANK_N_CONTRAST}, objective())),
+    "conr": {"objective": beside(terms={"conr": CONR}), **TWO_VIEWS},
+    "sqinv_conr": {
+        "objective": beside("reweight", reweight=SQRT_INVERSE, terms={"conr": CONR}),
+        **TWO_VIEWS,
+    },
     "sqinv_lds_ranksim": {
         "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
     },

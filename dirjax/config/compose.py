@@ -23,7 +23,7 @@ LOSSES = ("l1", "mse", "huber")
 OPTIONS = {
     **{loss: f"the base loss is {loss}" for loss in LOSSES},
     "ssir": "adds SSIR to the method",
-    "joint": "trains the contrast in the same stage (group_dir, rnc and their variants)",
+    "joint": "trains the contrast in the same stage (group_dir, rnc, their variants)",
     "smoke": "runs the whole program in at most 100 steps, for a try",
 }
 OWN = {"model": "a model of your own", "kind": "a reader of data of your own"}

@@ -13,7 +13,7 @@ from tests import runs
 
 DENSE = "configs/synthetic_depth.py"
 # Methods over pairs of rows, by a part of their names.
-PAIRWISE = ("group", "bmc", "ranksim", "rnc")
+PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr")
 
 
 def shipped():
