@@ -50,6 +50,8 @@ def stage():
             # Views of each image: 1 | 2; empty means data.views; 0 means two if images
             # are augmented, otherwise data.views.
             "views": config_dict.placeholder(int),
+            # How often rows are drawn; empty means data.sampling.
+            "sampling": config_dict.placeholder(str),
             # A preset may add evaluate=False: no validation during the stage. Objective
             # of this stage; empty means config.objective.
             "objective": ConfigDict(),
@@ -153,6 +155,10 @@ def get_config():
     # Views of each image in a batch, each augmented independently: 1 | 2. With two, the
     # model sees twice as many rows.
     data.views = 1
+    # How often rows are drawn: none (each once an epoch) | inverse | sqrt_inverse, in
+    # proportion to (the root of) the inverse number of rows in their bin. A correction
+    # knows.
+    data.sampling = "none"
     # array (numpy) | tf (tf.data): the same batches.
     data.reader = "array"
     # Tables: column types (inferred if not named), columns to drop, markers of missing

@@ -146,6 +146,8 @@ CONR = {
     "denominator": "paper",
     "unit": "bin",
 }
+SHRINKAGE = {"weight": 1.0, "speed": 10.0, "at": 0.2}
+DENSE_WEIGHT = {"alpha": 1.0, "eps": 1e-6}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
@@ -300,6 +302,13 @@ def distribution(head, term, *wrappers, **settings):
     }
 
 
+def sampled(preset, scheme, stage="main"):
+    """A preset in a stage of which rows are drawn by the frequency of their label."""
+    stages = preset.get("stage", {})
+    drawn = {**stages.get(stage, {}), "sampling": scheme}
+    return {**preset, "stage": {**stages, stage: drawn}}
+
+
 def beside(*wrappers, terms, **settings):
     """The objective of the base loss and further terms."""
     return objective(*wrappers, terms={BASE: {"weight": 1.0}, **terms}, **settings)
@@ -407,6 +416,14 @@ PRESETS |= {
     "bni_lds": {"objective": balanced_mse("bni", kernel="gaussian")},
     "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
     "rrt_gai": retrain(objective(), balanced_mse("gai")),
+}
+# Weights by density; rows drawn by frequency, not weighted; and a loss of hard rows.
+PRESETS |= {
+    "dense_weight": {"objective": objective("dense_weight", dense_weight=DENSE_WEIGHT)},
+    "balanced_sampling": sampled(PRESETS["vanilla"], "inverse"),
+    "sqrt_sampling": sampled(PRESETS["vanilla"], "sqrt_inverse"),
+    "rrt_sampling": sampled(retrain(objective(), objective()), "inverse", "head"),
+    "shrinkage": {"objective": objective(terms={"shrinkage": SHRINKAGE})},
 }
 # Two views of each image, where they are augmented.
 TWO_VIEWS = {"stage": {"main": {"views": 0}}}

@@ -170,8 +170,8 @@ def make(
 
     def init(key, spec):
         del key
-        sizes = (spec.bins.mean_width, spec.label_std or 1.0, 1.0)
-        size = dict(zip(UNITS, sizes, strict=True))[unit]
+        deviation = spec.label_std or 1.0
+        size = {"bin": spec.bins.mean_width, "deviation": deviation}.get(unit, 1.0)
         return base.Variables({}, {"unit": jnp.float32(size)})
 
     def loss(variables, view, batch, key):
