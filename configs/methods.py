@@ -148,6 +148,16 @@ CONR = {
 }
 SHRINKAGE = {"weight": 1.0, "speed": 10.0, "at": 0.2}
 DENSE_WEIGHT = {"alpha": 1.0, "eps": 1e-6}
+SRL = {
+    "weight": 1.0,
+    "envelope": 0.1,
+    "homogeneity": 0.1,
+    "temperature": 0.1,
+    "points": 1000,
+    "momentum": 0.9,
+}
+ACCON = {"weight": 1.0, "temperature": 0.07}
+DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
@@ -438,6 +448,14 @@ PRESETS |= {
         "objective": beside("reweight", reweight=SQRT_INVERSE, terms={"conr": CONR}),
         **TWO_VIEWS,
     },
+    "accon": {"objective": beside(terms={"accon": ACCON}), **TWO_VIEWS},
+    "srl": {"objective": beside(terms={"srl": SRL})},
+    # Sorted predictions against the labels' distribution; published for a fresh head.
+    "dist_loss": {"objective": beside(terms={"dist_loss": DIST_LOSS})},
+    "rrt_dist_loss": retrain(
+        objective(),
+        beside("reweight", reweight=INVERSE, terms={"dist_loss": DIST_LOSS}),
+    ),
     "sqinv_lds_ranksim": {
         "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
     },
