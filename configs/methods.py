@@ -157,6 +157,14 @@ SRL = {
     "momentum": 0.9,
 }
 ACCON = {"weight": 1.0, "temperature": 0.07}
+PRIME = {
+    "weight": 1.0,
+    "proxies": 32,
+    "tau_t": 4.0,
+    "tau_f": 1.0,
+    "spread": 0.0,
+    "align": 1.0,
+}
 DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast", "rank_n_contrast"}
@@ -449,6 +457,7 @@ PRESETS |= {
         **TWO_VIEWS,
     },
     "accon": {"objective": beside(terms={"accon": ACCON}), **TWO_VIEWS},
+    "prime": {"objective": beside(terms={"prime": PRIME})},
     "srl": {"objective": beside(terms={"srl": SRL})},
     # Sorted predictions against the labels' distribution; published for a fresh head.
     "dist_loss": {"objective": beside(terms={"dist_loss": DIST_LOSS})},
