@@ -146,8 +146,8 @@ def make(
 
     def init(key, spec):
         size = spec.label_std or 1.0
-        ends = (float(spec.bins.edges[at]) / size for at in (0, -1))
-        places = jnp.linspace(*ends, int(proxies), dtype=jnp.float32)
+        low, high = (float(spec.bins.edges[at]) / size for at in (0, -1))
+        places = jnp.linspace(low, high, int(proxies), dtype=jnp.float32)
         start = unit(jax.random.normal(key, (int(proxies), spec.feature_dim)))
         state = {"places": places, "unit": jnp.float32(size)}
         return base.Variables({"proxies": start}, state)
