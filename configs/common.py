@@ -50,6 +50,8 @@ def stage():
             # Views of each image: 1 | 2; empty means data.views; 0 means two if images
             # are augmented, otherwise data.views.
             "views": config_dict.placeholder(int),
+            # How often rows are drawn; empty means data.sampling.
+            "sampling": config_dict.placeholder(str),
             # A preset may add evaluate=False: no validation during the stage. Objective
             # of this stage; empty means config.objective.
             "objective": ConfigDict(),
@@ -156,6 +158,10 @@ def get_config():
     # Resampling of training rows (tables), set by presets: their options are those of
     # dirjax.resampling.smoter and smogn.
     data.resample = ConfigDict()
+    # How often rows are drawn: none (each once an epoch) | inverse | sqrt_inverse, in
+    # proportion to (the root of) the inverse number of rows in their bin. A correction
+    # knows.
+    data.sampling = "none"
     # array (numpy, without the seconds that TensorFlow takes to start) | tf (tf.data:
     # ahead of the step, in its own threads; the default for images, text and depth):
     # the same batches. With data that fit into memory, array is as fast.

@@ -134,8 +134,56 @@ LAW = {"decode": "median", "kernel": 1}
 HISTOGRAM = {"weight": 1.0, "spread": 1.0, "targets": "gaussian", "joint": 0.0}
 GAUSSIAN = {"weight": 1.0, "beta": 0.0}
 QUANTILE = {"weight": 1.0}
+BALANCED_MSE = {
+    "weight": 1.0,
+    "form": "bmc",
+    "sigma": 1.0,
+    "learning_rate": 1e-2,
+    "components": 8,
+    "size": 5,
+    "kernel_sigma": 2.0,
+    "truncate": False,
+}
+# The weight is gamma: of ages 100, of text similarity 3e-4.
+RANKSIM = {"weight": 100.0, "interpolation": 2.0}
+RANK_N_CONTRAST = {
+    "weight": 1.0,
+    "temperature": 2.0,
+    "similarity": "l2",
+    "labels": "real",
+}
+# The weight is beta.
+CONR = {
+    "weight": 4.0,
+    "window": 1.0,
+    "rate": 0.01,
+    "temperature": 0.07,
+    "push": "exponential",
+    "denominator": "paper",
+    "unit": "bin",
+}
+SHRINKAGE = {"weight": 1.0, "speed": 10.0, "at": 0.2}
+DENSE_WEIGHT = {"alpha": 1.0, "eps": 1e-6}
+SRL = {
+    "weight": 1.0,
+    "envelope": 0.1,
+    "homogeneity": 0.1,
+    "temperature": 0.1,
+    "points": 1000,
+    "momentum": 0.9,
+}
+ACCON = {"weight": 1.0, "temperature": 0.07}
+PRIME = {
+    "weight": 1.0,
+    "proxies": 32,
+    "tau_t": 4.0,
+    "tau_f": 1.0,
+    "spread": 0.0,
+    "align": 1.0,
+}
+DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
 # Terms that use no head.
-_OF_FEATURES = {"group_contrast"}
+_OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
 
 def objective(*wrappers, terms=None, **settings):
@@ -165,8 +213,8 @@ def retrain(first, second):
     }
 
 
-def after_contrast(main, **model):
-    """Group contrast for the encoder, then `main` for everything.
+def after(contrast, main):
+    """A contrast for the encoder, then `main` for everything.
 
     The first stage is not validated, since its heads are untrained, and takes two views
     of each image if `data.augment` is set. For linear probing in the second stage:
@@ -176,18 +224,28 @@ def after_contrast(main, **model):
     """
     return {
         "objective": main,
-        "groups": GROUPS,
-        "model": model,
         "stages": ("contrast", "main"),
         "stage": {
             "contrast": {
-                "objective": objective(terms={"group_contrast": GROUP_CONTRAST}),
+                "objective": objective(terms=contrast),
                 "trainable": ("encoder",),
                 "evaluate": False,
                 "views": 0,
             }
         },
     }
+
+
+def after_contrast(main, **model):
+    """Group contrast for the encoder, then `main` for everything; see `after`."""
+    stages = after({"group_contrast": GROUP_CONTRAST}, main)
+    return {**stages, "groups": GROUPS, "model": model}
+
+
+def probed(preset):
+    """A preset of `after` whose second stage trains a fresh head on a fixed encoder."""
+    probe = {"trainable": ("head",), "reinit": ("head",), "encoder_mode": "eval"}
+    return {**preset, "stage": {**preset["stage"], "main": probe}}
 
 
 def group_dir(criterion, *wrappers, head=None, **settings):
@@ -241,8 +299,9 @@ def norm_ordered(beta):
 
 
 def joint(preset):
-    """A preset of `after_contrast`, merged into one stage on the sum of its terms."""
-    terms = {"group_contrast": GROUP_CONTRAST, **preset["objective"]["terms"]}
+    """A preset of `after`, merged into one stage on the sum of its terms."""
+    contrast = preset["stage"]["contrast"]["objective"]["terms"]
+    terms = {**contrast, **preset["objective"]["terms"]}
     rest = {k: v for k, v in preset.items() if k not in ("stages", "stage")}
     return {
         **rest,
@@ -275,6 +334,23 @@ def distribution(head, term, *wrappers, **settings):
         "support": SUPPORT,
         "model": {"head": head, "head_options": options},
     }
+
+
+def sampled(preset, scheme, stage="main"):
+    """A preset in a stage of which rows are drawn by the frequency of their label."""
+    stages = preset.get("stage", {})
+    drawn = {**stages.get(stage, {}), "sampling": scheme}
+    return {**preset, "stage": {**stages, stage: drawn}}
+
+
+def beside(*wrappers, terms, **settings):
+    """The objective of the base loss and further terms."""
+    return objective(*wrappers, terms={BASE: {"weight": 1.0}, **terms}, **settings)
+
+
+def balanced_mse(form, **changes):
+    """The objective of Balanced MSE in one of its forms."""
+    return objective(terms={"balanced_mse": BALANCED_MSE | {"form": form} | changes})
 
 
 def _focal_r(*wrappers, **settings):
@@ -373,6 +449,50 @@ PRESETS |= {
     "sqinv_quantile": distribution(
         "quantile", QUANTILE, "reweight", reweight=SQRT_INVERSE
     ),
+}
+# Balanced MSE in place of the base loss; for ages it was published as the second stage
+# of RRT.
+PRESETS |= {
+    "bmc": {"objective": balanced_mse("bmc")},
+    "gai": {"objective": balanced_mse("gai")},
+    "bni": {"objective": balanced_mse("bni")},
+    "bni_lds": {"objective": balanced_mse("bni", kernel="gaussian")},
+    "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
+    "rrt_gai": retrain(objective(), balanced_mse("gai")),
+}
+# Weights by density; rows drawn by frequency, not weighted; and a loss of hard rows.
+PRESETS |= {
+    "dense_weight": {"objective": objective("dense_weight", dense_weight=DENSE_WEIGHT)},
+    "balanced_sampling": sampled(PRESETS["vanilla"], "inverse"),
+    "sqrt_sampling": sampled(PRESETS["vanilla"], "sqrt_inverse"),
+    "rrt_sampling": sampled(retrain(objective(), objective()), "inverse", "head"),
+    "shrinkage": {"objective": objective(terms={"shrinkage": SHRINKAGE})},
+}
+# Two views of each image, where they are augmented.
+TWO_VIEWS = {"stage": {"main": {"views": 0}}}
+# Terms beside the base loss that order features by label.
+PRESETS |= {
+    "ranksim": {"objective": beside(terms={"ranksim": RANKSIM})},
+    # Two stages: the contrast trains the encoder, then everything or a linear probe.
+    "rnc": after({"rank_n_contrast": RANK_N_CONTRAST}, objective()),
+    "rnc_probe": probed(after({"rank_n_contrast": RANK_N_CONTRAST}, objective())),
+    "conr": {"objective": beside(terms={"conr": CONR}), **TWO_VIEWS},
+    "sqinv_conr": {
+        "objective": beside("reweight", reweight=SQRT_INVERSE, terms={"conr": CONR}),
+        **TWO_VIEWS,
+    },
+    "accon": {"objective": beside(terms={"accon": ACCON}), **TWO_VIEWS},
+    "prime": {"objective": beside(terms={"prime": PRIME})},
+    "srl": {"objective": beside(terms={"srl": SRL})},
+    # Sorted predictions against the labels' distribution; published for a fresh head.
+    "dist_loss": {"objective": beside(terms={"dist_loss": DIST_LOSS})},
+    "rrt_dist_loss": retrain(
+        objective(),
+        beside("reweight", reweight=INVERSE, terms={"dist_loss": DIST_LOSS}),
+    ),
+    "sqinv_lds_ranksim": {
+        "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
+    },
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),
 # vanilla 1.0 and inv 2.5 on NYUD2-DIR, with MSE and epsilon 5e-4.

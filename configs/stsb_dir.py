@@ -73,6 +73,7 @@ def get_config(arg="vanilla"):
         "lds": {"clip": None},
         "fds": {"clip": (0.5, 2.0), "whole_rows": True},
         "focal_r": {"beta": 4.0, "unit": "label"},
+        "ranksim": {"weight": 3e-4},
     }
     if "embeddings" in forms:
         _embeddings(config)

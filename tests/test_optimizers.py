@@ -191,7 +191,7 @@ class TestFreeze:
     def test_frozen_parameters_do_not_move_and_hold_no_state(self, name, accumulate):
         options = {"weight_decay": 0.3, "decay": "all", "accumulate": accumulate}
         tx = optimizers.make(name, 0.1, **options)
-        frozen, trainable = parameters.freeze(tx, self.params, ("head",))
+        frozen, trainable = parameters.divide(tx, self.params, ("head",))
         got, state = after(frozen, [self.grads] * 2, self.params)
         for leaf in PARAMS:
             before = self.params["model"]["encoder"][leaf]
@@ -216,13 +216,13 @@ class TestFreeze:
 
     def test_no_pattern_is_everything(self):
         tx = optimizers.make("sgd", 0.1)
-        same, trainable = parameters.freeze(tx, self.params, ())
+        same, trainable = parameters.divide(tx, self.params, ())
         assert same is tx
         assert trainable is None
 
     def test_a_pattern_that_matches_nothing(self):
         with pytest.raises(ValueError, match="'tail'"):
-            parameters.freeze(optimizers.make("sgd", 0.1), self.params, ("tail",))
+            parameters.divide(optimizers.make("sgd", 0.1), self.params, ("tail",))
 
 
 def test_wrong_names():

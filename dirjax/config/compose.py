@@ -3,9 +3,9 @@
 METHOD is a preset of `configs/methods.py`, or the dotted path of a module of your own
 with `make`: a term beside the base loss, or a wrapper around it if the first parameter
 of its `make` is `inner`. Options: `l1`, `mse` or `huber` choose the base loss; `ssir`
-adds SSIR; `joint` trains group contrast in the same stage; `smoke` runs end to end in
-at most 100 steps; `model=PATH` and `kind=PATH` take a model and a
-reader of data of your own by their dotted paths.
+adds SSIR; `joint` trains the contrast in the same stage; `smoke` runs end to end in at
+most 100 steps; `model=PATH` and `kind=PATH` take a model and a reader of data of your
+own by their dotted paths.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOSSES = ("l1", "mse", "huber")
 OPTIONS = {
     **{loss: f"the base loss is {loss}" for loss in LOSSES},
     "ssir": "adds SSIR to the method",
-    "joint": "trains group contrast in the same stage (group_dir and its variants)",
+    "joint": "trains the contrast in the same stage (group_dir, rnc, their variants)",
     "smoke": "runs the whole program in at most 100 steps, for a try",
 }
 OWN = {"model": "a model of your own", "kind": "a reader of data of your own"}
@@ -180,7 +180,7 @@ def finish(
 
 
 def _joint(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str, Any]:
-    """A preset with group contrast, merged into one stage."""
+    """A preset with a stage of contrast, merged into one stage."""
     if "contrast" not in preset.get("stages", ()):
         raise ValueError(
             f"{config.method} has no contrast stage to join. Use this option with "

@@ -83,6 +83,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             init_from=record["init_from"],
             encoder_mode=record["encoder_mode"],
             views=_views(record["views"], config["data"]),
+            sampling=record["sampling"] or config["data"]["sampling"],
             evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)

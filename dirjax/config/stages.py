@@ -29,6 +29,8 @@ class Stage:
       init_from: start from the "last" or "best" parameters of the previous stage.
       encoder_mode: "train" or "eval" batch norm and dropout of the encoder.
       views: augmented rows of each image in a batch.
+      sampling: how often rows are drawn: "none" for once an epoch, or the scheme of
+        `weights.bin_weights` for their bins.
       evaluate: whether its states are evaluated: not if the head is untrained; the last
         stage always is.
     """
@@ -45,6 +47,7 @@ class Stage:
     init_from: str = "last"
     encoder_mode: str = "train"
     views: int = 1
+    sampling: str = "none"
     evaluate: bool = True
 
     @property

@@ -16,6 +16,8 @@ from dirjax.labels.groups import WIDTH_MODES
 from dirjax.labels.support import SPACINGS
 from dirjax.ops import densities
 
+# Schemes of `weights.bin_weights`.
+SAMPLINGS = ("none", "inverse", "sqrt_inverse")
 # Pixels per side; a colour image of that size takes 3 GB.
 _LARGEST = 2**15
 
@@ -49,6 +51,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("thousands", (None, "", ",", ".", " ", "'")),
         ("date_order", (None, "dmy", "mdy")),
         ("views", (1, 2)),
+        ("sampling", SAMPLINGS),
     ):
         said = " or ".join(map(repr, known))
         require_field(data[field] in known, f"data.{field}", said, data[field])
@@ -284,6 +287,7 @@ def _validate_stage(stage: Mapping[str, Any], where: str) -> None:
         ("init_from", ("last", "best")),
         ("encoder_mode", ("train", "eval")),
         ("views", (None, 0, 1, 2)),
+        ("sampling", (None, *SAMPLINGS)),
     ):
         said = f"one of {', '.join('empty' if k is None else str(k) for k in known)}"
         require_field(stage[field] in known, f"{where}.{field}", said, stage[field])

@@ -11,7 +11,7 @@ the end of an epoch: the last batch of an epoch is filled from the next.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,52 @@ def permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     return order
 
 
+def drawn(seed: int, epoch: int, weights: np.ndarray) -> np.ndarray:
+    """The examples of one epoch, drawn in proportion to weights.
+
+    The draws are spread evenly over the cumulative weights, so an example is there
+    `size * share` times, rounded up or down; with equal weights that is once.
+
+    Args:
+      seed: seed of the run.
+      epoch: 0, 1, 2, ...
+      weights: `[size]` from 0, one above 0.
+
+    Returns:
+      `[size]` int64.
+
+    Example:
+      >>> np.bincount(drawn(0, 3, np.array([2.0, 1.0, 1.0]))).tolist()
+      [1, 1, 1]
+      >>> sorted(drawn(0, 0, np.array([3.0, 0.0, 0.0, 1.0])).tolist())
+      [0, 0, 0, 3]
+    """
+    size = len(weights)
+    rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    at = (rng.permutation(size) + rng.random()) * (weights.sum() / size)
+    # The last example with a weight, should rounding reach beyond the end.
+    last = np.flatnonzero(weights)[-1]
+    return np.minimum(np.searchsorted(np.cumsum(weights), at, side="right"), last)
+
+
 def indices(
-    *, seed: int, step: int, steps: int, batch_size: int, size: int
+    *,
+    seed: int,
+    step: int,
+    steps: int,
+    batch_size: int,
+    size: int,
+    order: Callable[[int, int, int], np.ndarray] = permutation,
 ) -> np.ndarray:
     """The examples of the global batches `step .. step + steps - 1`.
+
+    Args:
+      seed: seed of the run.
+      step: the first step.
+      steps: number of steps.
+      batch_size: rows of a batch.
+      size: number of examples.
+      order: `(seed, epoch, size) -> [size]`, the examples of an epoch in order.
 
     Returns:
       `[steps, batch_size]` int64 positions in the training split.
@@ -66,7 +108,7 @@ def indices(
     out = np.empty(len(position), np.int64)
     for e in range(int(epoch[0]), int(epoch[-1]) + 1):
         here = epoch == e
-        out[here] = permutation(seed, e, size)[place[here]]
+        out[here] = order(seed, e, size)[place[here]]
     return out.reshape(steps, batch_size)
 
 
@@ -139,6 +181,8 @@ class Stream:
       processes: number of processes.
       reader: "array" gathers with numpy; "tf" reads through tf.data with
         prefetching. Both give the same batches.
+      weights: `[rows]` from 0, in proportion to which rows are drawn, see `drawn`; None
+        for each row once an epoch.
     """
 
     def __init__(
@@ -151,6 +195,7 @@ class Stream:
         process: int = 0,
         processes: int = 1,
         reader: str = "array",
+        weights: np.ndarray | None = None,
     ):
         if reader not in ("array", "tf"):
             raise ValueError(f"data.reader must be 'array' or 'tf', got {reader!r}.")
@@ -159,6 +204,11 @@ class Stream:
         self._batch_size = batch_size
         self._part = (process, processes)
         self._reader = reader
+        self._order = permutation
+        if weights is not None:
+            self._order = functools.lru_cache(maxsize=4)(
+                lambda seed, epoch, size: drawn(seed, epoch, weights)
+            )
 
     def rows(self, step: int, steps: int) -> np.ndarray:
         """`[steps, batch / processes]` rows of the split for these steps."""
@@ -169,6 +219,7 @@ class Stream:
                 steps=steps,
                 batch_size=self._batch_size,
                 size=len(self._split.label),
+                order=self._order,
             )
             for seed in self._seeds
         ]

@@ -35,6 +35,7 @@ class Spec:
       support: bins of predicted distributions, if the config asks for them.
       weights: `[num]` float64, the sum over training labels in each bin of the weight
         that each has in training; None if all are alike.
+      means: `[num]` float64, mean training label in each bin; None if not known.
     """
 
     bins: Bins
@@ -47,6 +48,18 @@ class Spec:
     groups: Groups | None = None
     support: Support | None = None
     weights: np.ndarray | None = None
+    means: np.ndarray | None = None
+
+    @property
+    def centers(self) -> np.ndarray:
+        """Mean training label of each bin, `[num]`; the middle of a bin without any.
+
+        Labels that are whole numbers stand at an edge of their bin, not in its middle.
+        """
+        middle = self.bins.centers.astype(np.float64)
+        if self.means is None:
+            return middle
+        return np.where(self.counts > 0, self.means, middle)
 
 
 def spec(
@@ -93,7 +106,9 @@ def spec(
     counts = histogram(array, bins)
     shots = shot_groups(counts, many, few, shot_lists)
     mean, std = (float(f(array, dtype=np.float64)) for f in (np.mean, np.std))
-    return Spec(bins, counts, shots, mean, std, array.size)
+    flat = array.ravel().astype(np.float64)
+    means = np.bincount(bins.index(flat), flat - mean, bins.num) / np.maximum(counts, 1)
+    return Spec(bins, counts, shots, mean, std, array.size, means=means + mean)
 
 
 def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:

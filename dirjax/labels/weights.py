@@ -1,9 +1,11 @@
-"""Weights from label frequency: INV, SQINV, and LDS kernels that smooth it.
+"""Weights from label frequency: INV, SQINV, LDS kernels that smooth it, DenseWeight.
 
 Host numpy in float64 and no JAX: everything is computed once, before training.
 
 Source: Yang et al., "Delving into Deep Imbalanced Regression", ICML 2021,
-https://arxiv.org/abs/2102.09554.
+https://arxiv.org/abs/2102.09554. DenseWeight: Steininger et al., "Density-based
+weighting for imbalanced regression", Machine Learning 2021,
+https://doi.org/10.1007/s10994-021-06023-5.
 
 **Deviations** from the public benchmark code: smoothed integer counts are truncated to
 integers only with `truncate=True`; the public code always does so under `"inverse"`. A
@@ -20,6 +22,7 @@ from dirjax import checks
 from dirjax.labels.bins import Bins
 
 KERNELS = ("gaussian", "gaussian_exact", "triang", "laplace")
+_GRID = 4096  # Points of a kernel density.
 _PAD_MODES: Any = {"zero": "constant", "edge": "symmetric", "reflect": "reflect"}
 
 
@@ -217,3 +220,92 @@ def sample_weights(
     if counts is None:
         counts = np.bincount(index.ravel(), minlength=bins.num)
     return bin_weights(counts, scheme, **options).astype(np.float32)[index]
+
+
+def dense_density(
+    values: ArrayLike,
+    counts: ArrayLike,
+    at: ArrayLike,
+    *,
+    bandwidth: float | None = None,
+) -> np.ndarray:
+    """Gaussian kernel density of labels, relative to its largest value.
+
+    Args:
+      values: `[n]`, where labels are.
+      counts: `[n]` from 0, how many are there, one above 0.
+      at: where it is wanted, any shape; beyond the labels that of the nearest grid
+        point.
+      bandwidth: deviation of the kernel, above 0. Default: `1.06 std n^(-1/5)`.
+
+    Returns:
+      float64 of the shape of `at`, from 0 to 1.
+
+    Raises:
+      ValueError: for counts or a bandwidth out of range.
+
+    Example:
+      >>> dense_density([0, 1, 9], [5, 5, 1], [0.5, 9.0], bandwidth=1.0).round(2)
+      array([1.  , 0.11])
+    """
+    values, counts = (np.asarray(x, np.float64).ravel() for x in (values, counts))
+    if values.size != counts.size or not (counts >= 0).all() or not counts.any():
+        raise ValueError(f"counts must be [n] from 0, one above 0, got {counts}.")
+    values, counts = values[counts > 0], counts[counts > 0]
+    total = counts.sum()
+    mean = values @ counts / total
+    std = math.sqrt((values - mean) ** 2 @ counts / total)
+    # If all labels are equal, any width will do.
+    usual = 1.06 * std * total**-0.2 or 1.0
+    wide = usual if bandwidth is None else float(bandwidth)
+    checks.positive("bandwidth", wide)
+    reach = 4 * wide
+    grid = np.linspace(values.min() - reach, values.max() + reach, _GRID)
+    density = np.zeros(_GRID)
+    for start in range(0, values.size, 1024):
+        part = slice(start, start + 1024)
+        away = (grid[:, None] - values[part]) / wide
+        density += np.exp(-0.5 * away**2) @ counts[part]
+    density = (density - density.min()) / (density.max() - density.min())
+    return np.interp(np.asarray(at, np.float64), grid, density)
+
+
+def dense_weights(
+    values: ArrayLike,
+    counts: ArrayLike,
+    at: ArrayLike,
+    *,
+    alpha: float = 1.0,
+    eps: float = 1e-6,
+    bandwidth: float | None = None,
+) -> np.ndarray:
+    """DenseWeight: `max(1 - alpha density, eps)`, scaled to mean 1 over the labels.
+
+    Args:
+      values: see `dense_density`, as `counts`, `at` and `bandwidth`.
+      counts: see there.
+      at: where weights are wanted.
+      alpha: from 0, which gives equal weights. Above 1, dense regions get `eps`.
+      eps: the smallest weight, before scaling, above 0.
+      bandwidth: see there.
+
+    Returns:
+      float64 of the shape of `at`.
+
+    Raises:
+      ValueError: for an option out of range.
+
+    Example:
+      >>> y = [0, 0.1, 0.2, 0.3, 1, 2]
+      >>> dense_weights(y, [2, 1, 2, 1, 1, 1], [0, 2], alpha=0.5).round(2)
+      array([0.88, 1.51])
+    """
+    checks.positive("alpha", alpha, zero=True)
+    checks.positive("eps", eps)
+
+    def raw(at):
+        density = dense_density(values, counts, at, bandwidth=bandwidth)
+        return np.maximum(1 - alpha * density, eps)
+
+    held = np.asarray(counts, np.float64)
+    return raw(at) * (held.sum() / (raw(values) * held).sum())

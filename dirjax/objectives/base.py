@@ -11,6 +11,7 @@ Deviations: none, this module is dirjax's own.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,6 +35,23 @@ class Variables(NamedTuple):
 
     params: Any
     state: Any
+
+
+def check_one_per_row(method: str, labels: Any) -> None:
+    """Raises an error for labels of pixels, for methods that compare all rows.
+
+    Args:
+      method: its name, for the message.
+      labels: `[batch]`.
+
+    Raises:
+      ValueError: for labels of pixels.
+    """
+    if np.ndim(labels) > 1:
+        raise ValueError(
+            f"{method} needs one label per row, this data has one per pixel (labels "
+            f"{list(np.shape(labels))}). Use a method without it, such as sqinv_lds."
+        )
 
 
 class Outcome(NamedTuple):
@@ -133,6 +151,8 @@ class Objective(NamedTuple):
       weighting: `spec -> [num_bins]` host numpy: the factor by which it multiplies the
         weight of labels of each bin. The model learns the label distribution with these
         weights, and a later correction starts from there.
+      rates: constant learning rates of its own parameters, a tree of numbers whose
+        leaves may stand for whole subtrees of them; None where the model's applies.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -141,6 +161,7 @@ class Objective(NamedTuple):
     precise: bool = False
     diagnostics: Diagnostics = Diagnostics()
     weighting: Callable[[Any], np.ndarray] = _unweighted
+    rates: Any = None
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -196,7 +217,8 @@ def weighted_sum(
 
     Returns:
       An objective whose variables are dicts by name, and whose metrics hold
-      `loss/<name>`, unweighted, for each term.
+      `loss/<name>`, unweighted, for each term. Its weighting is the product of those of
+      its terms, without terms of weight 0.
     """
     names = sorted(terms)
     if not names:
@@ -252,6 +274,10 @@ def weighted_sum(
         found = [terms[n].diagnostics.by_bin(part(variables, n)) for n in names]
         return {k: v for arrays in found for k, v in arrays.items()}
 
+    def weighting(spec):
+        found = [terms[n].weighting(spec) for n in names if weights[n]]
+        return functools.reduce(np.multiply, found, _unweighted(spec))
+
     parts = terms.values()
     return Objective(
         init,
@@ -259,6 +285,8 @@ def weighted_sum(
         collect=Collect(*map(collected, Collect._fields)),
         precise=any(t.precise for t in parts),
         diagnostics=Diagnostics(advise, by_bin),
+        weighting=weighting,
+        rates={n: terms[n].rates for n in names},
     )
 
 
@@ -339,6 +367,7 @@ def wrap(
             lambda variables: inner.diagnostics.by_bin(part(variables)),
         ),
         weighting=lambda spec: weighting(spec) * inner.weighting(spec),
+        rates=inner.rates,
     )
 
 

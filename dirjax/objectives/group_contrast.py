@@ -34,7 +34,8 @@ minus a part, which cancels). This leaves `N x N` work, `N x G` logarithms, and 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,62 @@ def _log_tails(
     return jnp.logaddexp(take(below, low), take(above, high))
 
 
+def prepared(features: jax.Array, mask: jax.Array, similarity: str) -> jax.Array:
+    """Rows as the similarity needs them, with padding set to 0.
+
+    Args:
+      features: `[batch, dim]` float. Padding may be NaN.
+      mask: `[batch]`, 1 for real rows and 0 for padding.
+      similarity: see `group_contrast_loss`.
+
+    Returns:
+      `[batch, dim]`.
+    """
+    some = mask[:, None] > 0
+    features = jnp.where(some, features, 0.0)
+    if similarity != "l2":
+        features = unit(features)
+    if similarity == "cosine":
+        return features
+    # Centring changes no distance, and products cancel less.
+    center = jnp.sum(features, axis=0) / jnp.maximum(jnp.sum(mask), 1.0)
+    return jnp.where(some, features - jax.lax.stop_gradient(center)[None], 0.0)
+
+
+def similarities(rows: jax.Array, columns: jax.Array, similarity: str) -> jax.Array:
+    """Similarity of all `[n, dim]` prepared rows with all columns, `[n, m]`."""
+    if similarity == "cosine":
+        return product(rows, columns.T)
+    return -distances(rows, columns)
+
+
+def in_blocks(block: Callable[[Any], jax.Array], rows: Any) -> jax.Array:
+    """Sum of a function of rows, in blocks above 4096 rows.
+
+    Blocks are recomputed for the gradient, so nothing of the size of rows times rows is
+    stored.
+
+    Args:
+      block: from a tree of arrays with leading axis rows to a scalar. Rows of zeros
+        may be added; it must give them 0.
+      rows: the tree.
+
+    Returns:
+      Scalar.
+    """
+    size = len(jax.tree.leaves(rows)[0])
+    if size <= _WHOLE:
+        return block(rows)
+    missing = -size % _ROWS
+
+    def blocks(x):
+        x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
+        return x.reshape(-1, _ROWS, *x.shape[1:])
+
+    parts = jax.tree.map(blocks, rows)
+    return jnp.sum(jax.lax.map(jax.checkpoint(block), parts))
+
+
 def _block(
     rows: _Rows,
     columns: _Rows,
@@ -112,10 +169,7 @@ def _block(
     similarity: str,
 ) -> jax.Array:
     """Sum over the ordered pairs of some rows with all columns."""
-    if similarity == "cosine":
-        logits = product(rows.features, columns.features.T)
-    else:
-        logits = -distances(rows.features, columns.features)
+    logits = similarities(rows.features, columns.features, similarity)
     pairs = (rows.mask[:, None] > 0) & (columns.mask[None] > 0)
     pairs &= rows.number[:, None] != columns.number[None]
     logits = jnp.where(pairs, logits / temperature, 0.0)
@@ -181,20 +235,13 @@ def group_contrast_loss(
         groups=(groups, "b"),
         mask=None if mask is None else (mask, "b"),
     )
-    _check(temperature, similarity)
+    check(temperature, similarity)
     if num_groups < 1:
         raise ValueError(f"num_groups must be at least 1, got {num_groups}.")
     mask = jnp.ones(len(features)) if mask is None else mask
     mask = (mask > 0).astype(features.dtype)
-    features = jnp.where(mask[:, None] > 0, features, 0.0)
-    if similarity != "l2":
-        features = unit(features)
     real = jnp.sum(mask)
-    if similarity != "cosine":
-        # Centring changes no distance, and products cancel less.
-        center = jnp.sum(features, axis=0) / jnp.maximum(real, 1.0)
-        center = jax.lax.stop_gradient(center)
-        features = jnp.where(mask[:, None] > 0, features - center[None], 0.0)
+    features = prepared(features, mask, similarity)
     groups = jnp.clip(groups.astype(jnp.int32), 0, num_groups - 1)
     all_rows = _Rows(features, groups, mask, jnp.arange(len(features)))
     block = functools.partial(
@@ -204,21 +251,12 @@ def group_contrast_loss(
         temperature=temperature,
         similarity=similarity,
     )
-    if len(features) <= _WHOLE:
-        total = block(all_rows)
-    else:
-        missing = -len(features) % _ROWS
-
-        def blocks(x):
-            x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1))
-            return x.reshape(-1, _ROWS, *x.shape[1:])
-
-        parts = jax.tree.map(blocks, all_rows)
-        total = jnp.sum(jax.lax.map(jax.checkpoint(block), parts))
+    total = in_blocks(block, all_rows)
     return total / jnp.maximum(real * (real - 1.0), 1.0)
 
 
-def _check(temperature: float, similarity: str) -> None:
+def check(temperature: float, similarity: str) -> None:
+    """Raises a ValueError for an option out of range."""
     checks.positive("temperature", temperature)
     checks.one_of("similarity", similarity, SIMILARITIES)
 
@@ -239,7 +277,7 @@ def make(
     Raises:
       ValueError: for an option out of range; at init, if the run has no groups.
     """
-    _check(temperature, similarity)
+    check(temperature, similarity)
 
     def init(key, spec):
         del key
@@ -253,12 +291,7 @@ def make(
         of_bin, members = variables.state["of_bin"], variables.state["members"]
 
         def contrast(view, batch):
-            if batch["bin"].ndim > 1:
-                raise ValueError(
-                    "group contrast needs one label per row, this data has one per "
-                    f"pixel (labels {list(batch['bin'].shape)}). Use a method without "
-                    "it, such as sqinv_lds."
-                )
+            base.check_one_per_row("group contrast", batch["bin"])
             return group_contrast_loss(
                 view.features,
                 of_bin[batch["bin"]],

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from dirjax import data
 from dirjax.runtime import sharding
-from dirjax.training.build import Pieces
+from dirjax.training.build import Pieces, of_bins
 
 
 def batches(
@@ -21,21 +22,24 @@ def batches(
     Args:
       pieces: the run's data and model.
       step: the first step.
-      stop: the step after the last.
+      stop: the step after the last, in the same stage.
 
     Yields:
       `(start, count, batches)`; arrays are global, `[chunk, batch, ...]`, with members
       `[chunk, members, batch, ...]`, and only the first `count` batches are valid.
     """
     plan, config = pieces.plan, pieces.config
+    train = pieces.source.training
+    table = of_bins(plan.stage_at(step), pieces.spec)
     stream = data.Stream(
-        pieces.source.training,
+        train,
         seed=config["seed"],
         members=pieces.members,
         batch_size=plan.batch_size,
         process=jax.process_index(),
         processes=jax.process_count(),
         reader=config["data"]["reader"],
+        weights=None if table is None else table[np.asarray(train.bin)],
     )
 
     def chunks() -> Iterator[tuple[int, int]]:

@@ -17,7 +17,7 @@ from dirjax.config.plan import plan as make_plan
 from dirjax.config.stages import Plan, Stage
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
-from dirjax.labels import specification
+from dirjax.labels import specification, weights
 from dirjax.objectives import base
 from dirjax.runtime import sharding
 
@@ -128,16 +128,36 @@ def make_objective(stage: Stage) -> base.Objective:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
 
 
+def of_bins(stage: Stage, spec: labels.Spec) -> np.ndarray | None:
+    """How often rows of each bin are drawn in a stage, relative to once an epoch.
+
+    None if each row is drawn once an epoch.
+    """
+    if stage.sampling == "none":
+        return None
+    return weights.bin_weights(spec.counts, stage.sampling, clip=None)
+
+
 def _weighted(spec: labels.Spec, stage: Stage, train: data.Split) -> labels.Spec:
-    """The specification with the weights that labels have in a stage, if any."""
-    of_bins = make_objective(stage).weighting(spec)
+    """The specification with the weights that labels have in a stage, if any.
+
+    Rows that are drawn more often weigh more.
+    """
+    table, drawn = make_objective(stage).weighting(spec), of_bins(stage, spec)
+    if drawn is not None:
+        if train.label.ndim > 1:
+            raise ValueError(
+                f"stage.{stage.name}.sampling draws rows by their label, this data has "
+                "one per pixel. Leave it out; weights are those of sqinv or lds."
+            )
+        table = table * drawn
     own = None if np.all(train.weight == 1) else train.weight
-    if own is None and np.ptp(of_bins) == 0:
+    if own is None and np.ptp(table) == 0:
         return spec
     if own is not None:
         shape = train.weight.shape + (1,) * (len(train.label.shape) - 1)
         own = train.real(np.broadcast_to(own.reshape(shape), train.label.shape))
-    return specification.weighted(spec, of_bins, lambda: train.real(train.label), own)
+    return specification.weighted(spec, table, lambda: train.real(train.label), own)
 
 
 def init_model(

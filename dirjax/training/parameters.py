@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,8 +57,12 @@ def select(params: Any, patterns: Sequence[str]) -> Any:
     )
 
 
-def freeze(
-    tx: optax.GradientTransformation, params: Any, patterns: tuple[str, ...]
+def divide(
+    tx: optax.GradientTransformation,
+    params: Any,
+    patterns: tuple[str, ...],
+    rates: Any = None,
+    own: Callable[[float], optax.GradientTransformation] = optax.sgd,
 ) -> tuple[optax.GradientTransformation, Any]:
     """Restricts an optimiser to the model parameters that match; freezes the rest.
 
@@ -67,17 +71,39 @@ def freeze(
       params: `{"model", "objective"}`; the objective's own parameters are always
         trained.
       patterns: see `select`; empty means all parameters.
+      rates: see `base.Objective`; over `params["objective"]`.
+      own: the optimiser of parameters with a rate of their own.
 
     Returns:
       The optimiser, and a tree of bools over `params["model"]` or None.
     """
-    if not patterns:
-        return tx, None
-    trainable = select(params["model"], patterns)
-    labels = jax.tree.map(lambda t: "train" if t else "freeze", trainable)
-    rest = jax.tree.map(lambda _: "train", params["objective"])
-    tx = optax.partition(
-        {"train": tx, "freeze": optax.set_to_zero()},
-        {"model": labels, "objective": rest},
-    )
-    return tx, trainable
+    trainable = select(params["model"], patterns) if patterns else None
+    names: dict[Any, optax.GradientTransformation] = {
+        "train": tx,
+        "freeze": optax.set_to_zero(),
+    }
+
+    def model(param: Any, trains: bool = True) -> str:
+        del param
+        return "train" if trains else "freeze"
+
+    def objective(path: Any, param: Any) -> str:
+        del param
+        at = rates
+        for key in path:
+            if not isinstance(at, Mapping):
+                break
+            at = at.get(getattr(key, "key", None))
+        if at is None:
+            return "train"
+        names.setdefault(f"rate {at}", own(at))
+        return f"rate {at}"
+
+    parts = (params["model"],) if trainable is None else (params["model"], trainable)
+    labels = {
+        "model": jax.tree.map(model, *parts),
+        "objective": jax.tree_util.tree_map_with_path(objective, params["objective"]),
+    }
+    if {*jax.tree.leaves(labels)} == {"train"}:
+        return tx, trainable
+    return optax.partition(names, labels), trainable

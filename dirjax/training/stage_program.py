@@ -62,7 +62,13 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     tx = optimizers.make(learning_rate=rate, **stage.optimizer)
     tree = {"model": shapes, "objective": variables.params}
     try:
-        tx, trainable = parameters.freeze(tx, tree, stage.trainable)
+        tx, trainable = parameters.divide(
+            tx,
+            tree,
+            stage.trainable,
+            objective.rates,
+            functools.partial(_own_tx, stage),
+        )
     except ValueError as error:
         raise InputError(f"stage.{stage.name}.trainable: {error}") from error
     try:
@@ -78,6 +84,12 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     return StageProgram(stage, objective, tx, trainable, changed)
 
 
+def _own_tx(stage: Stage, rate: float) -> optax.GradientTransformation:
+    """The optimiser of a stage at a constant rate and without decay."""
+    options = {**stage.optimizer, "weight_decay": 0.0}
+    return optimizers.make(learning_rate=rate, **options)
+
+
 def preflight(pieces: Pieces, program: StageProgram) -> None:
     """Traces the loss of a stage, to catch options that do not fit the data.
 
@@ -86,8 +98,10 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
     """
     stage, network = program.stage, pieces.network
     rows = data.stored(pieces.source.training)
+    # A batch of one row may be too small for a loss over pairs.
+    few = min(2, pieces.plan.batch_size)
     batch = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype), rows
+        lambda x: jax.ShapeDtypeStruct((few, *x.shape[1:]), x.dtype), rows
     )
     row_labels = jax.ShapeDtypeStruct(batch["label"].shape, np.float32)
     batch |= {"weight": row_labels, "mask": row_labels}

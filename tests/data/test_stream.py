@@ -276,3 +276,22 @@ assert len(next(reader.read(iter([(0, 1)])))['label'][0]) == 8
 assert len(list(data.eval_batches(source.splits['val'], batch_size=1000))) == 2
 """
     assert "tensorflow" not in imports_after(code)
+
+
+def test_rows_drawn_by_weight():
+    """Shares are kept in every epoch, equal weights are a permutation, steps resume."""
+    rng = np.random.default_rng(0)
+    weights = rng.gamma(1.0, size=50)
+    weights[7] = 0
+    for epoch in range(3):
+        count = np.bincount(stream.drawn(1, epoch, weights), minlength=50)
+        assert (np.abs(count - 50 * weights / weights.sum()) < 1).all()
+        once = stream.drawn(1, epoch, np.full(50, 0.1))
+        assert sorted(once.tolist()) == list(range(50))
+
+    def order(seed, epoch, size):
+        return stream.drawn(seed, epoch, weights)
+
+    options = {"seed": 3, "batch_size": 7, "size": 50, "order": order}
+    whole = stream.indices(step=0, steps=12, **options)
+    np.testing.assert_array_equal(stream.indices(step=5, steps=7, **options), whole[5:])

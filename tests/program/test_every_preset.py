@@ -12,6 +12,9 @@ from dirjax.data import catalog, readers
 from tests import runs
 
 DENSE = "configs/synthetic_depth.py"
+# Methods over pairs of rows, by a part of their names.
+PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr", "sampling")
+PAIRWISE += ("accon", "srl", "dist_loss", "prime")
 
 
 def shipped():
@@ -62,12 +65,12 @@ def made(path, method, tmp_path):
 def refused(path, method, config):
     """Whether a method does not suit the data, which is said.
 
-    Groups need one label per row, and resampling needs columns.
+    Groups and losses over pairs need one label per row, and resampling needs columns.
     """
     if "smo" in method and config["data"]["kind"] != "table":
         said = "interpolates columns of tables"
-    elif path == DENSE and "group" in method:
-        said = "one label per row, this data"
+    elif path == DENSE and any(part in method for part in PAIRWISE):
+        said = r"one label per row|one per pixel"
     else:
         return False
     with pytest.raises(errors.InputError, match=said):

@@ -5,14 +5,18 @@ import json
 import numpy as np
 import pytest
 
+from dirjax.errors import InputError
 from dirjax.evals import corrected, frontier
+from dirjax.training.batches import batches
 from dirjax.training.build import build
 from dirjax.training.results import bins
 from dirjax.workdir import run_files
 from tests import runs
 
 
-@pytest.mark.parametrize("method", ["vanilla", "sqinv", "rrt", "sqinv_histogram"])
+@pytest.mark.parametrize(
+    "method", ["vanilla", "sqinv", "rrt", "sqinv_histogram", "sqrt_sampling"]
+)
 def test_correction_starts_from_the_weights_of_training(method, tmp_path):
     """Those of the last stage; a finished run knows them from its files."""
     made = runs.tiny(f"{method},smoke")
@@ -43,3 +47,29 @@ def test_correction_starts_from_the_weights_of_training(method, tmp_path):
     np.testing.assert_array_equal(again.weights, spec.weights)
     if method == "sqinv_histogram":
         np.testing.assert_array_equal(again.support.weights, spec.support.weights)
+
+
+def test_sampling_of_a_stage():
+    """Rare rows come more often in the stage that asks for it, and in no other."""
+    made = runs.tiny("rrt_sampling,smoke")
+    pieces = build(made)
+    main, head = pieces.plan.stages
+    train = pieces.source.splits["train"]
+    per_epoch = len(train.label) // pieces.plan.batch_size
+
+    def rows(stage):
+        read = batches(pieces, stage.start, stage.stop)
+        return np.concatenate([np.asarray(b["index"][:n]).ravel() for _, n, b in read])
+
+    assert (main.sampling, head.sampling) == ("none", "inverse")
+    once = rows(main)
+    assert per_epoch >= main.steps
+    assert len(set(once.tolist())) == len(once)
+    again = rows(head)
+    assert len(set(again.tolist())) < len(again)
+
+
+def test_sampling_of_pixels_is_refused():
+    made = runs.config("synthetic_depth", "balanced_sampling,smoke")
+    with pytest.raises(InputError, match=r"stage\.main\.sampling draws rows by their"):
+        build(made)

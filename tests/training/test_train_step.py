@@ -240,7 +240,7 @@ class TestFrozen:
         objective = toy.l1()
         tx = optimizers.make("adamw", 0.1, weight_decay=0.5, decay="all")
         full = toy.start(objective)
-        tx, trainable = parameters.freeze(tx, full.params, ("head",))
+        tx, trainable = parameters.divide(tx, full.params, ("head",))
         state = toy.start(objective, tx)
         run = toy.jit(toy.train_step(objective, tx=tx, trainable=trainable))
         new, report = run(state, toy.batch())

@@ -1,0 +1,371 @@
+"""Balanced MSE: the squared error that would be least under balanced labels.
+
+With predictions `p`, noise of deviation `s` and the training distribution of labels,
+
+    L_i = (p_i - y_i)^2 + 2 s^2 log E_{y ~ train} exp(-(p_i - y)^2 / (2 s^2))
+
+The second part takes the skew of the labels back: it is what Bayes' rule divides by.
+`form` says how it is computed:
+
+    bmc  over the labels of the batch, which makes it a softmax: which label is mine?
+    gai  over a mixture of Gaussians fitted to the training labels, exactly
+    bni  over the histogram of the training labels
+
+"Balanced MSE for Imbalanced Visual Regression", Ren et al., CVPR 2022.
+https://arxiv.org/abs/2203.16427
+
+The factor `2 s^2` gets no gradient. Losses may be negative, and the error on training
+rows rises: both are as intended. `docs/any-prior.md` says when the correction after
+training gives the same predictions.
+
+**Deviations** and readings:
+
+- `s` is in deviations of the training labels, so that one value serves labels of any
+  unit, and is never below 1e-3 of them (`gai_loss` and its like: 1e-3 label units). The
+  trained number is the inverse softplus of `s`, at a constant learning rate of its own
+  without weight decay; the public code trains `s` itself, which may pass 0.
+- Weights of a batch count rows: of a row with weight 2 there are two, as candidates,
+  too. The public code has no weights. The prior of `gai` and `bni` does not know them,
+  so weights belong to `bmc`, or to rows that really count twice.
+- Equal labels in a batch compete, as there; their loss has a floor.
+- The mixture is fitted to the histogram of label bins (`labels/mixtures.py`), whose
+  places are the mean labels of bins; there it is scikit-learn's of all labels.
+- Smoothed counts of `bni` keep their fractions, unless `truncate=True`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax import checks
+from dirjax.labels import mixtures
+from dirjax.labels import weights as weights_lib
+from dirjax.objectives import base
+
+FORMS = ("bmc", "gai", "bni")
+# One row has no other label to compete with: the loss would be 0.
+FEWEST_ROWS = 2
+FLOOR = 1e-3
+_LOWEST = -1e30
+
+
+def _checked(predictions: Any, labels: Any) -> tuple[jax.Array, jax.Array]:
+    """Both as arrays. Raises an error unless they are `[...]` of equal shape."""
+    if jnp.shape(predictions) != jnp.shape(labels) or not jnp.ndim(labels):
+        raise ValueError(
+            f"predictions {jnp.shape(predictions)} and labels {jnp.shape(labels)} must "
+            "have the same shape. Reshape them, for example with x.reshape(-1)."
+        )
+    return jnp.asarray(predictions), jnp.asarray(labels)
+
+
+def _variance(sigma: Any) -> jax.Array:
+    return jnp.maximum(jnp.square(jnp.asarray(sigma, float)), FLOOR**2)
+
+
+def _scaled(loss: jax.Array, variance: jax.Array) -> jax.Array:
+    return loss * jax.lax.stop_gradient(2 * variance)
+
+
+def bmc_loss(
+    predictions: jax.Array,
+    labels: jax.Array,
+    *,
+    sigma: Any = 1.0,
+    weights: jax.Array | None = None,
+    mask: jax.Array | None = None,
+) -> jax.Array:
+    """Balanced MSE over the labels of the batch, for each row.
+
+    Args:
+      predictions: `[batch]`, or `[batch, labels]` for several labels per row.
+      labels: same shape.
+      sigma: deviation of the noise, in label units; counts as 1e-3 at least.
+      weights: `[batch]` from 0, how often a row is a candidate. Default: once.
+      mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
+
+    Returns:
+      `[batch]`, arbitrary but finite for padding.
+
+    Raises:
+      ValueError: for a batch of one row, or shapes that do not fit.
+
+    Example:
+      >>> p, y = jnp.array([1.0, 2.5, 4.0]), jnp.array([1.0, 2.0, 5.0])
+      >>> f"{bmc_loss(p, y).mean():.4f}"
+      '0.6930'
+    """
+    predictions, labels = _checked(predictions, labels)
+    if labels.ndim > 2:
+        raise ValueError(
+            "bmc needs one label per row, or [batch, labels], got labels "
+            f"{labels.shape}, one per pixel. Use form='gai' or 'bni'."
+        )
+    size = len(labels)
+    if size < FEWEST_ROWS:
+        raise ValueError(
+            f"bmc needs batches of at least 2 rows, got {size}: alone, a label has "
+            "nothing to compete with. Use larger batches, or form='gai' or 'bni'."
+        )
+    kind = predictions.dtype
+    count = jnp.ones(size, kind) if weights is None else weights
+    count = count if mask is None else jnp.where(mask > 0, count, 0)
+    if mask is not None:
+        some = (mask > 0).reshape(-1, *(1,) * (labels.ndim - 1))
+        predictions, labels = (jnp.where(some, x, 0) for x in (predictions, labels))
+    predictions, labels = (x.reshape(size, -1) for x in (predictions, labels))
+    variance = _variance(sigma)
+    # Coordinate by coordinate, so that no [batch, batch, labels] array is stored.
+    columns = zip(predictions.T, labels.T, strict=True)
+    squares = sum(jnp.square(p[:, None] - y[None]) for p, y in columns)
+    there = count > 0
+    logs = jnp.log(jnp.where(there, count, 1))
+    logits = jnp.where(there[None], logs[None] - squares / (2 * variance), _LOWEST)
+    own = jnp.sum(jnp.square(predictions - labels), axis=1) / (2 * variance)
+    against = jax.nn.logsumexp(logits, axis=1)
+    return _scaled(own + jnp.where(jnp.any(there), against, 0), variance)
+
+
+def gai_loss(
+    predictions: jax.Array,
+    labels: jax.Array,
+    *,
+    means: jax.Array,
+    variances: jax.Array,
+    proportions: jax.Array,
+    sigma: Any = 1.0,
+) -> jax.Array:
+    """Balanced MSE under a mixture of Gaussians, elementwise.
+
+    Args:
+      predictions: `[...]`; `[..., labels]` for several labels, if means have two axes.
+      labels: same shape.
+      means: `[num]`, or `[num, labels]`.
+      variances: `[num]`, or covariances `[num, labels, labels]`.
+      proportions: `[num]` above 0, with sum 1.
+      sigma: see `bmc_loss`.
+
+    Returns:
+      One value for each label, or for each row of several.
+
+    Raises:
+      ValueError: for shapes that do not fit.
+
+    Example:
+      >>> p, y = jnp.array([1.0, 2.5, 4.0]), jnp.array([1.0, 2.0, 5.0])
+      >>> law = {"means": jnp.array([1.0, 4.0]), "variances": jnp.array([0.5, 1.0])}
+      >>> loss = gai_loss(p, y, proportions=jnp.array([0.7, 0.3]), **law)
+      >>> f"{loss.mean():.4f}"
+      '-1.5068'
+    """
+    predictions, labels = _checked(predictions, labels)
+    variance = _variance(sigma)
+    if means.ndim == 1:
+        spread, away = variances[:, None], predictions[..., None, None]
+        away = away - means.reshape(*(1,) * predictions.ndim, -1, 1)
+        own = jnp.square(predictions - labels)
+    else:
+        checks.check_shapes(
+            means=(means, "num labels"), variances=(variances, "num labels labels")
+        )
+        spread, axes = jnp.linalg.eigh(variances)
+        away = predictions[..., None, :] - jnp.expand_dims(
+            means, tuple(range(predictions.ndim - 1))
+        )
+        away = jnp.einsum("...kd,kde->...ke", away, axes)
+        own = jnp.sum(jnp.square(predictions - labels), axis=-1)
+    spread = spread + variance  # [num, labels]
+    log_det = 0.5 * jnp.sum(jnp.log(spread), axis=-1)
+    lead = tuple(range(away.ndim - 2))
+    spread, log_det, logs = (
+        jnp.expand_dims(x, lead) for x in (spread, log_det, jnp.log(proportions))
+    )
+    logits = logs - log_det - 0.5 * jnp.sum(jnp.square(away) / spread, axis=-1)
+    dim = away.shape[-1]
+    loss = own / (2 * variance) + 0.5 * dim * jnp.log(variance)
+    return _scaled(loss + jax.nn.logsumexp(logits, axis=-1), variance)
+
+
+def bni_loss(
+    predictions: jax.Array,
+    labels: jax.Array,
+    *,
+    centers: jax.Array,
+    proportions: jax.Array,
+    sigma: Any = 1.0,
+) -> jax.Array:
+    """Balanced MSE under a histogram of labels, elementwise.
+
+    Args:
+      predictions: `[...]`; `[..., labels]` for several labels, if centers have two
+        axes.
+      labels: same shape.
+      centers: `[bins]`, or `[bins, labels]`.
+      proportions: `[bins]` from 0, with sum 1; bins of 0 do not count.
+      sigma: see `bmc_loss`.
+
+    Returns:
+      One value for each label, or for each row of several.
+
+    Raises:
+      ValueError: for shapes that do not fit.
+
+    Example:
+      >>> p, y = jnp.array([1.0, 2.5, 4.0]), jnp.array([1.0, 2.0, 5.0])
+      >>> q = jnp.array([0.5, 0.3, 0.2])
+      >>> f"{bni_loss(p, y, centers=y, proportions=q).mean():.4f}"
+      '-1.5834'
+    """
+    predictions, labels = _checked(predictions, labels)
+    variance = _variance(sigma)
+    if centers.ndim == 1:
+        lead = tuple(range(predictions.ndim))
+        squares = jnp.square(predictions[..., None] - jnp.expand_dims(centers, lead))
+        own = jnp.square(predictions - labels)
+    else:
+        lead = tuple(range(predictions.ndim - 1))
+        away = predictions[..., None, :] - jnp.expand_dims(centers, lead)
+        squares = jnp.sum(jnp.square(away), axis=-1)
+        own = jnp.sum(jnp.square(predictions - labels), axis=-1)
+    some = proportions > 0
+    logs = jnp.where(some, jnp.log(jnp.where(some, proportions, 1)), _LOWEST)
+    logits = jnp.expand_dims(logs, lead) - squares / (2 * variance)
+    loss = own / (2 * variance) + jax.nn.logsumexp(logits, axis=-1)
+    return _scaled(loss, variance)
+
+
+def histogram_prior(
+    counts: np.ndarray,
+    *,
+    kernel: str | None = None,
+    size: int = 5,
+    sigma: float = 2.0,
+    truncate: bool = False,
+) -> np.ndarray:
+    """Share of the training labels in each bin, smoothed or not, for `bni_loss`.
+
+    Args:
+      counts: `[num]` training labels in each bin.
+      kernel: None, or the kernel that smooths the counts, see `lds`.
+      size: its taps.
+      sigma: its width in bins.
+      truncate: whether smoothed counts are rounded down, as in the public code.
+
+    Returns:
+      `[num]` float64 with sum 1; 0 in bins without labels, also after smoothing.
+
+    Example:
+      >>> histogram_prior(np.array([3, 0, 1])).tolist()
+      [0.75, 0.0, 0.25]
+    """
+    density = weights_lib.bin_density(
+        counts,
+        "inverse",
+        clip=None,
+        kernel=kernel,
+        size=size,
+        sigma=sigma,
+        truncate=truncate,
+    )
+    density = np.where(np.asarray(counts) > 0, density, 0)
+    return density / density.sum()
+
+
+def _inverse_softplus(x: float) -> float:
+    return x + math.log(-math.expm1(-x))
+
+
+def make(
+    *,
+    form: str = "bmc",
+    sigma: float = 1.0,
+    learning_rate: float = 1e-2,
+    components: int = 8,
+    kernel: str | None = None,
+    size: int = 5,
+    kernel_sigma: float = 2.0,
+    truncate: bool = False,
+) -> base.Objective:
+    """Balanced MSE as a term, in place of another loss of the prediction.
+
+    Start `sigma` near the error that you expect, in deviations of the labels. Far
+    above it, all labels compete alike and predictions are pushed beyond their range.
+    Far below, "gai" is the plain squared error, and "bmc" and "bni" no longer move a
+    prediction that is nearer to its own label than to another one.
+
+    Args:
+      form: "bmc", "gai" or "bni".
+      sigma: the first deviation of the noise, in deviations of the training labels.
+      learning_rate: of `sigma`, constant; 0 to keep it.
+      components: of the mixture, for "gai".
+      kernel: see `histogram_prior`, for "bni", as the rest.
+      size: see `histogram_prior`.
+      kernel_sigma: `sigma` of `histogram_prior`.
+      truncate: see `histogram_prior`.
+
+    Returns:
+      An objective that logs `balanced_mse/sigma`, in label units. Its weighting is that
+      of a model of balanced labels, so a correction finds nothing left to correct.
+
+    Raises:
+      ValueError: for an option out of range; in a step, for a batch of one row or
+        labels of pixels under "bmc".
+    """
+    checks.one_of("form", form, FORMS)
+    checks.positive("sigma", sigma - FLOOR)
+    checks.positive("learning_rate", learning_rate, zero=True)
+    checks.whole("components", components)
+
+    def shares(spec):
+        options = {"size": size, "sigma": kernel_sigma, "truncate": truncate}
+        return histogram_prior(spec.counts, kernel=kernel, **options)
+
+    def mixture(spec):
+        least = max(spec.bins.mean_width**2 / 12, 1e-12)
+        return mixtures.fit(spec.centers, spec.counts, components, least=least)
+
+    def weighting(spec):
+        if form == "gai":
+            density = mixture(spec).density(spec.centers)
+        else:
+            density = shares(spec) if form == "bni" else spec.counts / spec.counts.sum()
+        held = spec.counts > 0
+        inverse = 1 / np.where(held, density, 1)
+        inverse = np.where(held, inverse, inverse[held].max())
+        return inverse * (spec.counts.sum() / (spec.counts * inverse).sum())
+
+    def init(key, spec):
+        del key
+        raw = jnp.float32(_inverse_softplus(sigma - FLOOR))
+        state: dict[str, Any] = {"unit": jnp.float32(spec.label_std or 1.0)}
+        law: dict[str, Any] = {}
+        if form == "gai":
+            law = mixture(spec)._asdict()
+        elif form == "bni":
+            law = {"centers": spec.centers, "proportions": shares(spec)}
+        state["prior"] = {k: jnp.asarray(v, jnp.float32) for k, v in law.items()}
+        if learning_rate:
+            return base.Variables({"raw_sigma": raw}, state)
+        return base.Variables({}, {**state, "raw_sigma": raw})
+
+    def loss(variables, view, batch, key):
+        del key
+        state = variables.state
+        raw = variables.params.get("raw_sigma", state.get("raw_sigma"))
+        noise = (FLOOR + jax.nn.softplus(raw)) * state["unit"]
+        weight, mask = batch["weight"], batch["mask"]
+        options = {"sigma": noise, **state["prior"]}
+        if form == "bmc":
+            options |= {"weights": weight, "mask": mask}
+        of_form = {"bmc": bmc_loss, "gai": gai_loss, "bni": bni_loss}[form]
+        value = of_form(view.outputs.prediction, batch["label"], **options)
+        metrics = {"balanced_mse/sigma": (noise, jnp.ones(()))}
+        return base.Outcome(base.masked_mean(value * weight, mask), state, metrics)
+
+    rates = {"raw_sigma": learning_rate} if learning_rate else None
+    return base.Objective(init, loss, weighting=weighting, rates=rates)

@@ -1,0 +1,269 @@
+"""Balanced MSE against its formula in float64, public numbers, and its limits."""
+
+import dataclasses
+import functools
+import types
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+
+from dirjax import optimizers
+from dirjax.labels import mixtures, specification
+from dirjax.objectives import balanced_mse, base
+from dirjax.objectives.balanced_mse import bmc_loss, bni_loss, gai_loss
+from dirjax.training import parameters
+from tests import toy
+from tests.objectives import golden
+
+RNG = np.random.default_rng(0)
+P, Y = RNG.normal(size=(9, 2)) * 2, RNG.normal(size=(9, 2)) * 3
+Y[4] = Y[3]
+LAW = {
+    "means": RNG.normal(size=(3, 2)),
+    "variances": np.stack([np.diag([1.0, 0.5]), np.eye(2), [[2.0, 0.3], [0.3, 1.0]]]),
+    "proportions": np.array([0.5, 0.3, 0.2]),
+}
+
+
+def normal(at, center, cov):
+    return multivariate_normal(center, cov).logpdf(at)
+
+
+def by_hand(form, p, y, s, weights=None, **law):
+    """The definition: density of the label over its expectation, for each row."""
+    weights = np.ones(len(p)) if weights is None else weights
+    noise, out = s**2 * np.eye(p.shape[1]), []
+    for row, own in zip(p, y, strict=True):
+        if form == "bmc":
+            logs = [normal(row, other, noise) for other in y]
+            against = logsumexp(logs, b=weights)
+        elif form == "gai":
+            parts = zip(law["means"], law["variances"], strict=True)
+            logs = [normal(row, m, v + noise) for m, v in parts]
+            against = logsumexp(logs, b=law["proportions"])
+        else:
+            logs = [normal(row, c, noise) for c in law["centers"]]
+            against = logsumexp(logs, b=law["proportions"])
+        out.append((against - normal(row, own, noise)) * 2 * s**2)
+    # The public form of `gai` and `bmc`; in that of `bni` densities lack constants,
+    # which cancel.
+    return np.array(out)
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("form", balanced_mse.FORMS)
+def test_against_the_definition(form, dims):
+    p, y, s = P[:, :dims], Y[:, :dims], 0.7
+    law = {}
+    if form == "gai":
+        law = {**LAW, "means": LAW["means"][:, :dims]}
+        law["variances"] = LAW["variances"][:, :dims, :dims]
+    elif form == "bni":
+        law = {
+            "centers": Y[:5, :dims],
+            "proportions": np.array([0.4, 0.2, 0, 0.3, 0.1]),
+        }
+    fn = {"bmc": bmc_loss, "gai": gai_loss, "bni": bni_loss}[form]
+    want = by_hand(form, p, y, s, **law)
+    got = toy.jit(functools.partial(fn, sigma=s))(p, y, **law)
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-5)
+    if dims == 1:
+        law = {k: v.reshape(len(v)) for k, v in law.items()}
+        got = fn(p[:, 0], y[:, 0], sigma=s, **law)
+        np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-5)
+
+
+def test_weights_count_rows():
+    """Twice a weight is twice a row, and padding is no row."""
+    p, y = P[:, 0], Y[:, 0]
+    twice = np.float32([2, 1, 1, 1, 1, 1, 1, 1, 0])
+    order = [0, 0, 1, 2, 3, 4, 5, 6, 7]
+    want = bmc_loss(p[order], y[order])[1:]
+    np.testing.assert_allclose(bmc_loss(p, y, weights=twice)[:8], want, rtol=1e-5)
+    hidden = y.copy()
+    hidden[8] = np.nan
+    mask = np.float32(np.arange(9) < 8)
+    got = bmc_loss(p, hidden, mask=mask)
+    np.testing.assert_allclose(got[:8], bmc_loss(p[:8], y[:8]), rtol=1e-5)
+    assert np.isfinite(got).all()
+
+
+def law_of(name, case):
+    if name == "bmse_bmc":
+        return bmc_loss, {}
+    if name == "bmse_bni":
+        found = {k: case[f"in.bucket_{k}"] for k in ("centers", "weights")}
+        return bni_loss, {"centers": found["centers"], "proportions": found["weights"]}
+    if int(case.get("p.which", 1)) == 0:
+        return bmc_loss, {}
+    return gai_loss, {
+        "means": case["in.gmm_means"],
+        "variances": case["in.gmm_variances"],
+        "proportions": case["in.gmm_weights"],
+    }
+
+
+@pytest.mark.parametrize("name", ["bmse_bmc", "bmse_gai", "bmse_bni", "bmse_md"])
+def test_golden(name):
+    programs = {}
+    for case in golden.cases(name):
+        fn, law = law_of(name, case)
+        if name == "bmse_bni":
+            law = {**law, "centers": law["centers"][:, None]}
+        if fn not in programs:
+
+            def loss(p, s, y, fn=fn, **law):
+                return fn(p, y, sigma=s, **law).mean()
+
+            programs[fn] = toy.jit(jax.value_and_grad(loss, (0, 1)))
+        with jax.enable_x64(True):
+            arrays = (case["in.pred"], case["p.init_noise_sigma"], case["in.target"])
+            value, slopes = programs[fn](*map(jnp.asarray, arrays), **law)
+        np.testing.assert_allclose(value, case["out.loss"], rtol=1e-9)
+        np.testing.assert_allclose(slopes[0], case["grad.pred"], atol=1e-9)
+        np.testing.assert_allclose(slopes[1], case["grad.noise_sigma"], rtol=1e-7)
+
+
+def test_golden_histograms():
+    for case in golden.cases("bmse_bni"):
+        # Labels of 121 and more are left out there.
+        labels = case["in.train_labels"].astype(int)
+        counts = np.bincount(labels, minlength=200)
+        counts[121:] = 0
+        kernel = "gaussian" if case["p.lds"] else None
+        shares = balanced_mse.histogram_prior(
+            counts,
+            kernel=kernel,
+            size=int(case["p.ks"]),
+            sigma=float(case["p.lds_sigma"]),
+            truncate=True,
+        )
+        centers = np.ravel(case["in.bucket_centers"]).astype(int)
+        held = shares[centers]
+        want = np.ravel(case["in.bucket_weights"])
+        if kernel:  # There, bins without labels near others keep the smoothed share.
+            want = want[counts[centers] > 0] / want[counts[centers] > 0].sum()
+            held = held[counts[centers] > 0]
+        np.testing.assert_allclose(held, want, rtol=1e-6)
+
+
+def slope_of(fn, p, **options):
+    return toy.jit(jax.grad(lambda p: fn(p, **options).sum()))(np.float32(p))
+
+
+def test_limits():
+    p, y = P[:, 0], np.float32(Y[:, 0])
+    # With little noise, from the nearest label to the own one.
+    nearest = y[np.abs(p[:, None] - y[None]).argmin(1)]
+    slope = slope_of(bmc_loss, p, labels=y, sigma=1e-2)
+    np.testing.assert_allclose(slope, 2 * (nearest - y), atol=1e-3)
+    # With much of it, from the mean label, whatever the prediction.
+    slope = slope_of(bmc_loss, p, labels=y, sigma=1e3)
+    np.testing.assert_allclose(slope, 2 * (y.mean() - y), atol=1e-3)
+
+    def of_one(variance):
+        law = {"means": 0.0, "variances": variance, "proportions": 1.0}
+        return {k: np.float32([v]) for k, v in law.items()}
+
+    slope = slope_of(gai_loss, p, labels=y, **of_one(1e8))
+    np.testing.assert_allclose(slope, 2 * (p - y), rtol=1e-4)
+    # Of one Gaussian prior N(0, v), the least is at y (v + s^2) / v: away from it.
+    slope = slope_of(gai_loss, y * 5 / 4, labels=y, **of_one(4.0))
+    np.testing.assert_allclose(slope, 0, atol=1e-5)
+
+
+def test_guards():
+    slope = toy.jit(jax.value_and_grad(lambda s: bmc_loss(P, Y, sigma=s).sum()))
+    for sigma in (0.0, 1e-12, -2.0):
+        assert all(np.isfinite(x) for x in slope(sigma))
+    assert float(bmc_loss(P, Y, sigma=-2.0)[0]) == float(bmc_loss(P, Y, sigma=2.0)[0])
+    ones = np.ones(4, np.float32)
+    assert np.isfinite(slope_of(bmc_loss, ones, labels=ones)).all()
+    with pytest.raises(ValueError, match="at least 2 rows, got 1"):
+        bmc_loss(np.ones(1), np.ones(1))
+    with pytest.raises(ValueError, match=r"\(3, 1\).*\(3,\)"):
+        bmc_loss(np.ones((3, 1)), np.ones(3))
+    with pytest.raises(ValueError, match="one per pixel"):
+        bmc_loss(np.ones((3, 2, 2)), np.ones((3, 2, 2)))
+    with pytest.raises(ValueError, match="form must be one of bmc, gai, bni"):
+        balanced_mse.make(form="bnc")
+
+
+@pytest.mark.parametrize("form", balanced_mse.FORMS)
+def test_a_model_of_balanced_labels(form):
+    """A correction is told that labels are balanced where there are any."""
+    options = {"components": 20} if form == "gai" else {}
+    objective = base.from_config({"balanced_mse": {"form": form, **options}})
+    table = objective.weighting(toy.SPEC)
+    spec = specification.weighted(toy.SPEC, table, lambda: ())
+    held = toy.SPEC.counts > 0
+    want = np.ones(4)
+    if form == "gai":  # Balanced as far as the mixture is the distribution.
+        law = objective.init(jax.random.key(0), toy.SPEC).state["balanced_mse"]["prior"]
+        law = mixtures.Mixture(*(np.float64(law[k]) for k in mixtures.Mixture._fields))
+        want = toy.SPEC.counts[held] / law.density(toy.SPEC.centers[held])
+    np.testing.assert_allclose(spec.weights[held], 53 * want / want.sum(), rtol=1e-5)
+    ignored = base.from_config(
+        {"l1": {}, "balanced_mse": {"form": form, "weight": 0.0}}
+    )
+    np.testing.assert_array_equal(ignored.weighting(toy.SPEC), 1)
+
+
+def test_sigma_has_a_rate_of_its_own():
+    """Adam moves a parameter by its rate; other parameters have the model's."""
+    objective = base.from_config({"l1": {}, "balanced_mse": {"learning_rate": 0.25}})
+    own = objective.init(jax.random.key(0), toy.SPEC).params
+    params = {"model": {"head": np.ones((2, 1), np.float32)}, "objective": own}
+    for patterns in ((), ("head",)):
+        tx, _ = parameters.divide(
+            optimizers.make("sgd", 0.01),
+            params,
+            patterns,
+            objective.rates,
+            lambda rate: optimizers.make("sgd", rate),
+        )
+        slopes = jax.tree.map(jnp.ones_like, params)
+        moved, _ = tx.update(slopes, tx.init(params), params)
+        assert float(moved["objective"]["balanced_mse"]["raw_sigma"]) == -0.25
+        np.testing.assert_allclose(moved["model"]["head"], -0.01)
+    fixed = balanced_mse.make(learning_rate=0).init(jax.random.key(0), toy.SPEC)
+    assert fixed.params == {}
+
+
+def test_sigma_in_units_of_labels():
+    objective = balanced_mse.make(sigma=0.5)
+    variables = objective.init(jax.random.key(0), toy.SPEC)
+    outputs = types.SimpleNamespace(prediction=np.float32(P[:, 0]))
+    batch = {"label": np.float32(Y[:, 0])}
+    batch |= {k: np.ones(9, np.float32) for k in ("weight", "mask")}
+    out = objective.loss(variables, base.View(None, outputs, None, None), batch, None)
+    sigma = 0.5 * toy.SPEC.label_std
+    np.testing.assert_allclose(out.metrics["balanced_mse/sigma"][0], sigma, rtol=1e-5)
+    want = bmc_loss(outputs.prediction, batch["label"], sigma=sigma).mean()
+    np.testing.assert_allclose(out.loss, want, rtol=1e-5)
+
+
+def test_places_of_bins():
+    np.testing.assert_allclose(toy.SPEC.centers, np.arange(6) + 0.5)
+    spec = specification.spec([1, 1, 3.5], bin_width=1, label_range=(0, 5))
+    np.testing.assert_allclose(spec.centers, [0.5, 1, 2.5, 3.5, 4.5])
+    assert dataclasses.replace(spec, means=None).centers[1] == 1.5
+
+
+def test_mixture_is_as_likely_as_that_of_scikit_learn():
+    found = pytest.importorskip("sklearn.mixture")
+    rng = np.random.default_rng(3)
+    labels = np.concatenate([rng.normal(20, 3, 600), rng.gamma(2, 9, 400)]).round()
+    values, counts = np.unique(labels, return_counts=True)
+    ours = mixtures.fit(values, counts, 3)
+    theirs = found.GaussianMixture(3, random_state=0).fit(labels[:, None])
+    likelihood = counts @ np.log(ours.density(values)) / counts.sum()
+    assert likelihood > theirs.score(labels[:, None]) - 0.01
+    chex.assert_trees_all_close(ours.proportions.sum(), 1.0)
+    mean = ours.proportions @ ours.means
+    np.testing.assert_allclose(mean, labels.mean(), rtol=1e-6)

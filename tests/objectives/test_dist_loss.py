@@ -1,0 +1,51 @@
+"""Dist loss: sorted predictions against quantiles of the labels."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import gaussian_kde, wasserstein_distance
+
+from dirjax.objectives import dist_loss as module
+from dirjax.objectives.dist_loss import dist_loss, label_quantiles
+from tests import toy
+
+both = toy.jit(jax.value_and_grad(dist_loss))
+EVEN = np.linspace(0, 8, 1024).astype(np.float32)
+
+
+def test_it_is_a_distance_of_distributions():
+    rng = np.random.default_rng(0)
+    p = np.float32(rng.normal(4, 2, 9))
+    value, slope = both(p, EVEN)
+    want = wasserstein_distance(p, (np.arange(9) + 0.5) / 9 * 8)
+    np.testing.assert_allclose(value, want, rtol=1e-5)
+    # Each prediction moves towards the quantile of its rank.
+    rank = np.argsort(np.argsort(p))
+    gap = p - (rank + 0.5) / 9 * 8
+    np.testing.assert_allclose(slope, np.sign(gap) / 9, rtol=1e-5)
+
+
+def test_padding_and_ties():
+    p = np.float32([5, 5, 1, np.nan, 7, 5, 3])
+    mask = np.float32([1, 1, 1, 0, 1, 1, 0])
+    value, slope = both(p, EVEN, mask=mask)
+    want = np.mean(np.abs(np.sort(p[mask > 0]) - (np.arange(5) + 0.5) / 5 * 8))
+    np.testing.assert_allclose(value, want, rtol=1e-5)
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[mask == 0], 0)
+    assert float(both(p, EVEN, mask=0 * mask)[0]) == 0
+
+
+def test_quantiles_are_those_of_a_kernel_density():
+    labels = np.random.default_rng(1).gamma(2, 9, 400).round().clip(0, 100)
+    values, counts = np.unique(labels, return_counts=True)
+    kde = gaussian_kde(labels, 0.5)
+    wide = 0.5 * labels.std()
+    found = label_quantiles(values, counts, low=0.0, high=100.0, bandwidth=wide)
+    whole = kde.integrate_box_1d(0, 100)
+    for level in (0.05, 0.5, 0.95):
+        at = np.interp(level, np.linspace(0, 1, 1024), found)
+        share = kde.integrate_box_1d(0, at) / whole
+        assert share == pytest.approx(level, abs=2e-3)
+    with pytest.raises(ValueError, match="bandwidth must be a number above 0"):
+        module.make(bandwidth=0.0)
