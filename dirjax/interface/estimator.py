@@ -191,6 +191,7 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
 
     def _inputs(self, X: Any, *, reset: bool) -> Any:
         """Inputs as an array, or a data frame as a pyarrow table."""
+        given: Any = X
         if _is_frame(X):
             validate_data(self, X, skip_check_array=True, reset=reset)
             return frames.table(X)
@@ -198,7 +199,7 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
             return X
         return validate_data(
             self,
-            X,
+            given,
             reset=reset,
             dtype="numeric",
             ensure_all_finite="allow-nan",
