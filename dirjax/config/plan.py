@@ -13,9 +13,10 @@ from dirjax.errors import InputError
 def _batch_size(size: int) -> int:
     """The largest power of two up to an eighth of the rows, within 16 to 256.
 
-    All rows, if there are fewer than 16.
+    Of fewer than 16 rows, up to all of them.
     """
-    return min(1 << min(max(int(math.log2(max(size, 1) / 8)), 4), 8), size)
+    power = int(math.log2(max(size, 1)))
+    return 1 << min(max(power - 3, 4), 8, power)
 
 
 def _views(views: int | None, data: Mapping[str, Any]) -> int:

@@ -13,7 +13,17 @@ import pytest
 
 import dirjax
 from dirjax import __main__ as door
-from dirjax import choose, describe, evaluate, main, noise, predict, report, sweep
+from dirjax import (
+    choose,
+    describe,
+    evaluate,
+    export,
+    main,
+    noise,
+    predict,
+    report,
+    sweep,
+)
 from dirjax.cli import entry
 from dirjax.cli import status as status_lib
 from dirjax.config import compose
@@ -64,6 +74,7 @@ def help_of(name, capsys):
     if name in OF_CONFIGS:
         return OF_CONFIGS[name].help_text()
     run = {"evaluate": evaluate._main, "predict": predict._main, "noise": noise._main}
+    run |= {"export": export._main}
     with pytest.raises(SystemExit):
         run.get(name, report._main)(["--help"])
     return capsys.readouterr().out
@@ -77,7 +88,7 @@ def test_help_tells_flags_and_examples(name, capsys):
     assert len(shown) in (2, 3)
     required = {"predict": ("--workdir", "--input", "--output"), "report": ("RUN",)}
     required |= dict.fromkeys(("main", "sweep", "choose"), ("--config", "--workdir"))
-    required |= {"describe": ("--config",)}
+    required |= {"describe": ("--config",), "export": ("--workdir", "--output")}
     for flag in required.get(name, ("--workdir",)):
         assert re.search(rf"^  {flag}\b", text, re.MULTILINE), flag
     assert "required" in text

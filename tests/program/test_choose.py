@@ -1,6 +1,7 @@
 """`dirjax.choose` on a table, with a portfolio of two methods."""
 
 import json
+import types
 
 import pytest
 
@@ -116,6 +117,8 @@ def test_boosting_respects_the_minutes(tmp_path, monkeypatch):
     """Late, only predictions that are there count."""
     monkeypatch.setattr(models, "has_boosting", lambda record: True)
     monkeypatch.setattr(run_files, "read_record", lambda run: {})
+    plain = types.SimpleNamespace(weights=None)
+    monkeypatch.setattr(models.Boosting, "spec", plain)
     request = choose.Request("configs/csv.py", (), {}, {"all": 1.0}, 10.0)
     said = []
     found = choose._boosted(request, tmp_path, tmp_path, True, said.append)

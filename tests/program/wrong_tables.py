@@ -348,6 +348,7 @@ TABLES = {
     "fewer rows than any batch": csv(
         table(ROWS[:9]),
         r"data\.batch_size must be at most the number of training rows, 9,",
+        data__batch_size=16,
     ),
     "a batch of nothing": csv(
         table(),
