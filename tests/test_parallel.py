@@ -62,7 +62,7 @@ def assert_same(want, got, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("case", test_contract.CASES)
-@pytest.mark.quick("group_contrast", "lds_in_fds")
+@pytest.mark.quick("group_contrast")
 def test_every_objective(case):
     batch = toy.batch(2)
     batch["mask"][[1, 6]] = 0  # blocks have different numbers of real rows
@@ -102,7 +102,7 @@ ENCODERS = {
     "method", ["vanilla", "sqinv", "fds", "ssir", "group_contrast"]
 )
 @pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.quick("small_resnet-vanilla")
+@pytest.mark.slow
 def test_batch_norm_over_all_devices(encoder, method):
     dense = encoder != "small_resnet"
     record = methods.PRESETS[method]

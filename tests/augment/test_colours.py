@@ -199,6 +199,7 @@ def test_shares_of_images():
     assert abs(same.mean() - 0.2) < 4 * 0.4 / math.sqrt(len(KEYS))
 
 
+@pytest.mark.slow
 class Protocol(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True)
     def test_second_protocol(self):

@@ -13,6 +13,8 @@ from dirjax.training.build import build
 from dirjax.workdir import run_files
 from tests import runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def tmp(tmp_path_factory):
@@ -30,7 +32,6 @@ def of_method(tmp, method, seeds=(0, 1, 2)):
     return models.Runs(method, {seed: trained(tmp, method, seed) for seed in seeds})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["vanilla", "histogram"])
 def test_together_is_the_assembled_run(tmp, method):
     """The mean of runs is what a run with members predicts, corrected or not."""

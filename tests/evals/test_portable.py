@@ -29,7 +29,7 @@ def exported(folder):
     ("method", "scale"),
     [
         ("vanilla", "linear"),
-        ("histogram", "log"),
+        pytest.param("histogram", "log", marks=pytest.mark.slow),
         pytest.param("vanilla", "log", marks=pytest.mark.slow),
         pytest.param("gaussian", "linear", marks=pytest.mark.slow),
     ],

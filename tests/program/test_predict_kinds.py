@@ -210,6 +210,7 @@ def on_arrays(tmp_path_factory):
     return folder, x
 
 
+@pytest.mark.slow
 class TestArrays:
     def test_as_in_evaluation(self, on_arrays):
         assert_as_evaluated(on_arrays[0] / "run", on_arrays[0] / "mine.npz")

@@ -140,7 +140,7 @@ def test_predict_without_a_prior_is_as_trained(plain, tmp_path):
     np.testing.assert_allclose(found, rows_of(plain, "test")["prediction"], rtol=1e-4)
 
 
-@pytest.mark.quick("histogram")
+@pytest.mark.slow
 def test_a_config_may_ask_for_it(plain, tmp_path):
     """Metrics, files and predictions of such a run are corrected throughout."""
     config = json.loads((plain / run_files.CONFIG).read_text())
@@ -173,6 +173,7 @@ def test_a_config_may_ask_for_it(plain, tmp_path):
     np.testing.assert_allclose(found, stored["prediction"], rtol=1e-3)
 
 
+@pytest.mark.quick("vanilla")
 class TestFileOfLabels:
     """The label distribution of a file: only its labels are looked at."""
 

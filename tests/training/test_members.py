@@ -50,13 +50,8 @@ def predictions(folder, split="test"):
     return run_files.read_predictions(folder, split)
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        "vanilla",
-        *(pytest.param(m, marks=pytest.mark.slow) for m in METHODS if m != "vanilla"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
 def test_each_is_the_run_of_its_seed(tmp, method):
     folder, result = trained(tmp, method, 4, 2)
     found, seeds = result["members"], (4, 5)
@@ -85,6 +80,7 @@ def trees_differ(got, want):
     ]
 
 
+@pytest.mark.slow
 def test_best_state_of_each(tmp):
     """Members that are best at different steps keep different states."""
     state = TrainState(
@@ -131,6 +127,7 @@ def test_longer_is_uninterrupted(tmp):
     chex.assert_trees_all_equal(*states)
 
 
+@pytest.mark.slow
 def test_predictor_has_the_best_of_each(tmp):
     folder, _ = trained(tmp, "vanilla", 4, 2)
     pieces, _ = runs.built(runs.tiny("vanilla,smoke", seed=4, model__members=2))
@@ -201,6 +198,7 @@ class TestTogether:
         np.testing.assert_array_equal(got.values, [[2, 4]])
 
 
+@pytest.mark.slow
 def test_warm_start_of_all_members_is_one_network(tmp):
     alone, _ = trained(tmp, "vanilla", 4, 1)
     made = runs.tiny("vanilla,smoke", model__members=2, init_from=str(alone))
@@ -214,6 +212,7 @@ def test_warm_start_of_all_members_is_one_network(tmp):
         warm_start(runs.built(made)[0])
 
 
+@pytest.mark.slow
 def test_noise_refuses(tmp):
     folder, _ = trained(tmp, "vanilla", 4, 2)
     with pytest.raises(InputError, match="must be a run of one network"):
