@@ -205,7 +205,9 @@ class Boosting(Model):
         for seed in self.seeds:
             file = self._folder / f"seed_{seed}.npz"
             if not file.exists():
-                weights = self.spec.weights
+                weights = self.spec.weights  # the sum over the rows of each bin
+                if weights is not None:
+                    weights = weights / np.maximum(self.spec.counts, 1)
                 files.write_npz(file, _boosted(splits, scale, seed, weights))
 
     def rows(self, split: str, seed: int) -> frontier.Rows:
@@ -224,7 +226,7 @@ def _boosted(
 ) -> dict[str, np.ndarray]:
     """Predictions for validation and test rows, in units of the label.
 
-    `weights` are those of the label bins, None for ones.
+    `weights` are those of a row of each label bin, None for ones.
     """
     from sklearn.ensemble import HistGradientBoostingRegressor
 

@@ -8,6 +8,7 @@ import pytest
 from dirjax import train
 from dirjax.choosing import models
 from dirjax.evals import corrected
+from dirjax.labels import weights
 from dirjax.training.assemble import assemble
 from dirjax.training.build import build
 from dirjax.workdir import run_files
@@ -87,3 +88,23 @@ def test_boosting(tmp, monkeypatch):
     # What is there is not trained again.
     monkeypatch.setattr(models, "_boosted", None)
     boosting.train(pieces.source.splits, pieces.source.scale)
+
+
+def test_boosting_has_the_weights_of_its_run(tmp, monkeypatch):
+    """Of a row: the sum over the rows of its bin, divided by their number."""
+    run = trained(tmp, "inv", 0)
+    spec = corrected.spec_of(run)
+    pieces = build(runs.tiny("inv,smoke"))
+    seen = []
+
+    def boosted(splits, scale, seed, weights):
+        seen.append(weights)
+        return {"val": np.zeros(1)}
+
+    monkeypatch.setattr(models, "_boosted", boosted)
+    boosting = models.Boosting(tmp / "weighted", (0,), run)
+    assert boosting.method == "gradient boosting (inv)"
+    boosting.train(pieces.source.splits, pieces.source.scale)
+    held = spec.counts > 0
+    want = weights.bin_weights(spec.counts, "inverse", clip=(5.0, 1000.0))
+    np.testing.assert_allclose(seen[0][held], want[held], rtol=1e-5)
