@@ -122,9 +122,13 @@ def markdown(dataset: str, found: Sequence[Mapping[str, Any]], base: str) -> str
         f"| {' | '.join(head)} |",
         f"| --- |{' ---: |' * (len(head) - 1)}",
     ]
+    own = {entry["method"]: entry["decode"] for entry in reversed(found)}
     for entry in found:
         cells = [entry["method"].replace("_", "\\_"), str(entry["seeds"])]
-        cells.append(f"{entry['tau']:g}")
+        decode = entry["decode"]
+        # Told where it is not what the model predicts itself.
+        other = f", {decode}" if decode != own[entry["method"]] else ""
+        cells.append(f"{entry['tau']:g}{other}")
         cells += [forms[s](entry["mae"][s]) for s in shots]
         for shot in gaps:
             gap, form = entry["difference"][shot], forms[shot]
