@@ -197,8 +197,9 @@ def test_in_the_tools_of_scikit_learn():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_checks_of_scikit_learn():
+    learns = regressor().set_params(steps=300)  # One check wants a score above 0.5.
     found = check_estimator(
-        regressor(), expected_failed_checks=EXPECTED, on_fail=None, on_skip=None
+        learns, expected_failed_checks=EXPECTED, on_fail=None, on_skip=None
     )
     wrong = {c["check_name"]: c["exception"] for c in found if c["status"] == "failed"}
     assert wrong == {}
