@@ -182,6 +182,8 @@ PRIME = {
     "align": 1.0,
 }
 DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
+MIXUP = {"alpha": 2.0, "share": "row"}
+C_MIXUP = {**MIXUP, "bandwidth": 0.25}
 # Terms that use no head.
 _OF_FEATURES = {"group_contrast", "rank_n_contrast"}
 
@@ -492,6 +494,16 @@ PRESETS |= {
     ),
     "sqinv_lds_ranksim": {
         "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
+    },
+}
+# Rows blended with others, of any label or of a near one.
+PRESETS |= {
+    "mixup": {"objective": objective("mixup", mixup=MIXUP)},
+    "c_mixup": {"objective": objective("c_mixup", c_mixup=C_MIXUP)},
+    "sqinv_c_mixup": {
+        "objective": objective(
+            "reweight", "c_mixup", reweight=SQRT_INVERSE, c_mixup=C_MIXUP
+        )
     },
 }
 # lam as published: focal_r 1.0 and sqinv 0.1 on AgeDB-DIR (both 0.1 on IMDB-WIKI-DIR),

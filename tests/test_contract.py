@@ -31,12 +31,14 @@ MODULES = sorted(
     for m in pkgutil.iter_modules(objectives.__path__)
     if m.name != "base" and not m.name.startswith("_")
 )
-# One preset of configs/methods.py for each way in which they nest wrappers. Those with
-# ssir have tests of their own (tests/objectives/test_ssir.py), and compile long.
+# One preset of configs/methods.py for each way in which they nest weights and smoothed
+# features. Those with ssir have tests of their own (tests/objectives/test_ssir.py), and
+# compile long.
 NESTED = {
     "_in_".join(preset["objective"]["wrappers"]): preset["objective"]
     for preset in methods.PRESETS.values()
     if len(preset["objective"]["wrappers"]) > 1
+    and "fds" in preset["objective"]["wrappers"]
     and "ssir" not in preset["objective"]["wrappers"]
     and list(preset["objective"]["terms"]) == [methods.BASE]
 }

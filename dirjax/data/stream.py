@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import sources
+from dirjax.data import partners, sources
 
 
 @functools.lru_cache(maxsize=4)
@@ -183,6 +183,8 @@ class Stream:
         prefetching. Both give the same batches.
       weights: `[rows]` from 0, in proportion to which rows are drawn, see `drawn`; None
         for each row once an epoch.
+      bandwidth: of `partners.Partners`; each row of a batch is then followed by its
+        partner, in batches of `2 * batch_size` rows. None for rows alone.
     """
 
     def __init__(
@@ -196,6 +198,7 @@ class Stream:
         processes: int = 1,
         reader: str = "array",
         weights: np.ndarray | None = None,
+        bandwidth: float | None = None,
     ):
         if reader not in ("array", "tf"):
             raise ValueError(f"data.reader must be 'array' or 'tf', got {reader!r}.")
@@ -209,22 +212,31 @@ class Stream:
             self._order = functools.lru_cache(maxsize=4)(
                 lambda seed, epoch, size: drawn(seed, epoch, weights)
             )
+        self._partners = None
+        if bandwidth is not None:
+            self._partners = partners.Partners(split.label, bandwidth)
 
     def rows(self, step: int, steps: int) -> np.ndarray:
-        """`[steps, batch / processes]` rows of the split for these steps."""
-        of_each = [
-            indices(
-                seed=seed,
-                step=step,
-                steps=steps,
-                batch_size=self._batch_size,
-                size=len(self._split.label),
-                order=self._order,
-            )
-            for seed in self._seeds
-        ]
+        """`[steps, rows / processes]` rows of the split for these steps."""
+        of_each = [self._rows_of(seed, step, steps) for seed in self._seeds]
         rows = of_each[0] if len(of_each) == 1 else np.stack(of_each, axis=1)
         return block(rows, *self._part)
+
+    def _rows_of(self, seed: int, step: int, steps: int) -> np.ndarray:
+        """`[steps, batch]` rows in the order of a seed, each before its partner."""
+        rows = indices(
+            seed=seed,
+            step=step,
+            steps=steps,
+            batch_size=self._batch_size,
+            size=len(self._split.label),
+            order=self._order,
+        )
+        if self._partners is None:
+            return rows
+        draw = self._partners.draw
+        with_them = [draw(r, seed=seed, step=step + s) for s, r in enumerate(rows)]
+        return np.stack([rows, np.stack(with_them)], axis=-1).reshape(steps, -1)
 
     def read(self, chunks: Iterator[tuple[int, int]]) -> Iterator[dict[str, Any]]:
         """Yields one batch of `[steps, rows, ...]` arrays for each `(step, steps)`.

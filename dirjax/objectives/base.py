@@ -134,6 +134,11 @@ class Collect(NamedTuple):
 NOTHING = Collect()
 
 
+def _same(variables: Variables, batch: Batch, key: jax.Array) -> Batch:
+    del variables, key
+    return batch
+
+
 def _unweighted(spec: Any) -> np.ndarray:
     return np.ones(spec.bins.num)
 
@@ -153,6 +158,11 @@ class Objective(NamedTuple):
         weights, and a later correction starts from there.
       rates: constant learning rates of its own parameters, a tree of numbers whose
         leaves may stand for whole subtrees of them; None where the model's applies.
+      batch: `(variables, batch, key) -> batch`: what model and loss see of a training
+        batch with prepared inputs.
+      partners: `spec -> bandwidth`, in units of the learnt label, if each row of a
+        training batch is to be followed by a partner, see `data.partners`; None for
+        rows alone.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -162,6 +172,8 @@ class Objective(NamedTuple):
     diagnostics: Diagnostics = Diagnostics()
     weighting: Callable[[Any], np.ndarray] = _unweighted
     rates: Any = None
+    batch: Callable[[Variables, Batch, jax.Array], Batch] = _same
+    partners: Callable[[Any], float] | None = None
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -368,6 +380,8 @@ def wrap(
         ),
         weighting=lambda spec: weighting(spec) * inner.weighting(spec),
         rates=inner.rates,
+        batch=lambda variables, batch, key: inner.batch(part(variables), batch, key),
+        partners=inner.partners,
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dirjax import data
 from dirjax.runtime import sharding
-from dirjax.training.build import Pieces, of_bins
+from dirjax.training.build import Pieces, make_objective, of_bins
 
 
 def batches(
@@ -30,7 +30,8 @@ def batches(
     """
     plan, config = pieces.plan, pieces.config
     train = pieces.source.training
-    table = of_bins(plan.stage_at(step), pieces.spec)
+    stage = plan.stage_at(step)
+    table, partners = of_bins(stage, pieces.spec), make_objective(stage).partners
     stream = data.Stream(
         train,
         seed=config["seed"],
@@ -40,6 +41,7 @@ def batches(
         processes=jax.process_count(),
         reader=config["data"]["reader"],
         weights=None if table is None else table[np.asarray(train.bin)],
+        bandwidth=None if partners is None else partners(pieces.spec),
     )
 
     def chunks() -> Iterator[tuple[int, int]]:

@@ -58,6 +58,11 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
         )
     except ValueError as error:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
+    if objective.partners is not None and stage.views > 1:
+        raise InputError(
+            f"stage.{stage.name}.views must be 1 where rows are mixed with partners, "
+            f"got {stage.views}. Leave it out."
+        )
     rate = optimizers.schedule(**stage.schedule)
     tx = optimizers.make(learning_rate=rate, **stage.optimizer)
     tree = {"model": shapes, "objective": variables.params}
@@ -100,6 +105,7 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
     rows = data.stored(pieces.source.training)
     # A batch of one row may be too small for a loss over pairs.
     few = min(2, pieces.plan.batch_size)
+    few = few if program.objective.partners is None else 2 * few
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((few, *x.shape[1:]), x.dtype), rows
     )

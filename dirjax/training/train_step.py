@@ -98,6 +98,8 @@ def make_loss_fn(
             model = jax.tree.map(
                 lambda p, t: p if t else jax.lax.stop_gradient(p), model, trainable
             )
+        held = Variables(params["objective"], state.objective_state)
+        batch = objective.batch(held, batch, stream_key(key, "batch"))
         view, model_state = make_view(
             network,
             model,
@@ -107,12 +109,7 @@ def make_loss_fn(
             train=train_mode,
             precise=objective.precise,
         )
-        out = objective.loss(
-            Variables(params["objective"], state.objective_state),
-            view,
-            batch,
-            stream_key(key, "objective"),
-        )
+        out = objective.loss(held, view, batch, stream_key(key, "objective"))
         return out.loss, (out, model_state)
 
     return loss_fn
