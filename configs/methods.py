@@ -182,6 +182,7 @@ PRIME = {
     "align": 1.0,
 }
 DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
+BSAM = {"rho": 0.05}
 MIXUP = {"alpha": 2.0, "share": "row"}
 C_MIXUP = {**MIXUP, "bandwidth": 0.25}
 # Terms that use no head.
@@ -495,6 +496,13 @@ PRESETS |= {
     "sqinv_lds_ranksim": {
         "objective": beside("lds", lds=_LDS_SQRT, terms={"ranksim": RANKSIM})
     },
+}
+# Gradients at parameters moved uphill; weights make it the balanced form.
+PRESETS |= {
+    "bsam": {
+        "objective": objective("bsam", "reweight", bsam=BSAM, reweight=SQRT_INVERSE)
+    },
+    "sam": {"objective": objective("bsam", bsam=BSAM)},
 }
 # Rows blended with others, of any label or of a near one.
 PRESETS |= {

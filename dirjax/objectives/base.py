@@ -134,6 +134,14 @@ class Collect(NamedTuple):
 NOTHING = Collect()
 
 
+# `(params, *rest) -> (gradient, (outcome, model_state))`, of the loss of a step.
+Gradient = Callable[..., tuple[Any, tuple[Outcome, Any]]]
+
+
+def _plain(gradient: Gradient) -> Gradient:
+    return gradient
+
+
 def _same(variables: Variables, batch: Batch, key: jax.Array) -> Batch:
     del variables, key
     return batch
@@ -163,6 +171,8 @@ class Objective(NamedTuple):
       partners: `spec -> bandwidth`, in units of the learnt label, if each row of a
         training batch is to be followed by a partner, see `data.partners`; None for
         rows alone.
+      gradient: what the optimiser gets, from the plain gradient of the loss: a function
+        of such functions. `params` are `{"model", "objective"}`.
     """
 
     init: Callable[[jax.Array, Any], Variables]
@@ -174,6 +184,7 @@ class Objective(NamedTuple):
     rates: Any = None
     batch: Callable[[Variables, Batch, jax.Array], Batch] = _same
     partners: Callable[[Any], float] | None = None
+    gradient: Callable[[Gradient], Gradient] = _plain
 
 
 def term(fn: Callable[[View, Batch], jax.Array]) -> Objective:
@@ -382,6 +393,7 @@ def wrap(
         rates=inner.rates,
         batch=lambda variables, batch, key: inner.batch(part(variables), batch, key),
         partners=inner.partners,
+        gradient=inner.gradient,
     )
 
 

@@ -159,7 +159,7 @@ def make_train_step(
         batch = {**batch, "inputs": inputs}
 
         with _precision(objective.precise):
-            gradient = jax.grad(loss_fn, has_aux=True)
+            gradient = objective.gradient(jax.grad(loss_fn, has_aux=True))
             grads, (out, model_state) = gradient(state.params, state, batch, key)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
