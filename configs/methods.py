@@ -134,6 +134,8 @@ LAW = {"decode": "median", "kernel": 1}
 HISTOGRAM = {"weight": 1.0, "spread": 1.0, "targets": "gaussian", "joint": 0.0}
 GAUSSIAN = {"weight": 1.0, "beta": 0.0}
 QUANTILE = {"weight": 1.0}
+EVIDENTIAL = {"weight": 1.0, "coefficient": 0.01, "weigh": "loss"}
+UVOTE = {"weight": 1.0, "experts": 3}
 BALANCED_MSE = {
     "weight": 1.0,
     "form": "bmc",
@@ -329,11 +331,22 @@ def with_ssir(preset, **changes):
     return {**preset, "objective": around(preset["objective"]), "stage": stages}
 
 
-def distribution(head, term, *wrappers, **settings):
-    """A head that predicts a distribution, and the term of its name that trains it."""
-    options = LAW | ({"levels": 19} if head == "quantile" else {})
+# What heads have beside `LAW`.
+OF_HEAD = {
+    "quantile": {"levels": 19},
+    "evidential": {"form": "amortised"},
+    "vote": {"experts": 3, "fuse": "surest"},
+}
+
+
+def distribution(head, term, *wrappers, name=None, options=None, **settings):
+    """A head that predicts a distribution, and the term that trains it.
+
+    `name` is that of the term, if it is not that of the head.
+    """
+    options = LAW | OF_HEAD.get(head, {}) | (options or {})
     return {
-        "objective": objective(*wrappers, terms={head: term}, **settings),
+        "objective": objective(*wrappers, terms={name or head: term}, **settings),
         "support": SUPPORT,
         "model": {"head": head, "head_options": options},
     }
@@ -452,6 +465,12 @@ PRESETS |= {
     "sqinv_quantile": distribution(
         "quantile", QUANTILE, "reweight", reweight=SQRT_INVERSE
     ),
+}
+# Evidence for each label, and experts that vote by how sure they are.
+PRESETS |= {
+    "der": distribution("evidential", EVIDENTIAL),
+    "sqinv_lds_der": distribution("evidential", EVIDENTIAL, "lds", lds=_LDS_SQRT),
+    "uvote": distribution("vote", UVOTE, name="uvote"),
 }
 # Balanced MSE in place of the base loss; for ages it was published as the second stage
 # of RRT.

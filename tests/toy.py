@@ -41,7 +41,7 @@ def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
     `SPEC`, and one that predicts a distribution has its bins.
     """
     grouped = {"num_groups": SPEC.groups.num} if head == "experts" else {}
-    law = head in ("histogram", "gaussian", "quantile")
+    law = head in ("histogram", "gaussian", "quantile", "evidential", "vote")
     return models.build(
         "mlp",
         head=head,

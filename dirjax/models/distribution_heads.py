@@ -35,10 +35,10 @@ from dirjax.ops import densities
 FLOOR = 1e-3
 _LOG2 = math.log(2.0)
 # Where softplus is 1.
-_ONE = math.log(math.e - 1)
+ONE = math.log(math.e - 1)
 
 
-class _Head(nn.Module):
+class DistributionHead(nn.Module):
     """What the heads have in common.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Head(nn.Module):
         return outputs._replace(prediction=outputs.decoded(self.decode))
 
 
-class Histogram(_Head):
+class Histogram(DistributionHead):
     """Probabilities of bins: a softmax.
 
     Attributes:
@@ -117,7 +117,7 @@ class Histogram(_Head):
         return self._finished(HistogramOutputs(logits[..., 0], logits, edges))
 
 
-class Gaussian(_Head):
+class Gaussian(DistributionHead):
     """A normal distribution: `shift + scale * (w.z + b)` and its deviation.
 
     The deviation is `scale * (FLOOR + softplus(v.z + c))`, where `softplus(0)` is moved
@@ -133,11 +133,11 @@ class Gaussian(_Head):
         """
         raw = self._raw(features, 2)
         center = self.shift + self.scale * raw[..., 0]
-        deviation = self.scale * (FLOOR + jax.nn.softplus(raw[..., 1] + _ONE))
+        deviation = self.scale * (FLOOR + jax.nn.softplus(raw[..., 1] + ONE))
         return self._finished(GaussianOutputs(center, center, deviation))
 
 
-class Quantile(_Head):
+class Quantile(DistributionHead):
     """Quantiles at evenly spaced levels, which cannot cross.
 
     The middle one is `shift + scale * (w.z + b)`. From there each step, up and down, is

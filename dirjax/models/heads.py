@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dirjax import checks
-from dirjax.models import conv, distribution_heads
+from dirjax.models import conv, distribution_heads, evidential, voting
 
 INFERENCES = ("argmax", "mixture")
 CLASSIFIERS = ("linear", "etf")
@@ -291,4 +291,6 @@ HEADS = {
     "histogram": distribution_heads.Histogram,
     "gaussian": distribution_heads.Gaussian,
     "quantile": distribution_heads.Quantile,
+    "evidential": evidential.Evidential,
+    "vote": voting.Vote,
 }

@@ -83,3 +83,17 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     """
     total = jnp.sum(jnp.where(mask > 0, values, 0.0))
     return total / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def log_gamma_step(x: jax.Array) -> jax.Array:
+    """`log Gamma(x) - log Gamma(x + 1/2)` for `x > 0`, without cancellation.
+
+    Example:
+      >>> f"{log_gamma_step(jnp.float32(1e6)):.4f}"  # -log(x) / 2
+      '-6.9078'
+    """
+    large = jnp.maximum(x, 8.0)
+    series = -0.5 * jnp.log(large) + (1 / 8 - 1 / (192 * large**2)) / large
+    small = jnp.minimum(x, 8.0)
+    direct = jax.lax.lgamma(small) - jax.lax.lgamma(small + 0.5)
+    return jnp.where(x > 8, series, direct)
