@@ -135,6 +135,14 @@ HISTOGRAM = {"weight": 1.0, "spread": 1.0, "targets": "gaussian", "joint": 0.0}
 GAUSSIAN = {"weight": 1.0, "beta": 0.0}
 QUANTILE = {"weight": 1.0}
 EVIDENTIAL = {"weight": 1.0, "coefficient": 0.01, "weigh": "loss"}
+VIR = {
+    "smoothing": True,
+    "kernel": "gaussian",
+    "size": 5,
+    "sigma": 2.0,
+    "momentum": 0.9,
+    "clip": (0.1, 10.0),
+}
 UVOTE = {"weight": 1.0, "experts": 3}
 BALANCED_MSE = {
     "weight": 1.0,
@@ -470,6 +478,23 @@ PRESETS |= {
 PRESETS |= {
     "der": distribution("evidential", EVIDENTIAL),
     "sqinv_lds_der": distribution("evidential", EVIDENTIAL, "lds", lds=_LDS_SQRT),
+    # VIR with weights on the evidence, and its ablation without them and smoothing.
+    "vir": distribution(
+        "evidential",
+        EVIDENTIAL | {"weigh": "evidence"},
+        "lds",
+        "vir",
+        options={"form": "conjugate"},
+        lds=_LDS_SQRT,
+        vir=VIR,
+    ),
+    "vae": distribution(
+        "evidential",
+        EVIDENTIAL,
+        "vir",
+        options={"form": "conjugate"},
+        vir=VIR | {"smoothing": False},
+    ),
     "uvote": distribution("vote", UVOTE, name="uvote"),
 }
 # Balanced MSE in place of the base loss; for ages it was published as the second stage
