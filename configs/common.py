@@ -109,6 +109,12 @@ def get_config():
     data.split = "split"
     data.split_divisor = 5
     data.split_cap = 30
+    # Stress tests, which take rows from training alone: bins without any, at both ends
+    # (extrapolation), in the middle (interpolation), or drawn (blind_spot), by their
+    # share of the bins; and thinning to a ratio of the fullest to the emptiest bin.
+    data.unseen = config_dict.placeholder(str)
+    data.unseen_share = 0.2
+    data.imbalance = config_dict.placeholder(float)
     # Column of weights in the training loss.
     data.weight = config_dict.placeholder(str)
     # Label bins: width (empty: labels.auto_width), and range (low, high) (empty: that

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from dirjax.correct import priors, residuals
-from dirjax.data import readers
+from dirjax.data import readers, stress
 from dirjax.data.formats import decoding
 from dirjax.errors import InputError, require_field
 from dirjax.labels import SHOTS, scales
@@ -52,6 +52,7 @@ def validate_data(data: Mapping[str, Any]) -> None:
         ("date_order", (None, "dmy", "mdy")),
         ("views", (1, 2)),
         ("sampling", SAMPLINGS),
+        ("unseen", (None, *stress.KINDS)),
     ):
         said = " or ".join(map(repr, known))
         require_field(data[field] in known, f"data.{field}", said, data[field])

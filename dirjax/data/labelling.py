@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import row_checks, splits
+from dirjax.data import row_checks, splits, stress
 from dirjax.errors import InputError
 from dirjax.labels import scales
 
@@ -51,6 +51,9 @@ class Rules:
       limit: number of training rows to use, drawn with `seed`; 0 for all.
       seed: seed of the generated split, if any, and of the limit.
       on_bad: "error" or "skip" for unusable rows.
+      unseen: None, or how bins lose all training rows, see `stress.unseen`.
+      unseen_share: see `stress.unseen`.
+      imbalance: None, or the ratio to which training is thinned, see `stress.skewed`.
     """
 
     label: str
@@ -70,6 +73,9 @@ class Rules:
     limit: int = 0
     seed: int = 0
     on_bad: str = "error"
+    unseen: str | None = None
+    unseen_share: float = 0.2
+    imbalance: float | None = None
 
     def scale(self, train: np.ndarray) -> labels.Scale:
         """The scale of the label, fitted to training labels `[n]`."""
@@ -291,6 +297,56 @@ def thin(part: np.ndarray, rules: Rules) -> None:
         part[rng.permutation(train)[rules.limit :]] = -1
 
 
+def _all_bins(
+    y: np.ndarray, real: np.ndarray, rows: row_checks.Rows, rules: Rules
+) -> tuple[np.ndarray, labels.Bins]:
+    """Labels as learnt, and bins of all of them, before training is known."""
+    scale = rules.scale(y[real])
+    label = scale.forward(y)
+    width, ends, _ = _width_and_range(label[real], rows, rules, scale)
+    return label, labels.Bins.covering(label[real], width=width, label_range=ends)
+
+
+def _stressed(
+    part: np.ndarray,
+    y: np.ndarray,
+    real: np.ndarray,
+    rows: row_checks.Rows,
+    rules: Rules,
+) -> None:
+    """Takes training rows away as `unseen` and `imbalance` ask for, in place."""
+    if rules.unseen is None and rules.imbalance is None:
+        return
+    if y.ndim > 1:
+        raise InputError(
+            "data.unseen and data.imbalance take rows away by their label, this data "
+            "has one per pixel. Leave them out."
+        )
+    label, bins = _all_bins(y, real, rows, rules)
+    index, before = np.zeros(len(y), np.int32), int(np.sum(part == 0))
+    index[real] = bins.index(label[real])
+    counts = np.bincount(index[part == 0], minlength=bins.num)
+    kept = counts
+    try:
+        if rules.unseen is not None:
+            gone = stress.unseen(
+                counts, rules.unseen, rules.unseen_share, seed=rules.seed
+            )
+            kept = np.where(gone, 0, kept)
+        if rules.imbalance is not None:
+            kept = stress.skewed(kept, rules.imbalance)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    stress.thin(part, index, kept, seed=rules.seed)
+    asked = [f"unseen={rules.unseen}"] * (rules.unseen is not None)
+    asked += [f"imbalance={rules.imbalance}"] * (rules.imbalance is not None)
+    rows.notes.append(
+        f"data.{' and data.'.join(asked)} left {int(np.sum(part == 0)):,} of "
+        f"{before:,} training rows, in {int(np.sum(kept > 0))} of "
+        f"{int(np.sum(counts > 0))} bins"
+    )
+
+
 def _made_split(
     y: np.ndarray,
     real: np.ndarray,
@@ -304,10 +360,7 @@ def _made_split(
     Its bins are those of all labels, since training is not known yet.
     """
     good = rows.good
-    scale = rules.scale(y[real])
-    label = scale.forward(y)
-    width, ends, _ = _width_and_range(label[real], rows, rules, scale)
-    bins = labels.Bins.covering(label[good], width=width, label_range=ends)
+    label, bins = _all_bins(y, real, rows, rules)
     share = {
         "denominator": rules.split_divisor,
         "cap": rules.split_cap,
@@ -406,6 +459,7 @@ def label_rows(
         split_note = _torn(group[good], part[good])
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
+    _stressed(part, y, real, rows, rules)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:

@@ -20,7 +20,8 @@ dirjax.describe` prints and writes as `describe.json`:
   bins: {"width": of the logarithm where that is learnt, "number", "empty": how many
     hold no training row, "many", "few": the two thresholds, "fixed": whether lists of
     bins and no thresholds make the shots, "edges": [number + 1] in label units,
-    "train_count": [number], "shots": [number] names}.
+    "train_count": [number], "shots": [number] names, "imbalance":
+    measures of the training rows, see `stress.imbalance`}.
   splits: split -> {"rows", and rows by shot: "many", "median", "few"}.
   duplicates: "train" -> {"copies": rows whose inputs and label an earlier row has,
     "conflicts": rows whose inputs another row has with another label, "floor": the
@@ -39,7 +40,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import readers, sources
+from dirjax.data import readers, sources, stress
 from dirjax.data.describe import advice, checks
 from dirjax.data.fingerprints import fingerprints
 from dirjax.errors import InputError
@@ -126,6 +127,9 @@ def bins(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
         "edges": [_plain(e) for e in source.scale.inverse(edges)],
         "train_count": spec.counts.tolist(),
         "shots": [labels.SHOTS[s] for s in spec.shots],
+        "imbalance": {
+            name: _plain(value) for name, value in stress.imbalance(spec.counts).items()
+        },
     }
 
 

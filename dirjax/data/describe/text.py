@@ -119,10 +119,13 @@ def _bins_text(bins: Mapping[str, Any], scale: str) -> list[str]:
     empty = f"; {bins['empty']:,} hold none" if bins["empty"] else ""
     joined = -(-bins["number"] // _LINES)
     marks = ", ".join(f"{mark} {name}" for name, mark in _MARKS.items())
+    measured = bins["imbalance"]
     each = "each bin" if joined == 1 else f"each {joined} bins together"
     return [
         f"Bins of the label: {bins['number']:,}, {number(bins['width'])} wide{unit}",
         f"  {shots} ({rule}){empty}",
+        f"  imbalance: fullest bin {number(measured['ratio'])} times the emptiest,",
+        f"  Gini {measured['gini']:.2f}, entropy {measured['entropy']:.2f} of uniform",
         f"Training rows, {each} ({marks}):",
         *histogram(bins, 10 if scale == "linear" else 4),
     ]
