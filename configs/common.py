@@ -52,6 +52,9 @@ def stage():
             "views": config_dict.placeholder(int),
             # How often rows are drawn; empty means data.sampling.
             "sampling": config_dict.placeholder(str),
+            # Each network (model.members) trains on a bag of its own: as many rows,
+            # drawn once, with replacement, as `sampling` says.
+            "bags": False,
             # A preset may add evaluate=False: no validation during the stage. Objective
             # of this stage; empty means config.objective.
             "objective": ConfigDict(),

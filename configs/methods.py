@@ -367,6 +367,20 @@ def sampled(preset, scheme, stage="main"):
     return {**preset, "stage": {**stages, stage: drawn}}
 
 
+def bagged(preset, members=5):
+    """Networks that train on bags of rows; they predict the mean.
+
+    After "REBAGG: REsampled BAGGing for Imbalanced Regression", Branco, Torgo and
+    Ribeiro, LIDTA 2018. https://proceedings.mlr.press/v94/branco18a.html There bags
+    balance rare and other labels by a relevance function; here by the scheme of
+    `stage.NAME.sampling`.
+    """
+    stages = preset.get("stage", {})
+    main = {**stages.get("main", {}), "bags": True}
+    model = {**preset.get("model", {}), "members": members}
+    return {**preset, "model": model, "stage": {**stages, "main": main}}
+
+
 def beside(*wrappers, terms, **settings):
     """The objective of the base loss and further terms."""
     return objective(*wrappers, terms={BASE: {"weight": 1.0}, **terms}, **settings)
@@ -514,6 +528,8 @@ PRESETS |= {
     "sqrt_sampling": sampled(PRESETS["vanilla"], "sqrt_inverse"),
     "rrt_sampling": sampled(retrain(objective(), objective()), "inverse", "head"),
     "shrinkage": {"objective": objective(terms={"shrinkage": SHRINKAGE})},
+    # Networks on bags with rows of rare labels as often as others (after Rebagg).
+    "rebagg": bagged(sampled(PRESETS["vanilla"], "inverse")),
 }
 # Two views of each image, where they are augmented.
 TWO_VIEWS = {"stage": {"main": {"views": 0}}}

@@ -85,6 +85,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             encoder_mode=record["encoder_mode"],
             views=_views(record["views"], config["data"]),
             sampling=record["sampling"] or config["data"]["sampling"],
+            bags=record["bags"],
             evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)

@@ -31,6 +31,7 @@ class Stage:
       views: augmented rows of each image in a batch.
       sampling: how often rows are drawn: "none" for once an epoch, or the scheme of
         `weights.bin_weights` for their bins.
+      bags: whether each network has a fixed bag of rows, see `data.Stream`.
       evaluate: whether its states are evaluated: not if the head is untrained; the last
         stage always is.
     """
@@ -48,6 +49,7 @@ class Stage:
     encoder_mode: str = "train"
     views: int = 1
     sampling: str = "none"
+    bags: bool = False
     evaluate: bool = True
 
     @property

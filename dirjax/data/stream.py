@@ -69,6 +69,25 @@ def drawn(seed: int, epoch: int, weights: np.ndarray) -> np.ndarray:
     return np.minimum(np.searchsorted(np.cumsum(weights), at, side="right"), last)
 
 
+def bag(seed: int, weights: np.ndarray) -> np.ndarray:
+    """How often each example is in the bag of a seed: drawn with replacement, once.
+
+    Args:
+      seed: seed of a network.
+      weights: `[size]` from 0, in proportion to which examples are drawn.
+
+    Returns:
+      `[size]` float64, with sum `size`; weights for `drawn`.
+
+    Example:
+      >>> bag(0, np.ones(8)).sum()
+      np.float64(8.0)
+    """
+    size = len(weights)
+    rng = np.random.Generator(np.random.Philox(key=[seed, 0], counter=[0, 0, 0, 2]))
+    return rng.multinomial(size, weights / weights.sum()).astype(np.float64)
+
+
 def indices(
     *,
     seed: int,
@@ -185,6 +204,7 @@ class Stream:
         for each row once an epoch.
       bandwidth: of `partners.Partners`; each row of a batch is then followed by its
         partner, in batches of `2 * batch_size` rows. None for rows alone.
+      bags: whether each network has only the rows of its own bag, drawn by `weights`.
     """
 
     def __init__(
@@ -199,6 +219,7 @@ class Stream:
         reader: str = "array",
         weights: np.ndarray | None = None,
         bandwidth: float | None = None,
+        bags: bool = False,
     ):
         if reader not in ("array", "tf"):
             raise ValueError(f"data.reader must be 'array' or 'tf', got {reader!r}.")
@@ -208,9 +229,13 @@ class Stream:
         self._part = (process, processes)
         self._reader = reader
         self._order = permutation
-        if weights is not None:
+        if bags or weights is not None:
+            every = np.ones(len(split.label)) if weights is None else weights
+            own = functools.lru_cache(maxsize=len(self._seeds))(
+                lambda seed: bag(seed, every) if bags else every
+            )
             self._order = functools.lru_cache(maxsize=4)(
-                lambda seed, epoch, size: drawn(seed, epoch, weights)
+                lambda seed, epoch, size: drawn(seed, epoch, own(seed))
             )
         self._partners = None
         if bandwidth is not None:

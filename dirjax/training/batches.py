@@ -41,6 +41,7 @@ def batches(
         processes=jax.process_count(),
         reader=config["data"]["reader"],
         weights=None if table is None else table[np.asarray(train.bin)],
+        bags=stage.bags,
         bandwidth=None if partners is None else partners(pieces.spec),
     )
 

@@ -295,3 +295,23 @@ def test_rows_drawn_by_weight():
     options = {"seed": 3, "batch_size": 7, "size": 50, "order": order}
     whole = stream.indices(step=0, steps=12, **options)
     np.testing.assert_array_equal(stream.indices(step=5, steps=7, **options), whole[5:])
+
+
+def test_each_member_has_a_bag_of_its_own():
+    weights = np.where(np.arange(200) < 20, 9.0, 1.0)
+    split = split_of(200)
+    options = {"batch_size": 50, "bags": True, "weights": weights}
+    two = stream.Stream(split, seed=3, members=2, **options).rows(0, 40)
+    found = [set(two[:, member].ravel()) for member in (0, 1)]
+    for member, rows in enumerate(found):
+        bag = stream.bag(3 + member, weights)
+        assert rows == set(np.flatnonzero(bag))
+        # Half of the weight is with a tenth of the rows.
+        assert abs(bag[:20].sum() / 200 - 0.5) < 0.1
+        # Each epoch has the whole bag in another order.
+        epochs = two[:, member].reshape(10, 200)
+        np.testing.assert_array_equal(np.bincount(epochs[0], minlength=200), bag)
+        assert (epochs[0] != epochs[1]).any()
+    assert found[0] != found[1]
+    alone = stream.Stream(split, seed=4, **options).rows(0, 40)
+    np.testing.assert_array_equal(alone, two[:, 1])
