@@ -192,11 +192,18 @@ PRIME = {
     "align": 1.0,
 }
 DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
+SUPREMIX = {
+    "weight": 1.0,
+    "temperature": 0.3,
+    "window": 5.0,
+    "beta": (2.0, 8.0),
+    "partners": 16,
+}
 BSAM = {"rho": 0.05}
 MIXUP = {"alpha": 2.0, "share": "row"}
 C_MIXUP = {**MIXUP, "bandwidth": 0.25}
 # Terms that use no head.
-_OF_FEATURES = {"group_contrast", "rank_n_contrast"}
+_OF_FEATURES = {"group_contrast", "rank_n_contrast", "supremix"}
 
 
 def objective(*wrappers, terms=None, **settings):
@@ -539,6 +546,7 @@ PRESETS |= {
     # Two stages: the contrast trains the encoder, then everything or a linear probe.
     "rnc": after({"rank_n_contrast": RANK_N_CONTRAST}, objective()),
     "rnc_probe": probed(after({"rank_n_contrast": RANK_N_CONTRAST}, objective())),
+    "supremix": probed(after({"supremix": SUPREMIX}, objective())),
     "conr": {"objective": beside(terms={"conr": CONR}), **TWO_VIEWS},
     "sqinv_conr": {
         "objective": beside("reweight", reweight=SQRT_INVERSE, terms={"conr": CONR}),

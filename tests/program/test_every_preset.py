@@ -14,7 +14,7 @@ from tests import runs
 DENSE = "configs/synthetic_depth.py"
 # Methods over pairs of rows, by a part of their names.
 PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr", "sampling")
-PAIRWISE += ("accon", "srl", "dist_loss", "prime", "c_mixup", "rebagg")
+PAIRWISE += ("accon", "srl", "dist_loss", "prime", "c_mixup", "rebagg", "supremix")
 
 
 def shipped():
