@@ -195,7 +195,7 @@ def expert_loss(
 
 def _check_head(outputs: Any, criterion: str, num: int) -> None:
     logits = getattr(outputs, "logits", None)
-    if logits is None:
+    if logits is None or not hasattr(outputs, "values"):
         raise ValueError("group_dir needs model.head='experts'.")
     if logits.shape[-1] != num:
         raise ValueError(
