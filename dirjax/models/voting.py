@@ -101,14 +101,16 @@ def fused(centers: jax.Array, scales: jax.Array, how: str) -> VoteOutputs:
     checks.one_of("model.head_options.fuse", how, FUSES)
     if how == "surest":
         at = jnp.argmin(scales, axis=-1)[..., None]
-        take = [jnp.take_along_axis(x, at, axis=-1)[..., 0] for x in (centers, scales)]
+        center, scale = (
+            jnp.take_along_axis(x, at, axis=-1)[..., 0] for x in (centers, scales)
+        )
     else:
         # Relative to the smallest scale, so that none overflows.
         least = jnp.min(scales, axis=-1, keepdims=True)
         weight = jnp.square(least / scales)
         weight = weight / jnp.sum(weight, axis=-1, keepdims=True)
-        take = [jnp.sum(weight * x, axis=-1) for x in (centers, scales)]
-    return VoteOutputs(take[0], *take, centers, scales)
+        center, scale = (jnp.sum(weight * x, axis=-1) for x in (centers, scales))
+    return VoteOutputs(center, center, scale, centers, scales)
 
 
 class Vote(DistributionHead):

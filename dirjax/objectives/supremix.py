@@ -201,7 +201,7 @@ def make(
             batch["bin"],
             key,
             mask=batch["mask"],
-            beta=tuple(beta),
+            beta=(beta[0], beta[1]),
             **options,
         )
         return base.Outcome(value, variables.state, {})
