@@ -88,7 +88,7 @@ def skewed(counts: ArrayLike, ratio: float) -> np.ndarray:
 
     Example:
       >>> skewed([100, 10, 4, 0], 5.0).tolist()
-      [20, 7, 4, 0]
+      [20, 6, 4, 0]
       >>> skewed([100, 10, 4, 0], 50.0).tolist()
       [100, 6, 2, 0]
     """
