@@ -80,6 +80,7 @@ def test_pixels():
     assert out["label"].shape == out["bin"].shape == (2, 2, 3)
 
 
+@pytest.mark.slow
 def test_nested_wrappers_see_blends():
     """Weights are those of the bins of blends, whichever wrapper is outside."""
     for wrappers in (("reweight", "mixup"), ("mixup", "reweight")):

@@ -58,8 +58,8 @@ def by_loops(z, y, bins, mask, *, t=0.3, window=5.0, partners=16, beta=(2.0, 8.0
     return np.mean(values) if values else 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [5.0, 1.2])
-@pytest.mark.quick("5.0")
 def test_against_loops(window):
     z, y, bins = rows()
     mask = np.float32(np.arange(12) % 5 != 2)
