@@ -158,18 +158,23 @@ def results_of(presets):
     return "\n".join(parts)
 
 
+def title_of(said):
+    """The name of a method, from the first line of its docstring."""
+    return said.split("\n")[0].split(":")[0].rstrip(".")
+
+
 def method_page(name, said):
     """The page of a method."""
-    title = said.split("\n")[0].rstrip(".")
     presets = presets_of(name)
     names = ", ".join(f"`{p}`" for p in presets) or "none; it is a term for your own"
-    page = f"# {title}\n\n**Presets:** {names}\n\n"
+    page = f"# {title_of(said)}\n\n**Presets:** {names}\n\n"
     if presets:
         page += (
             "```bash\npython -m dirjax.main --config configs/bikeshare.py:"
             f"{presets[0]} --workdir runs/{presets[0]}\n```\n\n"
         )
-    page += f"::: dirjax.objectives.{name}\n    options:\n      heading_level: 2\n\n"
+    page += f"::: dirjax.objectives.{name}\n    options:\n      heading_level: 1\n"
+    page += "      show_root_heading: false\n      show_root_toc_entry: false\n\n"
     results = results_of(presets) if name not in ("mse", "huber") else ""
     page += "## Measured\n\n" + (
         "Rows from the pages of results, which have commands, seeds and what to make "
@@ -207,7 +212,8 @@ def method_pages():
         "| module | what it does | presets |\n| --- | --- | --- |\n"
     )
     write("methods/index.md", head + "\n".join(rows) + "\n")
-    nav = ["* [All methods](index.md)", *(f"* [{n}]({n}.md)" for n in METHODS)]
+    nav = ["* [All methods](index.md)"]
+    nav += [f"* [{title_of(said)}]({name}.md)" for name, said in METHODS.items()]
     write("methods/SUMMARY.md", "\n".join(nav) + "\n")
 
 
