@@ -31,13 +31,23 @@ MOVED = {
     "CHANGELOG.md": "changelog.md",
 }
 ROOMS = {
-    "interface": ("training", "model", "estimator", "frames"),
+    "interface": (
+        *("training.fit", "training.description", "training.Description"),
+        *("training.choice", "training.Choice", "model.Model", "model.Distribution"),
+        *("estimator.DIRRegressor", "frames.table"),
+    ),
     "labels": ("bins", "groups", "scales", "specification", "support", "weights"),
     "objectives": ("base",),
     "metrics": ("regression", "depth", "experts"),
     "correct": ("correction", "priors", "residuals", "conformal", "estimator"),
     "resampling": ("resample",),
     "parallel": (),
+}
+MORE = {
+    "objectives": "Each method: [methods](../methods/index.md).",
+    "interface": "`dirjax.fit`, `dirjax.load` (a `Model`), `dirjax.describe` "
+    "(`description`), `dirjax.choose` (`choice`) and `dirjax.DIRRegressor`; how to use "
+    "them: [Python](../python.md).",
 }
 LINK = re.compile(r"(?<=\]\()([^)#\s]+)(#[^)\s]*)?(?=\))")
 FENCE = re.compile(r"^(```.*?^```|    .*?)$", re.MULTILINE | re.DOTALL)
@@ -173,7 +183,7 @@ def method_page(name, said):
             "```bash\npython -m dirjax.main --config configs/bikeshare.py:"
             f"{presets[0]} --workdir runs/{presets[0]}\n```\n\n"
         )
-    page += f"::: dirjax.objectives.{name}\n    options:\n      heading_level: 1\n"
+    page += f"::: dirjax.objectives.{name}\n    options:\n      heading_level: 2\n"
     page += "      show_root_heading: false\n      show_root_toc_entry: false\n\n"
     results = results_of(presets) if name not in ("mse", "huber") else ""
     page += "## Measured\n\n" + (
@@ -224,9 +234,7 @@ def reference_pages():
         tree = ast.parse((ROOT / "dirjax" / room / "__init__.py").read_text())
         about = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("\n", " ")
         names = [f"dirjax.{room}.{m}" for m in modules] or [f"dirjax.{room}"]
-        more = "Each method: [methods](../methods/index.md).\n\n"
-        page = f"# dirjax.{room}\n\n{about}\n\n"
-        page += more if room == "objectives" else ""
+        page = f"# dirjax.{room}\n\n{about}\n\n{MORE.get(room, '')}\n\n"
         write(f"reference/{room}.md", page + "\n\n".join(f"::: {n}" for n in names))
         nav.append(f"* [{room}]({room}.md)")
     write("reference/SUMMARY.md", "\n".join(nav) + "\n")
@@ -246,7 +254,8 @@ def output_of(output, name):
 def notebook_pages():
     """A page for each notebook."""
     nav = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    books = (ROOT / "notebooks").glob("*.ipynb")
+    for path in sorted(books, key=lambda p: (p.stem != "quickstart", p.stem)):
         parts = []
         cells = json.loads(path.read_text())["cells"]
         for i, cell in enumerate(cells):
