@@ -283,7 +283,7 @@ def get_config():
     config.checkpoint = ConfigDict({"every": config_dict.placeholder(float)})
     config.checkpoint.every = 10.0
     config.log = ConfigDict({"every": 50})  # in steps
-    # Writers besides metrics.jsonl and the terminal: tensorboard, wandb.
+    # Writers besides metrics.jsonl and the terminal: tensorboard, wandb, mlflow.
     config.writers = config_dict.placeholder(tuple)
     # Checkpoint selection: the smallest validation metric of a shot group. With
     # split="test" the test split selects, as in the public depth code; results are then

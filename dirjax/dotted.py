@@ -1,9 +1,11 @@
-"""Imports user modules by dotted path."""
+"""Dotted paths: modules that users name, and fields of nested mappings."""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from types import ModuleType
+from typing import Any
 
 
 def find(what: str, path: str, *needs: str) -> ModuleType:
@@ -38,3 +40,17 @@ def find(what: str, path: str, *needs: str) -> ModuleType:
             f"{' and '.join(lacks)}. Add it; docs/extending.md has examples."
         )
     return module
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """`(path, value)` of each value of nested mappings.
+
+    Example:
+      >>> dict(leaves({"seed": 0, "data": {"path": "a.csv"}}))
+      {'seed': 0, 'data.path': 'a.csv'}
+    """
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

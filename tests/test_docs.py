@@ -139,6 +139,10 @@ def test_the_programs_of_the_python_page_run(tmp_path):
     page = (ROOT / "docs" / "python.md").read_text()
     # A choice takes minutes.
     page = re.sub(r"<!-- takes minutes -->\n```.*?^```$", "", page, flags=re.M | re.S)
+    if not importlib.util.find_spec("optuna"):
+        page = re.sub(
+            r"<!-- needs optuna -->\n```.*?^```$", "", page, flags=re.M | re.S
+        )
     programs = python_blocks(page)
     assert len(programs) == 3
     for program in programs:

@@ -6,9 +6,10 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from dirjax import dotted
 from dirjax.config import fields, phases
 from dirjax.correct import priors
 from dirjax.data import catalog, readers
@@ -55,14 +56,6 @@ def plain(config: Any) -> dict[str, Any]:
 
 def _dicts(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {k: _dicts(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def to_json(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,12 +143,12 @@ def check_same(
       InputError: naming the fields that differ, unless all of them may change.
     """
     try:
-        before = dict(_leaves(json.loads(file.read_text())))
+        before = dict(dotted.leaves(json.loads(file.read_text())))
     except (json.JSONDecodeError, AttributeError) as error:
         raise InputError(
             f"{file} is no config ({error}). Use another --workdir."
         ) from error
-    now = dict(_leaves(to_json(config)))
+    now = dict(dotted.leaves(to_json(config)))
     differ = {k: (before.get(k), now.get(k)) for k in sorted({*before, *now})}
     differ = {k: pair for k, pair in differ.items() if pair[0] != pair[1]}
     if not all(map(_may_change, differ)):
@@ -221,7 +214,7 @@ def check_data(
         before = json.loads((workdir / run_files.DATA).read_text())
     except (OSError, ValueError):
         return
-    old, now = dict(_leaves(before)), dict(_leaves(to_json(record)))
+    old, now = dict(dotted.leaves(before)), dict(dotted.leaves(to_json(record)))
     differ = [k for k in sorted({*old, *now}) if old.get(k) != now.get(k)]
     if differ:
         raise InputError(

@@ -102,7 +102,7 @@ def build(job: Job) -> dict[str, Any]:
     """
     from dirjax.config import frozen
 
-    config = config_files.load(job.file, job.argument)
+    config = config_files.load(job.file, job.argument or None)
     config.lock()
     for field, value in job.fields.items():
         try:

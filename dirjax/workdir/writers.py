@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from dirjax import digits
+from dirjax import digits, dotted
 from dirjax.errors import InputError, writing
 from dirjax.labels import SHOTS
 from dirjax.workdir.files import clean, whole
@@ -154,6 +155,25 @@ class Console:
         self._bar.close()
 
 
+def numbers(record: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a record under its split, for writers that plot over steps.
+
+    Example:
+      >>> numbers({"split": "val", "step": 3, "stage": "main", "mae/all": 1.5})
+      {'val/mae/all': 1.5}
+    """
+    return {
+        f"{record['split']}/{name}": value
+        for name, value in record.items()
+        if isinstance(value, (int, float)) and name not in ("step", "time")
+    }
+
+
+def identity(workdir: pathlib.Path) -> str:
+    """A name by which a service knows the run again when it resumes."""
+    return hashlib.sha1(str(workdir.resolve()).encode()).hexdigest()[:16]
+
+
 class TensorBoard:
     """Event files below `workdir/tensorboard` (extra `tensorboard`)."""
 
@@ -165,11 +185,8 @@ class TensorBoard:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Writes every number of the record."""
-        for name, value in record.items():
-            if isinstance(value, (int, float)) and name not in ("step", "time"):
-                self._writer.add_scalar(
-                    f"{record['split']}/{name}", value, record["step"]
-                )
+        for name, value in numbers(record).items():
+            self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
         """Flushes and closes."""
@@ -182,30 +199,73 @@ class WandB:
     def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any]):
         import wandb  # pyright: ignore
 
-        path = str(workdir.resolve())
         self._run = wandb.init(
             project="dirjax",
             dir=str(workdir),
             config=dict(config),
-            id=hashlib.sha1(path.encode()).hexdigest()[:16],
-            name=path[-100:],
+            id=identity(workdir),
+            name=str(workdir.resolve())[-100:],
             resume="allow",
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Logs every number of the record under its split."""
-        self._run.log(
-            {
-                f"{record['split']}/{k}": v
-                for k, v in record.items()
-                if isinstance(v, (int, float)) and k != "step"
-            },
-            step=record["step"],
-        )
+        self._run.log(numbers(record), step=record["step"])
 
     def close(self) -> None:
         """Ends the W&B run."""
         self._run.finish()
+
+
+class MLflow:
+    """A run in MLflow (extra `mlflow`): of the server in MLFLOW_TRACKING_URI, or else
+    of the file `workdir/mlflow.db`.
+
+    A run that resumes goes on in the same MLflow run; steps that it repeats are there
+    twice.
+    """
+
+    def __init__(self, workdir: pathlib.Path, config: Mapping[str, Any]):
+        from mlflow import MlflowClient  # pyright: ignore
+        from mlflow.entities import Param  # pyright: ignore
+
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        own = f"sqlite:///{workdir.resolve() / 'mlflow.db'}"
+        self._client = client = MlflowClient(tracking_uri=uri or own)
+        known = client.get_experiment_by_name("dirjax")
+        folder = None if uri else (workdir.resolve() / "mlflow").as_uri()
+        experiment = (
+            known.experiment_id
+            if known
+            else client.create_experiment("dirjax", artifact_location=folder)
+        )
+        name = {"dirjax.run": identity(workdir)}
+        found = client.search_runs(
+            [experiment], f"tags.`dirjax.run` = '{name['dirjax.run']}'"
+        )
+        if found:
+            self._id = found[0].info.run_id
+            client.update_run(self._id, status="RUNNING")
+            return
+        made = client.create_run(experiment, tags=name, run_name=workdir.resolve().name)
+        self._id = made.info.run_id
+        fields = [Param(k, str(v)) for k, v in dotted.leaves(config)]
+        for at in range(0, len(fields), 100):  # as many as a request may have
+            client.log_batch(self._id, params=fields[at : at + 100])
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Logs every number of the record under its split."""
+        from mlflow.entities import Metric  # pyright: ignore
+
+        now = int(time.time() * 1000)
+        found = numbers(record).items()
+        self._client.log_batch(
+            self._id, metrics=[Metric(k, v, now, record["step"]) for k, v in found]
+        )
+
+    def close(self) -> None:
+        """Ends the MLflow run."""
+        self._client.set_terminated(self._id)
 
 
 class Many:
@@ -229,7 +289,7 @@ class Many:
                 writer.close()
 
 
-EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+EXTRAS = {"tensorboard": "tensorboardX", "wandb": "wandb", "mlflow": "mlflow"}
 
 
 def check(names: Sequence[str]) -> None:
@@ -263,8 +323,8 @@ def make(
 
     Args:
       workdir: the run's directory.
-      names: writers besides JSONL and the console: "tensorboard", "wandb".
-      config: the config, for W&B.
+      names: writers besides JSONL and the console, of `EXTRAS`.
+      config: the config, for W&B and MLflow.
       step: number of completed steps.
       total: total steps of the run.
       first: whether this is the first process; the others write nothing.
@@ -283,4 +343,6 @@ def make(
         writers.append(TensorBoard(workdir, step))
     if "wandb" in names:
         writers.append(WandB(workdir, config))
+    if "mlflow" in names:
+        writers.append(MLflow(workdir, config))
     return Many(writers)

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from dirjax.errors import InputError
-from dirjax.interface import frames
+from dirjax.interface import frames, training
 
 
 class Exporting:
@@ -65,3 +65,8 @@ def test_new_rows_are_numbered(tmp_path):
     with np.load(file) as stored:
         assert stored["x"].shape == (3, 4, 4)
     assert rows == 3
+
+
+def test_without_a_method_it_is_that_of_the_config():
+    found = training.config_of("", {"seed": 3})
+    assert found == training.config_of("sqinv_lds", {"seed": 3})

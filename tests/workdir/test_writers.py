@@ -270,12 +270,10 @@ class TestMake:
         assert lines(tmp_path / "metrics.jsonl") == [record(1)]
 
     def test_unknown(self, tmp_path):
-        with pytest.raises(InputError, match=r"tensorboard, wandb, got 'csv'"):
+        with pytest.raises(InputError, match=r"tensorboard, wandb, mlflow, got 'csv'"):
             self.make(tmp_path, names=("csv",))
 
-    @pytest.mark.parametrize(
-        ("name", "module"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")]
-    )
+    @pytest.mark.parametrize(("name", "module"), sorted(writers.EXTRAS.items()))
     def test_a_missing_extra_is_named(self, tmp_path, monkeypatch, name, module):
         monkeypatch.setitem(__import__("sys").modules, module, None)
         with pytest.raises(InputError, match=rf"pip install 'dirjax\[{name}\]'"):
