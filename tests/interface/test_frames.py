@@ -2,6 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dirjax.cli import config_files
+from dirjax.config import frozen
 from dirjax.errors import InputError
 from dirjax.interface import frames, training
 
@@ -68,5 +70,5 @@ def test_new_rows_are_numbered(tmp_path):
 
 
 def test_without_a_method_it_is_that_of_the_config():
-    found = training.config_of("", {"seed": 3})
-    assert found == training.config_of("sqinv_lds", {"seed": 3})
+    found = training.config_of("", {})
+    assert found == frozen.plain(config_files.load("configs/csv.py"))
