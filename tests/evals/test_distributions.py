@@ -97,6 +97,7 @@ def test_decoding_is_in_units_of_the_file(kind, decode, scale):
         assert (rows["prediction"] > of_mean).all()
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_log_normal():
     """exp(m + s^2 / 2), on bins that are narrow and go far out."""
     net = models.build("mlp", head="gaussian", edges=np.linspace(-9, 9, 2000),
@@ -110,6 +111,7 @@ def test_the_mean_of_a_log_normal():
     np.testing.assert_allclose(got, np.exp(0.4 + 0.5**2 / 2), rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_maps_keep_no_distributions():
     edges = tuple(EDGES.tolist())
     encoder = {"width": 4, "levels": 1}

@@ -186,6 +186,7 @@ def test_leading_axes_are_kept(kind):
         np.testing.assert_allclose(got, reshaped(want), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_correction(kind):
     outputs = KINDS[kind]
@@ -200,6 +201,7 @@ def test_correction(kind):
     np.testing.assert_allclose(np.exp(back), np.exp(plain), rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_own_edges_take_no_detour():
     outputs = KINDS["histogram"]
     own = jax.nn.log_softmax(outputs.logits)
@@ -212,6 +214,7 @@ def test_own_edges_take_no_detour():
     np.testing.assert_allclose(np.exp(beyond), [[1, 0, 0]] * ROWS, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_far_and_narrow_bins_of_a_gaussian():
     """No infinity, no NaN, and gradients that are finite."""
     edges = np.concatenate([np.linspace(0, 1, 200), [50.0, 1e4]])
@@ -245,6 +248,7 @@ def test_one_bin():
         np.testing.assert_allclose(got, np.zeros((ROWS, 1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_equal_quantiles_are_a_point():
     values = jnp.float32([[2.0, 2.0, 2.0, 2.0], [1000.0, 1000.0, 1000.0, 1000.0]])
     outputs = QuantileOutputs(values[:, 0], values)
@@ -265,6 +269,7 @@ def test_equal_quantiles_are_a_point():
 log_probs = toy.jit(lambda outputs, edges: outputs.log_probs(edges))
 
 
+@pytest.mark.slow
 @hypothesis.given(st.floats(-30, 30, width=32), st.floats(0.015625, 30, width=32))
 @hypothesis.settings(deadline=None, max_examples=40)
 def test_shift_and_scale_of_labels(shift, scale):

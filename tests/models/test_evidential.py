@@ -103,6 +103,7 @@ def test_gradients_are_finite():
             assert np.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 def test_heads():
     z = np.float32(np.random.default_rng(0).normal(size=(5, 4)))
     plus = lambda x, b=1.0: np.log1p(np.exp(b * x)) / b  # noqa: E731

@@ -78,6 +78,7 @@ def test_against_the_definition(form, dims):
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_count_rows():
     """Twice a weight is twice a row, and padding is no row."""
     p, y = P[:, 0], Y[:, 0]
@@ -177,6 +178,7 @@ def test_limits():
     np.testing.assert_allclose(slope, 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_guards():
     slope = toy.jit(jax.value_and_grad(lambda s: bmc_loss(P, Y, sigma=s).sum()))
     for sigma in (0.0, 1e-12, -2.0):

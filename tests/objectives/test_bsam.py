@@ -50,6 +50,7 @@ def test_a_step_by_hand():
     assert all(jax.tree.leaves(same["encoder"]))
 
 
+@pytest.mark.slow
 def test_without_a_move_it_is_the_plain_step():
     plain = toy.l1()
     still = base.from_config({"l1": {}}, ("bsam",), {"bsam": {"rho": 0.0}})

@@ -134,6 +134,7 @@ def test_degenerate_batches():
             assert float(value) == 0, name
 
 
+@pytest.mark.slow
 def test_units_of_labels():
     z, p, y, eta = rows()
     batch = {"label": y, "weight": eta, "mask": MASK}

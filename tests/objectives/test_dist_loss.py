@@ -25,6 +25,7 @@ def test_it_is_a_distance_of_distributions():
     np.testing.assert_allclose(slope, np.sign(gap) / 9, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_and_ties():
     p = np.float32([5, 5, 1, np.nan, 7, 5, 3])
     mask = np.float32([1, 1, 1, 0, 1, 1, 0])

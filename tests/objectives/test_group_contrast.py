@@ -156,6 +156,7 @@ def test_degenerate_batches(similarity):
 whole = toy.jit(group_contrast_loss, static_argnames=OPTIONS)
 
 
+@pytest.mark.slow
 @hypothesis.given(st.permutations(range(40)), st.sampled_from((1, 3, 30)))
 @hypothesis.settings(deadline=None, max_examples=10)
 def test_properties(order, pad):
@@ -173,6 +174,7 @@ def test_properties(order, pad):
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_blocks_of_rows_are_the_whole(monkeypatch):
     z, g, mask, want = case(5, "l2_normalised")
     fn = functools.partial(group_contrast_loss, num_groups=5, mask=mask)
@@ -274,6 +276,7 @@ def test_golden_of_the_older_loss():
         np.testing.assert_allclose(kept, want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_term_looks_up_groups_of_bins():
     objective, batch = group_contrast.make(temperature=1.5), toy.batch()
     state = toy.start(objective)

@@ -81,6 +81,7 @@ class Variants(chex.TestCase):
             np.testing.assert_allclose(self.variant(fn)(*args), want)
 
 
+@pytest.mark.slow
 @hypothesis.given(st.sampled_from((1, 2, 7, 50)), st.floats(0.1, 4.0), st.data())
 @hypothesis.settings(deadline=None, max_examples=15)
 def test_properties_of_soft_labels(num, beta, data):
@@ -269,12 +270,14 @@ def test_only_the_expert_of_the_true_group_learns():
         np.testing.assert_array_equal(leaf, 0)
 
 
+@pytest.mark.slow
 def test_tau_zero_is_cross_entropy():
     one, two = outcome("la", tau=0.0), outcome("ce")
     chex.assert_trees_all_close(one[0], two[0], rtol=1e-6)
     np.testing.assert_allclose(one[1][0].loss, two[1][0].loss, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_act_inside_of_groups():
     batch = toy.batch()
     heavy = batch | {"weight": 3 * batch["weight"]}
@@ -326,6 +329,7 @@ def test_options_are_checked(options, words):
         group_dir.make(**options)
 
 
+@pytest.mark.slow
 def test_heads_are_checked():
     with pytest.raises(ValueError, match=r"model.head='experts'"):
         outcome(head=toy.network())

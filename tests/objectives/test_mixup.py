@@ -20,6 +20,7 @@ def shares_of(batch, out):
     return ((out["inputs"]["numeric"] - x[1::2]) / (x[0::2] - x[1::2])).mean(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", mixup.SHARES)
 def test_blends(share):
     batch = toy.batch(rows=400) | {"weight": np.float32(np.arange(400) % 3)}
@@ -65,6 +66,7 @@ def test_a_step_is_that_on_the_blends():
     assert variables.state["edges"].shape == (toy.SPEC.bins.num + 1,)
 
 
+@pytest.mark.slow
 def test_pixels():
     maps = jnp.arange(24.0).reshape(4, 2, 3)
     batch = {
@@ -92,6 +94,7 @@ def test_nested_wrappers_see_blends():
     np.testing.assert_allclose(value, first, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_refused():
     l1 = toy.l1()
     with pytest.raises(ValueError, match="alpha must be a number above 0"):

@@ -47,6 +47,7 @@ class Variants(chex.TestCase):
         np.testing.assert_allclose(fn(z, bins, mask), want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients():
     z, bins, mask = rows()
     targets = jnp.arange(6.0)
@@ -102,6 +103,7 @@ def test_start_by_hand(reading, targets):
     assert state["misfit"] < 1e-3
 
 
+@pytest.mark.slow
 def test_start_by_gradients():
     """A long fit is near the closed form, a short one is not."""
     options = {"fit": "sgd", "targets": "all_predicted", "learning_rate": 0.05}
@@ -119,6 +121,7 @@ def test_start_by_gradients():
     assert not advise({"norm/misfit": 0.5})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", norm_target.UNITS)
 @pytest.mark.parametrize("reading", ["prototype", "mean_of_norms"])
 def test_targets_stay_and_metrics_tell_the_gap(reading, unit):
@@ -178,6 +181,7 @@ def test_equal_norms_have_no_deviation():
     chex.assert_tree_all_finite(state)
 
 
+@pytest.mark.slow
 def test_starts_pass_through_sums_and_wrappers():
     """Terms and wrappers without one stay as they are."""
     terms = {"l1": {}, "norm_target": {}, "norm_order": {"weight": 0.0}}

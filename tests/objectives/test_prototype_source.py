@@ -76,6 +76,7 @@ class Variants(chex.TestCase):
             assert 0 < seen.sum() < LABELS
 
 
+@pytest.mark.slow
 def test_rows_move_along_what_is_known():
     z, y, mask = draw(0)
     z[mask == 0] = np.nan
@@ -151,6 +152,7 @@ def test_order_of_all_that_is_known(reading):
     assert len(set(batches[1][1][batches[1][2] > 0])) < seen[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("term", [norm_order, norm_target])
 def test_prototypes_of_the_data_set_are_measured_again(term):
     objective = term.make(source="data")
@@ -170,6 +172,7 @@ def test_prototypes_of_the_data_set_are_measured_again(term):
     np.testing.assert_allclose(mean[known], total.mean[known], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_targets_draw_running_prototypes():
     objective = norm_target.make(source="running", momentum=0.5, unit="norm")
     assert objective.collect.epoch is None

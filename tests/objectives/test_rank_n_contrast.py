@@ -60,6 +60,7 @@ class Variants(chex.TestCase):
         np.testing.assert_allclose(fn(z, y, MASK), by_loops(z, y, 2.0, MASK), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", [0.1, 1.0])
 def test_ties(grid):
     """Of 0.3 - 0.2 and 0.2 - 0.1 in float32, one is larger, and that decides."""
@@ -70,6 +71,7 @@ def test_ties(grid):
     np.testing.assert_array_equal(slope[MASK == 0], 0)
 
 
+@pytest.mark.slow
 def test_far_rows_do_not_vanish():
     z, y = rows()
     value, slope = both(40 * z, y, temperature=0.2)
@@ -116,6 +118,7 @@ def test_numerical_gradients():
             )
 
 
+@pytest.mark.slow
 def test_bins_are_groups():
     z, _ = rows()
     groups = np.random.default_rng(3).integers(0, 6, 21).astype(np.int32)
@@ -159,6 +162,7 @@ def test_degenerate_batches():
         np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 @hypothesis.given(st.permutations(range(21)), st.integers(1, 50))
 @hypothesis.settings(deadline=None, max_examples=8)
 def test_properties(order, shift):

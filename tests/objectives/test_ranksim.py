@@ -129,6 +129,7 @@ def test_golden_ranks():
         np.testing.assert_allclose(slope, case["grad.sequence"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_row_of_each_label():
     y = np.float32([3, 1, 3, 5, 1, 3, 9, 9])
     mask = np.float32([1, 1, 1, 1, 1, 1, 0, 0])
@@ -148,6 +149,7 @@ def test_one_row_of_each_label():
     assert drawn.all()
 
 
+@pytest.mark.slow
 def test_the_draw_is_a_subset():
     z, y = rows(1)
     key = jax.random.key(4)

@@ -259,6 +259,7 @@ def test_order_of_rows_does_not_matter():
     chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_gradient_flows_through_the_noise():
     w = jax.tree.map(jnp.asarray, network_weights(5))
 
@@ -269,6 +270,7 @@ def test_no_gradient_flows_through_the_noise():
     chex.assert_trees_all_equal(jax.grad(total)(w), jax.tree.map(jnp.zeros_like, w))
 
 
+@pytest.mark.slow
 def test_random_directions_are_everywhere():
     key, x = jax.random.key(0), np.zeros((2000, 3), np.float32)
     noise = np.asarray(input_noise.random_noise(key, x, epsilon=1.0).noise)

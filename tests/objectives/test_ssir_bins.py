@@ -99,6 +99,7 @@ def test_a_model_that_ignores_its_inputs(norm):
     np.testing.assert_allclose(padding, most, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["sample", "linf"])
 def test_the_gap_is_as_many_bins_as_asked_for(norm):
     batch = toy.batch()

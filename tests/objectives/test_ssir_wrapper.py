@@ -235,6 +235,7 @@ def test_bounds_limit_what_moves():
     assert change.mean() < 0.95 * ratio(out, "ssir/noise")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["both", "stopped"])
 @pytest.mark.parametrize("distance", DISTANCES)
 def test_gradient_of_the_joint_loss(distance, target):
@@ -290,6 +291,7 @@ def test_weights_of_the_batch_count():
     np.testing.assert_allclose(out.loss, np.mean(batch["weight"] * each), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["lds-ssir", "ssir-fds", "fds-ssir"])
 def test_other_wrappers_inside_and_outside(case):
     objective = around_l1(tuple(case.split("-")))
@@ -323,6 +325,7 @@ def test_without_its_factor_the_term_changes_nothing(noise):
     assert min(jax.tree.leaves(change["encoder"])) > 1e-5
 
 
+@pytest.mark.slow
 def test_all_passes_drop_the_same_units():
     """With other units dropped the gap would be as large as the predictions."""
     net = toy.network(dropout=0.5)

@@ -73,6 +73,7 @@ def test_against_loops(window):
     np.testing.assert_allclose((z * slope).sum(1), 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_degenerate_batches():
     z, y, bins = rows()
     one = np.float32(np.arange(12) == 3)
@@ -91,12 +92,14 @@ def test_degenerate_batches():
         np.testing.assert_allclose(value, want, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_shares_of_negatives():
     share = np.asarray(supremix._by_pair(KEY, 40, (2.0, 8.0)))
     assert abs(share.mean() - 0.2) < 0.02
     assert abs(share.var() - 0.2 * 0.8 / 11) < 0.004
 
 
+@pytest.mark.slow
 def test_partners_are_drawn_alike():
     y = jnp.float32([0, 1, 2, 3, 4, 9])
     others = ~jnp.eye(6, dtype=bool)

@@ -273,6 +273,7 @@ def test_fine_tuning_of_finished_runs(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_questions_to_the_frobenius_method():
     def found(question, path):
         every = jobs.jobs(frobenius_grid.get_config(question).to_dict())
