@@ -276,8 +276,15 @@ def run(
         for j, _ in itertools.chain(*mine):
             print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
         return
+    import jax
+
     from dirjax import report
 
+    if study["together"] and jax.process_count() > 1:
+        raise errors.InputError(
+            "config.together is for one process, since one writes the runs of all "
+            f"seeds; there are {jax.process_count()}. Leave it out."
+        )
     entry.interruptible()  # Runs clean up.
     broken = _train(mine, workdir)
     if broken:

@@ -126,6 +126,11 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
         if groups is not None:
             groups = column_or_1d(groups)
             check_consistent_length(y, groups)
+            if eval_set is not None:
+                raise InputError(
+                    "groups divide the validation split that is made, and eval_set "
+                    "gives one. Leave one of them out."
+                )
         part = np.zeros(len(y), np.int8)
         if eval_set is not None:
             more, labels = self._checked(*eval_set, reset=False)
@@ -150,9 +155,10 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
 
         folder, temporary = training.folder_of(self.workdir)
         fields, file, options = _written(X, y, part, weight, folder)
-        seed = check_random_state(self.random_state).randint(2**31)
         if isinstance(self.random_state, (int, np.integer)):
             seed = int(self.random_state)
+        else:
+            seed = int(check_random_state(self.random_state).randint(2**31))
         own = {
             "seed": seed,
             "model.members": self.members,
@@ -250,7 +256,6 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.non_deterministic = False
         return tags
 
 
@@ -299,13 +304,17 @@ def _written(
     X: Any, y: np.ndarray, part: np.ndarray, weight: Any, folder: pathlib.Path
 ) -> tuple[dict[str, Any], str, str]:
     """Writes rows into a folder; the fields of the config, its file and options."""
-    folder.mkdir(parents=True, exist_ok=True)
     named = np.asarray(_SPLITS)[part]
     if isinstance(X, np.ndarray) and X.ndim > 2:
         if weight is not None:
             raise InputError("sample_weight is for tables, X has images. Leave it out.")
         file = folder / "data.npz"
-        np.savez(file, x=X, y=y, split=named)
+
+        def write(half: pathlib.Path) -> None:
+            with half.open("wb") as opened:  # savez would add an ending to a name
+                np.savez(opened, x=X, y=y, split=named)
+
+        frames.keep(write, file)
         fields = {"data.path": str(file.resolve()), "data.name": "y"}
         return fields, "configs/npz.py", ",images"
     frame = frames.table(X)
@@ -316,7 +325,7 @@ def _written(
     whole = frames.with_column(whole, split, named.tolist())
     if weight is not None:
         whole = frames.with_column(whole, by, weight)
-    frames.write_table(whole, folder / training.DATA)
+    frames.keep(lambda file: frames.write_table(whole, file), folder / training.DATA)
     fields = {
         "data.path": str((folder / training.DATA).resolve()),
         "data.label": label,

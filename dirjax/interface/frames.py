@@ -7,7 +7,7 @@ so remains complete: it resumes, and the commands take it.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,31 @@ def write_table(frame: Any, file: pathlib.Path) -> None:
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(frame, file)
+
+
+def keep(write: Callable[[pathlib.Path], None], file: pathlib.Path) -> None:
+    """Writes the data of a run, which stays as it is if it is there.
+
+    Args:
+      write: writes a file.
+      file: where the data belongs.
+
+    Raises:
+      InputError: if other data is there: it is that of another run.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f".{file.name}")
+    try:
+        write(half)
+        if not file.exists():
+            half.rename(file)
+        elif half.read_bytes() != file.read_bytes():
+            raise InputError(
+                f"workdir must be new, or that of a run on the same data, {file} holds "
+                "other data. Name another folder."
+            )
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def write_new(data: Any, folder: pathlib.Path) -> tuple[pathlib.Path, int]:

@@ -89,27 +89,21 @@ class Model:
         return corrected.rows_of(self.workdir, "val")
 
     def _outputs(self, data: Any) -> dict[str, np.ndarray]:
-        """What the model gives for each row; NaN for rows without any value."""
+        """What the model gives for each row, in order; an unusable row is an error."""
         from dirjax.data import new_rows
 
-        found, at = [], []
         with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
             file, rows = frames.write_new(data, pathlib.Path(folder))
             predictor = self._predictor
-            for piece in new_rows.pieces(
-                file, predictor.config["data"], predictor.record
-            ):
-                found.append(predictor.outputs(piece.inputs))
-                at.append(np.asarray(piece.names["index"])[piece.good])
-        if not rows:
-            raise InputError("data must have rows, got none.")
-        place = np.concatenate(at)
-        whole = {}
-        for name in found[0]:
-            values = np.concatenate([f[name] for f in found])
-            whole[name] = np.full((rows, *values.shape[1:]), np.nan, values.dtype)
-            whole[name][place] = values
-        return whole
+            if not rows:
+                raise InputError("data must have rows, got none.")
+            found = [
+                predictor.outputs(piece.inputs)
+                for piece in new_rows.pieces(
+                    file, predictor.config["data"], predictor.record
+                )
+            ]
+        return {n: np.concatenate([f[n] for f in found]) for n in found[0]}
 
     def _rows(self, data: Any) -> Any:
         from dirjax.evals import frontier

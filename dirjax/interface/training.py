@@ -35,8 +35,7 @@ def _written(data: Any, label: str, folder: pathlib.Path) -> dict[str, Any]:
             f"label must name a column of the data, got {label!r}; it has "
             f"{', '.join(frame.column_names)}."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    frames.write_table(frame, folder / DATA)
+    frames.keep(lambda file: frames.write_table(frame, file), folder / DATA)
     return {
         "data.path": str((folder / DATA).resolve()),
         "data.label": label,

@@ -182,6 +182,11 @@ class TestFit:
         with pytest.raises(ValueError, match=said):
             regressor(**fields).fit(*rows())
 
+    def test_groups_beside_validation_rows_of_ones_own(self):
+        x, y = rows()
+        with pytest.raises(InputError, match="Leave one of them out"):
+            regressor().fit(x, y, eval_set=(x, y), groups=np.arange(120))
+
 
 @pytest.mark.slow
 def test_in_the_tools_of_scikit_learn():

@@ -72,3 +72,15 @@ def test_new_rows_are_numbered(tmp_path):
 def test_without_a_method_it_is_that_of_the_config():
     found = training.config_of("", {})
     assert found == frozen.plain(config_files.load("configs/csv.py"))
+
+
+def test_the_data_of_another_run_stays(tmp_path):
+    file = tmp_path / "run" / "data.parquet"
+    frames.keep(lambda half: frames.write_table(TABLE, half), file)
+    before = file.read_bytes()
+    frames.keep(lambda half: frames.write_table(TABLE, half), file)  # the same
+    other = TABLE.slice(0, 1)
+    with pytest.raises(InputError, match="workdir must be new, or that of a run"):
+        frames.keep(lambda half: frames.write_table(other, half), file)
+    assert file.read_bytes() == before
+    assert [f.name for f in file.parent.iterdir()] == ["data.parquet"]
