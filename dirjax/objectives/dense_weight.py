@@ -19,11 +19,9 @@ the squared error as base loss it is DenseLoss.
 
 from __future__ import annotations
 
-import jax.numpy as jnp
-
 from dirjax import checks
 from dirjax.labels import weights
-from dirjax.objectives import base
+from dirjax.objectives import base, reweight
 
 
 def make(
@@ -70,11 +68,4 @@ def make(
             bandwidth=bandwidth,
         )
 
-    def init(spec):
-        return {"table": jnp.asarray(weighting(spec), jnp.float32)}
-
-    def loss(own, inside, view, batch, key):
-        weight = batch["weight"] * own["table"][batch["bin"]]
-        return inside(view, {**batch, "weight": weight})
-
-    return base.wrap(inner, init=init, loss=loss, weighting=weighting)
+    return reweight.by_bin(inner, weighting)

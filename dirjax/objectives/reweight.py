@@ -13,8 +13,12 @@ this. Labels outside the bins get the weight of the end bins (`labels.Bins.index
 
 from __future__ import annotations
 
-import jax.numpy as jnp
+from collections.abc import Callable
 
+import jax.numpy as jnp
+import numpy as np
+
+from dirjax import labels
 from dirjax.labels import weights
 from dirjax.objectives import base
 
@@ -75,6 +79,19 @@ def make(
             truncate=truncate,
             first_bin=first_bin,
         )
+
+    return by_bin(inner, weighting)
+
+
+def by_bin(
+    inner: base.Objective, weighting: Callable[[labels.Spec], np.ndarray]
+) -> base.Objective:
+    """Multiplies `batch["weight"]` by a weight of the example's bin.
+
+    Args:
+      inner: the objective that sees the new weights.
+      weighting: `spec -> [num]`, the weight of each label bin.
+    """
 
     def init(spec):
         return {"table": jnp.asarray(weighting(spec), jnp.float32)}
