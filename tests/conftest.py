@@ -14,7 +14,6 @@ import sys
 import tempfile
 import threading
 
-import chex
 import pytest
 
 from tests.commands import FAST_COMPILER
@@ -41,30 +40,7 @@ if _CACHE is None:
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
 # Storing a smaller program costs more than other tests and commands gain.
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-chex.set_n_cpu_devices(4)
-
-import jax  # noqa: E402
-from jax._src.interpreters import mlir  # noqa: E402
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-# Programs do not need source locations.
-jax.config.update("jax_traceback_in_locations_limit", 0)
-
-# A tenth of the time went into a new MLIR context, with all its dialects, for each
-# program. Contexts may be shared, but not by threads.
-_new_context, _contexts = mlir.make_ir_context, threading.local()
-
-
-def _context():
-    """The MLIR context of this thread."""
-    if not hasattr(_contexts, "own"):
-        _contexts.own = _new_context()
-    return _contexts.own
-
-
-mlir.make_ir_context = _context
+_contexts = threading.local()
 
 # Traces are millions of long-lived objects, which the garbage collector would scan over
 # and over by default.
@@ -77,10 +53,37 @@ LONGEST = ("test_docs.py", "test_members.py", "test_train.py", "test_priors.py")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def pytest_sessionstart(session):
-    """chex skips its pmap variants silently when devices are missing."""
-    del session
+def pytest_configure(config):
+    """JAX with four devices, but not in the process that only hands out tests."""
+    alone = getattr(config.option, "dist", "no") == "no"
+    if alone or "PYTEST_XDIST_WORKER" in os.environ:
+        _prepare_jax()
+
+
+def _prepare_jax():
+    import chex
+
+    chex.set_n_cpu_devices(4)
+    import jax
+    from jax._src.interpreters import mlir
+
+    # chex skips its pmap variants silently when devices are missing.
     assert jax.device_count() == 4, jax.devices()
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_compilation_cache_dir", _CACHE)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # Programs do not need source locations.
+    jax.config.update("jax_traceback_in_locations_limit", 0)
+    # A tenth of the time went into a new MLIR context, with all its dialects, for each
+    # program. Contexts may be shared, but not by threads.
+    new = mlir.make_ir_context
+
+    def context():
+        if not hasattr(_contexts, "own"):
+            _contexts.own = new()
+        return _contexts.own
+
+    mlir.make_ir_context = context
 
 
 def is_part(part: str, name: str) -> bool:
@@ -128,7 +131,7 @@ def programs_are_dropped():
     yield
     if memory() > MEMORY:
         gc.unfreeze()
-        jax.clear_caches()
+        sys.modules["jax"].clear_caches()
         _contexts.__dict__.clear()
         gc.collect()
     # Collections of the next module pass over what is there by now.

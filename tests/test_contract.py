@@ -47,7 +47,7 @@ CASES = [*MODULES, *NESTED]
 # statistics, with gradients on inputs, and wrappers in wrappers. For all of one module:
 # pytest tests/test_contract.py -m "" -k MODULE
 by_default = pytest.mark.quick(
-    "fds", "group_contrast", "group_dir", "l1", "lds_in_fds", "quantile", "ssir"
+    "group_contrast", "group_dir", "l1", "lds_in_fds", "quantile", "ssir"
 )
 
 
@@ -207,7 +207,7 @@ def test_exact_predictions_have_finite_gradients(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-@by_default
+@pytest.mark.quick("group_contrast", "l1", "lds_in_fds")
 def test_a_batch_of_one_row(case):
     batch = jax.tree.map(lambda x: x[:1], toy.batch())
     run, state = run_of_other_sizes(case), epochs_later(case)

@@ -1,6 +1,7 @@
 """The rooms of the package: which may import which, and what stays out of them."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 import re
@@ -64,15 +65,34 @@ def module_of(file):
 MODULES = {module_of(f): f for f in files()}
 
 
+LATE = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def names_of(node):
+    """Dotted names that an import statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif node.module:
+        for alias in node.names:
+            full = f"{node.module}.{alias.name}"
+            yield full if full in MODULES else node.module
+
+
+@functools.cache
 def imported(tree):
-    """Dotted names that a module imports, anywhere in it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                yield (full if full in MODULES else node.module), node
+    """Dotted names that a module imports, and whether it does when it is loaded."""
+    found, waiting = [], [(tree, True)]
+    while waiting:
+        node, loads = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found += [(name, loads) for name in names_of(node)]
+        elif not isinstance(node, ast.expr):  # An expression imports nothing.
+            hidden = (
+                isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            )
+            loads = loads and not hidden and not isinstance(node, LATE)
+            waiting += [(child, loads) for child in ast.iter_child_nodes(node)]
+    return found
 
 
 def ours(tree):
@@ -111,13 +131,7 @@ def problems(module, tree):
 
 def at_load(tree):
     """Modules that are imported when a module is."""
-    late, hidden = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            late |= set(ast.walk(node))
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            hidden |= set(ast.walk(node))
-    return {n for n, node in imported(tree) if node not in late and node not in hidden}
+    return {name for name, loads in imported(tree) if loads}
 
 
 def circle(trees):

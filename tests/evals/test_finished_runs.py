@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
 
@@ -41,7 +40,6 @@ def counted(monkeypatch):
         return network._replace(encode=encode)
 
     monkeypatch.setattr(models, "build", built)
-    jax.clear_caches()
     return calls
 
 

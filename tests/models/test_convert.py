@@ -107,6 +107,7 @@ def without(name):
     return lambda weights: weights.pop(name)
 
 
+@pytest.mark.quick("layer2.0.bn2.bias is missing", "those of no residual network")
 @pytest.mark.parametrize(
     ("change", "model", "said"),
     [

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from dirjax.evals import predictor as predictor_lib
-from tests import commands, own_data
+from tests import own_data, runs
 from tests.program.answers import COLUMNS, to_csv
 
 
@@ -26,20 +26,12 @@ def read_once(monkeypatch):
 
 @pytest.fixture(scope="session")
 def on_a_table(shared):
-    """A run on a table, trained by the command on one device."""
+    """A run on a table."""
 
     def make(folder):
-        own_data.write(folder, "mine.csv", to_csv(COLUMNS))
-        fields = {k: v for k, v in own_data.TINY.items() if k != "model__encoder"}
-        fields |= {"model__encoder__width": 8, "model__encoder__depth": 1}
-        fields |= {"data__path": folder / "mine.csv", "data__label": "y"}
-        done = commands.run(
-            *("-m", "dirjax.main", "--config=configs/csv.py:vanilla"),
-            f"--workdir={folder / 'run'}",
-            *(f"--config.{k.replace('__', '.')}={v}" for k, v in fields.items()),
-            devices=1,
-        )
-        assert done.returncode == 0, done.stderr
+        file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
+        fields = own_data.TINY | {"data__path": str(file), "data__label": "y"}
+        runs.run(runs.config("csv", "vanilla", **fields), folder / "run")
 
     return shared("table", make)
 

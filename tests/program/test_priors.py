@@ -18,8 +18,10 @@ FIELDS = {"data__label": "y", **own_data.TINY}
 
 
 @pytest.fixture(scope="module", params=["vanilla", "histogram"])
-def plain(request, tmp_path_factory):
+def plain(request, on_a_table, tmp_path_factory):
     """A run as trained, of a number and of a distribution."""
+    if request.param == "vanilla":
+        return on_a_table / "run"
     folder = tmp_path_factory.mktemp(request.param)
     file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
     fields = {**FIELDS, "model__encoder": {"width": 8, "depth": 1}}
@@ -101,7 +103,7 @@ def test_a_single_tau_is_used(plain):
 
 
 @pytest.mark.parametrize("tau", [None, 1.0])
-@pytest.mark.quick("None")
+@pytest.mark.quick("histogram-None")
 def test_predict_says_what_evaluate_measures(plain, tau, tmp_path):
     fields = {"target": "uniform"} | ({} if tau is None else {"tau": tau})
     test = [i for i, part in enumerate(PARTS) if part == "test"]
