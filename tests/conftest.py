@@ -183,3 +183,17 @@ def tiny_run(shared) -> pathlib.Path:
 
     made = runs.tiny("vanilla,smoke")
     return shared("tiny", lambda folder: runs.run(made, folder / "run")) / "run"
+
+
+@pytest.fixture(scope="session")
+def on_a_table(shared):
+    """A folder with a table, `mine.csv`, and a run on it; no test may change it."""
+    from tests import own_data, runs
+    from tests.program.answers import COLUMNS, to_csv
+
+    def make(folder):
+        file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
+        fields = own_data.TINY | {"data__path": str(file), "data__label": "y"}
+        runs.run(runs.config("csv", "vanilla", **fields), folder / "run")
+
+    return shared("table", make)

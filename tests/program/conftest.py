@@ -6,8 +6,7 @@ import pathlib
 import pytest
 
 from dirjax.evals import predictor as predictor_lib
-from tests import own_data, runs
-from tests.program.answers import COLUMNS, to_csv
+from tests import own_data
 
 
 @functools.cache
@@ -22,18 +21,6 @@ READ = predictor_lib.Predictor
 def read_once(monkeypatch):
     """Makes `predict` read and compile the model of a run once for all tests."""
     monkeypatch.setattr(predictor_lib, "Predictor", read_model)
-
-
-@pytest.fixture(scope="session")
-def on_a_table(shared):
-    """A run on a table."""
-
-    def make(folder):
-        file = own_data.write(folder, "mine.csv", to_csv(COLUMNS))
-        fields = own_data.TINY | {"data__path": str(file), "data__label": "y"}
-        runs.run(runs.config("csv", "vanilla", **fields), folder / "run")
-
-    return shared("table", make)
 
 
 @pytest.fixture

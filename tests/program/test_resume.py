@@ -168,6 +168,7 @@ def test_the_average_of_a_second_stage_starts_afresh():
     np.testing.assert_allclose(average, 0.1 * before + 0.9 * now, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers_other_seed_others(tiny_run, tmp_path):
     one = runs.result(tiny_run)
     same = runs.run(runs.tiny("vanilla,smoke"), tmp_path / "b")
