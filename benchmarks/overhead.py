@@ -76,7 +76,7 @@ def whole(name: str) -> float:
 
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder)
-        train.train_and_evaluate(config(name), workdir, verbose=False)
+        train.train_and_evaluate(config(name), workdir, show="nothing")
         lines = (workdir / "metrics.jsonl").read_text().splitlines()
         records = [r for r in map(json.loads, lines) if r["split"] == "train"]
     first, last = records[0], records[-1]

@@ -108,7 +108,7 @@ def _trained(
                     start = time.monotonic()
                     command = jobs.command(job, folder)
                     train.train_and_evaluate(
-                        config, folder, verbose=False, command=command
+                        config, folder, show="nothing", command=command
                     )
                     seconds.append(time.monotonic() - start)
                 runs[method][seed] = folder
@@ -307,7 +307,7 @@ def _copied(winner: verdict.Candidate, workdir: pathlib.Path) -> pathlib.Path:
         (half / run_files.RESULT).unlink()
         files.write_json(half / run_files.CONFIG, config)
     half.rename(target)
-    train.train_and_evaluate(config, target, verbose=False)
+    train.train_and_evaluate(config, target, show="nothing")
     return target
 
 

@@ -220,12 +220,12 @@ def _train_unit(unit: Unit, workdir: pathlib.Path) -> None:
     if todo and len(unit) > 1:
         config = unit[0][1]
         model = {**config["model"], "members": len(unit)}
-        train.train_and_evaluate({**config, "model": model}, together, verbose=False)
+        train.train_and_evaluate({**config, "model": model}, together, show="nothing")
         take_apart(together, [(c, workdir / j.folder) for j, c in todo])
     for job, config in todo:
         folder = workdir / job.folder
         train.train_and_evaluate(
-            config, folder, verbose=False, command=jobs.command(job, folder)
+            config, folder, show="nothing", command=jobs.command(job, folder)
         )
     shutil.rmtree(together, ignore_errors=True)
 

@@ -48,7 +48,7 @@ class _Run:
     start: tuple[Any, Any] | None  # initial parameters
     checkpoints: Checkpoints
     workdir: pathlib.Path
-    verbose: bool
+    show: writers.Show
     command: str | None  # to name when it stops
 
 
@@ -56,7 +56,7 @@ def train_and_evaluate(
     config: Mapping[str, Any],
     workdir: pathlib.Path,
     *,
-    verbose: bool = True,
+    show: writers.Show = "all",
     command: str | None = None,
     data: pathlib.Path | None = None,
 ) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def train_and_evaluate(
     Args:
       config: plain values; the fields are those of `configs/common.py`.
       workdir: the run directory, created if missing.
-      verbose: show progress, the table, and write the report.
+      show: "all" is progress, the table and the report, "bar" a progress bar alone.
       command: the command line, for the report.
       data: where the data of the run is now, if it has moved since.
 
@@ -81,7 +81,7 @@ def train_and_evaluate(
     validation.validate(config)
     writers.check(config["writers"] or ())
     first = jax.process_index() == 0
-    verbose = verbose and first
+    verbose = first and show == "all"
     finished = frozen.finished(config, workdir)
     if finished is not None:
         if verbose:
@@ -114,7 +114,7 @@ def train_and_evaluate(
         if verbose:
             print(overview(pieces, programs), *longer, sep="\n", flush=True)
         with Checkpoints(workdir / run_files.CHECKPOINTS) as checkpoints:
-            run = _Run(pieces, programs, start, checkpoints, workdir, verbose, command)
+            run = _Run(pieces, programs, start, checkpoints, workdir, show, command)
             result = None
             while result is None:
                 try:
@@ -146,7 +146,7 @@ def _resume(run: _Run) -> dict[str, Any]:
     """Trains from the newest checkpoint to the end; the content of result.json."""
     config, plan = run.pieces.config, run.pieces.plan
     step = run.checkpoints.latest() or 0
-    if step and run.verbose:
+    if step and run.show == "all" and jax.process_index() == 0:
         print(f"resuming from step {step:,} of {plan.stop:,}", flush=True)
     clock = Clock(writers.last_time(run.workdir / run_files.METRICS, step))
     writer = writers.make(
@@ -156,7 +156,7 @@ def _resume(run: _Run) -> dict[str, Any]:
         step=step,
         total=plan.stop,
         first=jax.process_index() == 0,
-        verbose=run.verbose,
+        show=run.show,
     )
     with writer, Interrupts() as interrupts:
         state: Any = None  # a TrainState: restored, or from the first stage

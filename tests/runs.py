@@ -88,7 +88,7 @@ def tiny_depth(method, **fields):
 
 def run(made, workdir: pathlib.Path):
     """Trains without output and returns the result."""
-    return train.train_and_evaluate(made, workdir, verbose=False)
+    return train.train_and_evaluate(made, workdir, show="nothing")
 
 
 def built(made):

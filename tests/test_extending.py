@@ -86,7 +86,7 @@ def run(command):
         config.update_from_flattened_dict(SMALL)
     made = frozen.plain(config)
     workdir = pathlib.Path(words[words.index("--workdir") + 1])
-    return made, train.train_and_evaluate(made, workdir, verbose=False), workdir
+    return made, train.train_and_evaluate(made, workdir, show="nothing"), workdir
 
 
 def command_of(*words):
@@ -133,7 +133,7 @@ def test_a_wrapper(inside):
     assert made["objective"]["label_noise"]["std"] == 0.5
     assert result["method"] == "label_noise"
     plain = {**made, "objective": {**made["objective"], "wrappers": ()}}
-    train.train_and_evaluate(plain, inside / "runs" / "plain", verbose=False)
+    train.train_and_evaluate(plain, inside / "runs" / "plain", show="nothing")
     first, other = log(workdir)[0], log(inside / "runs" / "plain")[0]
     assert first["loss"] != other["loss"]
 

@@ -14,6 +14,7 @@ from dirjax.errors import InputError
 from dirjax.interface import frames
 from dirjax.interface.model import Model, Temporary
 from dirjax.runtime import startup
+from dirjax.workdir import writers
 
 _CONFIG = "configs/csv.py"
 DATA = "data.parquet"
@@ -70,7 +71,7 @@ def fit(
       workdir: run directory; a run that was stopped there goes on. Default: a
         temporary one, which lasts as long as the model.
       fields: path below `config` -> value, such as `{"stage.main.steps": 500}`.
-      verbose: print what `dirjax.main` prints.
+      verbose: print what `dirjax.main` prints, and not a progress bar alone.
 
     Raises:
       InputError: if the data, the method or a field is wrong.
@@ -80,7 +81,8 @@ def fit(
     folder, temporary = folder_of(workdir)
     own = _written(data, label, folder)
     config = config_of(method, {**own, **(fields or {})})
-    return finished(config, folder, temporary, verbose=verbose, run=train)
+    show = "all" if verbose else "bar"
+    return finished(config, folder, temporary, show=show, run=train)
 
 
 def finished(
@@ -88,14 +90,14 @@ def finished(
     folder: pathlib.Path,
     temporary: Any,
     *,
-    verbose: bool,
+    show: writers.Show,
     run: Any,
 ) -> Model:
     """Trains a config and gives its model."""
     startup.quiet_orbax()
     startup.keep_programs()
-    result = run.train_and_evaluate(config, folder, verbose=verbose)
-    for note in result["notes"] if not verbose else ():
+    result = run.train_and_evaluate(config, folder, show=show)
+    for note in result["notes"] if show != "all" else ():
         if "left out" in note:
             warnings.warn(note, stacklevel=3)
     model = Model(folder)

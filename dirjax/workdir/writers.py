@@ -11,7 +11,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from dirjax import digits, dotted
 from dirjax.errors import InputError, writing
@@ -89,6 +89,10 @@ class Jsonl:
 _SILENCE = 30.0
 
 
+# What a run shows: everything, a progress bar alone, or nothing.
+Show = Literal["all", "bar", "nothing"]
+
+
 class Console:
     """A progress bar on a terminal, and a line for each evaluation.
 
@@ -99,21 +103,29 @@ class Console:
       total: total steps of the run.
       step: number of completed steps.
       seconds: clock, for tests.
+      lines: if not, there is a bar alone, also in a notebook, which goes in the end.
     """
 
     def __init__(
-        self, total: int, step: int, seconds: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        step: int,
+        seconds: Callable[[], float] = time.monotonic,
+        *,
+        lines: bool = True,
     ):
         from tqdm import tqdm
 
-        self._seconds, self._total = seconds, total
+        self._seconds, self._total, self._lines = seconds, total, lines
+        in_notebook = not lines and "ipykernel" in sys.modules
         self._began, self._first = seconds(), step
         self._said = self._began
         self._bar = tqdm(
             total=total,
             initial=step,
             unit="step",
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr.isatty() or in_notebook),
+            leave=lines,
             dynamic_ncols=True,
         )
 
@@ -124,8 +136,11 @@ class Console:
             rate = record.get("examples_per_second") or 0.0
             how = f"loss {digits.short(record['loss'])}, {rate:,.0f} examples/s"
             self._bar.set_postfix_str(how)
-            if self._bar.disable and self._seconds() - self._said >= _SILENCE:
+            silent = self._lines and self._bar.disable
+            if silent and self._seconds() - self._said >= _SILENCE:
                 self._line(record, how)
+            return
+        if not self._lines:
             return
         found = {s: record.get(f"mae/{s}") for s in ("all", *SHOTS)}
         errors = {shot: error for shot, error in found.items() if error is not None}
@@ -317,7 +332,7 @@ def make(
     step: int,
     total: int,
     first: bool,
-    verbose: bool = True,
+    show: Show = "all",
 ) -> Many:
     """Makes the writers of a run.
 
@@ -328,7 +343,7 @@ def make(
       step: number of completed steps.
       total: total steps of the run.
       first: whether this is the first process; the others write nothing.
-      verbose: write to the terminal, too.
+      show: what is written to the terminal, too.
 
     Raises:
       InputError: see `check`.
@@ -337,8 +352,8 @@ def make(
         return Many([])
     check(names)
     writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
-    if verbose:
-        writers.append(Console(total, step))
+    if show != "nothing":
+        writers.append(Console(total, step, lines=show == "all"))
     if "tensorboard" in names:
         writers.append(TensorBoard(workdir, step))
     if "wandb" in names:

@@ -41,7 +41,7 @@ def test_together_is_the_assembled_run(tmp, method):
     fields = {"target": "uniform", "tau": 0.5, "decode": "mean"}
     folder = tmp / f"{method}-together"
     config = assemble([trained(tmp, method, s) for s in range(3)], folder, fields)
-    result = train.train_and_evaluate(config, folder, verbose=False)
+    result = train.train_and_evaluate(config, folder, show="nothing")
     assert result["members"]["seeds"] == [0, 1, 2]
     best = [runs.result(trained(tmp, method, s))["best_step"] for s in range(3)]
     assert result["members"]["best_steps"] == best

@@ -102,16 +102,16 @@ def test_every_file_of_a_run(name, tiny_run, tmp_path, monkeypatch):
         shutil.copytree(tiny_run, tmp_path, dirs_exist_ok=True)
         for written in ("predictions.npz", "result.json"):
             (tmp_path / written).unlink()
-    verbose = name == "report"
+    show = "all" if name == "report" else "nothing"
     with monkeypatch.context() as patch:
         patch.setattr(owner, function, wrapped)
         said = rf"{re.escape(name)} could not be written: .*\. Free some space and run"
         with pytest.raises(Failed, match=said):
-            train.train_and_evaluate(made, tmp_path, verbose=verbose)
+            train.train_and_evaluate(made, tmp_path, show=show)
     assert not list(tmp_path.glob(".*"))
-    again = train.train_and_evaluate(made, tmp_path, verbose=verbose)
+    again = train.train_and_evaluate(made, tmp_path, show=show)
     assert (again["test"], again["val"]) == (undisturbed["test"], undisturbed["val"])
-    assert (tmp_path / "report" / "report.html").exists() == verbose
+    assert (tmp_path / "report" / "report.html").exists() == (show == "all")
 
 
 @pytest.fixture

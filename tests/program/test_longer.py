@@ -52,9 +52,9 @@ class TestLonger:
     @pytest.mark.slow
     def test_it_is_finished_at_its_new_length(self, run, capsys):
         made = longer(runs.tiny("vanilla,smoke"), 7)
-        train.train_and_evaluate(made, run, verbose=False)
+        train.train_and_evaluate(made, run, show="nothing")
         before = own_data.snapshot(run)
-        train.train_and_evaluate(made, run, verbose=False)
+        train.train_and_evaluate(made, run, show="nothing")
         assert own_data.snapshot(run) == before
 
     def test_a_constant_rate_goes_on(self, tiny_run):

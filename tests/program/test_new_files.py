@@ -280,7 +280,7 @@ class TestMoved:
         config["stage"]["main"]["steps"] += 1
         from dirjax import train
 
-        train.train_and_evaluate(config, workdir, verbose=False, data=file)
+        train.train_and_evaluate(config, workdir, show="nothing", data=file)
         assert json.loads((workdir / "config.json").read_text()) == config
 
     def test_a_new_run_has_no_data_that_moved(self, run, tmp_path):

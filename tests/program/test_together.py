@@ -78,7 +78,7 @@ def test_each_is_the_run_alone(tmp_path, method, capsys, monkeypatch):
     assert f"bikeshare/{method}/seed_3 to seed_4, in one program" in said
     for job in jobs.jobs(made):
         config = jobs.build(job)
-        alone = whole(config, tmp_path / "alone" / job.folder, verbose=False)
+        alone = whole(config, tmp_path / "alone" / job.folder, show="nothing")
         found = json.loads((tmp_path / job.folder / run_files.RESULT).read_text())
         assert found["best_step"] == alone["best_step"]
         assert (found["steps"], found["seed"]) == (alone["steps"], job.fields["seed"])

@@ -24,7 +24,7 @@ def write(workdir, name, step, last):
         {"step": 4, "split": "val", "mae/all": 1.5, "mae/few": None},
     ]
     options = {"config": CONFIG, "step": step, "total": 4, "first": True}
-    with writers.make(workdir, [name], verbose=False, **options) as writer:
+    with writers.make(workdir, [name], show="nothing", **options) as writer:
         for record in records:
             if step < record["step"] <= last:
                 writer.write(head | record)

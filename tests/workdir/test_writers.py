@@ -242,6 +242,24 @@ class TestConsole:
         )
         assert err == ""
 
+    def test_a_bar_alone(self, monkeypatch, capsys):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        console = writers.Console(100, 40, lines=False)
+        console.write(step(50))
+        console.write(record(50, "val", **{"mae/all": 2.5}))
+        console.close()
+        assert " 50/100 [" in terminal.getvalue()
+        assert terminal.getvalue().endswith("\r")  # it is gone
+        assert capsys.readouterr().out == ""
+
+    def test_a_bar_alone_writes_nothing_to_a_log(self, capsys):
+        clock = iter([0.0, 100.0])
+        console = writers.Console(100, 40, lambda: next(clock), lines=False)
+        console.write(step(60))
+        console.close()
+        assert capsys.readouterr() == ("", "")
+
     def test_a_line_for_each_evaluation(self, capsys):
         console = writers.Console(total=10, step=0)
         console.write(record(5, loss=1.0, examples_per_second=100.0))
@@ -257,7 +275,7 @@ class TestConsole:
 class TestMake:
     def make(self, folder, **options):
         options = {"names": (), "config": {}, "step": 0, "total": 5} | options
-        return writers.make(folder, **({"first": True, "verbose": False} | options))
+        return writers.make(folder, **({"first": True, "show": "nothing"} | options))
 
     def test_other_processes_write_nothing(self, tmp_path):
         with self.make(tmp_path, first=False) as writer:
