@@ -10,6 +10,8 @@ from dirjax.training import train_step
 from tests import compose, toy
 from tests.test_contract import gathered
 
+pytestmark = pytest.mark.matrix
+
 
 @pytest.mark.parametrize(("term", "wrapper", "head"), compose.cells())
 @pytest.mark.quick("l1-fds-experts", "group_dir-none-linear", "uvote-lds-vote")

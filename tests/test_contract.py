@@ -26,6 +26,8 @@ from dirjax.training import train_step
 from dirjax.workdir.checkpoints import Checkpoints
 from tests import toy
 
+pytestmark = pytest.mark.matrix
+
 MODULES = sorted(
     m.name
     for m in pkgutil.iter_modules(objectives.__path__)

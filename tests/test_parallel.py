@@ -17,6 +17,8 @@ from dirjax.objectives import base
 from dirjax.training import train_step
 from tests import test_contract, toy
 
+pytestmark = pytest.mark.matrix
+
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "parallel.md"
 AXIS = "data"
 

@@ -13,6 +13,8 @@ from dirjax.configs.recipes import groups
 from dirjax.report import published
 from tests import depth_folder, own_data, runs
 
+pytestmark = pytest.mark.matrix
+
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "configs" / "recipes"
 NAMES = sorted(f.stem for f in FOLDER.glob("*_*.py") if f.stem != "__init__")
 SHOTS = ("all", "many", "median", "few")

@@ -11,6 +11,8 @@ from dirjax.configs import methods
 from dirjax.data import catalog, readers
 from tests import runs
 
+pytestmark = pytest.mark.matrix
+
 DENSE = "configs/synthetic_depth.py"
 # Methods over pairs of rows, by a part of their names.
 PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr", "sampling")

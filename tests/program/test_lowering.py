@@ -17,7 +17,7 @@ from dirjax.training.stage_program import abstract_state, compiled_steps
 from tests import depth_folder, runs, test_recipes
 from tests.program import test_every_preset as presets
 
-pytestmark = [pytest.mark.lowering, pytest.mark.slow]
+pytestmark = [pytest.mark.lowering, pytest.mark.matrix, pytest.mark.slow]
 fields = test_recipes.fields  # the fixture
 PLATFORMS = ("tpu", "cuda")
 # How StableHLO writes them.
