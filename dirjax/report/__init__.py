@@ -9,7 +9,8 @@ For one run, the report shows errors by shot, the label histogram, the error by 
 training curves and predictions. For several runs, it shows mean and spread over seeds,
 differences from a base with 95 % intervals over seeds and test rows, what they say
 about each shot, and figures that compare methods or show the error over a grid of
-fields; each data set has its own section.
+fields; each data set has its own section. Over three data sets or more, methods are
+ranked, with the critical difference of their mean ranks.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -23,7 +24,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from dirjax.cli import arguments, status, usage
 from dirjax.errors import InputError
 from dirjax.report import formats, frontiers, page
 from dirjax.report import published as published_numbers
-from dirjax.report.figures import index, style
+from dirjax.report.figures import index, ranks, style
 from dirjax.report.runs import Run, find_runs, read_run
 from dirjax.report.tables import METRICS, REPORTED, Table, table
 
@@ -54,14 +55,22 @@ def _section(one: Table, output: pathlib.Path | None, prefix: str) -> page.Secti
             f"the figures by label and by step show the first {index.SHOWN} of "
             f"{len(one.rows)} methods."
         )
+    drawn = index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one)
+    return page.Section(one, _pictures(drawn, output, prefix), tuple(notes))
+
+
+def _pictures(
+    figures: Iterable[style.Drawn], output: pathlib.Path | None, prefix: str = ""
+) -> tuple[page.Picture, ...]:
+    """Figures for the page, also written as PNG if there is a folder."""
     pictures = []
-    for drawn in index.of_run(runs[0]) if len(runs) == 1 else index.of_methods(one):
+    for drawn in figures:
         name = prefix + drawn.name
         svg = style.svg(drawn.figure, name, drawn.alt)
         if output:
             (output / f"{name}.png").write_bytes(style.png(drawn.figure))
         pictures.append(page.Picture(name, svg, drawn.caption))
-    return page.Section(one, tuple(pictures), tuple(notes))
+    return tuple(pictures)
 
 
 def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
@@ -96,7 +105,10 @@ def _write(
         slug = re.sub(r"[^A-Za-z0-9]+", "_", one.dataset)
         prefix = f"{slug}-" if len(tables) > 1 else ""
         sections.append(_section(one, output, prefix))
-    document = page.render(sections, [run for run in runs if run.result is None])
+    unfinished = [run for run in runs if run.result is None]
+    document = page.render(
+        sections, unfinished, overall=_pictures(ranks.figures(tables), output)
+    )
     temporary = output / f".report.html.{os.getpid()}"
     temporary.write_text(document, encoding="utf-8")
     return temporary.replace(output / "report.html")

@@ -100,12 +100,18 @@ def facts(run: Run) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def render(sections: Sequence[Section], unfinished: Sequence[Run]) -> str:
+def render(
+    sections: Sequence[Section],
+    unfinished: Sequence[Run],
+    *,
+    overall: Sequence[Picture] = (),
+) -> str:
     """Writes the page.
 
     Args:
       sections: one per data set.
       unfinished: runs without a result, listed at the end.
+      overall: figures over all data sets, in front.
 
     Returns:
       A complete HTML document.
@@ -135,6 +141,7 @@ def render(sections: Sequence[Section], unfinished: Sequence[Run]) -> str:
         colours=style.COLOURS,
         sections=sections,
         unfinished=unfinished,
+        overall=overall,
         runs=runs,
         config=json.dumps(runs[0].config, indent=2, ensure_ascii=False),
         blocks=formats.blocks,
