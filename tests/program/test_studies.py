@@ -4,6 +4,7 @@ import pytest
 
 from dirjax import sweep
 from dirjax.configs.studies import (
+    any_prior,
     baselines,
     benchmarks,
     frobenius,
@@ -54,6 +55,18 @@ def test_the_studies_of_ssir_build():
     for question in ssir_readings.QUESTIONS:
         study = ssir_readings.get_config(f"rotation,{question}").to_dict()
         assert [jobs.build(j) for j in jobs.jobs(study)]
+
+
+@pytest.mark.parametrize(
+    ("arg", "points"), [("bikeshare,spread", 5), ("bikeshare,bins", 7)]
+)
+def test_the_questions_to_the_histogram_head(arg, points):
+    every = list(jobs.jobs(any_prior.get_config(arg).to_dict()))
+    assert len({str(job.folder) for job in every}) == len(every) == 3 * points
+    for job in every[:points]:
+        made = jobs.build(job)
+        assert (made["support"]["num"] == 0) == (made["support"]["spacing"] == "bins")
+        assert made["seed"] == 100
 
 
 @pytest.mark.parametrize(
