@@ -1,6 +1,6 @@
 """Rings of abalones (UCI); the age in years is 1.5 more. Not shipped.
 
-    python -m dirjax.main --config configs/abalone.py:sqinv_lds \
+    python -m dirjax.main --config configs/abalone.py:beta_nll \
         --workdir runs/abalone --config.data.path=FILE
 
 Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
@@ -12,7 +12,7 @@ test of 369 rows each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.table()
     config.data.name = "abalone"

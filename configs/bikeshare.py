@@ -1,6 +1,6 @@
 """UCI Bike Sharing: hourly rentals from date and weather. Shipped; the default run.
 
-    python -m dirjax.main --config configs/bikeshare.py:sqinv_lds --workdir runs/bike
+    python -m dirjax.main --config configs/bikeshare.py:beta_nll --workdir runs/bike
 
 6,547 training rows, 65 bins of 10 rentals (21 many, 25 median, 19 few), balanced val
 and test of 1,049 rows each.
@@ -9,7 +9,7 @@ and test of 1,049 rows each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.get_config()
     config.data.name = "bikeshare"

@@ -1,6 +1,6 @@
 """Median house values of California (census of 1990), capped at 500,001. Not shipped.
 
-    python -m dirjax.main --config configs/california_housing.py:sqinv_lds \
+    python -m dirjax.main --config configs/california_housing.py:beta_nll \
         --workdir runs/california_housing --config.data.path=FILE
 
 Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
@@ -12,7 +12,7 @@ val and test of 2,157 rows each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.table()
     config.data.name = "california_housing"

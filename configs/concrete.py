@@ -1,6 +1,6 @@
 """Strength of concrete (UCI Concrete Compressive Strength). Not shipped.
 
-    python -m dirjax.main --config configs/concrete.py:sqinv_lds \
+    python -m dirjax.main --config configs/concrete.py:beta_nll \
         --workdir runs/concrete --config.data.path=FILE
 
 Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
@@ -12,7 +12,7 @@ rows each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.table()
     config.data.name = "concrete"

@@ -1,6 +1,6 @@
 """Prices of 53,794 diamonds (ggplot2). Not shipped: data.path is the file.
 
-    python -m dirjax.main --config configs/diamonds.py:sqinv_lds --workdir runs/gems \
+    python -m dirjax.main --config configs/diamonds.py:beta_nll --workdir runs/gems \
         --config.data.path=diamonds.csv.gz
 
 46,154 training rows, 94 bins of 200 dollars (56 many, 37 median, 1 few), balanced val
@@ -10,7 +10,7 @@ and test of 3,820 rows each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.get_config()
     config.data.name = "diamonds"

@@ -1,6 +1,6 @@
 """Your own arrays: an NPZ file with `x`, `y` and, optionally, `split`.
 
-    python -m dirjax.main --config configs/npz.py:sqinv_lds --workdir runs/mine \
+    python -m dirjax.main --config configs/npz.py:beta_nll --workdir runs/mine \
         --config.data.path=my.npz
 
 `x` is `[rows, columns]` numbers, NaN for missing values, or with the option `images`
@@ -14,7 +14,7 @@ docs/own-data.md.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]; the option `images` is for images, `dense`
     for images with a label for each pixel."""
     config, arg = common.by_option(arg, images=common.images, dense=common.dense)

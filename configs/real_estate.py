@@ -1,6 +1,6 @@
 """Prices of houses in New Taipei (UCI Real Estate Valuation). Not shipped.
 
-    python -m dirjax.main --config configs/real_estate.py:sqinv_lds \
+    python -m dirjax.main --config configs/real_estate.py:beta_nll \
         --workdir runs/real_estate --config.data.path=FILE
 
 Without data.path, dirjax looks for the file in the folder DIRJAX_DATA.
@@ -12,7 +12,7 @@ each.
 from dirjax.configs import common
 
 
-def get_config(arg="sqinv_lds"):
+def get_config(arg="beta_nll"):
     """The config for METHOD[,OPTION...]."""
     config = common.table()
     config.data.name = "real_estate"

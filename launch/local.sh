@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs dirjax into .venv, trains and evaluates the embedded default and, beside it,
-# plain training (vanilla), and shows the difference. Arguments go to dirjax.main; with a
+# Installs dirjax into .venv, trains and evaluates three networks that predict a
+# distribution (beta_nll) and, beside them, plain training of one (vanilla), on the
+# embedded table, and shows the difference. Arguments go to dirjax.main; with a
 # config, only that is trained:
 #   bash launch/local.sh --config configs/mnist5k.py:fds
 set -euo pipefail
@@ -25,5 +26,6 @@ if [[ -n "$config" ]]; then
   exec "${main[@]}" --config "$config" --workdir "$workdir"
 fi
 "${main[@]}" --config configs/bikeshare.py:vanilla --workdir "$workdir-vanilla"
-"${main[@]}" --config configs/bikeshare.py:sqinv_lds --workdir "$workdir"
+"${main[@]}" --config configs/bikeshare.py:beta_nll --config.model.members=3 \
+  --workdir "$workdir"
 exec "$python" -m dirjax.report "$workdir-vanilla" "$workdir" --output "$workdir/comparison"

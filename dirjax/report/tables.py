@@ -211,6 +211,7 @@ def _run_warnings(run: Run) -> list[str]:
 # Fields that do not affect the results of a run; the seed is handled separately.
 _NO_VARIANT = {"seed", "workdir", "command", "method", "writers", "data.path"}
 _NO_VARIANT |= {"log.every", "checkpoint.every"}
+_MEMBERS = "model.members"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -246,12 +247,19 @@ def varied_fields(runs: Sequence[Run]) -> list[str]:
 
 
 def _variants(runs: Sequence[Run]) -> list[str]:
-    """Row name of each run: the method and the fields that distinguish its config."""
+    """Row name of each run: the method and the fields that distinguish its config.
+
+    Several networks are named in any case: beside one they are no equal match.
+    """
     varied = varied_fields(runs)
     names = []
     for run in runs:
         flat = _fields(run)
-        parts = [f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}" for key in varied]
+        several = flat.get(_MEMBERS, "1") != "1" and _MEMBERS not in varied
+        parts = [
+            f"{key.rsplit('.', 1)[-1]}={flat.get(key, 'unset')}"
+            for key in (*varied, *([_MEMBERS] if several else ()))
+        ]
         names.append(f"{run.method} [{', '.join(parts)}]" if parts else run.method)
     return names
 

@@ -34,7 +34,7 @@ def test_the_first_command_trains_vanilla_beside_the_default(ran):
     config = "-m dirjax.main --config.seed=1 --config configs/bikeshare.py"
     assert ran("--workdir=a b", "--config.seed=1") == [
         f"{config}:vanilla --workdir a b-vanilla",
-        f"{config}:sqinv_lds --workdir a b",
+        f"{config}:beta_nll --config.model.members=3 --workdir a b",
         "-m dirjax.report a b-vanilla a b --output a b/comparison",
     ]
 

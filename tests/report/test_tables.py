@@ -96,6 +96,13 @@ def test_unlike_runs_of_one_method(tmp_path):
     assert len(table.rows[0].runs) == 2
 
 
+def test_several_networks_are_named(tmp_path):
+    one = small(tmp_path / "one", method="vanilla", model={"members": 1})
+    three = small(tmp_path / "three", method="beta_nll", model={"members": 3})
+    (table,) = report.table([report.read_run(folder) for folder in (one, three)])
+    assert [r.method for r in table.rows] == ["vanilla", "beta_nll [members=3]"]
+
+
 def test_starts_from_runs_of_the_same_seed_are_one_row(tmp_path):
     """And those from another method, or from another seed, are another."""
     runs = [
