@@ -144,6 +144,14 @@ VIR = {
     "clip": (0.1, 10.0),
 }
 UVOTE = {"weight": 1.0, "experts": 3}
+HCA = {
+    "weight": 1.0,
+    "targets": "hard",
+    "spread": 1.0,
+    "distill": 1.0,
+    "pool": "max",
+    "trim": False,
+}
 BALANCED_MSE = {
     "weight": 1.0,
     "form": "bmc",
@@ -351,6 +359,13 @@ OF_HEAD = {
     "quantile": {"levels": 19},
     "evidential": {"form": "amortised"},
     "vote": {"experts": 3, "fuse": "surest"},
+    "hierarchy": {
+        "levels": 6,
+        "share": "count",
+        "adjust": "multiply",
+        "width": 512,
+        "decode": "mode",
+    },
 }
 
 
@@ -517,6 +532,13 @@ PRESETS |= {
         vir=VIR | {"smoothing": False},
     ),
     "uvote": distribution("vote", UVOTE, name="uvote"),
+}
+# Coarse classifiers that adjust a fine one; its published base; and one classifier that
+# is distilled from all.
+PRESETS |= {
+    "hca": distribution("hierarchy", HCA, name="hca"),
+    "sqinv_lds_hca": distribution("hierarchy", HCA, "lds", name="hca", lds=_LDS_SQRT),
+    "hca_d": distribution("hierarchy", HCA, name="hca", options={"adjust": "distill"}),
 }
 # Balanced MSE in place of the base loss; for ages it was published as the second stage
 # of RRT.

@@ -9,6 +9,7 @@ import numpy as np
 
 from dirjax import labels, models, optimizers
 from dirjax.labels import groups
+from dirjax.models import heads
 from dirjax.objectives import base
 from dirjax.training import train_step as train_step_lib
 
@@ -40,13 +41,17 @@ def network(dtype="float32", dropout=0.0, scale=1.0, head="linear", options=()):
     `options` are pairs (field, value) of the head; a head of experts has the groups of
     `SPEC`, and one that predicts a distribution has its bins.
     """
-    grouped = {"num_groups": SPEC.groups.num} if head == "experts" else {}
-    law = head in ("histogram", "gaussian", "quantile", "evidential", "vote")
+    facts = {}
+    if head == "experts":
+        facts = {"num_groups": SPEC.groups.num}
+    elif head == "hierarchy":
+        facts = {"bin_counts": tuple(SPEC.counts.tolist())}
+    fields = heads.HEADS[head].__dataclass_fields__
     return models.build(
         "mlp",
         head=head,
-        head_options=grouped | dict(options),
-        edges=SPEC.bins.edges if law else None,
+        head_options=facts | dict(options),
+        edges=SPEC.bins.edges if "decode" in fields else None,
         dtype=dtype,
         shift=2.0,
         scale=scale,

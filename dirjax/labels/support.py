@@ -45,7 +45,10 @@ class Support:
 
     def for_model(self) -> dict[str, Any]:
         """The form that `models.from_config` takes."""
-        return {"edges": tuple(self.edges.tolist())}
+        return {
+            "edges": tuple(self.edges.tolist()),
+            "bin_counts": tuple(self.counts.tolist()),
+        }
 
     def to_json(self, scale: Scale) -> dict[str, Any]:
         """The entry `support` of `bins.json`.

@@ -291,7 +291,8 @@ def from_config(
       groups: for heads with groups: `num_groups`, and for initialisation `centers` and
         `counts`. Other heads do not see it.
       support: for heads that predict a distribution: `edges` of its bins, on the scale
-        that the model learns. Other heads do not see it.
+        that the model learns, and `bin_counts`, training labels in each, for heads that
+        ask for them. Other heads do not see it.
 
     Raises:
       ValueError: see `build`; TypeError for a field that the encoder or head does not
@@ -303,6 +304,8 @@ def from_config(
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
     if groups and "num_groups" in fields:
         options |= groups
+    if support and "bin_counts" in fields:
+        options["bin_counts"] = support["bin_counts"]
     if "decode" in fields and not support:
         raise ValueError(
             f"the head {config['head']!r} predicts a distribution and needs "

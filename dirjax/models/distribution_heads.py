@@ -13,6 +13,7 @@ mean and deviation, and the histogram is uniform over its bins.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -83,6 +84,29 @@ class DistributionHead(nn.Module):
         return outputs._replace(prediction=outputs.decoded(self.decode))
 
 
+def checked_edges(head: str, edges: Sequence[float]) -> np.ndarray:
+    """Edges of bins as float32.
+
+    Args:
+      head: the name of the head, for messages.
+      edges: at least two.
+
+    Raises:
+      ValueError: if there are too few, or bins that float32 cannot tell apart.
+    """
+    if len(edges) < 2:
+        raise ValueError(
+            f"the head {head!r} needs the edges of its bins, at least two, got {edges}."
+        )
+    found = np.asarray(edges, np.float32)
+    if (np.diff(found) <= 0).any():
+        raise ValueError(
+            f"the bins of the head {head!r} must be wider than the spacing of float32 "
+            "numbers at the labels. Use wider bins, or another offset of the labels."
+        )
+    return found
+
+
 class Histogram(DistributionHead):
     """Probabilities of bins: a softmax.
 
@@ -101,18 +125,7 @@ class Histogram(DistributionHead):
         Raises:
           ValueError: if a field is invalid.
         """
-        if len(self.edges) < 2:
-            raise ValueError(
-                "the head 'histogram' needs the edges of its bins, at least two, got "
-                f"{self.edges}."
-            )
-        edges = np.asarray(self.edges, np.float32)
-        if (np.diff(edges) <= 0).any():
-            raise ValueError(
-                "the bins of the head 'histogram' must be wider than the spacing of "
-                "float32 numbers at the labels. Use wider bins, or another offset of "
-                "the labels."
-            )
+        edges = checked_edges("histogram", self.edges)
         logits = self._raw(features, len(edges) - 1)
         return self._finished(HistogramOutputs(logits[..., 0], logits, edges))
 

@@ -80,26 +80,20 @@ class Distribution(abc.ABC):
         return densities.corrected(self.log_probs(edges), log_ratio, tau, jnp)
 
 
-class _Histogram(NamedTuple):
-    prediction: jax.Array
-    logits: jax.Array
-    edges: Any
-
-
-class HistogramOutputs(_Histogram, Distribution):
-    """Probabilities of bins, with a constant density in each.
+class Binned(Distribution):
+    """Probabilities of bins of one's own, with a constant density in each.
 
     Attributes:
-      prediction: `[...]`.
-      logits: `[..., bins]`.
       edges: `[bins + 1]`; the density is 0 outside.
     """
 
     __slots__ = ()
     binned = True
+    edges: Any
 
-    def _own(self) -> jax.Array:
-        return jax.nn.log_softmax(self.logits)
+    @abc.abstractmethod
+    def own_log_probs(self) -> jax.Array:
+        """Log probability of each of its own bins, `[..., bins]`."""
 
     def log_probs(self, edges: Any) -> jax.Array:
         """Log probability of each bin, `[..., num]`.
@@ -110,32 +104,58 @@ class HistogramOutputs(_Histogram, Distribution):
         """
         known = isinstance(self.edges, np.ndarray) and isinstance(edges, np.ndarray)
         if known and np.array_equal(self.edges, np.asarray(edges, np.float32)):
-            return self._own()
+            return self.own_log_probs()
         own, inner = jnp.asarray(self.edges), jnp.asarray(edges, jnp.float32)[1:-1]
         # How much of each own bin lies below each of the new borders.
         below = (inner[None] - own[:-1, None]) / (own[1:] - own[:-1])[:, None]
         below = jnp.pad(jnp.clip(below, 0, 1), ((0, 0), (1, 0)))
         below = jnp.pad(below, ((0, 0), (0, 1)), constant_values=1.0)
         part = below[:, 1:] - below[:, :-1]
-        rows = self._own()[..., None]
+        rows = self.own_log_probs()[..., None]
         part = part.reshape((1,) * (rows.ndim - 2) + part.shape)
         return jax.nn.logsumexp(rows, axis=-2, b=part)
 
     def log_prob(self, label: jax.Array) -> jax.Array:
         """Log density `[...]`; a label outside takes that of the end bin."""
-        return densities.log_density(self._own(), jnp.asarray(self.edges), label, jnp)
+        return densities.log_density(
+            self.own_log_probs(), jnp.asarray(self.edges), label, jnp
+        )
 
     def quantile(self, level: Any) -> jax.Array:
         """Quantiles `[...]`."""
-        return densities.quantile(self._own(), jnp.asarray(self.edges), level, jnp)
+        return densities.quantile(
+            self.own_log_probs(), jnp.asarray(self.edges), level, jnp
+        )
 
     def mean(self) -> jax.Array:
         """Means `[...]`."""
-        return densities.mean(self._own(), jnp.asarray(self.edges), jnp)
+        return densities.mean(self.own_log_probs(), jnp.asarray(self.edges), jnp)
 
     def mode(self) -> jax.Array:
         """Middles `[...]` of the bins of the highest density; without a gradient."""
-        return densities.mode(self._own(), jnp.asarray(self.edges), jnp)
+        return densities.mode(self.own_log_probs(), jnp.asarray(self.edges), jnp)
+
+
+class _Histogram(NamedTuple):
+    prediction: jax.Array
+    logits: jax.Array
+    edges: Any
+
+
+class HistogramOutputs(_Histogram, Binned):
+    """Probabilities of bins: a softmax.
+
+    Attributes:
+      prediction: `[...]`.
+      logits: `[..., bins]`.
+      edges: `[bins + 1]`; the density is 0 outside.
+    """
+
+    __slots__ = ()
+
+    def own_log_probs(self) -> jax.Array:
+        """Log probability of each of its own bins, `[..., bins]`."""
+        return jax.nn.log_softmax(self.logits)
 
 
 class _Gaussian(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dirjax import checks
-from dirjax.models import conv, distribution_heads, evidential, voting
+from dirjax.models import conv, distribution_heads, evidential, hierarchy, voting
 
 INFERENCES = ("argmax", "mixture")
 CLASSIFIERS = ("linear", "etf")
@@ -293,4 +293,5 @@ HEADS = {
     "quantile": distribution_heads.Quantile,
     "evidential": evidential.Evidential,
     "vote": voting.Vote,
+    "hierarchy": hierarchy.Hierarchy,
 }

@@ -22,7 +22,8 @@ def test_label_bins():
     assert made.edges.dtype == np.float64
     assert made.counts.tolist() == [4, 0, 2, 0, 0, 3]
     assert made.num == 6
-    assert made.for_model() == {"edges": (0, 1, 2, 3, 4, 5, 6)}
+    edges, counts = (0, 1, 2, 3, 4, 5, 6), (4, 0, 2, 0, 0, 3)
+    assert made.for_model() == {"edges": edges, "bin_counts": counts}
 
 
 def test_equal_bins_keep_the_range():
