@@ -75,11 +75,11 @@ def whole(name: str, value: Any, *, least: int = 1) -> None:
         raise ValueError(f"{name} must be a whole number from {least}, got {value!r}.")
 
 
-def check_shapes(**arrays: tuple[Any, str] | None) -> None:
+def check_shapes(**arrays: tuple[Any, str]) -> None:
     """Checks ranks and that equal letters mean equal sizes.
 
     Args:
-      **arrays: name -> `(array, "b d")`; None is skipped.
+      **arrays: name -> `(array, "b d")`; arrays that are None are skipped.
 
     Raises:
       ValueError: naming the shapes, if a rank or a shared size differs.
@@ -88,10 +88,9 @@ def check_shapes(**arrays: tuple[Any, str] | None) -> None:
       >>> check_shapes(features=(np.ones((2, 3)), "b d"), labels=(np.ones(2), "b"))
     """
     sizes: dict[str, tuple[int, str, tuple[int, ...]]] = {}
-    for name, item in arrays.items():
-        if item is None:
+    for name, (array, letters) in arrays.items():
+        if array is None:
             continue
-        array, letters = item
         shape, dims = np.shape(array), letters.split()
         if len(shape) != len(dims):
             raise ValueError(

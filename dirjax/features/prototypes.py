@@ -75,7 +75,7 @@ def prototypes(
     checks.check_shapes(
         features=(features, "b d"),
         labels=(labels, "b"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     checks.one_of("reading", reading, READINGS)
     kind = features.dtype

@@ -75,7 +75,7 @@ def accon_loss(
         features=(features, "b d"),
         labels=(labels, "b"),
         bins=(bins, "b"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     checks.positive("temperature", temperature)
     size = len(features)

@@ -64,6 +64,37 @@ def _checked(predictions: Any, labels: Any) -> tuple[jax.Array, jax.Array]:
     return jnp.asarray(predictions), jnp.asarray(labels)
 
 
+def _apart(
+    predictions: jax.Array, labels: jax.Array, places: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Distances of predictions from labels, and from places in the label space.
+
+    Args:
+      predictions: `[...]`; `[..., labels]` for several labels, if places have two axes.
+      labels: same shape.
+      places: `[num]`, or `[num, labels]`.
+
+    Returns:
+      Squared errors, `[...]`, and differences from the places, `[..., num, labels]`,
+      with an axis of one for a single label.
+
+    Raises:
+      ValueError: for shapes that do not fit.
+    """
+    predictions, labels = _checked(predictions, labels)
+    if places.ndim == 1:
+        predictions, labels, places = (
+            x[..., None] for x in (predictions, labels, places)
+        )
+    rows = predictions.reshape(-1, predictions.shape[-1])
+    checks.check_shapes(
+        places=(places, "num labels"), predictions=(rows, "rows labels")
+    )
+    own = jnp.sum(jnp.square(predictions - labels), axis=-1)
+    lead = tuple(range(predictions.ndim - 1))
+    return own, predictions[..., None, :] - jnp.expand_dims(places, lead)
+
+
 def _variance(sigma: Any) -> jax.Array:
     return jnp.maximum(jnp.square(jnp.asarray(sigma, float)), FLOOR**2)
 
@@ -163,22 +194,16 @@ def gai_loss(
       >>> f"{loss.mean():.4f}"
       '-1.5068'
     """
-    predictions, labels = _checked(predictions, labels)
+    own, away = _apart(predictions, labels, means)
     variance = _variance(sigma)
     if means.ndim == 1:
-        spread, away = variances[:, None], predictions[..., None, None]
-        away = away - means.reshape(*(1,) * predictions.ndim, -1, 1)
-        own = jnp.square(predictions - labels)
+        spread = variances[:, None]
     else:
         checks.check_shapes(
             means=(means, "num labels"), variances=(variances, "num labels labels")
         )
         spread, axes = jnp.linalg.eigh(variances)
-        away = predictions[..., None, :] - jnp.expand_dims(
-            means, tuple(range(predictions.ndim - 1))
-        )
         away = jnp.einsum("...kd,kde->...ke", away, axes)
-        own = jnp.sum(jnp.square(predictions - labels), axis=-1)
     spread = spread + variance  # [num, labels]
     log_det = 0.5 * jnp.sum(jnp.log(spread), axis=-1)
     lead = tuple(range(away.ndim - 2))
@@ -202,18 +227,14 @@ def bni_loss(
     """Balanced MSE under a histogram of labels, elementwise.
 
     Args:
-      predictions: `[...]`; `[..., labels]` for several labels, if centers have two
-        axes.
+      predictions: see `gai_loss`.
       labels: same shape.
-      centers: `[bins]`, or `[bins, labels]`.
+      centers: `[bins]`, or `[bins, labels]` for several labels.
       proportions: `[bins]` from 0, with sum 1; bins of 0 do not count.
       sigma: see `bmc_loss`.
 
     Returns:
-      One value for each label, or for each row of several.
-
-    Raises:
-      ValueError: for shapes that do not fit.
+      As `gai_loss`, with the same errors.
 
     Example:
       >>> p, y = jnp.array([1.0, 2.5, 4.0]), jnp.array([1.0, 2.0, 5.0])
@@ -221,17 +242,10 @@ def bni_loss(
       >>> f"{bni_loss(p, y, centers=y, proportions=q).mean():.4f}"
       '-1.5834'
     """
-    predictions, labels = _checked(predictions, labels)
+    own, away = _apart(predictions, labels, centers)
     variance = _variance(sigma)
-    if centers.ndim == 1:
-        lead = tuple(range(predictions.ndim))
-        squares = jnp.square(predictions[..., None] - jnp.expand_dims(centers, lead))
-        own = jnp.square(predictions - labels)
-    else:
-        lead = tuple(range(predictions.ndim - 1))
-        away = predictions[..., None, :] - jnp.expand_dims(centers, lead)
-        squares = jnp.sum(jnp.square(away), axis=-1)
-        own = jnp.sum(jnp.square(predictions - labels), axis=-1)
+    squares = jnp.sum(jnp.square(away), axis=-1)
+    lead = tuple(range(own.ndim))
     some = proportions > 0
     logs = jnp.where(some, jnp.log(jnp.where(some, proportions, 1)), _LOWEST)
     logits = jnp.expand_dims(logs, lead) - squares / (2 * variance)

@@ -87,8 +87,8 @@ def conr_loss(
         features=(features, "b d"),
         predictions=(predictions, "b"),
         labels=(labels, "b"),
-        weights=None if weights is None else (weights, "b"),
-        mask=None if mask is None else (mask, "b"),
+        weights=(weights, "b"),
+        mask=(mask, "b"),
     )
     _check(window, rate, temperature, push, denominator)
     kind, size = features.dtype, len(features)

@@ -97,7 +97,7 @@ def dist_loss(
     checks.check_shapes(
         predictions=(predictions, "b"),
         quantiles=(quantiles, "q"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     real = jnp.ones(len(predictions), bool) if mask is None else jnp.asarray(mask) > 0
     order = jnp.argsort(jnp.where(real, predictions, jnp.inf))

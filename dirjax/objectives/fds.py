@@ -183,7 +183,7 @@ def smooth_rows(
     """
     checks.check_shapes(
         values=(values, "rows dim"),
-        valid=None if valid is None else (valid, "rows"),
+        valid=(valid, "rows"),
     )
     padded = np.pad(np.arange(values.shape[0]), window.size // 2, mode="reflect")
     reach = np.lib.stride_tricks.sliding_window_view(padded, window.size)

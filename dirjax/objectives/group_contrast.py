@@ -233,7 +233,7 @@ def group_contrast_loss(
     checks.check_shapes(
         features=(features, "b d"),
         groups=(groups, "b"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     check(temperature, similarity)
     if num_groups < 1:

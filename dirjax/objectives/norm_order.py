@@ -103,7 +103,7 @@ def order_divergence(
     checks.check_shapes(
         norms=(norms, "n"),
         labels=(labels, "n"),
-        real=None if real is None else (real, "n"),
+        real=(real, "n"),
     )
     real = jnp.ones(len(norms), bool) if real is None else real
     labels = jax.lax.stop_gradient(labels.astype(norms.dtype)) / label_scale

@@ -154,7 +154,7 @@ def rank_n_contrast_loss(
     checks.check_shapes(
         features=(features, "b d"),
         labels=(labels, "b" if jnp.ndim(labels) == 1 else "b k"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     group_contrast.check(temperature, similarity)
     mask = jnp.ones(len(features)) if mask is None else mask

@@ -164,7 +164,7 @@ def ranksim_loss(
     checks.check_shapes(
         features=(features, "b d"),
         labels=(labels, "b"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     checks.positive("interpolation", interpolation)
     there = jnp.ones(len(labels), bool) if mask is None else mask > 0

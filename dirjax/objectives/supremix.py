@@ -82,7 +82,7 @@ def supremix_loss(
         features=(features, "b d"),
         labels=(labels, "b"),
         bins=(bins, "b"),
-        mask=None if mask is None else (mask, "b"),
+        mask=(mask, "b"),
     )
     checks.positive("temperature", temperature)
     checks.positive("window", window)

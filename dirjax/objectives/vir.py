@@ -193,6 +193,102 @@ def _variance(params: Any, features: jax.Array) -> jax.Array:
     return jax.nn.softplus(raw + bias) + _LEAST
 
 
+def sampled(
+    mean: jax.Array,
+    variance: jax.Array,
+    eps: jax.Array,
+    bins: jax.Array,
+    *,
+    statistics: Statistics | None = None,
+    clip: tuple[float, float] = (0.1, 10.0),
+) -> jax.Array:
+    """Samples probabilistic features, moved if there are statistics of an epoch.
+
+    Args:
+      mean: `[..., dim]`.
+      variance: same shape; negative ones count as 0 once moved.
+      eps: same shape, standard normal.
+      bins: `[...]` int.
+      statistics: see `calibrate`; None to move nothing.
+      clip: see `calibrate`.
+
+    Returns:
+      Same shape.
+
+    Example:
+      >>> one = jnp.ones((1, 1))
+      >>> sampled(3 * one, 4 * one, -one, jnp.array([0])).tolist()
+      [[1.0]]
+    """
+    m, v = mean, variance
+    if statistics is not None:
+        moved = calibrate(m, v, bins, statistics=statistics, clip=clip)
+        m, v = (
+            jnp.where(statistics.epoch > 0, new, old)
+            for new, old in zip(moved, (m, v), strict=True)
+        )
+    return m + jnp.sqrt(jnp.maximum(v, _LEAST**2)) * eps
+
+
+def _identity(num: int, dim: int) -> dict[str, Any]:
+    """The state before the first epoch: statistics, and sums over an epoch's steps."""
+    return {
+        "statistics": fds.identity(num, 2 * dim),
+        "rows": jnp.zeros(num),
+        "variance": jnp.zeros((num, dim)),
+    }
+
+
+def _added(
+    state: dict[str, Any], variance: jax.Array, bins: jax.Array, mask: jax.Array
+) -> tuple[dict[str, Any], tuple[jax.Array, jax.Array]]:
+    """The state with the rows of a batch, and their variance as `(sum, count)`."""
+    rows, real = variance.reshape(-1, variance.shape[-1]), mask.reshape(-1)
+    rows = jnp.where(real[:, None] > 0, rows, 0)
+    where = {"segment_ids": bins.reshape(-1), "num_segments": len(state["rows"])}
+    new = {
+        **state,
+        "rows": state["rows"] + jax.ops.segment_sum(real, **where),
+        "variance": state["variance"] + jax.ops.segment_sum(rows, **where),
+    }
+    return new, (jnp.sum(jnp.mean(rows, axis=1)), jnp.sum(real))
+
+
+def _after_epoch(
+    state: dict[str, Any], moments: Moments, **options: Any
+) -> dict[str, Any]:
+    """The state with updated statistics, and sums at 0; options as of `update`."""
+    mean = state["variance"] / jnp.maximum(state["rows"][:, None], 1)
+    return {
+        **state,
+        "statistics": update(state["statistics"], moments, mean, **options),
+        "rows": jnp.zeros_like(state["rows"]),
+        "variance": jnp.zeros_like(state["variance"]),
+    }
+
+
+def _part(variables: base.Variables) -> base.Variables:
+    """The variables of the inner objective."""
+    return base.Variables(variables.params["inner"], variables.state["inner"])
+
+
+def _collected(inner: base.Objective, moment: str, **options: Any) -> Any:
+    """The update at a moment of `base.Collect`; options as of `update`."""
+    below = getattr(inner.collect, moment)
+    if below is None and moment == "start":
+        return None
+
+    def collect(variables, moments):
+        own, rest = variables.state, _part(variables)
+        rest = below(rest, moments) if below else rest
+        if moment == "epoch":
+            own = _after_epoch(own, moments, **options)
+        params = {**variables.params, "inner": rest.params}
+        return base.Variables(params, {**own, "inner": rest.state})
+
+    return collect
+
+
 def make(
     inner: base.Objective,
     *,
@@ -228,93 +324,45 @@ def make(
             f"1, got {clip} and {momentum}."
         )
 
-    def part(variables):
-        return base.Variables(variables.params["inner"], variables.state["inner"])
-
     def init(key, spec):
         checks.positive("spec.feature_dim", spec.feature_dim)
-        num, dim, below = spec.bins.num, spec.feature_dim, inner.init(key, spec)
-        layer = {
-            "kernel": jnp.zeros((dim, dim)),
-            "bias": jnp.full(dim, jnp.float32(_START)),
-        }
-        state = {
-            "statistics": fds.identity(num, 2 * dim),
-            "rows": jnp.zeros(num),
-            "variance": jnp.zeros((num, dim)),
-            "inner": below.state,
-        }
-        return base.Variables({"variance": layer, "inner": below.params}, state)
+        dim, below = spec.feature_dim, inner.init(key, spec)
+        bias = jnp.full(dim, jnp.float32(_START))
+        layer = {"kernel": jnp.zeros((dim, dim)), "bias": bias}
+        return base.Variables(
+            {"variance": layer, "inner": below.params},
+            {**_identity(spec.bins.num, dim), "inner": below.state},
+        )
 
     def loss(variables, view, batch, key):
         state, layer = variables.state, variables.params["variance"]
-        table = state["statistics"]
+        moving = state["statistics"] if smoothing else None
         eps = jax.random.normal(stream_key(key, "vir"), view.features.shape)
 
-        def sampled(m, frozen=False):
-            own = jax.lax.stop_gradient(layer) if frozen else layer
-            v = _variance(own, m)
-            if smoothing:
-                moved = calibrate(m, v, batch["bin"], statistics=table, clip=clip)
-                m, v = (
-                    jnp.where(table.epoch > 0, new, old)
-                    for new, old in zip(moved, (m, v), strict=True)
-                )
-            return m + jnp.sqrt(jnp.maximum(v, _LEAST**2)) * eps
-
         def head(features, frozen=False):
-            return view.head(sampled(features, frozen), frozen=frozen)
+            own = jax.lax.stop_gradient(layer) if frozen else layer
+            moved = {"statistics": moving, "clip": clip}
+            v = _variance(own, features)
+            z = sampled(features, v, eps, batch["bin"], **moved)
+            return view.head(z, frozen=frozen)
 
         seen = dataclasses.replace(view, head=head, outputs=head(view.features))
-        out = inner.loss(part(variables), seen, batch, key)
+        out = inner.loss(_part(variables), seen, batch, key)
         v = jax.lax.stop_gradient(_variance(layer, view.features))
-        rows = v.reshape(-1, v.shape[-1])
-        real = batch["mask"].reshape(-1)
-        rows = jnp.where(real[:, None] > 0, rows, 0)
-        bins = batch["bin"].reshape(-1)
-        where = {"segment_ids": bins, "num_segments": len(state["rows"])}
-        new = {
-            **state,
-            "rows": state["rows"] + jax.ops.segment_sum(real, **where),
-            "variance": state["variance"] + jax.ops.segment_sum(rows, **where),
-            "inner": out.state,
-        }
-        mean = (jnp.sum(jnp.mean(rows, axis=1)), jnp.sum(real))
+        new, mean = _added(state, v, batch["bin"], batch["mask"])
+        new = {**new, "inner": out.state}
         return out._replace(state=new, metrics=out.metrics | {"vir/variance": mean})
 
-    def collected(moment):
-        below = getattr(inner.collect, moment)
-        if below is None and moment == "start":
-            return None
-
-        def collect(variables, moments):
-            own, rest = variables.state, part(variables)
-            rest = below(rest, moments) if below else rest
-            if moment == "epoch":
-                count = own["rows"][:, None]
-                mean = own["variance"] / jnp.maximum(count, 1)
-                options = {"window": window, "momentum": momentum}
-                own = {
-                    **own,
-                    "statistics": update(own["statistics"], moments, mean, **options),
-                    "rows": jnp.zeros_like(own["rows"]),
-                    "variance": jnp.zeros_like(own["variance"]),
-                }
-            return base.Variables(
-                {**variables.params, "inner": rest.params},
-                {**own, "inner": rest.state},
-            )
-
-        return collect
-
+    options = {"window": window, "momentum": momentum}
+    collect = (_collected(inner, m, **options) for m in base.Collect._fields)
     return inner._replace(
         init=init,
         loss=loss,
-        collect=base.Collect(*map(collected, base.Collect._fields)),
+        collect=base.Collect(*collect),
         diagnostics=base.Diagnostics(
             inner.diagnostics.advise,
-            lambda variables: inner.diagnostics.by_bin(part(variables)),
+            lambda variables: inner.diagnostics.by_bin(_part(variables)),
         ),
-        batch=lambda variables, batch, key: inner.batch(part(variables), batch, key),
+        batch=lambda variables, batch, key: inner.batch(_part(variables), batch, key),
         rates=None if inner.rates is None else {"inner": inner.rates},
     )

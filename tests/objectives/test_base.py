@@ -106,7 +106,7 @@ class TestCheckShapes:
         arrays = {
             "features": (np.ones((2, 3)), "b d"),
             "labels": (np.ones(2), "b"),
-            "mask": None,
+            "mask": (None, "b"),
             "scale": (1.0, ""),
             "other": (np.ones((3, 2)), "d b"),
         }
