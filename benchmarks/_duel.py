@@ -4,11 +4,17 @@ A worker is a program that ends in `serve(step, units=...)`. `duel` starts them 
 after another, lets each compile and warm up, then asks them in turn for a round.
 Exactly one of them computes at a time, so a slow phase of the machine meets all
 alike, and the ratio of two neighbouring rounds is steadier than either time.
+
+What several benchmarks have in common stands here, too: their options, the cores and
+the environment of workers, and a loss with the memory of its first call.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -52,6 +58,57 @@ def serve(
         rate = units * count / (time.perf_counter() - start)
         cpu = units * count / (time.process_time() - busy)
         print(json.dumps({"rate": rate, "cpu": cpu}), flush=True)
+
+
+def options(about: str, *, rounds: int, threads: int = 2) -> argparse.ArgumentParser:
+    """A parser of the options of benchmarks whose peer is PyTorch.
+
+    Args:
+      about: one line on the benchmark.
+      rounds: default number of rounds.
+      threads: default number of threads of each side.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--threads", type=int, default=threads)
+    parser.add_argument("--torch-python", help="interpreter that has torch and numpy")
+    return parser
+
+
+def pin(threads: int) -> None:
+    """Keeps this process on so many cores: XLA takes all that it may run on."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
+def on_cpu(threads: int) -> dict[str, str]:
+    """The environment of workers on the CPU."""
+    return dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(threads))
+
+
+def over(result: Mapping[str, float], width: int = 4) -> str:
+    """Time over that of the base, with its range."""
+    low, high = 1 / result["high"], 1 / result["low"]
+    return f"{1 / result['ratio']:{width}.2f} ({low:.2f}-{high:.2f})"
+
+
+def peak() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def serve_loss(
+    step: Callable[[int], None], *, value: float, rows: int, before: float
+) -> None:
+    """Serves the steps of a loss in rounds of a second.
+
+    Args:
+      step: see `serve`.
+      value: the loss, a fact of the worker.
+      rows: rows of a step.
+      before: `peak` before the first step; what came since is the fact "memory".
+    """
+    facts = {"value": value, "memory": peak() - before}
+    serve(step, units=rows, seconds=1.0, facts=facts)
 
 
 class _Worker:

@@ -15,9 +15,7 @@ The last two stop at the sizes that their memory allows. See README.md.
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
-import resource
 import sys
 
 import _duel
@@ -27,7 +25,6 @@ DIM, GROUPS, TEMPERATURE = 512, 10, 2.5
 # Largest number of rows of each way.
 LARGEST = {"grouped": 16384, "formula": 256, "torch": 1024}
 SIZES = (64, 256, 1024, 4096, 8192)
-SECONDS = 1.0  # of a round
 
 
 def batch(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,17 +32,6 @@ def batch(n: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     groups = np.minimum(rng.geometric(0.3, size=n) - 1, GROUPS - 1)
     return np.float32(rng.normal(size=(n, DIM))), np.int32(groups)
-
-
-def peak() -> float:
-    """The most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def serve(step, value: float, n: int, before: float) -> None:
-    """Serves `step`, with the loss and the memory of its first call."""
-    facts = {"value": value, "memory": peak() - before}
-    _duel.serve(step, units=n, seconds=SECONDS, facts=facts)
 
 
 def serve_jax(way: str, n: int) -> None:
@@ -80,7 +66,7 @@ def serve_jax(way: str, n: int) -> None:
     features, groups = jax.device_put(batch(n))
     function = jax.value_and_grad({"grouped": grouped, "formula": formula}[way])
     compiled = jax.jit(function).lower(features, groups).compile()
-    before = peak()
+    before = _duel.peak()
     value, _ = jax.block_until_ready(compiled(features, groups))
 
     def step(count):
@@ -88,7 +74,7 @@ def serve_jax(way: str, n: int) -> None:
             out = compiled(features, groups)
         jax.block_until_ready(out)
 
-    serve(step, float(value), n, before)
+    _duel.serve_loss(step, value=float(value), rows=n, before=before)
 
 
 def serve_torch(n: int, threads: int) -> None:
@@ -122,31 +108,27 @@ def serve_torch(n: int, threads: int) -> None:
             features.grad = None
             loss().backward()
 
-    before = peak()
+    before = _duel.peak()
     value = loss()
     value.backward()
     value = value.item()
-    serve(step, value, n, before)
+    _duel.serve_loss(step, value=value, rows=n, before=before)
 
 
 def main() -> None:
     """Runs the sizes, or one worker."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = _duel.options(__doc__.splitlines()[0], rounds=5)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--torch-python", help="interpreter that has torch and numpy")
     parser.add_argument("--worker", choices=tuple(LARGEST), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        # XLA takes all cores it may run on.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+        _duel.pin(options.threads)
         if options.worker == "torch":
             serve_torch(options.sizes[0], options.threads)
         else:
             serve_jax(options.worker, options.sizes[0])
         return
-    env = dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(options.threads))
+    env = _duel.on_cpu(options.threads)
     print("rows   way            ms  time over grouped (low-high)    MiB  loss")
     for n in options.sizes:
         commands = {}
@@ -157,8 +139,7 @@ def main() -> None:
                 commands[way] = [python, *worker, "--threads", str(options.threads)]
         result = _duel.duel(commands, rounds=options.rounds, env=env)
         for way, found in result.items():
-            low, high = 1 / found["high"], 1 / found["low"]
-            span = f"{1 / found['ratio']:8.2f} ({low:.2f}-{high:.2f})"
+            span = _duel.over(found, 8)
             print(
                 f"{n:5d}  {way:8s} {1e3 * n / found['rate']:9.2f}  {span:28s}"
                 f" {found['memory']:7.1f}  {found['value']:.6f}",

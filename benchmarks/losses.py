@@ -16,9 +16,7 @@ Without --torch-python only dirjax is timed, and a line says so. See README.md.
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
-import resource
 import sys
 
 import _duel
@@ -29,7 +27,6 @@ LOSSES = ("ranksim", "rnc", "conr", "bmc")
 SIZES = (64, 256, 1024, 4096)
 # The loop over columns keeps N^3 numbers: 17 GB at 1024 rows.
 LARGEST = {("rnc", "torch"): 1024}
-SECONDS = 1.0  # of a round
 
 
 def batch(n: int) -> dict[str, np.ndarray]:
@@ -41,17 +38,6 @@ def batch(n: int) -> dict[str, np.ndarray]:
         "labels": labels,
         "predictions": np.float32(labels + 5 * rng.normal(size=n)),
     }
-
-
-def peak() -> float:
-    """The most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def serve(step, value: float, n: int, before: float) -> None:
-    """Serves `step`, with the loss and the memory of its first call."""
-    facts = {"value": value, "memory": peak() - before}
-    _duel.serve(step, units=n, seconds=SECONDS, facts=facts)
 
 
 def serve_jax(loss: str, n: int) -> None:
@@ -77,7 +63,7 @@ def serve_jax(loss: str, n: int) -> None:
     arrays = [jax.device_put(given[k]) for k in ("features", "predictions", "labels")]
     at = 1 if loss == "bmc" else 0
     compiled = jax.jit(jax.value_and_grad(of, at)).lower(*arrays).compile()
-    before = peak()
+    before = _duel.peak()
     value, _ = jax.block_until_ready(compiled(*arrays))
 
     def step(count):
@@ -85,7 +71,7 @@ def serve_jax(loss: str, n: int) -> None:
             out = compiled(*arrays)
         jax.block_until_ready(out)
 
-    serve(step, float(value), n, before)
+    _duel.serve_loss(step, value=float(value), rows=n, before=before)
 
 
 def torch_losses(torch):
@@ -177,23 +163,19 @@ def serve_torch(loss: str, n: int, threads: int) -> None:
         for _ in range(count):
             once()
 
-    before = peak()
-    serve(step, once(), n, before)
+    before = _duel.peak()
+    _duel.serve_loss(step, value=once(), rows=n, before=before)
 
 
 def main() -> None:
     """Runs the losses and sizes, or one worker."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = _duel.options(__doc__.splitlines()[0], rounds=5)
     parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=LOSSES)
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--torch-python", help="interpreter that has torch and numpy")
     parser.add_argument("--worker", choices=("dirjax", "torch"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        # XLA takes all cores it may run on.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+        _duel.pin(options.threads)
         loss, size = options.losses[0], options.sizes[0]
         if options.worker == "torch":
             serve_torch(loss, size, options.threads)
@@ -202,7 +184,7 @@ def main() -> None:
         return
     if not options.torch_python:
         print("Only dirjax: give an interpreter with PyTorch by --torch-python.")
-    env = dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(options.threads))
+    env = _duel.on_cpu(options.threads)
     print("loss     rows  way           ms  time over dirjax (low-high)    MiB  value")
     for loss in options.losses:
         for n in options.sizes:
@@ -215,8 +197,7 @@ def main() -> None:
                     commands[way] += ["--threads", str(options.threads)]
             result = _duel.duel(commands, rounds=options.rounds, env=env)
             for way, found in result.items():
-                low, high = 1 / found["high"], 1 / found["low"]
-                span = f"{1 / found['ratio']:8.2f} ({low:.2f}-{high:.2f})"
+                span = _duel.over(found, 8)
                 print(
                     f"{loss:8s} {n:4d}  {way:6s} {1e3 * n / found['rate']:9.2f}"
                     f"  {span:28s} {found['memory']:7.1f}  {found['value']:.6g}",

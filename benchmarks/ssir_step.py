@@ -11,7 +11,6 @@ See README.md.
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import sys
 
@@ -187,24 +186,16 @@ def least_flops(method: str, vanilla: dict[str, float]) -> float:
     return least
 
 
-def over(result: dict[str, float]) -> str:
-    """Time over that of the base, with its range."""
-    low, high = 1 / result["high"], 1 / result["low"]
-    return f"{1 / result['ratio']:4.2f} {f'({low:.2f}-{high:.2f})':13s}"
-
-
 def main() -> None:
     """Runs the cases, or one worker."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = _duel.options(
+        __doc__.splitlines()[0], rounds=7, threads=train_step.THREADS
+    )
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=train_step.THREADS)
-    parser.add_argument("--torch-python", help="interpreter that has torch and numpy")
     parser.add_argument("--worker", choices=(*METHODS, "torch"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        # XLA takes all cores it may run on.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+        _duel.pin(options.threads)
         name = options.cases[0]
         case, seconds = train_step.CASES[name], SECONDS[name]
         if options.worker == "torch":
@@ -212,7 +203,7 @@ def main() -> None:
         else:
             serve_jax(case, options.worker, seconds)
         return
-    env = dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(options.threads))
+    env = _duel.on_cpu(options.threads)
     print(
         "case      method   ms/step  time (low-high)     goal   CPU   flops  least   MB"
     )
@@ -231,7 +222,7 @@ def main() -> None:
             goal = f"{GOALS[method]:.2f}" if method in GOALS else "   -"
             print(
                 f"{name:9s} {method:8s} {1e3 * batch / ours['rate']:7.2f}"
-                f"  {over(ours)}  {goal}  {1 / ours['cpu']:4.2f}"
+                f"  {_duel.over(ours):18s}  {goal}  {1 / ours['cpu']:4.2f}"
                 f"  {ours['flops'] / vanilla['flops']:.3f}"
                 f"  {least_flops(method, vanilla) / vanilla['flops']:.3f}"
                 f" {ours['memory'] / 2**20:4.0f}",
@@ -241,7 +232,8 @@ def main() -> None:
             peer = result["torch"]
             print(
                 f"{name:9s} torch    {1e3 * batch / peer['rate']:7.2f}"
-                f"  {over(peer)}        {1 / peer['cpu']:4.2f}  over two of dirjax",
+                f"  {_duel.over(peer):18s}        {1 / peer['cpu']:4.2f}"
+                "  over two of dirjax",
                 flush=True,
             )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import pathlib
 import sys
 import tempfile
@@ -269,7 +268,7 @@ def main() -> None:
         ours = serve_loop if case.loop else serve_jax
         {"jax": ours, "torch": serve_torch}[options.worker](case)
         return
-    env = dict(os.environ, JAX_PLATFORMS="cpu", OMP_NUM_THREADS=str(THREADS))
+    env = _duel.on_cpu(THREADS)
     print("case      torch/s  dirjax/s  ratio  (low-high)    goal  first step, s")
     for name in options.cases:
         worker = [__file__, "--cases", name, "--worker"]
