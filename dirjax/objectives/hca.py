@@ -23,8 +23,9 @@ factors of the published runs.
 
 - Only the fine classifier trains the encoder: the coarse ones and the distilled one see
   constant features. The distilled one learns from constant teachers.
-- All classifiers train together, with one factor each; there the distilled one follows
-  in a second stage. Since it trains nothing else, only its own course differs.
+- All classifiers train together, with factors of 1. Names in the public code suggest
+  that the distilled one follows in a second stage; since it trains nothing else, only
+  its own course differs.
 - Weights of the batch multiply all parts. There the classes of each coarse classifier
   have weights of inverse frequency of their own, which is about equal by design.
 - `pool="sum"` adds probabilities. There softmax is then taken once more for each level.
