@@ -9,6 +9,7 @@ import pytest
 
 from dirjax import data, errors
 from dirjax.config import frozen
+from dirjax.configs import methods
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
 from dirjax.training import stage_program as programs_lib
@@ -60,9 +61,10 @@ def test_the_log_tells_the_phases(whole):
         np.testing.assert_allclose(
             r["loss/norm_order"], r["loss/norm_kl"] + 0.1 * r["loss/norm_entropy"], 1e-5
         )
+    gamma = methods.NORM_TARGET["weight"]
     for r in records[3:]:
         np.testing.assert_allclose(
-            r["loss"], r["loss/l1"] + r["loss/norm_target"], rtol=1e-5
+            r["loss"], r["loss/l1"] + gamma * r["loss/norm_target"], rtol=1e-5
         )
         assert r["learning_rate"] == pytest.approx(1e-4)
     assert result["method"] == "frobenius"
