@@ -115,9 +115,7 @@ def test_numerical_gradients():
             loss = functools.partial(
                 rank_n_contrast_loss, labels=jnp.asarray(y), temperature=2.0
             )
-            chex.assert_numerical_grads(
-                loss, (z,), order=1, rtol=1e-5, atol=1e-7
-            )
+            chex.assert_numerical_grads(loss, (z,), order=1, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow
