@@ -21,7 +21,8 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
 
     Features and batch are gathered over the axis, in the order of devices, and the
     head runs on all rows of them on each device; further passes of the encoder (SSIR)
-    do, too. Loss, state and metrics are then those of `jax.jit` on the global batch, on
+    do, too. Where an objective makes batches of its own (Mixup), these are made of the
+    global batch on each device, which keeps its part of them. Loss, state and metrics are then those of `jax.jit` on the global batch, on
     every device. The gradient is that of `jax.jit` after `jax.lax.pmean` over the axis,
     as usual. Encoders with batch norm need the same `axis_name`, which is a field of
     theirs.
@@ -32,7 +33,8 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
         device has as many rows.
 
     Returns:
-      An objective whose `loss` must run under `jax.pmap`; the rest is as it was.
+      An objective whose `loss` and `batch` must run under `jax.pmap`; the rest is as it
+      was.
 
     Example:
       >>> spread = pmap_loss(base.from_config({"mse": {}}))
@@ -53,4 +55,17 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
         whole = dataclasses.replace(view, features=features, outputs=outputs)
         return objective.loss(variables, whole, gather(dict(batch)), key)
 
-    return objective._replace(loss=loss)
+    if objective.batch is base.Objective._field_defaults["batch"]:
+        return objective._replace(loss=loss)
+
+    def batch(variables: base.Variables, rows: base.Batch, key: jax.Array) -> Any:
+        made = objective.batch(variables, gather(dict(rows)), key)
+        devices, own = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
+
+        def part(x: jax.Array) -> jax.Array:
+            size = len(x) // devices
+            return jax.lax.dynamic_slice_in_dim(x, own * size, size)
+
+        return jax.tree.map(part, made)
+
+    return objective._replace(loss=loss, batch=batch)
