@@ -231,7 +231,8 @@ def assemble(
     each = [_of_label(one) for one in labelled.targets]
     several = {"label": labelled.rules.label, "targets": each}
     found = tuple(
-        source(one, _alone(cut, one, number), record={**own, **common})
+        # Rows without this label are no error.
+        source(one, _alone(cut, one, number), record={**own, "optional": True, **common})
         for number, (one, own) in enumerate(zip(labelled.targets, each, strict=True))
     )
     return source(labelled, cut, record={**several, **common}, targets=found)
