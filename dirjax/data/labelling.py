@@ -39,6 +39,7 @@ class Rules:
       label_offset: added to the label before a logarithm.
       label_low: the smallest prediction; None for any.
       bin_width: in units of the label's scale; None for `labels.auto_width`.
+      bin_widths: the same of each of several labels.
       label_range: `(low, high)` of the label, or None for that of the data.
       outside: what to do with labels outside `label_range`: "error", or count them in
         the "end" bins.
@@ -62,6 +63,7 @@ class Rules:
     label_offset: float = 0.0
     label_low: float | None = None
     bin_width: float | None = None
+    bin_widths: tuple[float, ...] | None = None
     label_range: tuple[float, float] | None = None
     outside: str = "error"
     bin_dtype: str = "float64"

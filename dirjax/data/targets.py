@@ -19,7 +19,6 @@ from dirjax.labels import targets
 
 # Fields of `Rules` that are in units of one label, with the value that asks for nothing.
 _OF_ONE = {
-    "unit": "",
     "label_offset": 0.0,
     "label_low": None,
     "bin_width": None,
@@ -28,6 +27,25 @@ _OF_ONE = {
     "unseen": None,
     "imbalance": None,
 }
+
+
+def check_single(rules: Rules) -> None:
+    """Checks that fields of one label do not list values for several.
+
+    Raises:
+      InputError: naming the field that does.
+    """
+    for field, values in (
+        ("bin_widths", rules.bin_widths),
+        ("label_scale", "," in rules.label_scale and rules.label_scale),
+    ):
+        if values:
+            raise InputError(
+                f"data.{field} lists values of several labels, data.label names one "
+                f"({rules.label}), got {values!r}. Give one value"
+                + ", as data.bin_width." * (field == "bin_widths")
+                + "." * (field != "bin_widths")
+            )
 
 
 def rules_of(rules: Rules, names: Sequence[str]) -> list[Rules]:
@@ -41,10 +59,32 @@ def rules_of(rules: Rules, names: Sequence[str]) -> list[Rules]:
         if value != none:
             raise InputError(
                 f"data.{field} is about one label, data.label names {len(names)} "
-                f"({', '.join(names)}), got {value!r}. Leave it out, or train one "
-                "model per label."
+                f"({', '.join(names)}), got {value!r}. "
+                + "List them in data.bin_widths." * (field == "bin_width")
+                + "Leave it out, or train one model per label." * (field != "bin_width")
             )
-    return [dataclasses.replace(rules, label=name) for name in names]
+    units = _listed("unit", rules.unit.split(","), names)
+    kinds = rules.label_scale.split(",")
+    kinds = _listed("label_scale", kinds * len(names) if len(kinds) == 1 else kinds, names)
+    widths = _listed("bin_widths", rules.bin_widths, names)
+    return [
+        dataclasses.replace(
+            rules, label=n, unit=u.strip(), label_scale=k.strip(), bin_width=w
+        )
+        for n, u, k, w in zip(names, units, kinds, widths, strict=True)
+    ]
+
+
+def _listed(field: str, values: Sequence[Any] | None, names: Sequence[str]) -> list[Any]:
+    """A value for each target; nothing for all if there are none."""
+    if not values or values == [""]:
+        return [None if values is None else ""] * len(names)
+    if len(values) != len(names):
+        raise InputError(
+            f"data.{field} must list {len(names)} values, one for each label "
+            f"({', '.join(names)}), got {len(values)} ({', '.join(map(str, values))})."
+        )
+    return list(values)
 
 
 def check_labels(
@@ -148,6 +188,7 @@ def label_rows(
         group = None
     notes, found = rows.notes, []
     said: list[list[str]] = []
+    width = "--config.data.bin_width=WIDTH changes it"
     for values, own in zip(y.T, each, strict=True):
         rows.notes = []
         one = labelling.label_rows(
@@ -159,7 +200,7 @@ def label_rows(
             mask=~np.isnan(values),
             group=group,
         )
-        said.append(rows.notes)
+        said.append([note.replace(f"; {width}", "") for note in rows.notes])
         found.append(one)
     # What holds for all targets is said once.
     common = [note for note in said[0] if all(note in more for more in said)]
@@ -170,6 +211,9 @@ def label_rows(
         for note in more
         if note not in common
     ]
+    if rules.bin_widths is None:
+        widths = ",".join(f"{o.spec.bins.mean_width:g}" for o in found)
+        notes.append(f"--config.data.bin_widths={widths} changes the widths of bins")
     rows.notes = notes
     mask = np.stack([one.mask for one in found], axis=1)
     part = found[0].part

@@ -146,10 +146,7 @@ def check(config: Mapping[str, Any], source: Source, stages: Sequence[Stage]) ->
     hint = f"data.label names {len(source.targets)} labels ({several})"
     wrong = {
         "config.groups divides one label": bool(config.get("groups")),
-        "data.resample makes rows for one label": bool(config["data"].get("resample")),
         "eval.features is by the bins of one label": config["eval"]["features"],
-        "prior.target can be 'train' or 'uniform' here": config["prior"]["target"]
-        not in ("train", "uniform"),
     }
     for stage in stages:
         drawn = stage.sampling != "none"

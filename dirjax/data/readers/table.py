@@ -31,6 +31,8 @@ from dirjax.data.readers import _new_tables, _typed_tables
 from dirjax.errors import InputError
 from dirjax.labels import targets as targets_lib
 
+# Whether data.label may name several columns.
+TARGETS = True
 # Share of the variance of labels between the values of a column that repeats, from
 # which on a random split leaks.
 SAME_GROUP = 0.9
@@ -202,6 +204,8 @@ def load(
         names = targets_lib.names(rules.label, every)
     except ValueError as error:
         raise InputError(str(error)) from error
+    if len(names) == 1:
+        targets.check_single(rules)
     with rows.collected():
         _refuse_totals(table, rows)
         y, part, weights, readings = row_facts(
