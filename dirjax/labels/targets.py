@@ -72,7 +72,9 @@ def standardised(spec: Spec) -> Spec:
     def moved(places):
         return (np.asarray(places, np.float64) - mean) / unit
 
-    support = spec.support
+    groups, support = spec.groups, spec.support
+    if groups is not None:
+        groups = dataclasses.replace(groups, centers=moved(groups.centers))
     if support is not None:
         support = Support(moved(support.edges), support.counts, support.weights)
     return dataclasses.replace(
@@ -80,6 +82,7 @@ def standardised(spec: Spec) -> Spec:
         bins=Bins(moved(spec.bins.edges)),
         label_mean=0.0,
         label_std=1.0,
+        groups=groups,
         support=support,
         means=None if spec.means is None else moved(spec.means),
     )

@@ -145,7 +145,10 @@ def check(config: Mapping[str, Any], source: Source, stages: Sequence[Stage]) ->
     several = ", ".join(one.label for one in source.targets)
     hint = f"data.label names {len(source.targets)} labels ({several})"
     wrong = {
-        "config.groups divides one label": bool(config.get("groups")),
+        "config.groups.label_range is in units of one label": (
+            config.get("groups") or {}
+        ).get("label_range")
+        is not None,
         "eval.features is by the bins of one label": config["eval"]["features"],
     }
     for stage in stages:
