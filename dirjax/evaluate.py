@@ -256,7 +256,9 @@ def _of_file(
         units = {n: run_files.read_result(f)["unit"] for n, f in names.items()}
         scores = targets.mean_scores(of_each, units)
         more = {"targets": {n: {"input": own} for n, own in of_each.items()}}
-        notes = tuple(f"{n}: {note}" for n, (*_, said, _) in each.items() for note in said)
+        notes = tuple(
+            f"{n}: {note}" for n, (*_, said, _) in each.items() for note in said
+        )
         rows = {n: arrays for n, (*_, arrays) in each.items()}
     found = {
         "dataset": model.config["data"]["name"],

@@ -49,6 +49,32 @@ def locate(config: Mapping[str, Any]) -> pathlib.Path | None:
     return catalog.locate(config["name"], config["path"])
 
 
+def check_one_label(config: Mapping[str, Any], what: str) -> None:
+    """Checks that a config names one label, for what is about one.
+
+    Args:
+      config: the fields of `config.data`, plain and validated.
+      what: what is about one label, such as "choosing a method".
+
+    Raises:
+      InputError: if it names several, or as `from_config`.
+    """
+    # The data tells a list of names from a name with a comma.
+    if "," in (config["label"] or ""):
+        refuse_targets(from_config(config), what)
+
+
+def refuse_targets(source: Source, what: str) -> None:
+    """Refuses data with several labels; see `check_one_label`."""
+    names = [one.record["label"] for one in source.targets]
+    if names:
+        raise InputError(
+            f"{what} is for one label, data.label names {len(names)} "
+            f"({', '.join(names)}). Name one, and leave out the others with "
+            f"--config.data.drop={names[-1]}."
+        )
+
+
 def from_config(config: Mapping[str, Any]) -> Source:
     """Loads the data of a config.
 

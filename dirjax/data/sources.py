@@ -232,7 +232,9 @@ def assemble(
     several = {"label": labelled.rules.label, "targets": each}
     found = tuple(
         # Rows without this label are no error.
-        source(one, _alone(cut, one, number), record={**own, "optional": True, **common})
+        source(
+            one, _alone(cut, one, number), record={**own, "optional": True, **common}
+        )
         for number, (one, own) in enumerate(zip(labelled.targets, each, strict=True))
     )
     return source(labelled, cut, record={**several, **common}, targets=found)

@@ -65,7 +65,9 @@ def rules_of(rules: Rules, names: Sequence[str]) -> list[Rules]:
             )
     units = _listed("unit", rules.unit.split(","), names)
     kinds = rules.label_scale.split(",")
-    kinds = _listed("label_scale", kinds * len(names) if len(kinds) == 1 else kinds, names)
+    kinds = _listed(
+        "label_scale", kinds * len(names) if len(kinds) == 1 else kinds, names
+    )
     widths = _listed("bin_widths", rules.bin_widths, names)
     return [
         dataclasses.replace(
@@ -75,7 +77,9 @@ def rules_of(rules: Rules, names: Sequence[str]) -> list[Rules]:
     ]
 
 
-def _listed(field: str, values: Sequence[Any] | None, names: Sequence[str]) -> list[Any]:
+def _listed(
+    field: str, values: Sequence[Any] | None, names: Sequence[str]
+) -> list[Any]:
     """A value for each target; nothing for all if there are none."""
     if not values or values == [""]:
         return [None if values is None else ""] * len(names)

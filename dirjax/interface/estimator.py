@@ -236,17 +236,23 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
 
         Returns:
           `[n]`; with `quantiles` `[n, levels]`; with `interval` a pair, `[n]` and
-          `[n, 2]`. Of several targets `[n, targets]`, `[n, targets, levels]` and `[n,
-          targets, 2]`.
+          `[n, 2]`. Of several targets, in float64, `[n, targets]`, `[n, targets,
+          levels]` and `[n, targets, 2]`.
         """
         check_is_fitted(self)
-        return self.model_.predict(
+        found = self.model_.predict(
             self._inputs(X, reset=False),
             prior=prior,
             tau=tau,
             quantiles=quantiles,
             interval=interval,
         )
+        if len(self.model_.targets) == 1:
+            return found
+        # scikit-learn asks regressors with several outputs for double precision.
+        if isinstance(found, tuple):
+            return tuple(part.astype(np.float64) for part in found)
+        return found.astype(np.float64)
 
     def predict_dist(self, X: Any) -> Distribution | Mapping[str, Distribution]:
         """The distribution over label bins of each row; see `Model.predict_dist`."""

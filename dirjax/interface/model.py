@@ -212,7 +212,9 @@ class Model:
             raise InputError("give quantiles or interval, not both.")
         own = self.config["prior"]["target"] == "train"
         if prior is tau is quantiles is interval is None and own:
-            return self._stacked([f["prediction"] for f in self._outputs(data).values()])
+            return self._stacked(
+                [f["prediction"] for f in self._outputs(data).values()]
+            )
         chosen = self._chosen(prior, tau)
         if self._predictors.get("", None) and self._dense:
             raise InputError(

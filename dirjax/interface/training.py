@@ -164,6 +164,7 @@ def description(
         config = config_of("vanilla", {**own, **(fields or {})})
         validation.validate_data(config["data"])
         source = data_lib.from_config(config["data"])
+        data_lib.refuse_targets(source, "this description")
         return Description(facts.describe(source, config["data"]))
 
 

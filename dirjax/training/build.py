@@ -156,7 +156,9 @@ def build(config: Mapping[str, Any]) -> Pieces:
         source=source,
         spec=nothing,
         network=network,
-        evaluator=TargetsEvaluator({p.source.record["label"]: p.evaluator for p in parts}),
+        evaluator=TargetsEvaluator(
+            {p.source.record["label"]: p.evaluator for p in parts}
+        ),
         targets=tuple(parts),
     )
 

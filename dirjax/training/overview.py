@@ -44,7 +44,8 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
         sizes[name] = sizes.get(name, 0) + leaf.size
     for program in programs:
         trained = jax.eval_shape(
-            lambda key, p=program: p.objective.init(key, pieces.learnt).params, jax.random.key(0)
+            lambda key, p=program: p.objective.init(key, pieces.learnt).params,
+            jax.random.key(0),
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
             sizes[f"objective/{parameters.path_name(path)}"] = leaf.size

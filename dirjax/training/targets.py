@@ -110,7 +110,9 @@ def per_target(objective: base.Objective, names: Sequence[str]) -> base.Objectiv
         for name in names:
             start = f"{name}/"
             own = {
-                k.removeprefix(start): v for k, v in means.items() if k.startswith(start)
+                k.removeprefix(start): v
+                for k, v in means.items()
+                if k.startswith(start)
             }
             said += [f"{name}: {s}" for s in objective.diagnostics.advise(own)]
         return said
