@@ -41,8 +41,8 @@ import numpy as np
 from dirjax import errors
 from dirjax.cli import arguments, status
 from dirjax.runtime import startup
-from dirjax.workdir import run_files
 from dirjax.workdir import files as files_lib
+from dirjax.workdir import run_files
 
 if TYPE_CHECKING:  # it needs JAX, which a command imports late
     from dirjax.training.build import Pieces

@@ -23,7 +23,7 @@ from dirjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Rows of one split, with one label per row, per target or, in dense tasks, per pixel.
+    """Rows of one split, with labels per row, per target or, in dense tasks, per pixel.
 
     Attributes:
       inputs: `[rows, ...]` array (images, uint8 or float32 levels), or a dict of arrays

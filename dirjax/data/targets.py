@@ -17,7 +17,7 @@ from dirjax.data.labelling import Labelled, Rules
 from dirjax.errors import InputError
 from dirjax.labels import targets
 
-# Fields of `Rules` that are in units of one label, with the value that asks for nothing.
+# Fields of `Rules` in units of one label, with the value that asks for nothing.
 _OF_ONE = {
     "label_offset": 0.0,
     "label_low": None,
@@ -107,7 +107,7 @@ def check_labels(
         labelling.check_labels(values, rows, own, real)
     rows.refuse(
         "no label",
-        ~there.any(axis=1),
+        np.asarray(~there.any(axis=1)),
         lambda i: f"a row must have a label, {rows.place(i)} has none of {names}",
     )
 
@@ -220,12 +220,12 @@ def label_rows(
         notes.append(f"--config.data.bin_widths={widths} changes the widths of bins")
     rows.notes = notes
     mask = np.stack([one.mask for one in found], axis=1)
-    part = found[0].part
-    _check_there(part, mask, names, rows)
+    used = found[0].part
+    _check_there(used, mask, names, rows)
     learnt = [(o.label - o.spec.label_mean) / o.spec.label_std for o in found]
     nothing: Any = None
     return Labelled(
-        part=part,
+        part=used,
         value=np.stack([one.value for one in found], axis=1),
         label=np.stack(learnt, axis=1),
         weight=found[0].weight,
@@ -233,7 +233,7 @@ def label_rows(
         scale=nothing,
         rules=rules,
         rows=rows,
-        mask=None if mask[part >= 0].all() else mask,
+        mask=None if mask[used >= 0].all() else mask,
         targets=tuple(found),
     )
 

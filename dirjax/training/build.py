@@ -41,7 +41,8 @@ class Pieces:
       mesh: the device mesh.
       members: number of networks that are trained together.
       select_split: the split that selects checkpoints, or None.
-      evaluator: evaluates the model on a split.
+      evaluator: evaluates the model on a split; with several targets it is a
+        `TargetsEvaluator`, which has part of its methods.
       targets: data, specification and network of each of several targets, in the units
         of its label; the parameters are those of the run. Empty for one target. With
         several, `spec` is None, and `network` learns standardised labels.
@@ -56,7 +57,7 @@ class Pieces:
     mesh: Mesh
     members: int
     select_split: str | None
-    evaluator: Evaluator | TargetsEvaluator
+    evaluator: Evaluator
     targets: tuple[Pieces, ...] = ()
 
     @property
@@ -151,14 +152,15 @@ def build(config: Mapping[str, Any]) -> Pieces:
     if not source.targets:
         return parts[0]
     nothing: Any = None
+    together: Any = TargetsEvaluator(
+        {one.source.record["label"]: one.evaluator for one in parts}
+    )
     return dataclasses.replace(
         parts[0],
         source=source,
         spec=nothing,
         network=network,
-        evaluator=TargetsEvaluator(
-            {p.source.record["label"]: p.evaluator for p in parts}
-        ),
+        evaluator=together,
         targets=tuple(parts),
     )
 

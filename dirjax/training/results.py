@@ -230,7 +230,8 @@ def _joined(
     pieces: Pieces, each: Sequence[tuple[Any, Any, Any]], splits: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """What `evaluated` returns for several targets, from that of each."""
-    names, units = pieces.names, pieces.evaluator.units
+    names = pieces.names
+    units = {n: t.evaluator.unit for n, t in zip(names, pieces.targets, strict=True)}
 
     def mean(of_each: Mapping[str, Any]) -> dict[str, Any]:
         return targets.mean_scores(of_each, units) if all(of_each.values()) else {}

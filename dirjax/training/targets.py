@@ -29,7 +29,7 @@ def batch_of(batch: base.Batch, number: int) -> dict[str, Any]:
     """A batch with the labels of one target, `[batch]` for `[batch, targets]`.
 
     Example:
-      >>> batch_of({"label": jnp.zeros((4, 2)), "index": jnp.arange(4)}, 1)["label"].shape
+      >>> batch_of({"label": jnp.zeros((4, 2))}, 1)["label"].shape
       (4,)
     """
     own = {name: batch[name][:, number] for name in _BY_TARGET if name in batch}
