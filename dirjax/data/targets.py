@@ -248,7 +248,8 @@ def _check_there(
             if here.any() and not there[here].any():
                 raise InputError(
                     f"each split needs labels of each target, {split} of {rows.file} "
-                    f"has none of {name!r}. Mark other rows as {split}."
+                    f"has none of {name!r}. Mark other rows as {split}, or leave "
+                    "the label out."
                 )
         missing = int(np.sum(~there[part >= 0]))
         if missing:

@@ -319,6 +319,8 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
     """
     part, train = labelled.part, labelled.train
     used = part >= 0
+    if labelled.mask is not None:  # of one of several labels
+        used &= labelled.mask
     for name, values in found.values.items():
         if not column_types.repeats(name, values[used]):
             continue
