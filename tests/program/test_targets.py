@@ -226,6 +226,7 @@ def test_four_devices_are_one(tmp_path):
             *(f"--config.data.path={file}", "--config.data.label=tall,heavy"),
             *("--config.stage.main.steps=8", "--config.model.encoder.width=16"),
             *("--config.data.batch_size=32", f"--workdir={workdir}"),
+            *("--config.eval.every=9", "--config.model.encoder.depth=1"),
             devices=devices,
         )
         assert done.returncode == 0, done.stderr
