@@ -11,6 +11,7 @@ import pytest
 from dirjax import labels, models
 from dirjax.evals.view import make_view
 from dirjax.features import moments
+from dirjax.labels import support
 from dirjax.labels import targets as label_targets
 from dirjax.models import targets as model_targets
 from dirjax.objectives import base
@@ -27,6 +28,7 @@ HEADS = {
     "quantile": "quantile",
     "evidential": "evidential",
     "uvote": "vote",
+    "hca": "hierarchy",
 }
 
 
@@ -59,7 +61,7 @@ def network(head, spec, *, standardised, scaling="standard"):
     return models.from_config(
         config,
         record,
-        support={"edges": tuple(places.bins.edges.tolist())},
+        support=support.make(places.bins, places.counts).for_model(),
         standardised=standardised,
     )
 
@@ -97,6 +99,7 @@ TERMS = {
     "beta_nll": {"gaussian": {}},
     "evidential": {"evidential": {}},
     "uvote": {"uvote": {}},
+    "hca": {"hca": {}},
     "l1": {"l1": {}},
 }
 
