@@ -3,8 +3,9 @@
 Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
 NPZ), pairs of embeddings (NPZ) or of sentences (CSV, Parquet), prepared exactly as in
 training: the run directory holds everything needed, so the training data is not read.
-A model with a prediction for each pixel writes NPZ, all others CSV. Output is written
-in chunks and appears under its name only when complete.
+A model with a prediction for each pixel writes NPZ, all others CSV; several targets
+have a column each, `prediction_NAME`. Output is written in chunks and appears under its
+name only when complete.
 """
 
 from __future__ import annotations

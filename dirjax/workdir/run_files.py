@@ -46,6 +46,7 @@ def read_targets(workdir: pathlib.Path) -> dict[str, pathlib.Path]:
     Raises:
       InputError: if the directory holds no run.
     """
+    read_config(workdir)  # without which it is no run
     names = [one["label"] for one in read_record(workdir).get("targets", ())]
     return {n: folder_of_target(workdir, i, n) for i, n in enumerate(names)}
 
