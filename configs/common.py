@@ -97,7 +97,9 @@ def get_config():
     data.name = config_dict.placeholder(str)
     # File or folder; data sets that ship with dirjax need none.
     data.path = config_dict.placeholder(str)
-    # Column or array of the label, and its unit.
+    # Column or array of the label, and its unit. In tables, several columns for one
+    # model with a head for each, such as height,weight; names with a comma in quotation
+    # marks. Then unit and label_scale may list one for each, too.
     data.label = config_dict.placeholder(str)
     data.unit = ""
     # The scale on which the model learns the label, and of the bins: linear | log |
@@ -122,7 +124,9 @@ def get_config():
     data.weight = config_dict.placeholder(str)
     # Label bins: width (empty: labels.auto_width), and range (low, high) (empty: that
     # of the data). Labels outside the range: error | end (count in the end bins).
+    # Of several labels, `bin_widths` lists the widths.
     data.bin_width = config_dict.placeholder(float)
+    data.bin_widths = config_dict.placeholder(tuple)
     data.label_range = config_dict.placeholder(tuple)
     data.outside = "error"
     # Type of bin edges, float64 | float32; STS-B-DIR is binned in float32.

@@ -81,11 +81,13 @@ def _trained(
     request: Request, workdir: pathlib.Path, say: Callable[[str], None]
 ) -> dict[str, dict[int, pathlib.Path]]:
     """Trains the portfolio; the runs of each method, by seed."""
-    from dirjax import train
+    from dirjax import data, train
     from dirjax.choosing import models
     from dirjax.config import frozen
 
-    if jobs.build(request.job(portfolio.BASE, 0))["model"]["members"] > 1:
+    base = jobs.build(request.job(portfolio.BASE, 0))
+    data.check_one_label(base["data"], "choosing a method")
+    if base["model"]["members"] > 1:
         raise errors.InputError(
             "choosing makes members of the runs that it trains, got "
             "--config.model.members. Leave it out."

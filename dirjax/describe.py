@@ -102,7 +102,9 @@ def main(argv: Sequence[str]) -> None:
         raise errors.InputError("--config has no data. Give one of configs/*.py.")
     config = frozen.plain(made)
     validation.validate_data(config["data"])
-    found = facts_lib.describe(data.from_config(config["data"]), config["data"])
+    source = data.from_config(config["data"])
+    data.refuse_targets(source, "this description")
+    found = facts_lib.describe(source, config["data"])
     name = re.sub(r"[^\w.-]+", "_", found["name"])
     folder = pathlib.Path(_OUTPUT.value or f"runs/describe/{name}").expanduser()
     # Before printing, which ends the command if nobody reads all of it.

@@ -143,11 +143,19 @@ def _of_split(
     if prior or taus or wanted["target"] != "train":
         scores, rows, more = _corrected(pieces, model, split, wanted, taus, workdir)
     else:
-        scores, rows, members = pieces.evaluator.evaluate(*model, split)
-        metrics.check_identity(scores)
+        found = pieces.evaluator.evaluate(*model, split)
+        scores, rows = found.scores, found.stored
+        for one in found.targets.values() or (found,):
+            metrics.check_identity(one.scores)
+        if found.targets:
+            more["targets"] = {n: {split: f.scores} for n, f in found.targets.items()}
+            rows = {n: f.stored for n, f in found.targets.items()}
         if pieces.members > 1:
-            more["members"] = {split: members}
+            more["members"] = {split: found.members}
     if features:
+        run_files.refuse_targets(
+            workdir, "features by label bin", "Leave out --features."
+        )
         arrays = pieces.evaluator.features(*model, split)
         arrays |= _by_bin(workdir, pieces, chosen)
         run_files.write_features(workdir, arrays, chosen)
@@ -184,12 +192,15 @@ def _corrected(
         prior={**prior, "tau": tau},
         taus=taus or frontier.TAUS,
     )
-    if more["prior"] is None:
+    each = more.get("targets", {"": more})
+    if any(own["prior"] is None for own in each.values()):
         raise errors.InputError(
             "--prior needs a prediction for each row, and validation rows for the "
             f"residuals of a model that predicts numbers; {workdir} has none. Leave it "
             "out."
         )
+    if pieces.targets:
+        return scores[split], {n: of[split] for n, of in stored.items()}, more
     return scores[split], stored[split], more
 
 
@@ -228,12 +239,27 @@ def _of_file(
 ) -> _Scored:
     """What `evaluate_file` returns, with the rows."""
     from dirjax import metrics
-    from dirjax.evals import new_file
+    from dirjax.evals import new_file, targets
 
-    model, scores, notes, rows = new_file.evaluate(
-        workdir, path, step=step, on_bad=on_bad, prior=prior
-    )
-    metrics.check_identity(scores)
+    how: dict[str, Any] = {"step": step, "on_bad": on_bad, "prior": prior}
+    names = run_files.read_targets(workdir)
+    each = {
+        name: new_file.evaluate(workdir, path, target=target, **how)
+        for target, name in enumerate(names)
+    } or {"": new_file.evaluate(workdir, path, **how)}
+    for _, scores, *_ in each.values():
+        metrics.check_identity(scores)
+    model, scores, notes, rows = next(iter(each.values()))
+    more: dict[str, Any] = {}
+    if names:
+        of_each = {n: scores for n, (_, scores, *_) in each.items()}
+        units = {n: run_files.read_result(f)["unit"] for n, f in names.items()}
+        scores = targets.mean_scores(of_each, units)
+        more = {"targets": {n: {"input": own} for n, own in of_each.items()}}
+        notes = tuple(
+            f"{n}: {note}" for n, (*_, said, _) in each.items() for note in said
+        )
+        rows = {n: arrays for n, (*_, arrays) in each.items()}
     found = {
         "dataset": model.config["data"]["name"],
         "method": model.config["method"],
@@ -243,6 +269,7 @@ def _of_file(
         "input": scores,
         "file": str(path),
         "notes": list(notes),
+        **more,
     }
     return _Scored(found, notes, rows)
 
@@ -327,8 +354,11 @@ def _main(argv: Sequence[str]) -> None:
     for line in found.notes:
         print(line)
     print(report.scores_text(folder, found.result, found.rows))
-    if found.result.get("frontier"):
-        print(report.frontier_text(found.result, options.split))
+    several = found.result.get("targets") or {"": found.result}
+    for name, own in several.items():
+        if own.get("frontier"):
+            text = report.frontier_text({**found.result, **own}, options.split)
+            print(*[name] * bool(name), text, sep="\n")
     if options.features:
         name = run_files.features_file(options.split)
         print(f"Features: {folder / name}")

@@ -42,6 +42,7 @@ from dirjax import errors
 from dirjax.cli import arguments, status
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
+from dirjax.workdir import run_files
 
 if TYPE_CHECKING:  # it needs JAX, which a command imports late
     from dirjax.training.build import Pieces
@@ -136,6 +137,9 @@ def probe(
         workdir, split=split, step=step, data=data
     )
     source = pieces.source
+    run_files.refuse_targets(
+        workdir, "errors under noise", "Train one model per label."
+    )
     if source.dense:
         raise errors.InputError(
             f"--workdir must be a run with one label per row, {workdir} has one per "

@@ -3,8 +3,9 @@
 Predictions for new rows (CSV, Parquet, NPZ), images (a folder, a table of paths, or
 NPZ), pairs of embeddings (NPZ) or of sentences (CSV, Parquet), prepared exactly as in
 training: the run directory holds everything needed, so the training data is not read.
-A model with a prediction for each pixel writes NPZ, all others CSV. Output is written
-in chunks and appears under its name only when complete.
+A model with a prediction for each pixel writes NPZ, all others CSV; several targets
+have a column each, `prediction_NAME`. Output is written in chunks and appears under its
+name only when complete.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def predict(
       path: see `data.new_rows.pieces`.
       output: CSV file with a column `index` (row number from 0; for pairs with `part`,
         the name of the arrays) or `path`, the columns of `keep`, and `prediction` in
-        label units, with `low` and `high` on request, empty for skipped rows. For a
+        label units, with `low` and `high` on request, empty for skipped rows. Of
+        several targets each has columns of its own, `prediction_NAME` and so on. For a
         model with a prediction for each pixel, an NPZ file of the same arrays,
         `prediction` `[rows, height, width]` float32, NaN for skipped rows.
       step: "best", "last", or the number of a saved step.
@@ -86,28 +88,28 @@ def predict(
 
     from dirjax.data import new_rows
     from dirjax.evals import corrected
-    from dirjax.evals.predictor import Predictor
+    from dirjax.evals import predictor as predictor_lib
 
     arguments.check_output(output)
-    for name in {"index", "path", *_COLUMNS} & set(keep):
-        if name != "path" or path.is_dir():
-            raise errors.InputError(
-                f"--keep must not name a column of the output, got {name!r}. Leave it "
-                "out."
-            )
+    _check_keep(keep, {"index", *_COLUMNS} | ({"path"} if path.is_dir() else set()))
     if output.exists() and path.exists() and output.samefile(path):
         raise errors.InputError(
             f"--output must differ from --input, both are {path}. Rename one."
         )
-    predictor = Predictor(workdir, step)
-    dense = predictor.record["kind"] == "dense"
+    predictors = predictor_lib.of_run(workdir, step)
+    first = next(iter(predictors.values()))
+    dense = first.record["kind"] == "dense"
     if dense != (output.suffix == ".npz"):
         expected, per = ("an .npz file", "pixel") if dense else ("a CSV file", "row")
         raise errors.InputError(
             f"--output must be {expected}, since the model of --workdir predicts one "
             f"value per {per}, got {output}."
         )
-    correct = corrected.of_run(workdir, predictor, prior=prior or {}, coverage=coverage)
+    corrects = {
+        name: corrected.of_run(one.folder, one, prior=prior or {}, coverage=coverage)
+        for name, one in predictors.items()
+    }
+    _check_keep(keep, {f"{c}_{name}" for c in _COLUMNS for name in predictors})
     entry.interruptible()  # The output is removed.
     rows = empty = 0
     surprises = new_rows.Surprises()
@@ -117,14 +119,19 @@ def predict(
         nonlocal rows, empty
         for piece in new_rows.pieces(
             path,
-            predictor.config["data"],
-            predictor.record,
+            first.config["data"],
+            first.record,
             on_bad=on_bad,
             keep=keep,
         ):
-            outputs = predictor.outputs(piece.inputs)
-            own = {"prediction": outputs["prediction"]}
-            yield piece, correct(outputs) if correct else own
+            columns: dict[str, np.ndarray] = {}
+            for name, predictor in predictors.items():
+                outputs, correct = predictor.outputs(piece.inputs), corrects[name]
+                own = {"prediction": outputs["prediction"]}
+                own = correct(outputs) if correct else own
+                ending = f"_{name}" if name else ""
+                columns |= {f"{column}{ending}": v for column, v in own.items()}
+            yield piece, columns
             rows += len(piece.good)
             empty += int((~piece.good).sum())
             surprises.add(piece.surprises)
@@ -135,6 +142,13 @@ def predict(
     with bar, files_lib.whole(output) as opened:
         (_write_maps if dense else _write_lines)(opened, predicted())
     return Predicted(rows, empty, tuple(surprises.told()))
+
+
+def _check_keep(keep: Sequence[str], columns: set[str]) -> None:
+    for name in columns & set(keep):
+        raise errors.InputError(
+            f"--keep must not name a column of the output, got {name!r}. Leave it out."
+        )
 
 
 def _write_lines(

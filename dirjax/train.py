@@ -34,7 +34,7 @@ from dirjax.training.progress import Clock, Means, warn_once
 from dirjax.training.stage_program import StageProgram, stage_program
 from dirjax.training.train_step import TrainState
 from dirjax.training.warm_start import warm_start
-from dirjax.workdir import files, run_files, writers
+from dirjax.workdir import run_files, writers
 from dirjax.workdir.checkpoints import Checkpoints, Damaged
 from dirjax.workdir.lock import Lock
 
@@ -108,8 +108,7 @@ def train_and_evaluate(
             run_files.write_start(
                 workdir,
                 config=frozen.to_json(config),
-                data=pieces.source.record,
-                bins=results.bins(pieces.source, pieces.spec),
+                **results.start(pieces),
             )
         if verbose:
             print(overview(pieces, programs), *longer, sep="\n", flush=True)
@@ -129,7 +128,7 @@ def train_and_evaluate(
                             file=sys.stderr,
                         )
         if first:
-            files.write_json(workdir / run_files.RESULT, result)
+            run_files.write_result(workdir, result)
         if verbose:
             for sentence in results.remarks(pieces, result):
                 print(sentence)
@@ -251,7 +250,7 @@ def _train_stage(
         if evaluates and pieces.select_split:
             found = evaluator.evaluate(*state.eval_model, pieces.select_split)
             head = plan.log_head(stage, step, pieces.select_split, clock.seconds())
-            writer.write(head | writers.flatten(found.scores))
+            writer.write(head | writers.flatten(found.logged))
             value, *more = results.selected(found, step, **pieces.config["select"])
             if more:
                 state, value = keep(state, (value, *more)), None
@@ -289,7 +288,7 @@ def _result(run: _Run, step: int, clock: Clock) -> dict[str, Any]:
     if pieces.members > 1:
         more["members"] |= members.record(state, pieces.config["seed"])
     if first:
-        run_files.write_predictions(run.workdir, stored)
+        results.write_predictions(pieces, run.workdir, stored)
     if pieces.config["eval"]["features"]:
         by_bin = programs_lib.by_bin(pieces, last, state)
         for features in results.features(pieces, *model):

@@ -39,7 +39,6 @@ def validate_data(data: Mapping[str, Any]) -> None:
     except ValueError as error:
         raise InputError(f"config.{error}") from error
     for field, known in (
-        ("label_scale", scales.KINDS),
         ("outside", ("error", "end")),
         ("on_bad", ("error", "skip")),
         ("bin_dtype", ("float64", "float32")),
@@ -56,6 +55,9 @@ def validate_data(data: Mapping[str, Any]) -> None:
     ):
         said = " or ".join(map(repr, known))
         require_field(data[field] in known, f"data.{field}", said, data[field])
+    for scale in str(data["label_scale"]).split(","):
+        said = f"one of {', '.join(scales.KINDS)}"
+        require_field(scale in scales.KINDS, "data.label_scale", said, scale)
     for field, least in (
         ("batch_size", 1),
         ("image_size", 1),
@@ -78,10 +80,13 @@ def validate_data(data: Mapping[str, Any]) -> None:
     width = data["bin_width"]
     ok = width is None or 0 < width < math.inf
     require_field(ok, "data.bin_width", "positive and finite", width)
+    widths = data["bin_widths"] or ()
+    ok = _numbers(widths) and all(w > 0 for w in widths)
+    require_field(ok, "data.bin_widths", "positive and finite", widths)
     ends = data["label_range"]
     numbers = ends is None or all(isinstance(e, (int, float)) for e in ends)
     ok = ends is None or (numbers and len(ends) == 2 and ends[0] < ends[1])
-    least = {"log": 0.0, "log1p": -1.0}.get(data["label_scale"], -math.inf)
+    least = {"log": 0.0, "log1p": -1.0}.get(str(data["label_scale"]), -math.inf)
     least -= data["label_offset"]
     ok = ok and (ends is None or ends[0] > least)
     said = "(low, high), low below high" + (

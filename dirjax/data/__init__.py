@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dirjax.data import catalog, readers, resampled
+from dirjax.data import catalog, readers, resampled, targets
 from dirjax.data.labelling import Rules
 from dirjax.data.sources import Source, Split
 from dirjax.data.stream import Stream, eval_batches, stored
@@ -49,6 +49,32 @@ def locate(config: Mapping[str, Any]) -> pathlib.Path | None:
     return catalog.locate(config["name"], config["path"])
 
 
+def check_one_label(config: Mapping[str, Any], what: str) -> None:
+    """Checks that a config names one label, for what is about one.
+
+    Args:
+      config: the fields of `config.data`, plain and validated.
+      what: what is about one label, such as "choosing a method".
+
+    Raises:
+      InputError: if it names several, or as `from_config`.
+    """
+    # The data tells a list of names from a name with a comma.
+    if "," in (config["label"] or ""):
+        refuse_targets(from_config(config), what)
+
+
+def refuse_targets(source: Source, what: str) -> None:
+    """Refuses data with several labels; see `check_one_label`."""
+    names = [one.record["label"] for one in source.targets]
+    if names:
+        raise InputError(
+            f"{what} is for one label, data.label names {len(names)} "
+            f"({', '.join(names)}). Name one, and leave out the others with "
+            f"--config.data.drop={names[-1]}."
+        )
+
+
 def from_config(config: Mapping[str, Any]) -> Source:
     """Loads the data of a config.
 
@@ -65,12 +91,20 @@ def from_config(config: Mapping[str, Any]) -> Source:
     rules = Rules(**{k: v for k, v in config.items() if k in fields})
     if not rules.shot_lists:
         rules = dataclasses.replace(rules, shot_lists=None)
-    load = readers.find(config["kind"]).load
+    reader = readers.find(config["kind"])
+    load, several = reader.load, getattr(reader, "TARGETS", False)
+    if not several or "," not in rules.label:
+        targets.check_single(rules)
     options = readers.fields(load, config)
     for field in _COLUMNS:
         if field in options:
             options[field] = tuple(map(str, options[field] or ()))
     if len(options.get("missing", ())) == 1:
         options["missing"] = tuple(options["missing"][0].split(","))
-    source = load(config["name"], locate(config), rules, **options)
+    try:
+        source = load(config["name"], locate(config), rules, **options)
+    except InputError as error:
+        if several or "," not in rules.label:
+            raise
+        raise InputError(f"{error} Several labels are for tables in files.") from error
     return resampled.from_config(config.get("resample") or {}, source)

@@ -39,6 +39,7 @@ class Rules:
       label_offset: added to the label before a logarithm.
       label_low: the smallest prediction; None for any.
       bin_width: in units of the label's scale; None for `labels.auto_width`.
+      bin_widths: the same of each of several labels.
       label_range: `(low, high)` of the label, or None for that of the data.
       outside: what to do with labels outside `label_range`: "error", or count them in
         the "end" bins.
@@ -62,6 +63,7 @@ class Rules:
     label_offset: float = 0.0
     label_low: float | None = None
     bin_width: float | None = None
+    bin_widths: tuple[float, ...] | None = None
     label_range: tuple[float, float] | None = None
     outside: str = "error"
     bin_dtype: str = "float64"
@@ -102,6 +104,9 @@ class Labelled:
       scale: on which the label is learnt.
       rules: as given.
       rows: as given.
+      mask: of the label's shape, bool, which labels count; None if all do.
+      targets: of rows with several labels, the rows with each of them alone; value,
+        label and mask are then `[rows, targets]`, and spec and scale None.
     """
 
     part: np.ndarray
@@ -113,6 +118,14 @@ class Labelled:
     rules: Rules
     rows: row_checks.Rows
     mask: np.ndarray | None = None
+    targets: tuple[Labelled, ...] = ()
+
+    @property
+    def bin(self) -> np.ndarray:
+        """The bin of each label, of the label's shape."""
+        if self.targets:
+            return np.stack([one.bin for one in self.targets], axis=1)
+        return self.spec.bins.index(self.label)
 
     @property
     def train(self) -> np.ndarray:
@@ -297,7 +310,7 @@ def thin(part: np.ndarray, rules: Rules) -> None:
         part[rng.permutation(train)[rules.limit :]] = -1
 
 
-def _all_bins(
+def all_bins(
     y: np.ndarray, real: np.ndarray, rows: row_checks.Rows, rules: Rules
 ) -> tuple[np.ndarray, labels.Bins]:
     """Labels as learnt, and bins of all of them, before training is known."""
@@ -322,7 +335,7 @@ def _stressed(
             "data.unseen and data.imbalance take rows away by their label, this data "
             "has one per pixel. Leave them out."
         )
-    label, bins = _all_bins(y, real, rows, rules)
+    label, bins = all_bins(y, real, rows, rules)
     index, before = np.zeros(len(y), np.int32), int(np.sum(part == 0))
     index[real] = bins.index(label[real])
     counts = np.bincount(index[part == 0], minlength=bins.num)
@@ -360,7 +373,7 @@ def _made_split(
     Its bins are those of all labels, since training is not known yet.
     """
     good = rows.good
-    label, bins = _all_bins(y, real, rows, rules)
+    label, bins = all_bins(y, real, rows, rules)
     share = {
         "denominator": rules.split_divisor,
         "cap": rules.split_cap,

@@ -48,6 +48,12 @@ def from_config(fields: Mapping[str, Any], source: sources.Source) -> sources.So
             f"{kind}. Choose another method, or save features of a trained model as a "
             "table and resample that."
         )
+    if source.targets:
+        raise InputError(
+            "data.resample makes rows for one label, data.label names "
+            f"{len(source.targets)} ({', '.join(t.label for t in source.targets)}). "
+            "Choose another method, such as lds, or train one model per label."
+        )
     try:
         method = options.pop("method")
         checks.one_of("method", method, METHODS)

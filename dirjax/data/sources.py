@@ -23,13 +23,14 @@ from dirjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Rows of one split, with one label per row or, in dense tasks, per pixel.
+    """Rows of one split, with labels per row, per target or, in dense tasks, per pixel.
 
     Attributes:
       inputs: `[rows, ...]` array (images, uint8 or float32 levels), or a dict of arrays
         (tables), or `pictures.Pictures` for images that are still encoded.
-      label: `[rows]` or `[rows, height, width]` float32, what the model learns: the
-        label on the scale of the source.
+      label: `[rows]`, `[rows, targets]` or `[rows, height, width]` float32, what the
+        model learns: the label on the scale of the source; of several targets each is
+        standardised, too.
       value: same shape, float32, the label as the file has it.
       bin: same shape, int32, the label's bin.
       weight: `[rows]` float32, 1 unless the data has weights; mean 1 in training.
@@ -65,8 +66,9 @@ class Source:
       name: name of the data set.
       label: name of the label, with its unit if known.
       splits: "train", and "val" and "test" where they exist.
-      spec: bins, training counts and shots of the labels the model learns.
-      scale: on which the model learns the label.
+      spec: bins, training counts and shots of the labels the model learns; None with
+        several targets, each of which has its own.
+      scale: on which the model learns the label; None with several targets.
       record: everything needed to prepare new inputs the same way, plain JSON; its
         entry "encoder" tells the encoder about the inputs.
       notes: sentences on findings and decisions.
@@ -77,6 +79,8 @@ class Source:
         None for all.
       resampled: rows to train on instead of those of the training split, see
         `data.resampled`; None for those. Bins, shots and evaluation are of the split.
+      targets: of data with several labels per row, the rows with each of them alone;
+        rows without that label are left out. Empty otherwise.
     """
 
     name: str
@@ -90,6 +94,7 @@ class Source:
     constants: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     statistics: Split | None = None
     resampled: Split | None = None
+    targets: tuple[Source, ...] = ()
 
     def rows(self, split: str) -> Split:
         """The rows of a named split, or of "statistics"."""
@@ -105,7 +110,7 @@ class Source:
     @property
     def dense(self) -> bool:
         """Whether there is a label for each pixel."""
-        return self.splits["train"].label.ndim > 1
+        return not self.targets and self.splits["train"].label.ndim > 1
 
     @property
     def edges(self) -> np.ndarray:
@@ -194,50 +199,91 @@ def assemble(
       record: record of the inputs; this function adds the entries of the label.
     """
     _check_reader(inputs, labelled, record)
-    bins = labelled.spec.bins.index(labelled.label)
     cut = {}
     for position, split in enumerate(labelling.SPLITS):
         chosen = np.flatnonzero(labelled.part == position)
         if not len(chosen):
             continue
-        if isinstance(inputs, dict):
-            here: Any = {k: v[chosen] for k, v in inputs.items()}
-        elif isinstance(inputs, Pictures):
-            here = inputs.subset(chosen)
-        else:
-            here = inputs[chosen]
+        here = _chosen(inputs, chosen)
         refuse_infinite(here, f"{split} of {labelled.rows.file}")
-        cut[split] = Split(
-            inputs=here,
-            label=labelled.label[chosen].astype(np.float32),
-            value=labelled.value[chosen].astype(np.float32),
-            bin=bins[chosen].astype(np.int32),
-            weight=labelled.weight[chosen].astype(np.float32),
-            index=labelled.rows.number[chosen].astype(np.int32),
-            mask=None if labelled.mask is None else labelled.mask[chosen],
+        cut[split] = _split(here, labelled, chosen)
+    rows = labelled.rows
+    if rows.skipped:
+        said = ", ".join(f"{n} {why}" for why, n in rows.skipped.items())
+        rows.notes.append(f"rows left out: {said}")
+    shapes = {k: list(v) for k, v in row_shapes(inputs).items()}
+    common = {"shapes": shapes, "content": _content(cut), **record}
+    whole = {"notes": tuple(rows.notes), "skipped": rows.skipped}
+
+    def source(of: labelling.Labelled, splits: dict[str, Split], **more: Any) -> Source:
+        return Source(
+            name=name,
+            label=of.rules.title,
+            splits=splits,
+            spec=of.spec,
+            scale=of.scale,
+            **whole,
+            **more,
         )
-    rules, spec = labelled.rules, labelled.spec
-    if labelled.rows.skipped:
-        said = ", ".join(f"{n} {why}" for why, n in labelled.rows.skipped.items())
-        labelled.rows.notes.append(f"rows left out: {said}")
-    return Source(
-        name=name,
-        label=rules.title,
-        splits=cut,
-        spec=spec,
-        scale=labelled.scale,
-        record={
-            "label": rules.label,
-            "scale": labelled.scale.to_json(),
-            "label_mean": spec.label_mean,
-            "label_std": spec.label_std,
-            "shapes": {k: list(v) for k, v in row_shapes(inputs).items()},
-            "content": _content(cut),
-            **record,
-        },
-        notes=tuple(labelled.rows.notes),
-        skipped=labelled.rows.skipped,
+
+    if not labelled.targets:
+        return source(labelled, cut, record={**_of_label(labelled), **common})
+    each = [_of_label(one) for one in labelled.targets]
+    several = {"label": labelled.rules.label, "targets": each}
+    found = tuple(
+        # Rows without this label are no error.
+        source(
+            one, _alone(cut, one, number), record={**own, "optional": True, **common}
+        )
+        for number, (one, own) in enumerate(zip(labelled.targets, each, strict=True))
     )
+    return source(labelled, cut, record={**several, **common}, targets=found)
+
+
+def _chosen(inputs: Any, rows: np.ndarray) -> Any:
+    """Some rows of inputs."""
+    if isinstance(inputs, dict):
+        return {k: v[rows] for k, v in inputs.items()}
+    return inputs.subset(rows) if isinstance(inputs, Pictures) else inputs[rows]
+
+
+def _split(inputs: Any, labelled: labelling.Labelled, chosen: np.ndarray) -> Split:
+    """A split of chosen rows, with their inputs."""
+    return Split(
+        inputs=inputs,
+        label=labelled.label[chosen].astype(np.float32),
+        value=labelled.value[chosen].astype(np.float32),
+        bin=labelled.bin[chosen].astype(np.int32),
+        weight=labelled.weight[chosen].astype(np.float32),
+        index=labelled.rows.number[chosen].astype(np.int32),
+        mask=None if labelled.mask is None else labelled.mask[chosen],
+    )
+
+
+def _of_label(labelled: labelling.Labelled) -> dict[str, Any]:
+    """The entries of a record about one label."""
+    return {
+        "label": labelled.rules.label,
+        "scale": labelled.scale.to_json(),
+        "label_mean": labelled.spec.label_mean,
+        "label_std": labelled.spec.label_std,
+    }
+
+
+def _alone(
+    splits: Mapping[str, Split], one: labelling.Labelled, number: int
+) -> dict[str, Split]:
+    """The rows that have the label of a target, with it alone."""
+    found = {}
+    for position, name in enumerate(labelling.SPLITS):
+        if name not in splits:
+            continue
+        whole, chosen = splits[name], np.flatnonzero(one.part == position)
+        inputs = whole.inputs  # not copied, unless a label is missing
+        if whole.mask is not None and not (there := whole.mask[:, number]).all():
+            inputs, chosen = _chosen(inputs, np.flatnonzero(there)), chosen[there]
+        found[name] = dataclasses.replace(_split(inputs, one, chosen), mask=None)
+    return found
 
 
 def require_file(

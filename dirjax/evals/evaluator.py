@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -30,11 +31,24 @@ class Evaluated(NamedTuple):
       stored: arrays of the rows.
       members: `scores` of each member of the model, without metrics that need all rows
         at once; empty for a single network.
+      targets: the same of each of several targets, by name; then `scores` are means
+        over targets, see `evals.targets`, and nothing is stored here.
     """
 
     scores: dict[str, Any]
     stored: dict[str, np.ndarray]
     members: Sequence[dict[str, Any]] = ()
+    targets: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def logged(self) -> dict[str, Any]:
+        """`scores`, and those of each target under `TARGET/METRIC`."""
+        own = {
+            f"{name}/{metric}": values
+            for name, found in self.targets.items()
+            for metric, values in found.scores.items()
+        }
+        return self.scores | own
 
 
 class Evaluator:
@@ -97,6 +111,11 @@ class Evaluator:
 
         # Compiled, since donated leaves must not share a buffer.
         self._no_moments = jax.jit(no_moments, out_shardings=replicated)
+
+    @property
+    def unit(self) -> float:
+        """Deviation of the training labels, in units of the file."""
+        return self._units["scale"]
 
     def batches(self, split: str) -> Iterator[Any]:
         """All rows of a split or of "statistics", padded, with mask, on the devices."""

@@ -27,6 +27,7 @@ def evaluate(
     step: str = "best",
     on_bad: str = "error",
     prior: Mapping[str, Any] | None = None,
+    target: int | None = None,
 ) -> tuple[Predictor, dict[str, Any], tuple[str, ...], dict[str, np.ndarray]]:
     """Metrics on all rows of a file. The training data is not read.
 
@@ -39,6 +40,7 @@ def evaluate(
       step: "best", "last", or the number of a saved step.
       on_bad: "error" or "skip" for unusable rows.
       prior: fields of `config.prior` to change.
+      target: number of the target, in a run of several.
 
     Returns:
       The model; metrics by shot; sentences on rows left out, labels outside of the
@@ -48,9 +50,9 @@ def evaluate(
     Raises:
       InputError: if the file does not fit the run.
     """
-    predictor = Predictor(workdir, step)
-    correct = corrected.of_run(workdir, predictor, prior=prior or {})
-    spec = corrected.spec_of(workdir)
+    predictor = Predictor(workdir, step, target)
+    correct = corrected.of_run(predictor.folder, predictor, prior=prior or {})
+    spec = corrected.spec_of(predictor.folder)
     scale = labels.Scale.from_json(predictor.record["scale"])
     surprises, skipped, parts = new_rows.Surprises(), 0, []
     dense = predictor.record["kind"] == "dense"

@@ -13,9 +13,26 @@ import numpy as np
 from dirjax import labels, models
 from dirjax.errors import InputError
 from dirjax.evals import eval_step
+from dirjax.models import targets
 from dirjax.runtime import sharding
 from dirjax.workdir import run_files
 from dirjax.workdir.checkpoints import Checkpoints
+
+
+def of_run(workdir: pathlib.Path, step: str = "best") -> dict[str, Predictor]:
+    """The models of the targets of a run by their names; of a single one, under "".
+
+    Args:
+      workdir: directory of a run.
+      step: see `Predictor`.
+
+    Raises:
+      InputError: see `Predictor`.
+    """
+    names = run_files.read_targets(workdir)
+    if not names:
+        return {"": Predictor(workdir, step)}
+    return {name: Predictor(workdir, step, i) for i, name in enumerate(names)}
 
 
 class Predictor:
@@ -24,24 +41,37 @@ class Predictor:
     Args:
       workdir: directory of a run.
       step: "best", "last", or the number of a saved step.
+      target: number of the target, in a run of several; see `of_run`.
 
     Attributes:
+      folder: the directory, in a run of several targets that of this one.
       config: config of the run, plain values.
       record: data record of the run, see `Source.record`.
       scale: on which the model learns the label.
       decode: what it predicts of a distribution, see `models.Network`.
 
     Raises:
-      InputError: if there is no such run or step.
+      InputError: if there is no such run or step, or it has several targets and none is
+        chosen.
     """
 
-    def __init__(self, workdir: pathlib.Path, step: str = "best"):
-        self.config = run_files.read_config(workdir)
-        self.record = run_files.read_record(workdir)
+    def __init__(
+        self, workdir: pathlib.Path, step: str = "best", target: int | None = None
+    ):
+        if target is None:
+            run_files.refuse_targets(
+                workdir, "exports", "Train one model per label to export them."
+            )
+            self.folder = workdir
+        else:
+            self.folder = list(run_files.read_targets(workdir).values())[target]
+        self.config = run_files.read_config(self.folder)
+        self.record = run_files.read_record(self.folder)
         groups = self.config.get("groups")
         support = None
         if self.config.get("support"):
-            support = labels.Support.from_json(run_files.read_bins(workdir)["support"])
+            stored = run_files.read_bins(self.folder)["support"]
+            support = labels.Support.from_json(stored)
         try:
             network = models.from_config(
                 self.config["model"],
@@ -51,6 +81,8 @@ class Predictor:
             )
         except (ValueError, TypeError) as error:
             raise InputError(str(error)) from error
+        if target is not None:
+            network = targets.alone(network, target)
         checkpoints = Checkpoints.of_run(workdir)
         try:
             self.step = checkpoints.choose(step)

@@ -31,6 +31,9 @@ _SPLITS = ("train", "val")
 class DIRRegressor(RegressorMixin, BaseEstimator):
     """A network for tables or images, trained by any method of dirjax.
 
+    With `y` of several columns, one encoder has a head for each (`data.label` in
+    docs/own-data.md), and `score` is the mean of their R squared.
+
     Args:
       method: a preset, such as "vanilla", "sqinv_lds" or "histogram".
       prior: the label distribution that predictions are for: "train" or "uniform", or
@@ -108,7 +111,7 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
         Args:
           X: a data frame, or an array `[n, columns]`, NaN for missing values; or images
             `[n, height, width(, channels)]`.
-          y: `[n]` labels.
+          y: `[n]` labels; of several targets `[n, targets]`, for tables.
           sample_weight: `[n]` weights in the training loss; rows of weight 0 are left
             out.
           eval_set: inputs and labels of validation rows.
@@ -185,7 +188,9 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
             )
         X = self._inputs(X, reset=reset)
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y")
-        y = column_or_1d(y, warn=True).astype(np.float64)
+        if y.ndim != 2 or y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = y.astype(np.float64)
         rows = X.num_rows if hasattr(X, "num_rows") else len(X)
         if rows != len(y):
             raise InputError(
@@ -231,19 +236,26 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
 
         Returns:
           `[n]`; with `quantiles` `[n, levels]`; with `interval` a pair, `[n]` and
-          `[n, 2]`.
+          `[n, 2]`. Of several targets, in float64, `[n, targets]`, `[n, targets,
+          levels]` and `[n, targets, 2]`.
         """
         check_is_fitted(self)
-        return self.model_.predict(
+        found = self.model_.predict(
             self._inputs(X, reset=False),
             prior=prior,
             tau=tau,
             quantiles=quantiles,
             interval=interval,
         )
+        if len(self.model_.targets) == 1:
+            return found
+        # scikit-learn asks regressors with several outputs for double precision.
+        if isinstance(found, tuple):
+            return tuple(part.astype(np.float64) for part in found)
+        return found.astype(np.float64)
 
-    def predict_dist(self, X: Any) -> Distribution:
-        """The distribution over label bins of each row."""
+    def predict_dist(self, X: Any) -> Distribution | Mapping[str, Distribution]:
+        """The distribution over label bins of each row; see `Model.predict_dist`."""
         check_is_fitted(self)
         return self.model_.predict_dist(self._inputs(X, reset=False))
 
@@ -255,6 +267,7 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.target_tags.multi_output = True
         return tags
 
 
@@ -283,14 +296,20 @@ def _held_out(y: np.ndarray, share: float, groups: Any) -> np.ndarray:
     """A nearly balanced validation split: `[n]` int8, 1 for validation."""
     from dirjax import labels
     from dirjax.data import splits
+    from dirjax.labels import targets
 
     if not 0 < share <= 0.5:
         raise InputError(
             f"validation_fraction must be between 0 and 0.5, got {share:g}."
         )
-    if np.ptp(y) == 0:
+    columns = [column for column in y.reshape(len(y), -1).T if np.ptp(column)]
+    if not columns:
         return np.zeros(len(y), np.int8)
-    bins = labels.Bins.covering(y, width=labels.auto_width(y))
+    own = [labels.Bins.covering(c, width=labels.auto_width(c)) for c in columns]
+    y, bins = columns[0], own[0]
+    if len(columns) > 1:  # The rarest bin of each row counts.
+        y = targets.rarest(np.stack(columns, axis=1), own)
+        bins = labels.Bins.uniform(width=1, origin=0, num=sum(b.num for b in own))
     rule = {"denominator": round(1 / share), "cap": 30, "seed": 0}
     if groups is None:
         part = splits.balanced_split(y, bins, **rule)
@@ -303,10 +322,17 @@ def _written(
     X: Any, y: np.ndarray, part: np.ndarray, weight: Any, folder: pathlib.Path
 ) -> tuple[dict[str, Any], str, str]:
     """Writes rows into a folder; the fields of the config, its file and options."""
+    from dirjax.labels import targets
+
     named = np.asarray(_SPLITS)[part]
     if isinstance(X, np.ndarray) and X.ndim > 2:
         if weight is not None:
             raise InputError("sample_weight is for tables, X has images. Leave it out.")
+        if y.ndim > 1:
+            raise InputError(
+                f"several targets are for tables, X has images and y {y.shape[1]} "
+                "columns. Fit one model per column."
+            )
         file = folder / "data.npz"
 
         def write(half: pathlib.Path) -> None:
@@ -318,9 +344,14 @@ def _written(
         return fields, "configs/npz.py", ",images"
     frame = frames.table(X)
     names = frame.column_names
-    label = frames.free_name(frame, "y")
+    label, values = frames.free_name(frame, "y"), {}
+    if y.ndim > 1:
+        each = [frames.free_name(frame, f"y{i}") for i in range(y.shape[1])]
+        label, values = targets.text(each), dict(zip(each, y.T, strict=True))
     split, by = frames.free_name(frame, "split"), frames.free_name(frame, "weight")
-    whole = frames.with_column(frame, label, y)
+    whole = frame
+    for name, column in (values or {label: y}).items():
+        whole = frames.with_column(whole, name, column)
     whole = frames.with_column(whole, split, named.tolist())
     if weight is not None:
         whole = frames.with_column(whole, by, weight)
@@ -328,7 +359,7 @@ def _written(
     fields = {
         "data.path": str((folder / training.DATA).resolve()),
         "data.label": label,
-        "data.name": label,
+        "data.name": label if y.ndim == 1 else "y",
         "data.split": split,
         "data.weight": None if weight is None else by,
         # Types are those of the columns: nothing is guessed, nothing left out.

@@ -38,6 +38,29 @@ class Distribution(NamedTuple):
     probabilities: np.ndarray
 
 
+def _quantiles(chosen: Any, rows: Any, levels: Sequence[float]) -> np.ndarray:
+    """Quantiles of a correction, `[rows, levels]`."""
+    return chosen.model.quantiles(
+        rows.prediction,
+        tuple(levels),
+        target=chosen.target,
+        tau=chosen.tau,
+        log_probs=rows.log_probs,
+    )
+
+
+def _distribution(chosen: Any, rows: Any) -> Distribution:
+    """The distributions of a correction."""
+    blocks = chosen.model.distributions(
+        rows.prediction,
+        target=chosen.target,
+        tau=chosen.tau,
+        log_probs=rows.log_probs,
+    )
+    probabilities = np.concatenate([np.exp(block) for _, block in blocks])
+    return Distribution(chosen.model.prior.edges, probabilities)
+
+
 class Temporary:
     """A folder that is removed with this object, or at the end of the process.
 
@@ -77,44 +100,71 @@ class Model:
         self._folder = folder
 
     @functools.cached_property
-    def _predictor(self) -> Any:
-        from dirjax.evals.predictor import Predictor
+    def _predictors(self) -> Mapping[str, Any]:
+        from dirjax.evals import predictor
 
-        return Predictor(self.workdir)
+        return predictor.of_run(self.workdir)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the labels that it predicts."""
+        names = tuple(run_files.read_targets(self.workdir))
+        return names or (self.config["data"]["label"],)
 
     @functools.cached_property
-    def _validation(self) -> Any:
+    def _validation(self) -> Mapping[str, Any]:
+        """The validation rows of each target."""
         from dirjax.evals import corrected
 
-        return corrected.rows_of(self.workdir, "val")
+        return {
+            name: corrected.rows_of(one.folder, "val")
+            for name, one in self._predictors.items()
+        }
 
-    def _outputs(self, data: Any) -> dict[str, np.ndarray]:
-        """What the model gives for each row, in order; an unusable row is an error."""
+    def _outputs(self, data: Any) -> dict[str, dict[str, np.ndarray]]:
+        """What the model of each target gives for each row, in order.
+
+        An unusable row is an error.
+        """
         from dirjax.data import new_rows
 
         with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
             file, rows = frames.write_new(data, pathlib.Path(folder))
-            predictor = self._predictor
             if not rows:
                 raise InputError("data must have rows, got none.")
-            found = [
-                predictor.outputs(piece.inputs)
-                for piece in new_rows.pieces(
-                    file, predictor.config["data"], predictor.record
-                )
-            ]
-        return {n: np.concatenate([f[n] for f in found]) for n in found[0]}
+            first = next(iter(self._predictors.values()))
+            pieces = list(new_rows.pieces(file, first.config["data"], first.record))
+            every = {
+                name: [one.outputs(piece.inputs) for piece in pieces]
+                for name, one in self._predictors.items()
+            }
+        return {
+            name: {n: np.concatenate([f[n] for f in found]) for n in found[0]}
+            for name, found in every.items()
+        }
 
-    def _rows(self, data: Any) -> Any:
+    def _rows(self, data: Any) -> dict[str, Any]:
+        """The predictions of each target, to be corrected."""
         from dirjax.evals import frontier
 
-        outputs, none = self._outputs(data), np.zeros(0)
-        return frontier.Rows(
-            outputs["prediction"], none, none, outputs.get("log_probs")
-        )
+        none = np.zeros(0)
+        return {
+            name: frontier.Rows(
+                outputs["prediction"], none, none, outputs.get("log_probs")
+            )
+            for name, outputs in self._outputs(data).items()
+        }
 
-    def _chosen(self, prior: Any, tau: float | None) -> Any:
-        """The correction for a label distribution."""
+    def _stacked(self, of_each: Sequence[np.ndarray]) -> np.ndarray:
+        """What is found for each target along axis 1, if there are several."""
+        return np.stack(of_each, axis=1) if self._several else of_each[0]
+
+    @property
+    def _several(self) -> bool:
+        return "" not in self._predictors
+
+    def _chosen(self, prior: Any, tau: float | None) -> dict[str, Any]:
+        """The correction of each target for a label distribution."""
         from dirjax.evals import corrected
 
         fields = {**self.config["prior"]}
@@ -123,7 +173,10 @@ class Model:
         if tau is not None:
             fields["tau"] = tau
         corrected.check_tau(fields, tau is not None)
-        return corrected.of_rows(self.workdir, self._validation, fields)
+        return {
+            name: corrected.of_rows(one.folder, self._validation[name], fields)
+            for name, one in self._predictors.items()
+        }
 
     def predict(
         self,
@@ -147,7 +200,9 @@ class Model:
 
         Returns:
           `[rows]` float32. With `quantiles` `[rows, levels]`; with `interval` a pair,
-          predictions and ends `[rows, 2]`.
+          predictions and ends `[rows, 2]`. Of several targets all have a further axis
+          behind the rows: `[rows, targets]`, `[rows, targets, levels]`, `[rows,
+          targets, 2]`.
 
         Raises:
           InputError: if the data does not fit, or the run kept no validation rows for
@@ -157,55 +212,58 @@ class Model:
             raise InputError("give quantiles or interval, not both.")
         own = self.config["prior"]["target"] == "train"
         if prior is tau is quantiles is interval is None and own:
-            return self._outputs(data)["prediction"]
-        from dirjax.evals import corrected
-
+            return self._stacked(
+                [f["prediction"] for f in self._outputs(data).values()]
+            )
         chosen = self._chosen(prior, tau)
-        if self._predictor.record["kind"] == "dense":
+        if self._predictors.get("", None) and self._dense:
             raise InputError(
                 "the model predicts one value per pixel: use python -m dirjax.predict "
                 "for its corrections."
             )
         rows = self._rows(data)
         if quantiles is not None:
-            return self._quantiles(chosen, rows, quantiles)
+            return self._stacked(
+                [_quantiles(chosen[n], rows[n], quantiles) for n in rows]
+            )
+        found = [self._corrected(n, chosen[n], rows[n], interval) for n in rows]
+        prediction = self._stacked([columns["prediction"] for columns in found])
+        if interval is None:
+            return prediction
+        ends = [np.stack([c["low"], c["high"]], axis=1) for c in found]
+        return prediction, self._stacked(ends)
+
+    @property
+    def _dense(self) -> bool:
+        return self._predictors[""].record["kind"] == "dense"
+
+    def _corrected(
+        self, name: str, chosen: Any, rows: Any, interval: float | None
+    ) -> dict[str, np.ndarray]:
+        """Corrected predictions of a target, with the ends of intervals if wanted."""
+        from dirjax.evals import corrected
+
         widening = None
         if interval is not None:
-            widening = chosen.calibrated(self._validation, interval)
-        columns = corrected.Corrected(chosen, interval, widening)(
+            widening = chosen.calibrated(self._validation[name], interval)
+        return corrected.Corrected(chosen, interval, widening)(
             {"prediction": rows.prediction}
             | ({} if rows.log_probs is None else {"log_probs": rows.log_probs})
-        )
-        if interval is None:
-            return columns["prediction"]
-        ends = np.stack([columns["low"], columns["high"]], axis=1)
-        return columns["prediction"], ends
-
-    def _quantiles(self, chosen: Any, rows: Any, levels: Sequence[float]) -> np.ndarray:
-        return chosen.model.quantiles(
-            rows.prediction,
-            tuple(levels),
-            target=chosen.target,
-            tau=chosen.tau,
-            log_probs=rows.log_probs,
         )
 
     def predict_dist(
         self, data: Any, *, prior: str | None = None, tau: float | None = None
-    ) -> Distribution:
+    ) -> Any:
         """The distribution over label bins of each row; arguments as in `predict`.
 
         Of a model that predicts a number, that of its residuals around it.
+
+        Returns:
+          A `Distribution`; of several targets one for each, in a dict by name.
         """
         chosen, rows = self._chosen(prior, tau), self._rows(data)
-        blocks = chosen.model.distributions(
-            rows.prediction,
-            target=chosen.target,
-            tau=chosen.tau,
-            log_probs=rows.log_probs,
-        )
-        probabilities = np.concatenate([np.exp(block) for _, block in blocks])
-        return Distribution(chosen.model.prior.edges, probabilities)
+        found = {n: _distribution(chosen[n], rows[n]) for n in rows}
+        return found if self._several else found[""]
 
     def save(self, folder: str | pathlib.Path) -> pathlib.Path:
         """Copies the run, whole, to a new folder; `dirjax.load` reads it.
@@ -226,8 +284,9 @@ class Model:
             for name in _NEEDED:
                 if (self.workdir / name).exists():
                     archive.write(self.workdir / name, name)
-            for file in (self.workdir / run_files.CHECKPOINTS).rglob("*"):
-                archive.write(file, file.relative_to(self.workdir))
+            for folder in (run_files.CHECKPOINTS, run_files.TARGETS):
+                for file in (self.workdir / folder).rglob("*"):
+                    archive.write(file, file.relative_to(self.workdir))
         return {"files": packed.getvalue()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:

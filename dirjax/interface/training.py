@@ -7,12 +7,13 @@ import html
 import pathlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dirjax.errors import InputError
 from dirjax.interface import frames
 from dirjax.interface.model import Model, Temporary
+from dirjax.labels import targets
 from dirjax.runtime import startup
 from dirjax.workdir import writers
 
@@ -28,19 +29,31 @@ def folder_of(workdir: str | pathlib.Path | None) -> tuple[pathlib.Path, Any]:
     return pathlib.Path(workdir), None
 
 
-def _written(data: Any, label: str, folder: pathlib.Path) -> dict[str, Any]:
+def _written(
+    data: Any, label: str | Sequence[str], folder: pathlib.Path
+) -> dict[str, Any]:
     """Writes a frame into a folder; the fields of the config that name it."""
     frame = frames.table(data)
-    if label not in frame.column_names:
+    names = [label] if isinstance(label, str) else list(label)
+    for name in names:
+        if name not in frame.column_names:
+            raise InputError(
+                f"label must name a column of the data, got {name!r}; it has "
+                f"{', '.join(frame.column_names)}."
+            )
+    if len(set(names)) < max(len(names), 1):
+        raise InputError(f"label must name different columns, got {names}.")
+    label = names[0] if len(names) == 1 else targets.text(names)
+    if len(names) > 1 and label in frame.column_names:
         raise InputError(
-            f"label must name a column of the data, got {label!r}; it has "
-            f"{', '.join(frame.column_names)}."
+            f"the column {label!r} has the name that label gives to {len(names)} "
+            "others. Rename it."
         )
     frames.keep(lambda file: frames.write_table(frame, file), folder / DATA)
     return {
         "data.path": str((folder / DATA).resolve()),
         "data.label": label,
-        "data.name": label,
+        "data.name": label if len(names) == 1 else "data",
     }
 
 
@@ -53,7 +66,7 @@ def config_of(method: str, fields: Mapping[str, Any], file: str = _CONFIG) -> An
 
 def fit(
     data: Any,
-    label: str,
+    label: str | Sequence[str],
     *,
     method: str = "",
     workdir: str | pathlib.Path | None = None,
@@ -66,7 +79,8 @@ def fit(
 
     Args:
       data: see `frames.table`.
-      label: column of the label.
+      label: column of the label; a list of columns trains one model of several targets,
+        with a head for each.
       method: a preset, with options behind commas. Default: that of configs/csv.py.
       workdir: run directory; a run that was stopped there goes on. Default: a
         temporary one, which lasts as long as the model.
@@ -150,6 +164,7 @@ def description(
         config = config_of("vanilla", {**own, **(fields or {})})
         validation.validate_data(config["data"])
         source = data_lib.from_config(config["data"])
+        data_lib.refuse_targets(source, "this description")
         return Description(facts.describe(source, config["data"]))
 
 

@@ -281,6 +281,7 @@ def from_config(
     record: Mapping[str, Any],
     groups: Mapping[str, Any] | None = None,
     support: Mapping[str, Any] | None = None,
+    standardised: bool = False,
 ) -> Network:
     """Builds the model of a run.
 
@@ -293,6 +294,8 @@ def from_config(
       support: for heads that predict a distribution: `edges` of its bins, on the scale
         that the model learns, and `bin_counts`, training labels in each, for heads that
         ask for them. Other heads do not see it.
+      standardised: whether the outputs are for labels less their training mean, over
+        their deviation; `edges` of the support must be, too.
 
     Raises:
       ValueError: see `build`; TypeError for a field that the encoder or head does not
@@ -300,6 +303,9 @@ def from_config(
     """
     _check_inputs(config["name"], record["kind"])
     shift, scale = _label_scaling(config["label_scaling"], record)
+    if standardised:
+        mean, deviation = record["label_mean"], record["label_std"] or 1.0
+        shift, scale = (shift - mean) / deviation, scale / deviation
     options = dict(config.get("head_options", {}))
     fields = getattr(heads.HEADS.get(config["head"]), "__dataclass_fields__", {})
     if groups and "num_groups" in fields:

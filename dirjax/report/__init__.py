@@ -36,6 +36,7 @@ from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, ranks, style
 from dirjax.report.runs import Run, find_runs, read_run
 from dirjax.report.tables import METRICS, REPORTED, Table, table
+from dirjax.report.targets import read_runs
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 
@@ -117,7 +118,7 @@ def _write(
 def _read(run_dirs: Sequence[str | pathlib.Path]) -> list[Run]:
     found = (p for folder in run_dirs for p in find_runs(pathlib.Path(folder)))
     paths = {path.resolve(): path for path in found}
-    return [read_run(path) for path in paths.values()]
+    return [run for path in paths.values() for run in read_runs(path)]
 
 
 def write_report(
@@ -165,11 +166,11 @@ def show(workdir: str | pathlib.Path) -> dict[str, Any]:
       InputError: if the directory is not a finished run.
     """
     workdir = pathlib.Path(workdir)
-    run = read_run(workdir)
-    tables = _tables([run], None)
-    path = _write([run], tables, workdir / "report")
+    runs = read_runs(workdir)
+    tables = _tables(runs, None)
+    path = _write(runs, tables, workdir / "report")
     print(f"\n{formats.to_text(tables)}\nReport: {path}")
-    return dict(run.result or {})
+    return dict(read_run(workdir).result or {})
 
 
 def framed(document: str) -> str:
@@ -188,14 +189,18 @@ def notebook(workdir: pathlib.Path) -> str:
 
     Its metrics are those of the test split, or of the validation split without one.
     """
-    (one,) = _tables([_tested(read_run(workdir))], None)
-    return framed(page.render([_section(one, None, "")], []))
+    tables = _tables([_tested(run) for run in read_runs(workdir)], None)
+    sections = [
+        _section(one, None, f"{number}-" if number else "")
+        for number, one in enumerate(tables)
+    ]
+    return framed(page.render(sections, []))
 
 
 def scores_text(
     workdir: str | pathlib.Path,
     result: dict[str, Any],
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Any],
 ) -> str:
     """The table of an evaluation, as text.
 
@@ -203,13 +208,24 @@ def scores_text(
       workdir: the run directory.
       result: content in the form of `result.json`; `split` names the entry that holds
         the metrics.
-      rows: `label` and `prediction` of its rows, for the intervals; may lack them.
+      rows: `label` and `prediction` of its rows, for the intervals; may lack them. Of
+        several targets, those of each.
     """
-    names = [name for name in ("label", "prediction") if name in rows]
-    known = {name: np.asarray(rows[name], np.float64) for name in names}
-    run = read_run(pathlib.Path(workdir))
-    run = dataclasses.replace(run, result=result, predictions=known)
-    return formats.to_text(_tables([run], None))
+    several = result.get("targets") or {}
+    runs = []
+    for run in read_runs(workdir):
+        own, arrays = result, rows
+        if several:
+            name = (run.result or {})["target"]
+            own = {**result, **several[name], "target": name}
+            arrays = rows[name]
+        known = {
+            name: np.asarray(arrays[name], np.float64)
+            for name in ("label", "prediction")
+            if name in arrays
+        }
+        runs.append(dataclasses.replace(run, result=own, predictions=known))
+    return formats.to_text(_tables(runs, None))
 
 
 def frontier_text(result: dict[str, Any], split: str) -> str:
@@ -234,7 +250,8 @@ def _tested(run: Run) -> Run:
 
 def run_text(workdir: pathlib.Path) -> str:
     """The table of one finished run, as text; see `notebook`."""
-    return formats.to_text(_tables([_tested(read_run(workdir))], None))
+    runs = [_tested(run) for run in read_runs(workdir)]
+    return formats.to_text(_tables(runs, None))
 
 
 def _main(argv: Sequence[str]) -> None:

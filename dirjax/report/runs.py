@@ -137,8 +137,10 @@ class Run:
 
     @property
     def dataset(self) -> str:
-        """Name of the data set."""
-        return self._field("dataset", _data(self.config).get("name")) or "unknown"
+        """Name of the data set, and the target if the run has several."""
+        name = self._field("dataset", _data(self.config).get("name")) or "unknown"
+        target = self._field("target")
+        return f"{name}, {target}" if target else name
 
     @property
     def method(self) -> str:
@@ -158,7 +160,8 @@ class Run:
     @property
     def rescales_label(self) -> bool:
         """Whether labels are learnt on another scale, in whose units losses are."""
-        return _data(self.config).get("label_scale", "linear") != "linear"
+        scale = _data(self.config).get("label_scale", "linear")
+        return scale != "linear" or bool(self._field("target"))
 
     @property
     def split(self) -> str:
@@ -281,6 +284,8 @@ def _read_bins(
         content = _read_json(path)
         if content is None:
             notes.append("bins.json is missing: no plots by label bin.")
+            return None
+        if "targets" in content:  # Each has its own.
             return None
         edges = np.asarray(content["edges"], np.float64)
         count = np.asarray(content["train_count"], np.int64)
@@ -432,7 +437,8 @@ def read_run(path: str | pathlib.Path) -> Run:
     predictions, features, train_features = {}, {}, {}
     if result is not None:
         step = result.get("best_step")
-        predictions = _read_predictions(path / run_files.PREDICTIONS, notes)
+        if not result.get("targets"):
+            predictions = _read_predictions(path / run_files.PREDICTIONS, notes)
         features, train_features = (
             _read_features(path / run_files.features_file(split), bins, step, notes)
             for split in ("test", "train")

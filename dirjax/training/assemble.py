@@ -83,8 +83,7 @@ def _start(workdir: pathlib.Path, config: Mapping[str, Any], pieces: Pieces) -> 
     run_files.write_start(
         workdir,
         config=frozen.to_json(config),
-        data=pieces.source.record,
-        bins=results.bins(pieces.source, pieces.spec),
+        **results.start(pieces),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dirjax import data
 from dirjax.runtime import sharding
-from dirjax.training.build import Pieces, make_objective, of_bins
+from dirjax.training.build import Pieces, of_bins
 
 
 def batches(
@@ -31,7 +31,7 @@ def batches(
     plan, config = pieces.plan, pieces.config
     train = pieces.source.training
     stage = plan.stage_at(step)
-    table, partners = of_bins(stage, pieces.spec), make_objective(stage).partners
+    table, partners = of_bins(stage, pieces.spec), pieces.objective(stage).partners
     stream = data.Stream(
         train,
         seed=config["seed"],

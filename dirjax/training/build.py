@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +17,13 @@ from dirjax.config.plan import plan as make_plan
 from dirjax.config.stages import Plan, Stage
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
+from dirjax.evals.targets import TargetsEvaluator
 from dirjax.labels import specification, weights
+from dirjax.labels import targets as label_targets
+from dirjax.models import targets as model_targets
 from dirjax.objectives import base
 from dirjax.runtime import sharding
+from dirjax.training import targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,11 @@ class Pieces:
       mesh: the device mesh.
       members: number of networks that are trained together.
       select_split: the split that selects checkpoints, or None.
-      evaluator: evaluates the model on a split.
+      evaluator: evaluates the model on a split; with several targets it is a
+        `TargetsEvaluator`, which has part of its methods.
+      targets: data, specification and network of each of several targets, in the units
+        of its label; the parameters are those of the run. Empty for one target. With
+        several, `spec` is None, and `network` learns standardised labels.
     """
 
     config: Mapping[str, Any]
@@ -50,6 +58,35 @@ class Pieces:
     members: int
     select_split: str | None
     evaluator: Evaluator
+    targets: tuple[Pieces, ...] = ()
+
+    @property
+    def learnt(self) -> Any:
+        """What objectives get as `spec`, see `targets.per_target`."""
+        if not self.targets:
+            return self.spec
+        return tuple(label_targets.standardised(t.spec) for t in self.targets)
+
+    def objective(self, stage: Stage) -> base.Objective:
+        """The objective of a stage.
+
+        Raises:
+          InputError: naming the stage, if there is no such method or option.
+        """
+        made = make_objective(stage)
+        if not self.targets:
+            return made
+        if made.partners is not None:
+            raise InputError(
+                f"the objective of stage {stage.name!r} mixes rows, which needs one "
+                "label; data.label names several. Use a method without mixup."
+            )
+        return targets.per_target(made, self.names)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the targets, if there are several."""
+        return tuple(t.source.record["label"] for t in self.targets)
 
 
 def build(config: Mapping[str, Any]) -> Pieces:
@@ -62,57 +99,116 @@ def build(config: Mapping[str, Any]) -> Pieces:
       InputError: if the data or a size in the config is wrong.
     """
     source = data.from_config(config["data"])
-    train = source.training
-    plan = make_plan(config, len(train.label))
+    plan = make_plan(config, len(source.training.label))
     mesh, members = sharding.make_mesh(), config["model"]["members"]
     select_split = _select_split(config["select"]["split"], source)
+    # One for each target; of a single one, that of the run itself.
+    each = source.targets or (source,)
     try:
         sharding.check_batch("data.batch_size", plan.batch_size)
-        spec = source.spec
-        if source.resampled is not None:
-            spec = specification.resampled(spec, train.label)
-        groups = specification.from_config(config.get("groups"), spec)
-        support = specification.support_from_config(
-            config.get("support"), spec, lambda: train.real(train.label)
-        )
-        spec = dataclasses.replace(spec, groups=groups, support=support)
-        spec = _weighted(spec, plan.stages[-1], train)
-        network = models.from_config(
-            config["model"],
-            source.record,
-            groups=groups and groups.for_head(),
-            support=support and support.for_model(),
-        )
+        if source.targets:
+            targets.check(config, source, plan.stages)
+        specs = [_spec(config, one, plan.stages[-1]) for one in each]
+        networks = [
+            _network(config, one, spec) for one, spec in zip(each, specs, strict=True)
+        ]
+        network = networks[0]
+        if source.targets:
+            network, networks = _of_targets(config, source, specs, networks)
         shapes = jax.eval_shape(
             functools.partial(init_model, network, source), jax.random.key(0)
         )
     except (ValueError, TypeError) as error:
         raise InputError(str(error)) from error
-    features, outputs = _feature_shapes(network, source, shapes)
-    _check_maps(config["model"]["name"], source, features.shape[1:-1])
-    spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
-    evaluator = Evaluator(
-        network,
-        source,
-        spec,
-        mesh,
-        batch_size=config["eval"]["batch_size"],
-        gm_epsilon=config["eval"]["gm_epsilon"],
-        probable=getattr(outputs, "classifier", "linear") != "etf",
-        members=members,
+    parts = []
+    for one, spec, own in zip(each, specs, networks, strict=True):
+        features, outputs = _feature_shapes(own, one, shapes)
+        _check_maps(config["model"]["name"], one, features.shape[1:-1])
+        spec = dataclasses.replace(spec, feature_dim=features.shape[-1])
+        evaluator = Evaluator(
+            own,
+            one,
+            spec,
+            mesh,
+            batch_size=config["eval"]["batch_size"],
+            gm_epsilon=config["eval"]["gm_epsilon"],
+            probable=getattr(outputs, "classifier", "linear") != "etf",
+            members=members,
+        )
+        parts.append(
+            Pieces(
+                config=config,
+                source=one,
+                spec=spec,
+                network=own,
+                shapes=shapes,
+                plan=plan,
+                mesh=mesh,
+                members=members,
+                select_split=select_split,
+                evaluator=evaluator,
+            )
+        )
+    if not source.targets:
+        return parts[0]
+    nothing: Any = None
+    together: Any = TargetsEvaluator(
+        {one.source.record["label"]: one.evaluator for one in parts}
     )
-    return Pieces(
-        config=config,
+    return dataclasses.replace(
+        parts[0],
         source=source,
-        spec=spec,
+        spec=nothing,
         network=network,
-        shapes=shapes,
-        plan=plan,
-        mesh=mesh,
-        members=members,
-        select_split=select_split,
-        evaluator=evaluator,
+        evaluator=together,
+        targets=tuple(parts),
     )
+
+
+def _spec(config: Mapping[str, Any], source: data.Source, last: Stage) -> labels.Spec:
+    """The specification of the labels, with groups, support and weights."""
+    spec, train = source.spec, source.training
+    if source.resampled is not None:
+        spec = specification.resampled(spec, train.label)
+    groups = specification.from_config(config.get("groups"), spec)
+    support = specification.support_from_config(
+        config.get("support"), spec, lambda: train.real(train.label)
+    )
+    spec = dataclasses.replace(spec, groups=groups, support=support)
+    return _weighted(spec, last, train)
+
+
+def _network(
+    config: Mapping[str, Any],
+    source: data.Source,
+    spec: labels.Spec,
+    *,
+    standardised: bool = False,
+) -> models.Network:
+    """The model of one label."""
+    groups, support = spec.groups, spec.support
+    return models.from_config(
+        config["model"],
+        source.record,
+        groups=groups and groups.for_head(),
+        support=support and support.for_model(),
+        standardised=standardised,
+    )
+
+
+def _of_targets(
+    config: Mapping[str, Any],
+    source: data.Source,
+    specs: Sequence[labels.Spec],
+    networks: Sequence[models.Network],
+) -> tuple[models.Network, list[models.Network]]:
+    """The network that learns standardised labels, and that of each target in units."""
+    learnt = [
+        _network(config, one, label_targets.standardised(spec), standardised=True)
+        for one, spec in zip(source.targets, specs, strict=True)
+    ]
+    own = [model_targets.alone(n, number) for number, n in enumerate(networks)]
+    return model_targets.together(learnt), own
 
 
 def make_objective(stage: Stage) -> base.Objective:
@@ -239,10 +335,13 @@ def check_select(pieces: Pieces) -> None:
     shot = pieces.config["select"]["shot"]
     if not pieces.select_split or shot == "all":
         return
-    split = pieces.source.splits[pieces.select_split]
-    shots = pieces.spec.shots[split.real(split.bin)]
-    if not np.any(shots == labels.SHOTS.index(shot)):
-        raise InputError(
-            f"select.shot must have examples in the validation split, {shot!r} has "
-            "none. Choose another shot."
-        )
+    for one in pieces.targets or (pieces,):
+        split = one.source.splits[pieces.select_split]
+        shots = one.spec.shots[split.real(split.bin)]
+        if not np.any(shots == labels.SHOTS.index(shot)):
+            raise InputError(
+                f"select.shot must have examples in the validation split, {shot!r} has "
+                "none"
+                + f" of {one.source.label}" * bool(pieces.targets)
+                + ". Choose another shot."
+            )

@@ -26,11 +26,12 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
       pieces: the run's data and model.
       programs: one for each stage.
     """
-    source, spec, plan = pieces.source, pieces.spec, pieces.plan
+    source, plan = pieces.source, pieces.plan
     rows = ", ".join(f"{len(s.label):,} {n}" for n, s in source.splits.items())
     found = "".join(f"  {sentence}\n" for sentence in source.notes)
-    shots = ", ".join(
-        f"{int(np.sum(spec.shots == i))} {name}" for i, name in enumerate(labels.SHOTS)
+    bins = "".join(
+        f"bins{f' of {p.source.label}' * bool(pieces.targets)}: {_bins(p.spec)}\n"
+        for p in pieces.targets or (pieces,)
     )
     stages = ", ".join(
         f"{s.name} {s.steps:,} steps" + (f" of {s.views} views" if s.views > 1 else "")
@@ -38,11 +39,13 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
     )
     sizes: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(pieces.shapes[0]):
-        name = "/".join(parameters.path_name(path).split("/")[:2])
+        depth = 3 if pieces.targets and path[0].key == "head" else 2
+        name = "/".join(parameters.path_name(path).split("/")[:depth])
         sizes[name] = sizes.get(name, 0) + leaf.size
     for program in programs:
         trained = jax.eval_shape(
-            lambda key, p=program: p.objective.init(key, spec).params, jax.random.key(0)
+            lambda key, p=program: p.objective.init(key, pieces.learnt).params,
+            jax.random.key(0),
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
             sizes[f"objective/{parameters.path_name(path)}"] = leaf.size
@@ -54,12 +57,20 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
         total += f", {pieces.members} times: one for each member"
     return (
         f"{source.name}: {source.label}; {rows}\n{found}"
-        f"bins: {spec.bins.num} ({shots})\n"
+        f"{bins}"
         f"method: {pieces.config['method']}; {stages}; batch {plan.batch_size}; "
         f"{jax.device_count()} x {jax.devices()[0].platform}\n{losses}{notes}"
         f"parameters:\n{table}\n  {'total':<40}{total}\n"
         f"{_memory(pieces, programs)}"
     )
+
+
+def _bins(spec: labels.Spec) -> str:
+    """Number of label bins, and of those of each shot."""
+    shots = ", ".join(
+        f"{int(np.sum(spec.shots == i))} {name}" for i, name in enumerate(labels.SHOTS)
+    )
+    return f"{spec.bins.num} ({shots})"
 
 
 def _bytes(tree: Any) -> int:
@@ -134,6 +145,11 @@ def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
         yield (
             "WARNING: the test split selects the checkpoint (select.split=test), so "
             "test metrics are optimistic"
+        )
+    if pieces.targets:
+        yield (
+            f"note: losses of {len(pieces.targets)} labels are averaged, and so are "
+            "validation errors below; both are in deviations of the training labels"
         )
     dtype = config["model"]["dtype"]
     if dtype != "float32" and any(p.objective.precise for p in programs):

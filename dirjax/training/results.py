@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 import dirjax
 from dirjax import data, labels, metrics
 from dirjax.errors import Failed
-from dirjax.evals import frontier, pixels
+from dirjax.evals import frontier, pixels, targets
 from dirjax.evals.evaluator import Evaluated
 from dirjax.training.build import Pieces
 from dirjax.training.progress import Clock
+from dirjax.workdir import run_files
 
 
 def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
@@ -47,6 +49,33 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
     if spec.support is not None:
         found["support"] = spec.support.to_json(source.scale)
     return found
+
+
+def start(pieces: Pieces) -> dict[str, Any]:
+    """What `run_files.write_start` writes about the data of a run.
+
+    The `bins.json` of several targets has only the `targets`, each of which has its own
+    files.
+    """
+    if not pieces.targets:
+        return {"data": pieces.source.record, "bins": bins(pieces.source, pieces.spec)}
+    files = [(t.source.record, bins(t.source, t.spec)) for t in pieces.targets]
+    return {
+        "data": pieces.source.record,
+        "bins": {"targets": list(pieces.names)},
+        "targets": dict(zip(pieces.names, files, strict=True)),
+    }
+
+
+def write_predictions(
+    pieces: Pieces, workdir: pathlib.Path, stored: Mapping[str, Any]
+) -> None:
+    """Writes the arrays that `evaluated` returns, those of a target into its folder."""
+    if not pieces.targets:
+        run_files.write_predictions(workdir, stored)
+    for number, name in enumerate(pieces.names):
+        folder = run_files.folder_of_target(workdir, number, name)
+        run_files.write_predictions(folder, stored[name])
 
 
 def selected(
@@ -163,15 +192,23 @@ def evaluated(
       distributions and intervals, see `evals.frontier`; `members`, for each split the
       metrics of each member. The first three are None where there are no validation
       rows for residuals, `distribution` in dense tasks; the last one for a single
-      network.
+      network. Of several targets, metrics are means (`evals.targets.mean_scores`),
+      arrays are by target, then by split, and the entry `targets` has metrics and
+      entries of each.
     """
+    if pieces.targets:
+        each = [
+            evaluated(t, params, model_state, splits=splits, prior=prior, taus=taus)
+            for t in pieces.targets
+        ]
+        return _joined(pieces, each, splits)
     evaluator = pieces.evaluator
     scores: dict[str, Any] = {split: {} for split in splits}
     stored: dict[str, dict[str, np.ndarray]] = {}
     members: dict[str, Any] = {}
     for split in [s for s in splits if s in pieces.source.splits]:
         found = evaluator.evaluate(params, model_state, split)
-        scores[split], stored[split], members[split] = found
+        scores[split], stored[split], members[split], _ = found
         metrics.check_identity(scores[split])
     more: dict[str, Any] = dict.fromkeys(("prior", "frontier", "distribution"))
     more["members"] = members if pieces.members > 1 else None
@@ -187,6 +224,30 @@ def evaluated(
             metrics.check_identity(scores[split])
         more |= found[1]
     return scores, stored, more
+
+
+def _joined(
+    pieces: Pieces, each: Sequence[tuple[Any, Any, Any]], splits: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What `evaluated` returns for several targets, from that of each."""
+    names = pieces.names
+    units = {n: t.evaluator.unit for n, t in zip(names, pieces.targets, strict=True)}
+
+    def mean(of_each: Mapping[str, Any]) -> dict[str, Any]:
+        return targets.mean_scores(of_each, units) if all(of_each.values()) else {}
+
+    scores = {
+        split: mean({n: own[split] for n, (own, *_) in zip(names, each, strict=True)})
+        for split in splits
+    }
+    stored = {n: arrays for n, (_, arrays, _) in zip(names, each, strict=True)}
+    own = {
+        n: {**found, **more, "unit": units[n]}
+        for n, (found, _, more) in zip(names, each, strict=True)
+    }
+    more: dict[str, Any] = dict.fromkeys(("prior", "frontier", "distribution"))
+    more["members"] = {} if pieces.members > 1 else None
+    return scores, stored, {**more, "targets": own}
 
 
 def _correct_rows(

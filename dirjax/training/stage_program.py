@@ -21,7 +21,7 @@ from dirjax.ops.random import stream_key
 from dirjax.runtime import sharding
 from dirjax.training import members as members_lib
 from dirjax.training import parameters, train_step
-from dirjax.training.build import Pieces, init_model, make_objective
+from dirjax.training.build import Pieces, init_model
 from dirjax.training.train_step import TrainState
 
 
@@ -50,11 +50,11 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     Raises:
       InputError: naming the field that is wrong.
     """
-    objective = make_objective(stage)
+    objective = pieces.objective(stage)
     shapes = pieces.shapes[0]
     try:
         variables = jax.eval_shape(
-            lambda key: objective.init(key, pieces.spec), jax.random.key(0)
+            lambda key: objective.init(key, pieces.learnt), jax.random.key(0)
         )
     except ValueError as error:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
@@ -176,7 +176,7 @@ def _init_network(
         )
         model_state = before[1]
     key = stream_key(_stage_key(stage, seed), "objective")
-    variables = program.objective.init(key, pieces.spec)
+    variables = program.objective.init(key, pieces.learnt)
     # Arrays that objectives create on the host become device arrays of the state.
     variables = jax.tree.map(jnp.asarray, variables)
     tree = {"model": params, "objective": variables.params}

@@ -27,6 +27,7 @@ from dirjax.workdir.checkpoints import Checkpoints, Damaged
 # second list for the head's. Means and deviations of images may differ.
 _INPUTS = ("kind", "encoder", "table", "pairs", "words", "lower", "vectors")
 _LABELS = ("scale", "label_mean", "label_std", "label_range", "label_scaling")
+_LABELS += ("targets",)
 
 
 def warm_start(pieces: Pieces) -> tuple[Any, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,51 @@ PREDICTIONS = "predictions.npz"
 # Of the validation split: with them a finished model is corrected and calibrated.
 VALIDATION = "predictions_val.npz"
 CHECKPOINTS = "checkpoints"
+# Of a run of several targets, a folder for each: the files above but for checkpoints
+# and the log, as of a run of this target alone.
+TARGETS = "targets"
 LOCK = ".lock"
+
+
+def folder_of_target(workdir: pathlib.Path, number: int, name: str) -> pathlib.Path:
+    """The folder of a target of a run.
+
+    Example:
+      >>> folder_of_target(pathlib.Path("run"), 0, "size (m/s)").as_posix()
+      'run/targets/0-size_m_s'
+    """
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")
+    return workdir / TARGETS / f"{number}-{slug}".rstrip("-")
+
+
+def read_targets(workdir: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The targets of a run, in order, and their folders; empty with a single one.
+
+    Raises:
+      InputError: if the directory holds no run.
+    """
+    read_config(workdir)  # without which it is no run
+    names = [one["label"] for one in read_record(workdir).get("targets", ())]
+    return {n: folder_of_target(workdir, i, n) for i, n in enumerate(names)}
+
+
+def refuse_targets(workdir: pathlib.Path, what: str, hint: str) -> None:
+    """Refuses a run of several targets.
+
+    Args:
+      workdir: the run directory.
+      what: what is for a single label, in the plural.
+      hint: what to do instead.
+
+    Raises:
+      InputError: if the run has several.
+    """
+    names = read_targets(workdir)
+    if names:
+        raise InputError(
+            f"{what} are for runs of one label, {workdir} has {len(names)} "
+            f"({', '.join(names)}). {hint}"
+        )
 
 
 def _required(file: pathlib.Path, otherwise: str) -> dict[str, Any]:
@@ -138,12 +183,24 @@ def write_start(
     config: Mapping[str, Any],
     data: Mapping[str, Any],
     bins: Mapping[str, Any],
+    targets: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None,
 ) -> None:
     """Writes the files that a run writes before its first step.
 
     A result from before, if a finished run is made longer, goes first: a result belongs
     to the config beside it.
+
+    Args:
+      workdir: the run directory.
+      config: content of config.json.
+      data: content of data.json.
+      bins: content of bins.json.
+      targets: content of data.json and bins.json of each of several targets, by name.
     """
+    for number, (name, (own, its_bins)) in enumerate((targets or {}).items()):
+        folder = folder_of_target(workdir, number, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_start(folder, config=config, data=own, bins=its_bins)
     (workdir / RESULT).unlink(missing_ok=True)
     for name, content in ((CONFIG, config), (DATA, data), (BINS, bins)):
         write_json(workdir / name, content)
@@ -176,6 +233,21 @@ def write_predictions(
     for split, file in (("val", VALIDATION), ("test", PREDICTIONS)):
         if split in stored:
             write_npz(workdir / file, stored[split])
+
+
+def write_result(workdir: pathlib.Path, result: Mapping[str, Any]) -> None:
+    """Writes the result of a run, after those of its targets.
+
+    Args:
+      workdir: the run directory.
+      result: content of result.json. Of several targets, the entries of each under
+        `targets` replace those of the run in its own folder.
+    """
+    for number, (name, own) in enumerate((result.get("targets") or {}).items()):
+        folder = folder_of_target(workdir, number, name)
+        more = {"target": name, **own}
+        write_json(folder / RESULT, {**result, "targets": None, **more})
+    write_json(workdir / RESULT, result)
 
 
 def unusable(workdir: pathlib.Path, error: OSError) -> InputError:

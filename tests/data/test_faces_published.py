@@ -27,7 +27,8 @@ def published(data_dir):
     rules = data_rules(config(file.parent))
     table = table_files.read(file)
     rows = row_checks.Rows(table.number, file)
-    y, part, *_ = table_lib.row_facts(table, rows, rules, split="split", weight=None)
+    names = (rules.label,)
+    y, part, *_ = table_lib.row_facts(table, rows, names, split="split", weight=None)
     return table, labelling.label_rows(y, rows, rules, part=part)
 
 

@@ -7,10 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.base import clone
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import (
+    check_estimator,
+    check_regressor_multioutput,
+)
 
 import dirjax
 from dirjax import evaluate, predict
@@ -151,6 +155,28 @@ class TestFit:
         found = regressor(validation_fraction=0).fit(x, y, sample_weight=weight)
         less = regressor(validation_fraction=0).fit(x[40:], y[40:])
         np.testing.assert_allclose(found.predict(x), less.predict(x), rtol=1e-5)
+
+    @pytest.mark.slow
+    def test_several_targets(self):
+        x, y = rows(200)
+        both = np.stack([y, 100 * x[:, 1]], axis=1)
+        learns = regressor().set_params(steps=200).fit(x, both)
+        assert learns.model_.targets == ("y0", "y1")
+        found = learns.predict(x)
+        assert found.shape == both.shape
+        each = [r2_score(both[:, t], found[:, t]) for t in range(2)]
+        assert learns.score(x, both) == pytest.approx(np.mean(each))
+        assert min(each) > 0.3
+        assert learns.predict(x[:5], quantiles=(0.1, 0.9)).shape == (5, 2, 2)
+        _, ends = learns.predict(x[:5], interval=0.8)
+        assert ends.shape == (5, 2, 2)
+        other = pickle.loads(pickle.dumps(learns))
+        np.testing.assert_array_equal(other.predict(x), found)
+        check_regressor_multioutput("DIRRegressor", regressor())
+
+    def test_several_targets_of_images_are_refused(self):
+        with pytest.raises(InputError, match="several targets are for tables"):
+            regressor().fit(np.zeros((20, 8, 8), np.uint8), np.ones((20, 2)))
 
     @pytest.mark.slow
     def test_images(self):

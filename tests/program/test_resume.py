@@ -94,11 +94,13 @@ def assert_resumes(made, step, tmp_path, monkeypatch):
         np.testing.assert_array_equal(x, y, err_msg=str(path))
     assert whole["test"] == parts["test"]
     assert whole["best_step"] == parts["best_step"]
-    with (
-        np.load(tmp_path / "whole" / "predictions.npz") as x,
-        np.load(tmp_path / "parts" / "predictions.npz") as y,
-    ):
-        np.testing.assert_array_equal(x["prediction"], y["prediction"])
+    # One file, or one for each target.
+    files = sorted((tmp_path / "whole").rglob("predictions.npz"))
+    assert files
+    for file in files:
+        same = tmp_path / "parts" / file.relative_to(tmp_path / "whole")
+        with np.load(file) as x, np.load(same) as y:
+            np.testing.assert_array_equal(x["prediction"], y["prediction"])
     for split in ("train", "val"):
         x, y = (metrics_of(tmp_path / name, split) for name in ("whole", "parts"))
         assert x == y

@@ -54,7 +54,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         rows = row_checks.Rows(table.number, file)
         rules = labelling.Rules("age")
         ages, part, *_ = table_lib.row_facts(
-            table, rows, rules, split=labelling.SPLIT, weight=None
+            table, rows, (rules.label,), split=labelling.SPLIT, weight=None
         )
         labelling.check_labels(ages, rows, rules)
         benchmark.check_labels(ages, rows)

@@ -62,7 +62,8 @@ def new_labels(
     table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
     way = column_types.recorded(record).get(label, ColumnReading("numbers"))
     values = feature_columns.checked_numbers(table, label, rows, way.notation)
-    return labelling.new_labels(values, rows, label, record)
+    real = ~np.isnan(values) if record.get("optional") else None
+    return labelling.new_labels(values, rows, label, record, real)
 
 
 def _new_of_table(

@@ -121,7 +121,7 @@ def load(
     y, part, weights, readings = table_lib.row_facts(
         table,
         rows,
-        rules,
+        (rules.label,),
         split=split,
         weight=weight,
         wishes=column_types.Wishes(decimal, thousands),

@@ -19,6 +19,7 @@ from dirjax.data import (
     labelling,
     row_checks,
     sources,
+    targets,
 )
 from dirjax.data.column_types import ColumnReading, Wishes
 from dirjax.data.describe import checks, columns
@@ -28,7 +29,10 @@ from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.readers import _new_tables, _typed_tables
 from dirjax.errors import InputError
+from dirjax.labels import targets as targets_lib
 
+# Whether data.label may name several columns.
+TARGETS = True
 # Share of the variance of labels between the values of a column that repeats, from
 # which on a random split leaks.
 SAME_GROUP = 0.9
@@ -37,7 +41,7 @@ SAME_GROUP = 0.9
 def row_facts(
     table: Table,
     rows: row_checks.Rows,
-    rules: labelling.Rules,
+    names: Sequence[str],
     *,
     split: str,
     weight: str | None,
@@ -46,14 +50,25 @@ def row_facts(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, dict[str, ColumnReading]]:
     """Reads labels, splits and weights of a table.
 
+    Args:
+      table: the table.
+      rows: its rows.
+      names: columns of the labels.
+      split: see `load`.
+      weight: see `load`.
+      wishes: see `stated_numbers`.
+      hint: see `stated_numbers`.
+
     Returns:
-      Labels `[rows]` float64; the split `[rows]` int8 or None; weights `[rows]` float64
-      or None; and how label and weight were read, where that is not plain.
+      Labels `[rows]` float64, of several columns `[rows, targets]`; the split `[rows]`
+      int8 or None; weights `[rows]` float64 or None; and how labels and weight were
+      read, where that is not plain.
 
     Raises:
       InputError: if a column is missing or has the wrong type.
     """
-    table.require(rules.label, "data.label")
+    for name in names:
+        table.require(name, "data.label")
     readings: dict[str, ColumnReading] = {}
 
     def number(name: str, field: str) -> np.ndarray:
@@ -63,7 +78,8 @@ def row_facts(
         readings.update(way)
         return values
 
-    y = number(rules.label, "label")
+    y = np.stack([number(name, "label") for name in names], axis=1)
+    y = y[:, 0] if len(names) == 1 else y
     part = weights = None
     if split != labelling.SPLIT:
         table.require(split, "data.split")
@@ -184,15 +200,21 @@ def load(
     hint = column_types.decimal_mark(table.cells, table.delimiter)
     every = [*table.cells, *table.odd]
     numeric, categorical = listed(numeric, every), listed(categorical, every)
+    try:
+        names = targets_lib.names(rules.label, every)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if len(names) == 1:
+        targets.check_single(rules)
     with rows.collected():
         _refuse_totals(table, rows)
         y, part, weights, readings = row_facts(
-            table, rows, rules, split=split, weight=weight, wishes=wishes, hint=hint
+            table, rows, names, split=split, weight=weight, wishes=wishes, hint=hint
         )
         found = feature_columns.features(
             table,
             rows,
-            others=(rules.label, split, *(c for c in (weight, group) if c)),
+            others=(*names, split, *(c for c in (weight, group) if c)),
             numeric=numeric,
             categorical=categorical,
             drop=listed(drop, every),
@@ -208,23 +230,29 @@ def load(
                     f"data.group={group} must have a value, {rows.place(i)} has none"
                 ),
             )
-        if not (rows.has_problems and np.isnan(y).all()):  # it is told why
+        told = rows.has_problems and np.isnan(y).all()
+        if not told and len(names) > 1:
+            targets.check_labels(y, rows, rules, names)
+        elif not told:
             labelling.check_labels(y, rows, rules)
     found.readings |= readings
     known = {c: v for c, v in found.values.items() if isinstance(v, np.ndarray)}
-    known |= {rules.label: y} | ({} if weights is None else {str(weight): weights})
+    known |= dict(zip(names, y.T if y.ndim > 1 else [y], strict=True))
+    known |= {} if weights is None else {str(weight): weights}
     tell_notations(found.readings, rows)
-    labelled = labelling.label_rows(
-        y,
-        rows,
-        rules,
-        part=part,
-        keys=lambda: row_keys.keys(table, known, found.readings),
-        weight=weights,
-        group=groups,
-    )
+    facts = {
+        "part": part,
+        "keys": lambda: row_keys.keys(table, known, found.readings),
+        "weight": weights,
+        "group": groups,
+    }
+    if len(names) > 1:
+        labelled = targets.label_rows(y, rows, rules, names, **facts)
+    else:
+        labelled = labelling.label_rows(y, rows, rules, **facts)
     if not group:
-        _tell_repeats(found, labelled)
+        for one in labelled.targets or (labelled,):
+            _tell_repeats(found, one)
     return _typed_tables.from_features(
         name,
         found,
@@ -291,6 +319,8 @@ def _tell_repeats(found: Features, labelled: labelling.Labelled) -> None:
     """
     part, train = labelled.part, labelled.train
     used = part >= 0
+    if labelled.mask is not None:  # of one of several labels
+        used &= labelled.mask
     for name, values in found.values.items():
         if not column_types.repeats(name, values[used]):
             continue
