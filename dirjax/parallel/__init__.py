@@ -19,13 +19,13 @@ from dirjax.objectives import base
 def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Objective:
     """The objective for the rows of one device, with the value for the global batch.
 
-    Features and batch are gathered over the axis, in the order of devices, and the
-    head runs on all rows of them on each device; further passes of the encoder (SSIR)
-    do, too. Where an objective makes batches of its own (Mixup), these are made of the
-    global batch on each device, which keeps its part of them. Loss, state and metrics are then those of `jax.jit` on the global batch, on
-    every device. The gradient is that of `jax.jit` after `jax.lax.pmean` over the axis,
-    as usual. Encoders with batch norm need the same `axis_name`, which is a field of
-    theirs.
+    Features and batch are gathered over the axis, in the order of devices, and the head
+    runs on all rows of them on each device; further passes of the encoder (SSIR) do,
+    too. Where an objective makes batches of its own (Mixup), these are made of the
+    global batch on each device, which keeps its part of them. Loss, state and metrics
+    are then those of `jax.jit` on the global batch, on every device. The gradient is
+    that of `jax.jit` after `jax.lax.pmean` over the axis, as usual. Encoders with batch
+    norm need the same `axis_name`, which is a field of theirs.
 
     Args:
       objective: any objective of dirjax.

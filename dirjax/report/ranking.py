@@ -92,7 +92,8 @@ def of_tables(
     """Ranks of the methods that all tables have.
 
     Args:
-      tables: one per data set.
+      tables: one per data set; several targets of one data set do not count, since
+        they are not independent.
       metric: what to rank by; the mean over seeds of a method.
       shot: column of the metric.
 
@@ -101,6 +102,8 @@ def of_tables(
     """
     found: dict[str, dict[str, float]] = {}
     for one in tables:
+        if any((run.result or {}).get("target") for run in one.runs):
+            continue
         values = {row.method: row.values[metric][shot].mean for row in one.rows}
         known = {name: v for name, v in values.items() if v is not None}
         if known:
