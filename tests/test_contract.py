@@ -49,7 +49,7 @@ CASES = [*MODULES, *NESTED]
 # statistics, with gradients on inputs, and wrappers in wrappers. For all of one module:
 # pytest tests/test_contract.py -m "" -k MODULE
 by_default = pytest.mark.quick(
-    "group_contrast", "group_dir", "l1", "lds_in_fds", "quantile", "ssir"
+    "group_contrast", "group_dir", "l1", "lds_in_fds", "ssir"
 )
 
 

@@ -99,6 +99,7 @@ def log(workdir):
     return [r for r in map(json.loads, lines) if r["split"] == "train"]
 
 
+@pytest.mark.slow
 def test_a_term(inside):
     made, result, workdir = run(command_of(":mine.pair_gap"))
     assert result["method"] == "pair_gap"

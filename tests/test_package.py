@@ -95,6 +95,7 @@ def test_wheel_works_from_an_empty_folder(wheel, tmp_path):
     assert (empty / "run" / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_light_imports():
     for module, absent in (
         ("dirjax", ("jax", "tensorflow", "numpy")),

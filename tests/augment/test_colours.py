@@ -168,6 +168,7 @@ def test_hues(turn):
     np.testing.assert_allclose(got, want, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_nothing_is_nothing():
     same = {"zoom": 1.0, "jitter": 0.0, "hue": 0.0}
     square = PIXELS[:7]

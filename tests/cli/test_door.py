@@ -254,6 +254,7 @@ class TestPath:
 
 @pytest.mark.parametrize("platform", ["cuda", "no_such_device"])
 @pytest.mark.quick("no_such_device")
+@pytest.mark.slow
 def test_a_device_that_is_not_there_is_one_sentence(platform, tmp_path):
     done = python(
         *("-m", "dirjax.evaluate", "--workdir", str(tmp_path)),

@@ -53,7 +53,7 @@ def plain(name="bikeshare", argument="vanilla", **fields):
 
 class TestPresets:
     @pytest.mark.parametrize("name", FILES)
-    @pytest.mark.quick("bikeshare", "csv", "mnist5k", "nyud2_dir")
+    @pytest.mark.quick("csv", "mnist5k", "nyud2_dir")
     def test_every_file_takes_every_preset(self, name):
         for method in methods.PRESETS:
             config = plain(name, method)
@@ -70,7 +70,7 @@ class TestPresets:
             assert frozen.to_json(config) == wanted, method
 
     @pytest.mark.parametrize("name", FILES)
-    @pytest.mark.quick("mnist5k", "nyud2_dir")
+    @pytest.mark.quick("mnist5k")
     def test_smoke_is_at_most_100_steps(self, name):
         for method in methods.PRESETS:
             config = plain(name, f"{method},smoke")

@@ -256,6 +256,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
+@pytest.mark.slow
 def test_wrong_input(folder, name, tmp_path, capsys):
     given, fields, said = WRONG[name]
     made = config(folder, *given, **fields)

@@ -49,7 +49,7 @@ def evaluated(kind, decode, scale):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scale", ["linear", "log"])
-@pytest.mark.quick("linear-quantile", "log-histogram")
+@pytest.mark.quick("log-histogram")
 def test_rows_are_predictions_and_probabilities_of_the_bins(kind, scale):
     sums, rows, outputs = evaluated(kind, "median", scale)
     assert set(rows) == {"prediction", "log_probs"}

@@ -13,7 +13,7 @@ import pytest
 
 from dirjax import report, train
 from dirjax.errors import Failed
-from dirjax.workdir import files, run_files, writers
+from dirjax.workdir import run_files, writers
 from dirjax.workdir.checkpoints import Checkpoints
 from tests import runs
 from tests.faults import disks, harness
@@ -62,7 +62,7 @@ def is_named(name):
 PLACES = {
     "metrics.jsonl": (writers.Jsonl, "write", lambda self, record: record["step"] == 4),
     "predictions.npz": (run_files, "write_npz", is_named("predictions.npz")),
-    "result.json": (files, "write_json", is_named("result.json")),
+    "result.json": (run_files, "write_json", is_named("result.json")),
     "report": (report, "show", lambda workdir: True),
 }
 

@@ -134,6 +134,7 @@ def test_order_padding_and_split_do_not_matter(seed, cut):
     assert_close(moments.merge(right, left), want)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_and_right():
     features, bins, mask = draw(7, rows=6)
     features[0] = 0  # No direction: the norm has no slope there.

@@ -264,6 +264,7 @@ def test_golden_stsb(number):
     order=st.randoms(use_true_random=False),
     padding=st.integers(0, 5),
 )  # fmt: skip
+@pytest.mark.slow
 def test_order_padding_and_batches_change_nothing(values, order, padding):
     p, y = np.array(values, np.float32).T
     bins = labels.Bins.uniform(width=10, origin=-50, num=10)

@@ -118,6 +118,7 @@ def test_a_wider_kernel(kind):
     np.testing.assert_allclose(out.prediction[:, 2, 2], want.prediction, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_start_is_that_of_the_labels():
     """With features of zero: a normal distribution, and a uniform one."""
     zeros = np.zeros((1, 4), np.float32)

@@ -27,6 +27,7 @@ def count(tree):
     return sum(v.size for v in jax.tree.leaves(tree))
 
 
+@pytest.mark.slow
 def test_published_size():
     """Counts of the public PyTorch modules, run on the shapes of the benchmark."""
     features, variables = shapes(fused_depth.fused_depth50(), (228, 304))

@@ -107,6 +107,7 @@ class EncoderTest(chex.TestCase):
         chex.assert_tree_all_finite(features)
 
     @chex.variants(with_jit=True, without_jit=True)
+    @pytest.mark.slow
     def test_dropout_is_a_function_of_the_key(self):
         inputs, model = rows(), encoder(dropout=0.5)
         variables = start(model, inputs)

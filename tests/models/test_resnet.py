@@ -125,6 +125,7 @@ def _convolutions(jaxpr):
     ("name", "side"),
     [("resnet18", 64), pytest.param("resnet50", 28, marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_gradients_hold_no_slow_convolution(name, side):
     model = RECIPES[name](platform="cpu")
     variables, x = _shapes(model, side)

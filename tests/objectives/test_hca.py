@@ -93,6 +93,7 @@ def test_a_student_that_says_what_its_teachers_say():
         np.testing.assert_allclose(loss, 0, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_confident_teachers_and_ties_are_finite():
     tied, sure = jnp.zeros((1, 6)), jnp.eye(6)[:1] * 1e4
     half = (jnp.array([[0.0, 1e4]]), jnp.zeros((1, 4)))

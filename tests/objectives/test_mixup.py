@@ -51,6 +51,7 @@ def test_blends(share):
     assert np.corrcoef(first, s[differ])[0, 1] > 0.2
 
 
+@pytest.mark.slow
 def test_a_step_is_that_on_the_blends():
     objective = base.from_config({"l1": {}}, ("mixup",))
     batch, state = toy.batch(), toy.start(objective)

@@ -158,6 +158,7 @@ def test_numerical_gradients():
         chex.assert_numerical_grads(loss, (z,), order=1, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_degenerate_batches():
     z, y, mask = rows()
     one = jnp.zeros(12).at[4].set(1.0)

@@ -143,6 +143,7 @@ def test_blocks_of_rows_are_the_whole(monkeypatch):
     chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_degenerate_batches():
     z, y = rows()
     one = np.float32(np.arange(21) == 3)

@@ -117,6 +117,7 @@ def test_the_gap_is_as_many_bins_as_asked_for(norm):
     assert np.ptp(size[real]) < 1e-3 * size.max(), "one size for all rows"
 
 
+@pytest.mark.slow
 def test_gradients_stay_finite_at_ties():
     """Equal rows, and a batch of padding."""
     for change in ({"mask": 0.0}, {"label": 3.0}):

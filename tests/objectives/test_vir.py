@@ -125,6 +125,7 @@ def check_calibration(case, statistics, values):
     np.testing.assert_allclose(slope[inside], want, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_an_epoch_by_hand():
     """Steps add up variances; at the end of the epoch all statistics follow."""
     objective = base.from_config({"l1": {}}, ("vir",))

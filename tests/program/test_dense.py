@@ -168,6 +168,7 @@ class TestStep:
         assert float(report.sums["loss"][0]) == 0
         chex.assert_tree_all_finite(new)
 
+    @pytest.mark.slow
     def test_one_and_four_devices_agree(self):
         case, mesh = "lds_fds", sharding.make_mesh()
         # Batch norm over the whole batch, too.

@@ -30,6 +30,7 @@ def begun(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_run_records_the_whole_path(begun):
     stored = json.loads((begun / "run" / "config.json").read_text())
     assert stored["data"]["path"] == str(begun / "data" / "mine.csv")

@@ -164,6 +164,7 @@ def test_the_studies_of_groups_build():
     assert set(parts["joint"]["objective"]["terms"]) == {"group_contrast", "group_dir"}
 
 
+@pytest.mark.slow
 def test_the_grids_of_groups_build():
     def found(made, path):
         one = [jobs.build(j) for j in jobs.jobs(made.to_dict() | {"seeds": (0,)})]

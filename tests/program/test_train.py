@@ -220,6 +220,7 @@ def test_vanilla_falls_below_a_stated_error(tmp_path):
     [(1e30, "step 1 gave a value .*, in the update"), (1e15, "step 2 .* loss/l1")],
 )
 @pytest.mark.quick("1000000000000000.0-step 2 .* loss/l1")
+@pytest.mark.slow
 def test_a_value_that_is_not_finite_stops_the_run(rate, said, tmp_path):
     fields = {"stage__main__optimizer": "sgd", "stage__main__learning_rate": rate}
     fields |= {"model__encoder__depth": 3, "model__encoder__dropout": 0.0}

@@ -140,6 +140,7 @@ def skipping(tmp_path_factory):
 
 
 class TestSkip:
+    @pytest.mark.slow
     def test_the_result_counts_rows_by_reason(self, skipping):
         result = json.loads((skipping / "run" / "result.json").read_text())
         assert result.get("skipped") == {

@@ -145,6 +145,7 @@ def test_one_run_as_text(one, tmp_path, quick):
     assert "95 % interval over test rows (bootstrap" in " ".join(lines)
 
 
+@pytest.mark.slow
 def test_study_formats(study, tmp_path, quick):
     report.write_report(study, tmp_path, base="vanilla")
     with (tmp_path / "table.csv").open() as file:

@@ -151,6 +151,7 @@ def test_batches_and_states_have_an_axis_for_members():
     runs.trace(pieces, program)
 
 
+@pytest.mark.slow
 def test_one_bad_member_is_seen():
     objective = toy.l1()
     step = members_lib.train_step(
