@@ -10,8 +10,8 @@ from tests import own_data
 
 
 @functools.cache
-def read_model(workdir, step="best"):
-    return READ(workdir, step)
+def read_model(workdir, step="best", target=None):
+    return READ(workdir, step, target)
 
 
 READ = predictor_lib.Predictor
