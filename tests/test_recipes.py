@@ -146,7 +146,7 @@ def fields(tmp_path_factory):
     depth = depth_folder.fields(depth_folder.make(root))
     return {
         "agedb_dir": faces | {"data.many": 1, "data.few": 1},
-        "imdb_wiki_dir": faces,
+        "imdb_wiki_dir": faces | {"data.many": 1, "data.few": 1},
         "nyud2_dir": {k.replace("__", "."): v for k, v in depth.items()}
         | {"data.batch_size": 4},
         "stsb_dir": {
