@@ -152,6 +152,6 @@ def test_the_programs_of_the_python_page_run(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=240,
         )
         assert done.returncode == 0, done.stderr

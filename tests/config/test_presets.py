@@ -280,12 +280,13 @@ class TestCheckSame:
         (folder / "config.json").write_text(json.dumps(config))
         return folder / "config.json"
 
-    def test_equal_configs(self, tmp_path):
-        for method in ("vanilla", "sqinv_lds_fds", "ssir", "group_dir", "frobenius"):
-            file = self.write(tmp_path, plain(argument=method))
-            frozen.check_same(plain(argument=method), file)
-            with pytest.raises(InputError, match="seed 0 -> 1"):
-                frozen.check_same(plain(argument=method, seed=1), file)
+    @pytest.mark.parametrize("method", methods.PRESETS)
+    @pytest.mark.quick("vanilla", "sqinv_lds_fds", "ssir", "group_dir", "frobenius")
+    def test_equal_configs(self, method, tmp_path):
+        file = self.write(tmp_path, plain(argument=method))
+        frozen.check_same(plain(argument=method), file)
+        with pytest.raises(InputError, match="seed 0 -> 1"):
+            frozen.check_same(plain(argument=method, seed=1), file)
 
     def test_the_fields_that_differ_are_named(self, tmp_path):
         file = self.write(tmp_path, plain(seed=1, data__batch_size=64))

@@ -237,4 +237,4 @@ def test_four_devices_are_one(tmp_path):
             ]
         )
     for one, four in zip(*found, strict=True):
-        np.testing.assert_allclose(one, four, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(one, four, rtol=1e-4, atol=1e-4)
