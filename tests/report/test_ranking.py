@@ -1,5 +1,7 @@
 """Mean ranks over data sets, against scipy's Friedman test and published quantiles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -65,6 +67,18 @@ def test_too_few(study):
     two = [run for run in runs if run.dataset != "c"]
     assert ranking.of_tables(report.table(two)) is None
     assert ranking.of_tables(report.table(runs[:1])) is None
+
+
+def test_targets_of_one_table_do_not_count(study):
+    runs = [report.read_run(run) for run in study]
+    of_a = [
+        dataclasses.replace(run, result={**run.result, "target": "price"})
+        if run.dataset == "a"
+        else run
+        for run in runs
+    ]
+    assert ranking.of_tables(report.table(runs)) is not None
+    assert ranking.of_tables(report.table(of_a)) is None  # two data sets are left
 
 
 @pytest.mark.slow
