@@ -12,7 +12,7 @@ import pytest
 from dirjax import dotted, evaluate, predict, train
 from dirjax.cli import config_files
 from dirjax.config import frozen
-from dirjax.data import labelling, new_rows, readers, row_checks, sources
+from dirjax.data import label_rules, labelling, new_rows, readers, row_checks, sources
 from dirjax.errors import InputError
 from dirjax.objectives import base
 from dirjax.training.overview import overview
@@ -222,7 +222,7 @@ class TestRefused:
     )
     def test_a_source_that_a_reader_makes(self, changes, said):
         rows = row_checks.Rows(np.arange(8), "mine.bin")
-        rules = labelling.Rules("y", bin_width=1.0)
+        rules = label_rules.Rules("y", bin_width=1.0)
         part = np.array([0, 0, 0, 0, 1, 1, 2, 2], np.int8)
         labelled = labelling.label_rows(np.arange(8.0), rows, rules, part=part)
         made = {"inputs": np.ones((8, 2)), "record": {"kind": "x", "encoder": {}}}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dirjax.data import catalog, readers, resampled, targets
-from dirjax.data.labelling import Rules
+from dirjax.data.label_rules import Rules
 from dirjax.data.sources import Source, Split
 from dirjax.data.stream import Stream, eval_batches, stored
 from dirjax.errors import InputError

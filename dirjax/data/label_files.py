@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, feature_columns, labelling, readers, row_checks
+from dirjax.data import column_types, feature_columns, label_rules, readers, row_checks
 from dirjax.data.column_types import ColumnReading
 from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.errors import InputError
@@ -55,5 +55,5 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
         table.require(name, "the label of the run", "Add it.")
         rows = rows_of(table.number, table.first)
         values = feature_columns.checked_numbers(table, name, rows, way.notation)
-        parts.append(labelling.new_labels(values, rows, name, record))
+        parts.append(label_rules.new_labels(values, rows, name, record))
     return np.concatenate(parts)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, row_checks, splits
-from dirjax.data.labelling import Labelled, Rules
+from dirjax.data import label_rules, labelling, row_checks, splits
+from dirjax.data.label_rules import Rules
+from dirjax.data.labelling import Labelled
 from dirjax.errors import InputError
 from dirjax.labels import targets
 
@@ -104,7 +105,7 @@ def check_labels(
     """
     there = ~np.isnan(y)
     for values, real, own in zip(y.T, there.T, rules_of(rules, names), strict=True):
-        labelling.check_labels(values, rows, own, real)
+        label_rules.check_labels(values, rows, own, real)
     rows.refuse(
         "no label",
         np.asarray(~there.any(axis=1)),
@@ -129,7 +130,7 @@ def _made_split(
                 f"labels must differ, those in {own.label!r} of {rows.file} do not. "
                 "Leave it out of data.label."
             )
-        one, its_bins = labelling.all_bins(values, real, rows, own)
+        one, its_bins = label_rules.all_bins(values, real, rows, own)
         learnt.append(np.where(real, one, np.nan))
         bins.append(its_bins)
     place = targets.rarest(np.stack(learnt, axis=1)[good], bins)

@@ -29,9 +29,11 @@ def mean_scores(
       without any.
 
     Example:
-      >>> scores = {"a": {"mae": {"all": 1.0}}, "b": {"mae": {"all": 30.0}}}
-      >>> mean_scores(scores, {"a": 2.0, "b": 10.0})["mae"]["all"]
-      1.75
+      >>> of_a = {"mae": {"all": 1.0}, "mse": {"all": 4.0}}
+      >>> of_b = {"mae": {"all": 30.0}, "mse": {"all": 900.0}}
+      >>> means = mean_scores({"a": of_a, "b": of_b}, {"a": 2.0, "b": 10.0})
+      >>> means["mae"]["all"], means["mse"]["all"]
+      (1.75, 5.0)
     """
 
     def mean(metric: str, shot: str) -> float | None:

@@ -46,10 +46,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dirjax import checks
+from dirjax.features import smoothing
 from dirjax.features.moments import Moments
+from dirjax.features.smoothing import Statistics
 from dirjax.labels import weights
-from dirjax.objectives import base, fds
-from dirjax.objectives.fds import Statistics
+from dirjax.objectives import base
 from dirjax.ops.random import stream_key
 
 _LEAST = 1e-6
@@ -108,8 +109,8 @@ def smoothed(
     total = square.sum()
 
     def both(table):
-        first = fds.smooth_rows(table[:, :dim], valid, window=window)
-        second = fds.smooth_rows(table[:, dim:], valid, window=square / total)
+        first = smoothing.smooth_rows(table[:, :dim], valid, window=window)
+        second = smoothing.smooth_rows(table[:, dim:], valid, window=square / total)
         return jnp.concatenate([first, total * second], axis=1)
 
     return both(means), both(variances)
@@ -136,7 +137,7 @@ def calibrate(
       Both, same shape. No gradient flows to the statistics.
 
     Example:
-      >>> s = fds.identity(1, 2)._replace(smoothed_mean=jnp.array([[1.0, 0.5]]))
+      >>> s = smoothing.identity(1, 2)._replace(smoothed_mean=jnp.array([[1.0, 0.5]]))
       >>> one = jnp.ones((1, 1))
       >>> m, v = calibrate(one, one, jnp.array([0]), statistics=s)
       >>> m.tolist(), v.tolist()
@@ -166,7 +167,7 @@ def update(
     """Updates the statistics after an epoch.
 
     Args:
-      old: those of the ending epoch, first `fds.identity(bins, 2 * dim)`.
+      old: those of the ending epoch, first `smoothing.identity(bins, 2 * dim)`.
       moments: of the features, by bin.
       variance: `[bins, dim]`, mean of `v` in each bin.
       window: see `smoothed`.
@@ -233,7 +234,7 @@ def sampled(
 def _identity(num: int, dim: int) -> dict[str, Any]:
     """The state before the first epoch: statistics, and sums over an epoch's steps."""
     return {
-        "statistics": fds.identity(num, 2 * dim),
+        "statistics": smoothing.identity(num, 2 * dim),
         "rows": jnp.zeros(num),
         "variance": jnp.zeros((num, dim)),
     }

@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 
 from dirjax import data, labels, metrics
-from dirjax.data import faces, labelling, row_checks
+from dirjax.data import faces, label_rules, labelling, row_checks
 from dirjax.data.formats import table_files, text_columns
 from dirjax.data.readers import table as table_lib
 from dirjax.labels import weights
@@ -33,9 +33,9 @@ def published(data_dir):
 
 
 def data_rules(made):
-    names = {f.name for f in dataclasses.fields(labelling.Rules)}
+    names = {f.name for f in dataclasses.fields(label_rules.Rules)}
     chosen = {k: v for k, v in made["data"].items() if k in names}
-    return labelling.Rules(**{**chosen, "shot_lists": None})
+    return label_rules.Rules(**{**chosen, "shot_lists": None})
 
 
 @pytest.mark.data

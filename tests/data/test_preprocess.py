@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.data import labelling
+from dirjax.data import label_rules
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.data.readers import table
 from dirjax.errors import InputError
@@ -173,7 +173,7 @@ def test_val_and_test_rows_teach_nothing(tmp_path, scaling):
             table.load(
                 "mine",
                 tmp_path / name,
-                labelling.Rules(label="label", bin_width=1.0),
+                label_rules.Rules(label="label", bin_width=1.0),
                 scaling=scaling,
                 quantiles=3,
                 both=5,

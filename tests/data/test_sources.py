@@ -9,7 +9,7 @@ import pytest
 from dirjax import data, labels
 from dirjax.cli import config_files
 from dirjax.config import frozen
-from dirjax.data import catalog, labelling
+from dirjax.data import catalog, label_rules, labelling
 from dirjax.data.readers import table as table_lib
 from dirjax.errors import InputError
 
@@ -125,11 +125,11 @@ def write(folder, text, name="mine.csv"):
 
 
 def table(file, **options):
-    """A table read with options of `tables.load` and of `labelling.Rules`."""
+    """A table read with options of `tables.load` and of `label_rules.Rules`."""
     options = {"split": "part", "label": "y", "bin_width": 1.0} | options
-    fields = {f.name for f in dataclasses.fields(labelling.Rules)}
+    fields = {f.name for f in dataclasses.fields(label_rules.Rules)}
     rules = {k: options.pop(k) for k in fields & set(options)}
-    return table_lib.load("mine", file, labelling.Rules(**rules), **options)
+    return table_lib.load("mine", file, label_rules.Rules(**rules), **options)
 
 
 class TestTable:

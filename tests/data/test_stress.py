@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dirjax import errors
-from dirjax.data import labelling, row_checks, stress
+from dirjax.data import label_rules, labelling, row_checks, stress
 
 COUNTS = np.array([3, 0, 40, 90, 100, 60, 20, 5, 1, 0])
 
@@ -61,7 +61,7 @@ def test_measures():
 def labelled(tmp_path, part=None, **fields):
     y = np.repeat(np.arange(10.0), COUNTS * 4)
     rows = row_checks.Rows(np.arange(len(y)), tmp_path / "x.csv", "error", first=2)
-    rules = labelling.Rules("y", bin_width=1.0, **fields)
+    rules = label_rules.Rules("y", bin_width=1.0, **fields)
     return labelling.label_rows(y, rows, rules, part=part)
 
 

@@ -13,6 +13,7 @@ import pytest
 from absl.testing import parameterized
 
 from dirjax.features import moments as moments_lib
+from dirjax.features import smoothing
 from dirjax.labels import weights
 from dirjax.objectives import base, fds
 from tests.objectives.fds_cases import (
@@ -344,7 +345,7 @@ class Variants(chex.TestCase):
         window = weights.kernel_window("gaussian", 5, 2.0, normalize="sum")
         values = self.stats["mean"]
         valid = np.array([True, False, True, True, False, True]) if masked else None
-        fn = functools.partial(fds.smooth_rows, window=window)
+        fn = functools.partial(smoothing.smooth_rows, window=window)
         got = self.variant(fn)(values, valid) if masked else self.variant(fn)(values)
         use = np.ones(6) if valid is None else valid.astype(float)
         around = functools.partial(weights.smooth, window=window, padding="reflect")
@@ -356,7 +357,7 @@ class Variants(chex.TestCase):
 
 def test_smooth_rows_at_the_edges():
     window = weights.kernel_window("triang", 5, normalize="sum")
-    fn = jax.jit(functools.partial(fds.smooth_rows, window=window))
+    fn = jax.jit(functools.partial(smoothing.smooth_rows, window=window))
     constant = np.full((7, 2), 3, np.float32)
     np.testing.assert_allclose(fn(constant), 3, rtol=1e-6)
     np.testing.assert_array_equal(fn(constant, np.zeros(7, bool)), 0)
@@ -374,7 +375,7 @@ def test_fill_goes_in_order_with_a_stale_right_neighbour():
     variables = refresh(objective, variables, x, jnp.array([1, 1]), np.zeros(5))
     mean = variables.state["fds"].running_mean[:, 0]
     np.testing.assert_allclose(mean, [4.0, 4.0, 2.0, 1.0, 1.0])
-    fill = jax.jit(fds._fill)
+    fill = jax.jit(smoothing._fill)
     assert fill(np.float32([[4.0]]), np.array([True])) == 4
     pair = fill(np.float32([[0.0], [4.0]]), np.array([True, False]))
     np.testing.assert_allclose(pair[:, 0], 4)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dirjax.data import faces, labelling, row_checks
+from dirjax.data import faces, label_rules, labelling, row_checks
 from dirjax.data.builders import manual
 from dirjax.data.formats import decoding, table_files, text_columns
 from dirjax.data.readers import table as table_lib
@@ -52,11 +52,11 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         table = table_files.read(file)
         benchmark.check_columns(table, "path", "age", labelling.SPLIT)
         rows = row_checks.Rows(table.number, file)
-        rules = labelling.Rules("age")
+        rules = label_rules.Rules("age")
         ages, part, *_ = table_lib.row_facts(
             table, rows, (rules.label,), split=labelling.SPLIT, weight=None
         )
-        labelling.check_labels(ages, rows, rules)
+        label_rules.check_labels(ages, rows, rules)
         benchmark.check_labels(ages, rows)
         paths = text_columns.words(table.cells["path"]).tolist()
         paths = benchmark.resolve(file.parent, paths, rows)

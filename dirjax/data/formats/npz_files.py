@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import labelling, row_checks
+from dirjax.data import label_rules, row_checks
 from dirjax.errors import InputError
 
 # Magic bytes of a zip archive, and so of an NPZ file.
@@ -149,7 +149,7 @@ def new_labels(
             f"{rows.file} has type {y.dtype} and shape {list(y.shape)}. Convert them."
         )
     values = y.astype(np.float64).ravel()
-    return labelling.new_labels(values, rows, label, record)
+    return label_rules.new_labels(values, rows, label, record)
 
 
 def refuse_keep(keep: Sequence[str]) -> None:

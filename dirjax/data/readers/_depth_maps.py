@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, readers, sources, splits
+from dirjax.data import label_rules, labelling, readers, sources, splits
 from dirjax.data.formats.coded import Coded
 from dirjax.errors import InputError
 from dirjax.ops.pixels import center, nearest
@@ -85,7 +85,7 @@ def count_codes(codes: np.ndarray) -> np.ndarray:
     return count
 
 
-def make_spec(codes: np.ndarray, rules: labelling.Rules) -> labels.Spec:
+def make_spec(codes: np.ndarray, rules: label_rules.Rules) -> labels.Spec:
     """Bins, counts and shots of training maps.
 
     Args:
@@ -166,7 +166,7 @@ def _said(name: str, split: sources.Split, spec: labels.Spec) -> str:
 def source(
     name: str,
     maps: Mapping[str, Maps],
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     crop: tuple[int, int],
     size: tuple[int, int],

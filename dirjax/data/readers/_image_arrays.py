@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, row_checks, splits
+from dirjax.data import label_rules, row_checks, splits
 from dirjax.data.formats import levels, npz_files
 from dirjax.errors import InputError
 
@@ -232,7 +232,7 @@ def new_pixel_labels(
         )
     seen = maps(stored[mask], mask, rows.file) if mask in stored else None
     y, real = pixel_labels(y, seen, rows, label)
-    labelling.new_labels(y, rows, label, record, real)
+    label_rules.new_labels(y, rows, label, record, real)
     return y if real is None else np.where(real, y, np.nan)
 
 
@@ -240,7 +240,7 @@ def split_by_mean(
     y: np.ndarray,
     mask: np.ndarray | None,
     rows: row_checks.Rows,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
 ) -> np.ndarray:
     """A split that is balanced over the mean label of each row.
 

@@ -11,7 +11,7 @@ import numpy as np
 from dirjax.data import (
     column_types,
     feature_columns,
-    labelling,
+    label_rules,
     readers,
     row_checks,
     sources,
@@ -63,7 +63,7 @@ def new_labels(
     way = column_types.recorded(record).get(label, ColumnReading("numbers"))
     values = feature_columns.checked_numbers(table, label, rows, way.notation)
     real = ~np.isnan(values) if record.get("optional") else None
-    return labelling.new_labels(values, rows, label, record, real)
+    return label_rules.new_labels(values, rows, label, record, real)
 
 
 def _new_of_table(

@@ -21,13 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import feature_columns, labelling, readers, row_checks, sources
+from dirjax.data import (
+    feature_columns,
+    label_rules,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
 from dirjax.data.readers import (
     _image_arrays,
     _image_files,
+    _new_images,
     _new_tables,
     _typed_tables,
     images,
@@ -40,7 +48,7 @@ from dirjax.errors import InputError
 def load(
     name: str,
     file: pathlib.Path,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     input: str = "",
     split: str = "split",
@@ -230,6 +238,6 @@ def read_new(
     if path.is_file() and text_files.starts_with(path, npz_files.MAGIC):
         name = input or "x"
         if reader is images:
-            return images.new_of_npz(path, record, name, on_bad, keep, label, mask)
+            return _new_images.new_of_npz(path, record, name, on_bad, keep, label, mask)
         return _new_tables.new_of_npz(path, record, name, on_bad, keep, label)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)

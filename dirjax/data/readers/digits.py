@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, row_checks, sources, splits
+from dirjax.data import label_rules, labelling, row_checks, sources, splits
 from dirjax.data.readers import images
 from dirjax.errors import InputError
 
@@ -126,7 +126,7 @@ def read(
 
 
 def load(
-    name: str, file: pathlib.Path, rules: labelling.Rules, *, skew: float
+    name: str, file: pathlib.Path, rules: label_rules.Rules, *, skew: float
 ) -> sources.Source:
     """Loads the digits with one of their labels.
 

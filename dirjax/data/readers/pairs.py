@@ -22,7 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import fingerprints, labelling, readers, row_checks, sources
+from dirjax.data import (
+    fingerprints,
+    label_rules,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.formats import npz_files
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
@@ -247,7 +254,7 @@ def _scores(
 def load(
     name: str,
     path: pathlib.Path,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     input: str = "",
     scaling: str = "standard",
@@ -347,7 +354,7 @@ def read_new(
         value = None
         if label:
             y = _scores(stored, f"{name}_{label}", len(x), path)
-            value = labelling.new_labels(y, rows, label, record)[rows.good]
+            value = label_rules.new_labels(y, rows, label, record)[rows.good]
         names = {"index": rows.number, "part": rows.part}
         yield readers.Piece(names, standardise(x[rows.good], fitted), rows.good, value)
 

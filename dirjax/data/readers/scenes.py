@@ -23,7 +23,7 @@ import pathlib
 import numpy as np
 
 from dirjax import labels
-from dirjax.data import labelling, row_checks, sources, splits
+from dirjax.data import label_rules, labelling, row_checks, sources, splits
 from dirjax.data.readers import digits, images
 from dirjax.errors import InputError
 
@@ -99,7 +99,7 @@ def draw(
 
 
 def load(
-    name: str, path: pathlib.Path | None, rules: labelling.Rules, *, skew: float
+    name: str, path: pathlib.Path | None, rules: label_rules.Rules, *, skew: float
 ) -> sources.Source:
     """Generates scenes with depth; `rules.seed` determines them.
 

@@ -16,6 +16,7 @@ import numpy as np
 from dirjax.data import (
     column_types,
     feature_columns,
+    label_rules,
     labelling,
     row_checks,
     sources,
@@ -136,7 +137,7 @@ def stated_numbers(
 def load(
     name: str,
     file: pathlib.Path,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     split: str = "split",
     weight: str | None = None,
@@ -234,7 +235,7 @@ def load(
         if not told and len(names) > 1:
             targets.check_labels(y, rows, rules, names)
         elif not told:
-            labelling.check_labels(y, rows, rules)
+            label_rules.check_labels(y, rows, rules)
     found.readings |= readings
     known = {c: v for c, v in found.values.items() if isinstance(v, np.ndarray)}
     known |= dict(zip(names, y.T if y.ndim > 1 else [y], strict=True))

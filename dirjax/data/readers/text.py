@@ -22,7 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, labelling, readers, row_checks, sources
+from dirjax.data import (
+    column_types,
+    label_rules,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.formats import (
     npz_files,
     table_files,
@@ -185,7 +192,7 @@ def _check(text: Mapping[str, Any]) -> None:
 def load(
     name: str,
     path: pathlib.Path,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     text: Mapping[str, Any],
     decimal: str | None = None,

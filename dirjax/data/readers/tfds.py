@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import faces, feature_columns, labelling, readers, row_checks, sources
+from dirjax.data import (
+    faces,
+    feature_columns,
+    label_rules,
+    labelling,
+    readers,
+    row_checks,
+    sources,
+)
 from dirjax.data.readers import _image_files, _typed_tables, images, table
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
@@ -85,7 +93,7 @@ def _read(
 def load(
     name: str,
     folder: pathlib.Path | None,
-    rules: labelling.Rules,
+    rules: label_rules.Rules,
     *,
     input: str = "",
     download: bool = False,

@@ -9,10 +9,10 @@ from PIL import Image
 
 from dirjax import data, labels
 from dirjax.configs import nyud2_dir
-from dirjax.data import labelling, splits
+from dirjax.data import label_rules, splits
 from dirjax.data.formats import coded
 from dirjax.data.readers import _depth_maps as depth_maps
-from dirjax.data.readers import nyud2
+from dirjax.data.readers import _nyud2_files, nyud2
 from dirjax.errors import InputError
 from dirjax.ops import pixels
 from tests import depth_folder as made
@@ -42,7 +42,7 @@ def load(path, **options):
     rules = {k: options.pop(k) for k in ("on_bad", "limit", "label") if k in options}
     fixed = {"size": made.SCALED, "crop": made.CROP, "maps": made.MAPS}
     options = fixed | {"val_share": 0.3} | options
-    return nyud2.source("depth", path, labelling.Rules(**RULES | rules), **options)
+    return nyud2.source("depth", path, label_rules.Rules(**RULES | rules), **options)
 
 
 def scaled(file):
@@ -102,7 +102,8 @@ class TestFolder:
         source = load(folder)
         rooms = {
             name: {
-                nyud2.room(table[i].split(",")[0]) for i in source.splits[name].index
+                _nyud2_files.room(table[i].split(",")[0])
+                for i in source.splits[name].index
             }
             for name in ("train", "val")
         }
@@ -139,8 +140,8 @@ class TestFolder:
 
     def test_limit_leaves_files_unread(self, folder, monkeypatch):
         read = []
-        pair = nyud2._pair
-        monkeypatch.setattr(nyud2, "_pair", lambda *a: read.append(1) or pair(*a))
+        pair = _nyud2_files._pair
+        monkeypatch.setattr(_nyud2_files, "_pair", lambda *a: read.append(1) or pair(*a))
         source = load(folder, limit=4, statistics="")
         assert len(source.splits["train"].label) == 4
         assert len(read) == sum(len(s.label) for s in source.splits.values())
@@ -203,17 +204,17 @@ class TestPublished:
 
     def test_rooms_of_real_scenes(self, data_dir):
         file = data_dir / "nyud2-dir" / "nyu2_train_FDS_subset.csv"
-        paths = [p for p, _ in nyud2.paths_of(file, file.parent)]
+        paths = [p for p, _ in _nyud2_files.paths_of(file, file.parent)]
         assert len(paths) == 600
-        rooms = {nyud2.room(p) for p in paths}
+        rooms = {_nyud2_files.room(p) for p in paths}
         assert {"bookstore_0001", "living_room_0004", "kitchen_0029"} <= rooms
         assert all(r[-1].isdigit() for r in rooms)
 
     @pytest.mark.slow
     def test_the_labelled_pairs(self, data_dir):
         file = data_dir / "nyud2-dir" / "nyuv2_labeled_152x112.npz"
-        rules = labelling.Rules(**RULES)
-        pairs = nyud2._of_npz(file, rules, 56, 0.15)
+        rules = label_rules.Rules(**RULES)
+        pairs = _nyud2_files.of_npz(file, rules, 56, 0.15)
         assert np.bincount(pairs.part).tolist() == [676, 119, 654]
         picture, codes = pairs.read(7)
         assert picture.shape == (56, 76, 3)
@@ -221,7 +222,7 @@ class TestPublished:
         # Training rows that stand together are on one side.
         together = pairs.part[:-1] + pairs.part[1:]
         assert not np.any((together == 1) & (pairs.part[1:] < 2))
-        again = nyud2._of_npz(file, rules, 56, 0.15).part
+        again = _nyud2_files.of_npz(file, rules, 56, 0.15).part
         np.testing.assert_array_equal(again, pairs.part)
 
 

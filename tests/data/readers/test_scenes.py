@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax.data import labelling, row_checks, sources, splits
+from dirjax.data import label_rules, labelling, row_checks, sources, splits
 from dirjax.data.readers import scenes
 from dirjax.errors import InputError
 
@@ -13,7 +13,7 @@ RULES = {"label": "depth", "bin_width": 0.1, "label_range": (0.7, 10.0)}
 
 
 def source(skew=4.0, **rules):
-    return scenes.load("rooms", None, labelling.Rules(**RULES | rules), skew=skew)
+    return scenes.load("rooms", None, label_rules.Rules(**RULES | rules), skew=skew)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def few_rows(monkeypatch):
 def labelled(y, mask=None, **rules):
     part = np.int8(np.arange(len(y)) % 3)
     rows = row_checks.Rows(np.arange(len(y)), "maps.npz", rules.pop("on_bad", "error"))
-    made = labelling.Rules(**{"label": "y", "bin_width": 1.0} | rules)
+    made = label_rules.Rules(**{"label": "y", "bin_width": 1.0} | rules)
     return labelling.label_rows(y, rows, made, part=part, mask=mask)
 
 

@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from dirjax.data import catalog
 from dirjax.data.builders import manual
 from dirjax.data.formats import decoding
-from dirjax.data.readers import nyud2
+from dirjax.data.readers import _nyud2_files
 from dirjax.errors import InputError
 
 _GET = catalog.ELSEWHERE["nyud2_dir"][1]
@@ -61,12 +61,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         folder = manual.folder("NYUD2-DIR", _GET, dl_manager)
         lists = {
-            split: nyud2.paths_of(folder / f"nyu2_{split}.csv", folder)
+            split: _nyud2_files.paths_of(folder / f"nyu2_{split}.csv", folder)
             for split in ("train", "test")
         }
-        subset = nyud2.paths_of(folder / "nyu2_train_FDS_subset.csv", folder)
+        subset = _nyud2_files.paths_of(folder / "nyu2_train_FDS_subset.csv", folder)
         shape = (len(lists["test"]), *CROP)
-        mask = nyud2.read_mask(folder / "test_balanced_mask.npy", shape)
+        mask = _nyud2_files.read_mask(folder / "test_balanced_mask.npy", shape)
         chosen = {picture for picture, _ in subset}
         return {
             split: self._generate_examples(folder, split, paths, chosen, mask)
