@@ -141,7 +141,12 @@ class TestFolder:
     def test_limit_leaves_files_unread(self, folder, monkeypatch):
         read = []
         pair = _nyud2_files._pair
-        monkeypatch.setattr(_nyud2_files, "_pair", lambda *a: read.append(1) or pair(*a))
+
+        def counted(*a):
+            read.append(1)
+            return pair(*a)
+
+        monkeypatch.setattr(_nyud2_files, "_pair", counted)
         source = load(folder, limit=4, statistics="")
         assert len(source.splits["train"].label) == 4
         assert len(read) == sum(len(s.label) for s in source.splits.values())
