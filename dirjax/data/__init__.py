@@ -60,7 +60,8 @@ def check_one_label(config: Mapping[str, Any], what: str) -> None:
       InputError: if it names several, or as `from_config`.
     """
     # The data tells a list of names from a name with a comma.
-    if "," in (config["label"] or ""):
+    several = getattr(readers.find(config["kind"]), "TARGETS", "")
+    if several == "columns" or "," in (config["label"] or ""):
         refuse_targets(from_config(config), what)
 
 
@@ -92,7 +93,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     if not rules.shot_lists:
         rules = dataclasses.replace(rules, shot_lists=None)
     reader = readers.find(config["kind"])
-    load, several = reader.load, getattr(reader, "TARGETS", False)
+    load, several = reader.load, getattr(reader, "TARGETS", "")
     if not several or "," not in rules.label:
         targets.check_single(rules)
     options = readers.fields(load, config)
@@ -106,5 +107,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
     except InputError as error:
         if several or "," not in rules.label:
             raise
-        raise InputError(f"{error} Several labels are for tables in files.") from error
+        raise InputError(
+            f"{error} Several labels are for tables, images and arrays."
+        ) from error
     return resampled.from_config(config.get("resample") or {}, source)

@@ -6,7 +6,7 @@ A row may lack some of its labels, but not all. It counts for those that it has.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,17 +92,40 @@ def _listed(
     return list(values)
 
 
+def names_of(rules: Rules, known: Collection[str]) -> tuple[str, ...]:
+    """The labels that `data.label` names.
+
+    Args:
+      rules: see `Rules`.
+      known: names of columns or arrays.
+
+    Raises:
+      InputError: for names that are no list, or fields that list values for several
+        labels where it names one.
+    """
+    try:
+        names = targets.names(rules.label, known)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if len(names) == 1:
+        check_single(rules)
+    return names
+
+
 def check_labels(
     y: np.ndarray, rows: row_checks.Rows, rules: Rules, names: Sequence[str]
 ) -> None:
     """Refuses rows with an invalid label, or without any.
 
     Args:
-      y: `[rows, targets]` float64, NaN if missing.
+      y: `[rows, targets]` float64, NaN if missing; `[rows]` of one target.
       rows: the rows.
       rules: see `Rules`.
       names: of the targets.
     """
+    if len(names) == 1:
+        label_rules.check_labels(y, rows, rules)
+        return
     there = ~np.isnan(y)
     for values, real, own in zip(y.T, there.T, rules_of(rules, names), strict=True):
         label_rules.check_labels(values, rows, own, real)
@@ -169,22 +192,28 @@ def label_rows(
     """Checks labels, splits the rows, makes bins and counts shots of each target.
 
     Args:
-      y: `[rows, targets]` float64, NaN where a row has no label of a target.
+      y: `[rows, targets]` float64, NaN where a row has no label of a target; `[rows]`
+        of one target.
       rows: the rows of the labels.
       rules: how to split, bin and count.
-      names: of the targets, at least two.
+      names: of the targets.
       part: see `labelling.label_rows`.
       keys: see `labelling.label_rows`.
       weight: see `labelling.label_rows`.
       group: see `labelling.label_rows`.
 
     Returns:
-      The labelled rows, with the `targets` alone; `label` is standardised, and a mask
-      leaves out the labels that are missing, if any.
+      The labelled rows. If there are several targets, they are there alone, too, as
+      `targets`; `label` is standardised, and a mask leaves out the labels that are
+      missing, if any.
 
     Raises:
       InputError: as `labelling.label_rows`, and if a split has no label of a target.
     """
+    if len(names) == 1:
+        return labelling.label_rows(
+            y, rows, rules, part=part, keys=keys, weight=weight, group=group
+        )
     check_labels(y, rows, rules, names)
     each = rules_of(rules, names)
     split_note = ""

@@ -111,7 +111,7 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
         Args:
           X: a data frame, or an array `[n, columns]`, NaN for missing values; or images
             `[n, height, width(, channels)]`.
-          y: `[n]` labels; of several targets `[n, targets]`, for tables.
+          y: `[n]` labels; of several targets `[n, targets]`.
           sample_weight: `[n]` weights in the training loss; rows of weight 0 are left
             out.
           eval_set: inputs and labels of validation rows.
@@ -328,11 +328,6 @@ def _written(
     if isinstance(X, np.ndarray) and X.ndim > 2:
         if weight is not None:
             raise InputError("sample_weight is for tables, X has images. Leave it out.")
-        if y.ndim > 1:
-            raise InputError(
-                f"several targets are for tables, X has images and y {y.shape[1]} "
-                "columns. Fit one model per column."
-            )
         file = folder / "data.npz"
 
         def write(half: pathlib.Path) -> None:

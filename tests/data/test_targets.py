@@ -130,3 +130,59 @@ def test_rows_and_splits_without_any_label_are_refused(tmp_path, capsys):
     path = file(tmp_path, tall=tall, heavy=heavy)
     load = lambda: own_data.load(path, label="tall,heavy")  # noqa: E731
     assert "row 2 of" in own_data.sentence(capsys, load)
+
+
+def images(folder):
+    """A table of images with two labels, of which the second has gaps."""
+    lines = []
+    for i in range(COUNT):
+        picture = own_data.to_image(np.full((4, 4), 2 * i, np.uint8))
+        own_data.write(folder, f"{i}.png", picture)
+        heavy = "" if GAPS[i] else HEAVY[i]
+        lines.append(f"{i}.png,{TALL[i]},{heavy},{PARTS[i]}")
+    content = own_data.table(lines, "path,tall,heavy,split")
+    return own_data.write(folder, "images.csv", content)
+
+
+def equal_labels(one, other):
+    for split, rows in other.splits.items():
+        for field in ("label", "value", "bin", "index", "mask"):
+            mine = getattr(one.splits[split], field)
+            np.testing.assert_array_equal(mine, getattr(rows, field), f"{split}{field}")
+
+
+def test_labels_of_images_are_those_of_a_table(source, tmp_path):
+    found = own_data.load(
+        images(tmp_path), "images", label="tall,heavy", weight=None, image_size=4
+    )
+    equal_labels(found, source)
+    assert found.record["kind"] == "images"
+    assert not found.dense
+    heavy = found.targets[1].splits["train"]
+    np.testing.assert_array_equal(heavy.inputs[:, 0, 0, 0], 2 * heavy.index)
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 4)])
+def test_labels_of_arrays_are_those_of_a_table(source, tmp_path, shape):
+    """In one array or in two, for a table or images."""
+    y = np.stack([TALL, np.where(GAPS, np.nan, HEAVY)], axis=1)
+    x = RNG.integers(0, 255, (COUNT, *shape)).astype(np.uint8)
+    arrays = {"x": x, "split": np.asarray(PARTS)}
+    option = "vanilla,images" if len(shape) > 1 else "vanilla"
+    wide = own_data.write(tmp_path, "wide.npz", own_data.to_npz(y=y, **arrays))
+    found = own_data.load(wide, "npz", option)
+    equal_labels(found, source)
+    assert [one.label for one in found.targets] == ["y0", "y1"]
+    apart = {"tall": y[:, 0], "heavy": y[:, 1]}
+    two = own_data.write(tmp_path, "two.npz", own_data.to_npz(**apart, **arrays))
+    equal_labels(own_data.load(two, "npz", option, label="tall,heavy"), source)
+    alone = own_data.load(wide, "npz", option, label="y0")
+    np.testing.assert_array_equal(alone.splits["val"].label, TALL[3::5].astype("f"))
+
+
+def test_an_array_named_like_a_column_of_another_is_refused(tmp_path, capsys):
+    y = np.stack([TALL, HEAVY], axis=1)
+    arrays = own_data.to_npz(x=HEAVY, y=y, y1=TALL)
+    path = own_data.write(tmp_path, "unclear.npz", arrays)
+    line = own_data.sentence(capsys, lambda: own_data.load(path, "npz"))
+    assert "'y1', and so is a column of 'y'" in line

@@ -174,18 +174,16 @@ class TestFit:
         np.testing.assert_array_equal(other.predict(x), found)
         check_regressor_multioutput("DIRRegressor", regressor())
 
-    def test_several_targets_of_images_are_refused(self):
-        with pytest.raises(InputError, match="several targets are for tables"):
-            regressor().fit(np.zeros((20, 8, 8), np.uint8), np.ones((20, 2)))
-
     @pytest.mark.slow
     def test_images(self):
         rng = np.random.default_rng(0)
         x = rng.integers(0, 255, (60, 8, 8), np.uint8)
         small = {"model.encoder.width": 4, "model.encoder.stage_sizes": (1,)}
         found = dirjax.DIRRegressor(steps=2, fields=small)
-        found.fit(x, x.mean(axis=(1, 2)))
-        assert found.predict(x[:7]).shape == (7,)
+        y = x.mean(axis=(1, 2))
+        assert found.fit(x, y).predict(x[:7]).shape == (7,)
+        both = np.stack([y, -y], axis=1)
+        assert found.fit(x, both).predict(x[:7]).shape == (7, 2)
 
     @pytest.mark.slow
     def test_nothing_is_left_out(self):

@@ -238,3 +238,35 @@ def test_four_devices_are_one(tmp_path):
         )
     for one, four in zip(*found, strict=True):
         np.testing.assert_allclose(one, four, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_images_and_arrays(tmp_path):
+    """Predictions, and scores of a new file, are those of the run."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(120, 2)).round(3)
+    y[::6, 1] = np.nan
+    x = np.clip(128 + 40 * y[:, :1, None], 0, 255).astype(np.uint8)
+    x = np.broadcast_to(x, (120, 8, 8))
+    split = np.resize(["train", "train", "val", "test"], 120)
+    rows = split == "test"
+    for name, one in (("all", slice(None)), ("test", rows)):
+        arrays = own_data.to_npz(x=x[one], y=y[one], split=split[one])
+        own_data.write(tmp_path, f"{name}.npz", arrays)
+    made = own_data.config(
+        tmp_path / "all.npz", "npz", "sqinv_lds,images", **own_data.TINY_IMAGES
+    )
+    result = runs.run(made, tmp_path / "run")
+    said, _ = evaluate.evaluate_file(tmp_path / "run", tmp_path / "test.npz")
+    for name, own in result["targets"].items():
+        assert said["targets"][name]["input"]["mae"]["all"] == pytest.approx(
+            own["test"]["mae"]["all"], rel=1e-5
+        )
+    predict.predict(tmp_path / "run", tmp_path / "test.npz", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open() as opened:
+        found = list(csv.DictReader(opened))
+    for number, own in run_files.read_targets(tmp_path / "run").items():
+        stored = np.load(own / "predictions.npz")
+        mine = np.array([float(row[f"prediction_{number}"]) for row in found])
+        there = np.flatnonzero(~np.isnan(y[rows, int(number[1:])]))
+        np.testing.assert_allclose(mine[there], stored["prediction"], rtol=1e-5)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dirjax.data import label_rules, row_checks
 from dirjax.errors import InputError
+from dirjax.labels import targets
 
 # Magic bytes of a zip archive, and so of an NPZ file.
 MAGIC = b"PK\x03\x04"
@@ -123,6 +124,57 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
     return {f"x{j}": x[:, j] for j in range(x.shape[1])}
 
 
+def label_arrays(
+    arrays: Mapping[str, np.ndarray],
+    text: str,
+    count: int,
+    file: Any,
+    field: str = "data.label",
+) -> dict[str, np.ndarray]:
+    """The arrays of the labels that `data.label` names.
+
+    Args:
+      arrays: from `read`.
+      text: name of an array, or several, see `labels.targets.names`. Columns of an
+        array NAME `[rows, targets]` are NAME0, NAME1, ..., and NAME is all of them.
+      count: number of rows.
+      file: their file.
+      field: what names the labels, for messages.
+
+    Raises:
+      InputError: if there is no such array, or the name is unclear.
+
+    Example:
+      >>> y = np.zeros((5, 2))
+      >>> {name: a.shape for name, a in label_arrays({"y": y}, "y", 5, "f").items()}
+      {'y0': (5,), 'y1': (5,)}
+    """
+    wide = {
+        f"{name}{i}": (name, i)
+        for name, stored in arrays.items()
+        if stored.ndim == 2 and stored.shape[0] == count and stored.size > count
+        for i in range(stored.shape[1])
+    }
+    own = [column for column, (name, _) in wide.items() if name == text]
+    try:
+        names = own or targets.names(text, arrays)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    found = {}
+    for name in names:
+        if name in wide and name in arrays:
+            raise InputError(
+                f"{file} has an array {name!r}, and so is a column of "
+                f"{wide[name][0]!r} called. Rename the array."
+            )
+        if name in wide:
+            of, column = wide[name]
+            found[name] = arrays[of][:, column]
+        else:
+            found[name] = require(dict(arrays), name, field, file)
+    return found
+
+
 def new_labels(
     arrays: Mapping[str, np.ndarray],
     rows: row_checks.Rows,
@@ -142,14 +194,18 @@ def new_labels(
     """
     if label is None:
         return None
-    y = require(dict(arrays), label, "the label of the run", rows.file)
-    if y.dtype.kind not in "biuf" or y.size != len(rows.number):
+    count = len(rows.number)
+    text = targets.text([label])
+    own = label_arrays(arrays, text, count, rows.file, "the label of the run")
+    y = own.get(label, arrays.get(label, np.zeros(0)))
+    if y.dtype.kind not in "biuf" or y.size != count:
         raise InputError(
-            f"labels must be {len(rows.number)} numbers, one per row, {label!r} of "
+            f"labels must be {count} numbers, one per row, {label!r} of "
             f"{rows.file} has type {y.dtype} and shape {list(y.shape)}. Convert them."
         )
     values = y.astype(np.float64).ravel()
-    return label_rules.new_labels(values, rows, label, record)
+    real = ~np.isnan(values) if record.get("optional") else None
+    return label_rules.new_labels(values, rows, label, record, real)
 
 
 def refuse_keep(keep: Sequence[str]) -> None:

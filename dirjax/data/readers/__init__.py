@@ -12,6 +12,8 @@ them according to the source's `record`. Both get as keywords those fields of
 (name of the label to read, too, or None), `dirjax.evaluate` can score a new file.
 Optional members of a reader:
 
+    TARGETS          "names" if `data.label` may name several labels, "columns" if one
+                     name may stand for several, too; empty if a row has one
     PATH             "required" (also where it is missing), "optional" or "none", of
                      `data.path`
     check            (fields of config.data) -> None; refuses values before data is read

@@ -8,8 +8,9 @@ uint8 are images, too, if `offsets` `[rows + 1]` holds the start of each and the
 the last. `split` holds train, val and test, or 0, 1 and 2. Pickled objects are never
 loaded.
 
-`y` of images may hold a label for each pixel, `[rows, height, width]`, NaN for none;
-`mask` of the same shape tells which of them count.
+`y` may hold several labels for each row, `[rows, targets]`, NaN for none: the labels
+`y0`, `y1`, ... of one model. `y` of images may hold a label for each pixel, `[rows,
+height, width]`, NaN for none; `mask` of the same shape tells which of them count.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dirjax.data import (
     readers,
     row_checks,
     sources,
+    targets,
 )
 from dirjax.data.formats import levels, npz_files, text_files
 from dirjax.data.formats.decoding import Reading
@@ -43,6 +45,8 @@ from dirjax.data.readers import (
 )
 from dirjax.data.readers._image_arrays import MASK
 from dirjax.errors import InputError
+
+TARGETS = "columns"
 
 
 def load(
@@ -122,7 +126,8 @@ def load(
                     f"must be {none!r}, got {got!r}. Leave it out."
                 )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
-    y = require(arrays, rules.label, "data.label", file)
+    named = npz_files.label_arrays(arrays, rules.label, count, file)
+    y = next(iter(named.values()))
     if weight:
         require(arrays, weight, "data.weight", file)
     if split != labelling.SPLIT:
@@ -131,21 +136,22 @@ def load(
         require(arrays, mask, "data.mask", file)
     pictured = image_file is not None or x.ndim > 2
     dense = pictured and y.ndim > 2 and y.size > len(y) == count
-    facts = [n for n in (rules.label, split, weight) if n in arrays]
-    single = facts[1:] if dense else facts
-    if any(arrays[n].size != count for n in single):
+    facts = named | {n: arrays[n] for n in (split, weight) if n in arrays}
+    single = [n for n in facts if not (dense and n in named)]
+    if any(facts[n].size != count for n in single):
         first = inputs if image_file is None else "offsets"
-        said = ", ".join(f"{n} {list(arrays[n].shape)}" for n in (first, *facts))
+        shapes = {first: arrays[first]} | facts
+        said = ", ".join(f"{n} {list(a.shape)}" for n, a in shapes.items())
         more = "; labels of pixels are [rows, height, width]" if pictured else ""
         raise InputError(
             f"arrays must have one entry per row, {file} has {said}{more}. Make them "
             "equally long."
         )
-    for fact in (rules.label, *([weight] if weight else [])):
-        if arrays[fact].dtype.kind not in "biuf":
+    for fact in (*named, *([weight] if weight else [])):
+        if facts[fact].dtype.kind not in "biuf":
             raise InputError(
-                f"{'labels' if fact == rules.label else 'weights'} must be numbers, "
-                f"{fact!r} of {file} has type {arrays[fact].dtype}. Convert them."
+                f"{'labels' if fact in named else 'weights'} must be numbers, "
+                f"{fact!r} of {file} has type {facts[fact].dtype}. Convert them."
             )
     rows = row_checks.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = None
@@ -181,14 +187,18 @@ def load(
         y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
         if part is None:
             part = _image_arrays.split_by_mean(y, real, rows, rules)
-    labelled = labelling.label_rows(
-        y.astype(np.float64) if dense else y.astype(np.float64).ravel(),
-        rows,
-        rules,
-        part=part,
-        weight=arrays[weight].astype(np.float64).ravel() if weight else None,
-        mask=real,
-    )
+    weights = arrays[weight].astype(np.float64).ravel() if weight else None
+    if dense:
+        y = y.astype(np.float64)
+        labelled = labelling.label_rows(
+            y, rows, rules, part=part, weight=weights, mask=real
+        )
+    else:
+        each = [a.astype(np.float64).ravel() for a in named.values()]
+        y = each[0] if len(each) == 1 else np.stack(each, axis=1)
+        labelled = targets.label_rows(
+            y, rows, rules, tuple(named), part=part, weight=weights
+        )
     if found is None:
         return images.from_arrays(
             name,

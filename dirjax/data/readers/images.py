@@ -28,6 +28,7 @@ from dirjax.data import (
     labelling,
     row_checks,
     sources,
+    targets,
 )
 from dirjax.data.formats import levels, row_keys
 from dirjax.data.formats.decoding import Reading
@@ -36,6 +37,8 @@ from dirjax.data.readers import _image_tables, _new_images
 from dirjax.data.readers import table as table_lib
 from dirjax.data.readers._image_files import read_all, reading_of
 from dirjax.errors import InputError
+
+TARGETS = "names"
 
 
 def load(
@@ -104,10 +107,11 @@ def load(
         table.number, table.file, rules.on_bad, short, first=table.first
     )
     rows.notes += [*table.notes, *listing.notes]
+    names = targets.names_of(rules, table.cells)
     y, part, weights, readings = table_lib.row_facts(
         table,
         rows,
-        (rules.label,),
+        names,
         split=split,
         weight=weight,
         wishes=column_types.Wishes(decimal, thousands),
@@ -139,8 +143,14 @@ def load(
         memory=memory,
         progress="reading images",
     )
-    labelled = labelling.label_rows(
-        y, rows, rules, part=part, keys=lambda: row_keys.keys(table), weight=weights
+    labelled = targets.label_rows(
+        y,
+        rows,
+        rules,
+        names,
+        part=part,
+        keys=lambda: row_keys.keys(table),
+        weight=weights,
     )
     source = from_arrays(
         name,
@@ -242,7 +252,7 @@ def from_arrays(
     )
     mean, std = mean_and_std or _mean_and_std(pixels, train, apart)
     record: dict[str, Any] = {
-        "kind": "dense" if labelled.label.ndim > 1 else "images",
+        "kind": "dense" if labelled.label.ndim > 2 else "images",
         "shape": list(pixels.shape[1:]),
         "input_mean": mean,
         "input_std": std,

@@ -30,10 +30,8 @@ from dirjax.data.formats.categories import Categories
 from dirjax.data.formats.text_columns import Table, words
 from dirjax.data.readers import _new_tables, _typed_tables
 from dirjax.errors import InputError
-from dirjax.labels import targets as targets_lib
 
-# Whether data.label may name several columns.
-TARGETS = True
+TARGETS = "names"
 # Share of the variance of labels between the values of a column that repeats, from
 # which on a random split leaks.
 SAME_GROUP = 0.9
@@ -201,12 +199,7 @@ def load(
     hint = column_types.decimal_mark(table.cells, table.delimiter)
     every = [*table.cells, *table.odd]
     numeric, categorical = listed(numeric, every), listed(categorical, every)
-    try:
-        names = targets_lib.names(rules.label, every)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if len(names) == 1:
-        targets.check_single(rules)
+    names = targets.names_of(rules, every)
     with rows.collected():
         _refuse_totals(table, rows)
         y, part, weights, readings = row_facts(
@@ -232,25 +225,23 @@ def load(
                 ),
             )
         told = rows.has_problems and np.isnan(y).all()
-        if not told and len(names) > 1:
+        if not told:
             targets.check_labels(y, rows, rules, names)
-        elif not told:
-            label_rules.check_labels(y, rows, rules)
     found.readings |= readings
     known = {c: v for c, v in found.values.items() if isinstance(v, np.ndarray)}
     known |= dict(zip(names, y.T if y.ndim > 1 else [y], strict=True))
     known |= {} if weights is None else {str(weight): weights}
     tell_notations(found.readings, rows)
-    facts = {
-        "part": part,
-        "keys": lambda: row_keys.keys(table, known, found.readings),
-        "weight": weights,
-        "group": groups,
-    }
-    if len(names) > 1:
-        labelled = targets.label_rows(y, rows, rules, names, **facts)
-    else:
-        labelled = labelling.label_rows(y, rows, rules, **facts)
+    labelled = targets.label_rows(
+        y,
+        rows,
+        rules,
+        names,
+        part=part,
+        keys=lambda: row_keys.keys(table, known, found.readings),
+        weight=weights,
+        group=groups,
+    )
     if not group:
         for one in labelled.targets or (labelled,):
             _tell_repeats(found, one)
