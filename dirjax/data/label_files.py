@@ -42,11 +42,11 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
 
     if text_files.starts_with(file, npz_files.MAGIC):
         arrays = npz_files.read(file)
-        y = npz_files.require(arrays, name, "the label of the run", file)
+        y = npz_files.label_array(arrays, name, file)
         rows = rows_of(np.arange(y.size), 0)
-        found = npz_files.new_labels(arrays, rows, name, record)
+        found = npz_files.new_labels({name: y}, rows, name, record)
         assert found is not None
-        return found
+        return found[~np.isnan(found)]
     parts = []
     way = column_types.recorded(record).get(name, ColumnReading("numbers"))
     for table in table_files.blocks(
@@ -56,4 +56,6 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
         rows = rows_of(table.number, table.first)
         values = feature_columns.checked_numbers(table, name, rows, way.notation)
         parts.append(label_rules.new_labels(values, rows, name, record))
-    return np.concatenate(parts)
+    found = np.concatenate(parts)
+    # Only rows of several targets may lack this one.
+    return found[~np.isnan(found)]

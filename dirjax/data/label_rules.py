@@ -143,7 +143,7 @@ def new_labels(
       values: `[rows]` float64, NaN if missing; dense `[rows, height, width]`.
       rows: their rows; those with an invalid label are refused.
       name: name of the label.
-      record: data record of the run.
+      record: data record of the run; one of several targets may be missing in a row.
       mask: bool, which labels count; None for all.
 
     Returns:
@@ -151,6 +151,8 @@ def new_labels(
     """
     scale = labels.Scale.from_json(record["scale"])
     rules = Rules(label=name, label_scale=scale.kind, label_offset=scale.offset)
+    if mask is None and record.get("optional"):
+        mask = ~np.isnan(values)
     check_labels(values, rows, rules, mask)
     return values
 

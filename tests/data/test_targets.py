@@ -186,3 +186,10 @@ def test_an_array_named_like_a_column_of_another_is_refused(tmp_path, capsys):
     path = own_data.write(tmp_path, "unclear.npz", arrays)
     line = own_data.sentence(capsys, lambda: own_data.load(path, "npz"))
     assert "'y1', and so is a column of 'y'" in line
+
+
+def test_a_column_of_the_inputs_is_no_label(tmp_path, capsys):
+    arrays = own_data.to_npz(x=np.stack([TALL, HEAVY], axis=1), y=HEAVY)
+    path = own_data.write(tmp_path, "mine.npz", arrays)
+    line = own_data.sentence(capsys, lambda: own_data.load(path, "npz", label="x1"))
+    assert "has no array 'x1' (data.label)" in line

@@ -194,7 +194,7 @@ class TestInitFrom:
         run, (tune,) = runs.built(posthoc(workdir))
         state = programs_lib.begin(run, tune, warm_start(run))
         assert int(state.step) == 0
-        scores, _, _ = run.evaluator.evaluate(*runs.model_of(state), "test")
+        scores = run.evaluator.evaluate(*runs.model_of(state), "test").scores
         assert json.loads(json.dumps(scores)) == result["test"]
         assert np.any(find(state)["target"])
 

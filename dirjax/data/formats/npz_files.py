@@ -124,22 +124,22 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
     return {f"x{j}": x[:, j] for j in range(x.shape[1])}
 
 
+def without(arrays: Mapping[str, np.ndarray], inputs: str) -> Mapping[str, np.ndarray]:
+    """The arrays but for the inputs, whose columns are no labels."""
+    return {name: stored for name, stored in arrays.items() if name != inputs}
+
+
 def label_arrays(
-    arrays: Mapping[str, np.ndarray],
-    text: str,
-    count: int,
-    file: Any,
-    field: str = "data.label",
+    arrays: Mapping[str, np.ndarray], text: str, count: int, file: Any
 ) -> dict[str, np.ndarray]:
     """The arrays of the labels that `data.label` names.
 
     Args:
-      arrays: from `read`.
+      arrays: from `read`, `without` inputs.
       text: name of an array, or several, see `labels.targets.names`. Columns of an
         array NAME `[rows, targets]` are NAME0, NAME1, ..., and NAME is all of them.
       count: number of rows.
       file: their file.
-      field: what names the labels, for messages.
 
     Raises:
       InputError: if there is no such array, or the name is unclear.
@@ -149,30 +149,45 @@ def label_arrays(
       >>> {name: a.shape for name, a in label_arrays({"y": y}, "y", 5, "f").items()}
       {'y0': (5,), 'y1': (5,)}
     """
-    wide = {
-        f"{name}{i}": (name, i)
-        for name, stored in arrays.items()
-        if stored.ndim == 2 and stored.shape[0] == count and stored.size > count
-        for i in range(stored.shape[1])
-    }
-    own = [column for column, (name, _) in wide.items() if name == text]
-    try:
-        names = own or targets.names(text, arrays)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    found = {}
-    for name in names:
-        if name in wide and name in arrays:
-            raise InputError(
-                f"{file} has an array {name!r}, and so is a column of "
-                f"{wide[name][0]!r} called. Rename the array."
-            )
-        if name in wide:
-            of, column = wide[name]
-            found[name] = arrays[of][:, column]
-        else:
-            found[name] = require(dict(arrays), name, field, file)
-    return found
+    whole = arrays.get(text)
+    if whole is not None and whole.ndim == 2 and len(whole) == count < whole.size:
+        names = tuple(f"{text}{i}" for i in range(whole.shape[1]))
+    else:
+        try:
+            names = targets.names(text, arrays)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    return {name: label_array(arrays, name, file, "data.label") for name in names}
+
+
+def label_array(
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    file: Any,
+    field: str = "the label of the run",
+) -> np.ndarray:
+    """The array of one label, or the column of an array, see `label_arrays`.
+
+    Args:
+      arrays: see `label_arrays`.
+      name: name of the label.
+      file: see `label_arrays`.
+      field: what names the label, for messages.
+
+    Raises:
+      InputError: if there is no such array, or the name is unclear.
+    """
+    stem = name.rstrip("0123456789")
+    whole, column = arrays.get(stem, np.zeros(0)), name.removeprefix(stem)
+    number = whole.shape[1] if whole.ndim == 2 else 1
+    if number == 1 or column not in map(str, range(number)):
+        return require(dict(arrays), name, field, file)
+    if name in arrays:
+        raise InputError(
+            f"{file} has an array {name!r}, and so is a column of {stem!r} called. "
+            "Rename the array."
+        )
+    return whole[:, int(column)]
 
 
 def new_labels(
@@ -184,7 +199,7 @@ def new_labels(
     """The labels of new rows, `[rows]` float64; None if there are none to read.
 
     Args:
-      arrays: from `read`.
+      arrays: from `read`, `without` inputs.
       rows: the rows.
       label: name of the array.
       record: data record of the run.
@@ -195,17 +210,14 @@ def new_labels(
     if label is None:
         return None
     count = len(rows.number)
-    text = targets.text([label])
-    own = label_arrays(arrays, text, count, rows.file, "the label of the run")
-    y = own.get(label, arrays.get(label, np.zeros(0)))
+    y = label_array(arrays, label, rows.file)
     if y.dtype.kind not in "biuf" or y.size != count:
         raise InputError(
             f"labels must be {count} numbers, one per row, {label!r} of "
             f"{rows.file} has type {y.dtype} and shape {list(y.shape)}. Convert them."
         )
     values = y.astype(np.float64).ravel()
-    real = ~np.isnan(values) if record.get("optional") else None
-    return label_rules.new_labels(values, rows, label, record, real)
+    return label_rules.new_labels(values, rows, label, record)
 
 
 def refuse_keep(keep: Sequence[str]) -> None:

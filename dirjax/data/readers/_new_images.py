@@ -186,6 +186,7 @@ def new_of_npz(
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
     x = npz_files.require(stored, name, "inputs", file)
+    others = npz_files.without(stored, name)
     image_file = npz_files.encoded(stored, name, file)
     if image_file is None:
         x = npz_files.check_inputs(x, name, file)
@@ -195,7 +196,7 @@ def new_of_npz(
     )
     if image_file is None:
         pixels = _like_training(x, name, record, rows)
-        yield _piece(stored, pixels, rows, label, mask, record)
+        yield _piece(others, pixels, rows, label, mask, record)
         return
     pixels = read_all(
         range(count),
@@ -204,7 +205,7 @@ def new_of_npz(
         lambda i: f"image {i} of {file}",
         recorded(record),
     ).array
-    yield _piece(stored, pixels, rows, label, mask, record)
+    yield _piece(others, pixels, rows, label, mask, record)
 
 
 def _piece(

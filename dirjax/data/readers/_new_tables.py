@@ -62,8 +62,7 @@ def new_labels(
     table.require(label, "the label of the run", "Add it, or use dirjax.predict.")
     way = column_types.recorded(record).get(label, ColumnReading("numbers"))
     values = feature_columns.checked_numbers(table, label, rows, way.notation)
-    real = ~np.isnan(values) if record.get("optional") else None
-    return label_rules.new_labels(values, rows, label, record, real)
+    return label_rules.new_labels(values, rows, label, record)
 
 
 def _new_of_table(
@@ -170,7 +169,8 @@ def new_of_npz(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
     feature_columns.typed(found, rows)
-    value = npz_files.new_labels(stored, rows, label, record)
+    others = npz_files.without(stored, name)
+    value = npz_files.new_labels(others, rows, label, record)
     found = {k: v[rows.good] for k, v in found.items()}
     yield readers.Piece(
         {"index": np.arange(len(x))},

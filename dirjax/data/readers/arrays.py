@@ -126,7 +126,8 @@ def load(
                     f"must be {none!r}, got {got!r}. Leave it out."
                 )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
-    named = npz_files.label_arrays(arrays, rules.label, count, file)
+    others = npz_files.without(arrays, inputs)
+    named = npz_files.label_arrays(others, rules.label, count, file)
     y = next(iter(named.values()))
     if weight:
         require(arrays, weight, "data.weight", file)
