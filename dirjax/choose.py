@@ -5,10 +5,10 @@ Which method for this data? Trains a portfolio of methods, each a run of its own
 correction for balanced labels (docs/any-prior.md). After each round of seeds the worse
 half is dropped (successive halving: Jamieson and Talwalkar, AISTATS 2016). What is left
 takes part as single runs and as the mean of its runs, a model with members. The winner
-must be better than `vanilla` beyond noise; then both are compared on the test split,
-once. `DIR/chosen` is a run of the winner, ready for `dirjax.predict`, and
-`DIR/choice.json` has all numbers. On a table, scikit-learn's gradient boosting is
-compared with the winner, too.
+must be better than `vanilla` beyond noise, unless `--undecided best` takes the smallest
+error all the same; then both are compared on the test split, once. `DIR/chosen` is a
+run of the winner, ready for `dirjax.predict`, and `DIR/choice.json` has all numbers. On
+a table, scikit-learn's gradient boosting is compared with the winner, too.
 
 The command may be killed and repeated: finished runs count, and a stopped one resumes.
 """
@@ -47,6 +47,12 @@ _FOR = flags.DEFINE_string(
 _MINUTES = flags.DEFINE_float(
     "minutes", 10.0, "Start no run that would end later than this, after the first."
 )
+_UNDECIDED = flags.DEFINE_string(
+    "undecided",
+    portfolio.BASE,
+    "What to take where nothing is better than vanilla beyond noise: vanilla, or what "
+    "has the smallest validation error.",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +65,8 @@ class Request:
       fields: fields of the config that were given.
       wanted: weights of the shots, see `portfolio.weights`.
       minutes: how long to start runs.
+      undecided: "vanilla" or "best", what to take where nothing is better than vanilla
+        beyond noise.
     """
 
     file: str
@@ -66,6 +74,7 @@ class Request:
     fields: Mapping[str, Any]
     wanted: Mapping[str, float]
     minutes: float
+    undecided: str = portfolio.BASE
 
     def job(self, method: str, seed: int) -> jobs.Job:
         """A run."""
@@ -186,6 +195,10 @@ def choose(
     from dirjax.choosing import models, verdict
     from dirjax.workdir import files, run_files
 
+    if request.undecided not in (known := (portfolio.BASE, "best")):
+        raise errors.InputError(
+            f"--undecided must be {' or '.join(known)}, got {request.undecided!r}."
+        )
     begin = time.monotonic()
     runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
@@ -218,16 +231,13 @@ def choose(
         for (_, one), found in zip(tried, gaps, strict=True)
         if one.model in whole or one.model in together
     ]
-    better = [one for one, found in fit if found.sign < 0]
-    winner = better[0] if better else base
-    if better:
+    winner, parts = verdict.winner(fit, base, best=request.undecided == "best")
+    if winner is not base:
         shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
         test = verdict.Rows.of_run(first, "test")
         said = verdict.compared(winner, base, test, "test", list(shots))
-        sentence = f"{winner.name}, test MAE: {said}."
-    else:
-        closest = min(fit, key=lambda pair: pair[1].mean or 0.0)
-        sentence = verdict.nothing(*closest)
+        parts.append(f"{winner.name}, test MAE: {said}.")
+    sentence = " ".join(parts)
     say(sentence)
     chosen = _copied(winner, workdir)
     late = time.monotonic() - begin > 60 * request.minutes
@@ -325,7 +335,8 @@ def help_text() -> str:
         "with its best correction for balanced labels, and looks at the test split "
         "once. The method of --config does not matter.",
         choices.sections(
-            required=("config", "workdir"), flags=("for", "minutes", "debug")
+            required=("config", "workdir"),
+            flags=("for", "minutes", "undecided", "debug"),
         ),
         (
             "python -m dirjax.choose --config configs/csv.py --workdir choice "
@@ -348,7 +359,8 @@ def main(argv: Sequence[str]) -> None:
     file, options, fields = config_files.given()
     startup.prepare()
     entry.interruptible()  # Runs clean up.
-    choose(Request(file, options, fields, wanted, _MINUTES.value), workdir)
+    request = Request(file, options, fields, wanted, _MINUTES.value, _UNDECIDED.value)
+    choose(request, workdir)
 
 
 entry.also_called(__name__, "dirjax.interface.training:choice")

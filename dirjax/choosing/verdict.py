@@ -184,6 +184,29 @@ def compared(
     return ", ".join(parts)
 
 
+def winner(
+    found: Sequence[tuple[Candidate, Spread]], base: Candidate, *, best: bool = False
+) -> tuple[Candidate, list[str]]:
+    """The candidate to take, and what is to be said before its test error.
+
+    Args:
+      found: candidates by validation error, smallest first, each with its difference
+        from the base on validation rows.
+      base: what they are compared with.
+      best: take the one with the smallest difference where none is better beyond noise.
+    """
+    better = [one for one, gap in found if gap.sign < 0]
+    if better:
+        return better[0], []
+    closest, gap = min(found, key=lambda pair: pair[1].mean or 0.0)
+    said = [nothing(closest, gap)]
+    if not (gap.mean or 0.0) < 0:
+        return base, said
+    if best:
+        return closest, [*said, "It is taken all the same (--undecided best)."]
+    return base, [*said, "--undecided best takes it all the same."]
+
+
 def nothing(closest: Candidate, gap: Spread) -> str:
     """That no candidate is better, and what would decide about the closest one.
 

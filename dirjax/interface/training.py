@@ -201,6 +201,7 @@ def choice(
     *,
     wanted: str = "all",
     minutes: float = 10.0,
+    undecided: str = "vanilla",
     workdir: str | pathlib.Path | None = None,
     fields: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -213,6 +214,8 @@ def choice(
       wanted: which labels count, `--for` of the command: all, many, median, few,
         balanced, or weights such as "few=2,all=1".
       minutes: how long to start runs.
+      undecided: what to take where nothing is better than "vanilla" beyond noise: that,
+        or "best", what has the smallest validation error.
       workdir: folder of all runs; a stopped choice goes on there. Default: a temporary
         one, which lasts as long as the answer's model.
       fields: as in `fit`.
@@ -232,5 +235,6 @@ def choice(
         fields={**own, **(fields or {})},
         wanted=portfolio.weights(wanted),
         minutes=minutes,
+        undecided=undecided,
     )
     return Choice(folder, choose.choose(request, folder, say=say), temporary)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dirjax.choosing import verdict
+from dirjax.report import spreads
 
 RNG = np.random.default_rng(0)
 SHOT = np.repeat([0, 1, 2], [300, 100, 40])
@@ -103,3 +104,23 @@ def test_outside(level, said):
     sentence = verdict.outside(one, winner, gap)
     assert sentence.startswith(f"boosting is {said} histogram, tau=0.5 on validation: ")
     assert ("PriorCorrectedRegressor" in sentence) == (level < 1)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_what_is_taken(best):
+    """The first that is better beyond noise; otherwise as asked, if any is better."""
+    base = candidate(errors(2.0, 3), "vanilla", 0.0)
+
+    def spread(mean, std):
+        return spreads.Spread(mean, std, 5)
+
+    noise, much = candidate(errors(1.9, 3), "noise"), candidate(errors(1.0, 3), "much")
+    both = [(noise, spread(-5.0, 9.0)), (much, spread(-4.0, 0.1))]
+    assert verdict.winner(both, base, best=best) == (much, [])
+    taken, said = verdict.winner(both[:1], base, best=best)
+    assert taken is (noise if best else base)
+    assert said[0].startswith("nothing is better than vanilla beyond noise")
+    assert "--undecided best" in said[1]
+    worse, said = verdict.winner([(noise, spread(0.1, 9.0))], base, best=best)
+    assert worse is base
+    assert said == ["nothing is better than vanilla on the validation split."]

@@ -97,6 +97,7 @@ def test_members_are_made_here(tmp_path):
     [
         (["--for", "rare"], "--for must be all"),
         (["--minutes", "0"], "--minutes must be above 0"),
+        (["--undecided", "sqinv"], "--undecided must be vanilla or best"),
     ],
 )
 def test_wrong_arguments(arguments, said, tmp_path):
@@ -108,7 +109,7 @@ def test_wrong_arguments(arguments, said, tmp_path):
         with pytest.raises(errors.InputError, match=said):
             choose.main([*line, *arguments])
     finally:
-        for name in ("for", "minutes", "config", "workdir"):
+        for name in ("for", "minutes", "undecided", "config", "workdir"):
             flags.FLAGS[name].value = saved[name]
     assert not (tmp_path / "a").exists()
 
