@@ -94,7 +94,7 @@ def from_config(config: Mapping[str, Any]) -> Source:
         rules = dataclasses.replace(rules, shot_lists=None)
     reader = readers.find(config["kind"])
     load, several = reader.load, getattr(reader, "TARGETS", "")
-    if not several or "," not in rules.label:
+    if not several:
         targets.check_single(rules)
     options = readers.fields(load, config)
     for field in _COLUMNS:

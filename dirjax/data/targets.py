@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from dirjax import labels
 from dirjax.data import label_rules, labelling, row_checks, splits
 from dirjax.data.label_rules import Rules
 from dirjax.data.labelling import Labelled
@@ -143,7 +142,7 @@ def _made_split(
     keys: Callable[[], Any],
     group: np.ndarray | None,
 ) -> tuple[np.ndarray, str]:
-    """A split balanced over the rarest bin of each row; see `labelling.label_rows`."""
+    """A split balanced over `targets.strata`; see `labelling.label_rows`."""
     good, first = rows.good, rules[0]
     learnt, bins = [], []
     for values, own in zip(y.T, rules, strict=True):
@@ -156,8 +155,8 @@ def _made_split(
         one, its_bins = label_rules.all_bins(values, real, rows, own)
         learnt.append(np.where(real, one, np.nan))
         bins.append(its_bins)
-    place = targets.rarest(np.stack(learnt, axis=1)[good], bins)
-    every = labels.Bins.uniform(width=1, origin=0, num=sum(b.num for b in bins))
+    found = np.stack(learnt, axis=1)[good]
+    place, every, merged = targets.strata(found, bins, first.split_divisor)
     share = {
         "denominator": first.split_divisor,
         "cap": first.split_cap,
@@ -175,6 +174,8 @@ def _made_split(
     return part, said + (
         f"1 in {first.split_divisor} of each bin, at most {first.split_cap}, went to "
         "val, and as many to test; a row counts in the rarest bin of its labels"
+        + f", where {merged} bins are one, since they hold few rows"
+        * (merged > 1)
     )
 
 

@@ -306,11 +306,11 @@ def _held_out(y: np.ndarray, share: float, groups: Any) -> np.ndarray:
     if not columns:
         return np.zeros(len(y), np.int8)
     own = [labels.Bins.covering(c, width=labels.auto_width(c)) for c in columns]
+    divisor = round(1 / share)
     y, bins = columns[0], own[0]
-    if len(columns) > 1:  # The rarest bin of each row counts.
-        y = targets.rarest(np.stack(columns, axis=1), own)
-        bins = labels.Bins.uniform(width=1, origin=0, num=sum(b.num for b in own))
-    rule = {"denominator": round(1 / share), "cap": 30, "seed": 0}
+    if len(columns) > 1:
+        y, bins, _ = targets.strata(np.stack(columns, axis=1), own, divisor)
+    rule = {"denominator": divisor, "cap": 30, "seed": 0}
     if groups is None:
         part = splits.balanced_split(y, bins, **rule)
     else:

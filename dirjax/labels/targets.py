@@ -116,3 +116,39 @@ def rarest(labels: np.ndarray, bins: Sequence[Bins]) -> np.ndarray:
         sizes.append(np.where(there, count, len(labels) + 1))
     chosen = np.argmin(np.stack(sizes), axis=0)
     return np.take_along_axis(np.stack(columns), chosen[None], axis=0)[0]
+
+
+def strata(
+    labels: np.ndarray, bins: Sequence[Bins], fewest: int
+) -> tuple[np.ndarray, Bins, int]:
+    """Strata of rows for a split that is balanced over the labels of all targets.
+
+    A stratum is the rarest bin of its rows. With many targets or few rows, hardly any
+    of these bins has rows to give away; neighbouring bins are then merged by twos,
+    until at least half of the rows are in strata of `fewest` rows or more.
+
+    Args:
+      labels: see `rarest`.
+      bins: those of each target.
+      fewest: size of the smallest stratum that gives rows away.
+
+    Returns:
+      `[n]` int, the stratum of each row; bins of width 1 over these numbers; and how
+      many bins were merged into one.
+
+    Example:
+      >>> one = Bins.uniform(width=1, origin=0, num=4)
+      >>> found, every, merged = strata(np.array([[0], [1], [2], [3]]), [one], 2)
+      >>> found.tolist(), every.num, merged
+      ([0, 0, 1, 1], 2, 2)
+    """
+    merged = 1
+    while True:
+        found = rarest(labels, bins)
+        counts = np.bincount(found)
+        whole = 2 * counts[counts >= fewest].sum() >= len(found)
+        if whole or all(own.num == 1 for own in bins):
+            num = sum(own.num for own in bins)
+            return found, Bins.uniform(width=1, origin=0, num=num), merged
+        bins = [Bins(np.append(own.edges[:-1:2], own.edges[-1])) for own in bins]
+        merged *= 2

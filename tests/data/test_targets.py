@@ -176,6 +176,8 @@ def test_labels_of_arrays_are_those_of_a_table(source, tmp_path, shape):
     apart = {"tall": y[:, 0], "heavy": y[:, 1]}
     two = own_data.write(tmp_path, "two.npz", own_data.to_npz(**apart, **arrays))
     equal_labels(own_data.load(two, "npz", option, label="tall,heavy"), source)
+    widths = own_data.load(wide, "npz", option, bin_widths=(0.5, 40.0))
+    assert [one.spec.bins.mean_width for one in widths.targets] == [0.5, 40.0]
     alone = own_data.load(wide, "npz", option, label="y0")
     np.testing.assert_array_equal(alone.splits["val"].label, TALL[3::5].astype("f"))
 

@@ -68,3 +68,16 @@ def test_the_rarest_bin_is_that_of_a_slow_count():
         at = (t, int(number) - t * bins[0].num)
         assert at in mine
         assert counts[at] == min(counts[m] for m in mine)
+
+
+@pytest.mark.parametrize("number", [2, 3, 6, 12])
+def test_strata_have_rows_to_give_away(number):
+    """However few rows there are of many targets."""
+    values = np.exp(np.random.default_rng(0).normal(size=(60, number)))
+    bins = [labels.Bins.covering(own, width=labels.auto_width(own)) for own in values.T]
+    found, every, merged = targets.strata(values, bins, 5)
+    counts = np.bincount(found, minlength=every.num)
+    assert counts[counts >= 5].sum() >= 30
+    if merged == 1:
+        np.testing.assert_array_equal(found, targets.rarest(values, bins))
+    assert merged > 1 or number < 12

@@ -128,6 +128,8 @@ def load(
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     others = npz_files.without(arrays, inputs)
     named = npz_files.label_arrays(others, rules.label, count, file)
+    if len(named) == 1:
+        targets.check_single(rules)
     y = next(iter(named.values()))
     if weight:
         require(arrays, weight, "data.weight", file)
