@@ -42,7 +42,7 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
 
     if text_files.starts_with(file, npz_files.MAGIC):
         arrays = npz_files.read(file)
-        y = npz_files.label_array(arrays, name, file)
+        y = npz_files.label_array(arrays, name, "", file)
         rows = rows_of(np.arange(y.size), 0)
         found = npz_files.new_labels({name: y}, rows, name, record)
         assert found is not None

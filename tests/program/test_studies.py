@@ -254,7 +254,8 @@ def test_the_four_models_of_the_frobenius_method():
             assert (target["weight"] == 0) == (name in frobenius.CONTROLS)
 
 
-def test_fine_tuning_of_finished_runs(tmp_path, capsys):
+def test_fine_tuning_of_finished_runs(data_dir, tmp_path, capsys):
+    del data_dir  # diamonds do not ship
     made = frobenius_posthoc.get_config("diamonds").to_dict()
     made["seeds"] = (3,)
     every = [job.within(tmp_path) for job in jobs.jobs(made)]

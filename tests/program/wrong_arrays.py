@@ -71,8 +71,11 @@ ARRAYS = {
     "a split of another length": npz(
         {"x": X, "y": Y, "split": np.zeros(59, int)}, "one entry", r"split \[59\]"
     ),
-    "two labels a row": npz(
-        {"x": X, "y": np.ones((60, 2))}, "one entry per row", r"y \[60, 2\]"
+    "a table of labels for a row": npz(
+        {"x": X, "y": np.ones((60, 2, 2))}, "one entry per row", r"y \[60, 2, 2\]"
+    ),
+    "equal labels in a column": npz(
+        {"x": X, "y": np.ones((60, 2))}, "labels must differ", "'y0'"
     ),
     "no rows": npz({"x": np.zeros((0, 3)), "y": np.zeros(0)}, r"mine\.npz", "rows?"),
     "no columns": npz({"x": np.zeros((60, 0)), "y": Y}, r"mine\.npz", "no feature"),

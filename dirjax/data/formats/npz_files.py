@@ -124,20 +124,16 @@ def columns(x: np.ndarray) -> dict[str, np.ndarray]:
     return {f"x{j}": x[:, j] for j in range(x.shape[1])}
 
 
-def without(arrays: Mapping[str, np.ndarray], inputs: str) -> Mapping[str, np.ndarray]:
-    """The arrays but for the inputs, whose columns are no labels."""
-    return {name: stored for name, stored in arrays.items() if name != inputs}
-
-
 def label_arrays(
-    arrays: Mapping[str, np.ndarray], text: str, count: int, file: Any
+    arrays: Mapping[str, np.ndarray], text: str, inputs: str, count: int, file: Any
 ) -> dict[str, np.ndarray]:
     """The arrays of the labels that `data.label` names.
 
     Args:
-      arrays: from `read`, `without` inputs.
+      arrays: from `read`.
       text: name of an array, or several, see `labels.targets.names`. Columns of an
         array NAME `[rows, targets]` are NAME0, NAME1, ..., and NAME is all of them.
+      inputs: name of the inputs, whose columns are no labels.
       count: number of rows.
       file: their file.
 
@@ -146,7 +142,7 @@ def label_arrays(
 
     Example:
       >>> y = np.zeros((5, 2))
-      >>> {name: a.shape for name, a in label_arrays({"y": y}, "y", 5, "f").items()}
+      >>> {name: a.shape for name, a in label_arrays({"y": y}, "y", "x", 5, "").items()}
       {'y0': (5,), 'y1': (5,)}
     """
     whole = arrays.get(text)
@@ -157,12 +153,15 @@ def label_arrays(
             names = targets.names(text, arrays)
         except ValueError as error:
             raise InputError(str(error)) from error
-    return {name: label_array(arrays, name, file, "data.label") for name in names}
+    return {
+        name: label_array(arrays, name, inputs, file, "data.label") for name in names
+    }
 
 
 def label_array(
     arrays: Mapping[str, np.ndarray],
     name: str,
+    inputs: str,
     file: Any,
     field: str = "the label of the run",
 ) -> np.ndarray:
@@ -171,6 +170,7 @@ def label_array(
     Args:
       arrays: see `label_arrays`.
       name: name of the label.
+      inputs: see `label_arrays`.
       file: see `label_arrays`.
       field: what names the label, for messages.
 
@@ -179,7 +179,7 @@ def label_array(
     """
     stem = name.rstrip("0123456789")
     whole, column = arrays.get(stem, np.zeros(0)), name.removeprefix(stem)
-    number = whole.shape[1] if whole.ndim == 2 else 1
+    number = whole.shape[1] if whole.ndim == 2 and stem != inputs else 1
     if number == 1 or column not in map(str, range(number)):
         return require(dict(arrays), name, field, file)
     if name in arrays:
@@ -195,14 +195,16 @@ def new_labels(
     rows: row_checks.Rows,
     label: str | None,
     record: Mapping[str, Any],
+    inputs: str = "",
 ) -> np.ndarray | None:
     """The labels of new rows, `[rows]` float64; None if there are none to read.
 
     Args:
-      arrays: from `read`, `without` inputs.
+      arrays: from `read`.
       rows: the rows.
       label: name of the array.
       record: data record of the run.
+      inputs: see `label_arrays`.
 
     Raises:
       InputError: if the array is missing, or does not fit the rows.
@@ -210,7 +212,7 @@ def new_labels(
     if label is None:
         return None
     count = len(rows.number)
-    y = label_array(arrays, label, rows.file)
+    y = label_array(arrays, label, inputs, rows.file)
     if y.dtype.kind not in "biuf" or y.size != count:
         raise InputError(
             f"labels must be {count} numbers, one per row, {label!r} of "

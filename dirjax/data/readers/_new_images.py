@@ -186,7 +186,6 @@ def new_of_npz(
     npz_files.refuse_keep(keep)
     stored = npz_files.read(file)
     x = npz_files.require(stored, name, "inputs", file)
-    others = npz_files.without(stored, name)
     image_file = npz_files.encoded(stored, name, file)
     if image_file is None:
         x = npz_files.check_inputs(x, name, file)
@@ -196,7 +195,7 @@ def new_of_npz(
     )
     if image_file is None:
         pixels = _like_training(x, name, record, rows)
-        yield _piece(others, pixels, rows, label, mask, record)
+        yield _piece(stored, pixels, rows, label, mask, record, name)
         return
     pixels = read_all(
         range(count),
@@ -205,7 +204,7 @@ def new_of_npz(
         lambda i: f"image {i} of {file}",
         recorded(record),
     ).array
-    yield _piece(others, pixels, rows, label, mask, record)
+    yield _piece(stored, pixels, rows, label, mask, record, name)
 
 
 def _piece(
@@ -215,12 +214,13 @@ def _piece(
     label: str | None,
     mask: str,
     record: Mapping[str, Any],
+    inputs: str,
 ) -> readers.Piece:
     """The usable rows of an NPZ file, with their labels if asked for."""
     if label and record["kind"] == "dense":
         value = _image_arrays.new_pixel_labels(stored, rows, label, mask, record)
     else:
-        value = npz_files.new_labels(stored, rows, label, record)
+        value = npz_files.new_labels(stored, rows, label, record, inputs)
     labels = None if value is None else value[rows.good]
     return readers.Piece({"index": rows.number}, pixels[rows.good], rows.good, labels)
 

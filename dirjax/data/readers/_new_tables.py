@@ -169,8 +169,7 @@ def new_of_npz(
         np.arange(len(x)), file, on_bad, first=0, skip_with=readers.SKIP
     )
     feature_columns.typed(found, rows)
-    others = npz_files.without(stored, name)
-    value = npz_files.new_labels(others, rows, label, record)
+    value = npz_files.new_labels(stored, rows, label, record, name)
     found = {k: v[rows.good] for k, v in found.items()}
     yield readers.Piece(
         {"index": np.arange(len(x))},

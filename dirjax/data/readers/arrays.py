@@ -126,8 +126,7 @@ def load(
                     f"must be {none!r}, got {got!r}. Leave it out."
                 )
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
-    others = npz_files.without(arrays, inputs)
-    named = npz_files.label_arrays(others, rules.label, count, file)
+    named = npz_files.label_arrays(arrays, rules.label, inputs, count, file)
     if len(named) == 1:
         targets.check_single(rules)
     y = next(iter(named.values()))
