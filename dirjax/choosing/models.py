@@ -219,6 +219,8 @@ class Boosting(Model):
 
 # Categories that scikit-learn's bins can tell apart; others are ordered by their code.
 _CATEGORIES = 250
+# Cells of a table up to which one thread is as quick as several.
+_ONE_THREAD = 1_000_000
 
 
 def _boosted(
@@ -228,6 +230,7 @@ def _boosted(
 
     `weights` are those of a row of each label bin, None for ones.
     """
+    import threadpoolctl
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     def columns(split: Any) -> np.ndarray:
@@ -248,7 +251,12 @@ def _boosted(
     }
     model = HistGradientBoostingRegressor(**options)
     weight = train.weight if weights is None else train.weight * weights[train.bin]
-    model.fit(columns(train), train.label, sample_weight=weight)
+    inputs = columns(train)
+    # On a busy machine, threads that wait for one another take half an hour for what
+    # one does in a minute.
+    threads = 1 if inputs.size <= _ONE_THREAD else None
+    with threadpoolctl.threadpool_limits(threads, "openmp"):
+        model.fit(inputs, train.label, sample_weight=weight)
     return {
         name: np.asarray(scale.inverse(model.predict(columns(splits[name]))))
         for name in ("val", "test")
