@@ -14,11 +14,7 @@ from dirjax.errors import InputError
 from dirjax.labels import scales
 
 _MAX_BINS = 10_000
-
-
 _AUTO_BINS = 1_000
-
-
 # Squares of labels must be finite in single precision.
 _MAX_LABEL = 1e18
 

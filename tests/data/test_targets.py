@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from dirjax import data
+from dirjax.data import label_files
+from dirjax.errors import InputError
 from tests import own_data
 
 COUNT = 120
@@ -195,3 +198,31 @@ def test_a_column_of_the_inputs_is_no_label(tmp_path, capsys):
     path = own_data.write(tmp_path, "mine.npz", arrays)
     line = own_data.sentence(capsys, lambda: own_data.load(path, "npz", label="x1"))
     assert "has no array 'x1' (data.label)" in line
+
+
+def test_fields_of_several_labels_are_refused_for_a_column(tmp_path, capsys):
+    arrays = own_data.to_npz(x=HEAVY, y=np.stack([TALL, HEAVY], axis=1))
+    path = own_data.write(tmp_path, "mine.npz", arrays)
+    fields = {"label": "y0", "bin_widths": (1.0, 2.0)}
+    line = own_data.sentence(capsys, lambda: own_data.load(path, "npz", **fields))
+    assert "data.label names one (y0)" in line
+    made = own_data.config(path, "npz")["data"]
+    with pytest.raises(InputError, match=r"choosing is for one label.* \(y0, y1\)"):
+        data.check_one_label(made, "choosing")
+
+
+def test_a_label_file_may_lack_one_of_several(source, tmp_path):
+    record = source.targets[1].record
+    y = np.stack([TALL, np.where(GAPS, np.nan, HEAVY)], axis=1)
+    stored = own_data.write(tmp_path, "new.npz", own_data.to_npz(y=y))
+    for path, own in ((file(tmp_path), record), (stored, record | {"label": "y1"})):
+        found = label_files.read(str(path), own)
+        np.testing.assert_allclose(found, HEAVY[~GAPS])
+
+
+def test_few_rows_of_many_labels_have_a_validation_split(tmp_path):
+    y = np.exp(RNG.normal(size=(60, 6)))
+    arrays = own_data.to_npz(x=RNG.normal(size=60), y=y)
+    found = own_data.load(own_data.write(tmp_path, "few.npz", arrays), "npz")
+    assert set(found.splits) == {"train", "val", "test"}
+    assert "bins are one, since they hold few rows" in own_data.notes(found)

@@ -19,22 +19,14 @@ TREE = (
     "nyu2_test/N_colors.png and N_depth.png, test_balanced_mask.npy and "
     "nyu2_train_FDS_subset.csv"
 )
-
-
 _WHERE = (
     "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression fetches "
     "it, and the last two are in that repository"
 )
-
-
 # Values of `test_mask` that are not files.
 DRAWN, ALL = "drawn", "all"
-
-
 # Bits of depth images -> their Pillow modes.
 _MODES = {8: ("L",), 16: ("I;16", "I;16B", "I")}
-
-
 _FIRST = 10  # missing files to name
 
 

@@ -36,7 +36,6 @@ import numpy as np
 from dirjax.data import label_rules, labelling, sources
 from dirjax.data.formats import decoding
 from dirjax.data.readers import _depth_maps
-from dirjax.data.readers import _depth_maps as depth_maps
 from dirjax.data.readers import _nyud2_files as files
 from dirjax.data.readers._depth_maps import Maps
 from dirjax.errors import InputError, require_field
@@ -114,7 +113,7 @@ def source(
     if skipped:
         said = ", ".join(f"{n} {why}" for why, n in skipped.items())
         notes.append(f"rows left out: {said}")
-    return depth_maps.source(
+    return _depth_maps.source(
         name,
         read,
         rules,
