@@ -88,8 +88,8 @@ class Request:
 
 def _trained(
     request: Request, workdir: pathlib.Path, say: Callable[[str], None]
-) -> dict[str, dict[int, pathlib.Path]]:
-    """Trains the portfolio; the runs of each method, by seed."""
+) -> tuple[dict[str, dict[int, pathlib.Path]], Sequence[str]]:
+    """Trains the portfolio; the runs of each method, by seed, and who is left."""
     from dirjax import data, train
     from dirjax.choosing import models
     from dirjax.config import frozen
@@ -114,7 +114,7 @@ def _trained(
                     longest = max(seconds, default=0.0)
                     if seconds and spent + longest > 60 * request.minutes:
                         say(f"stops before {job.folder}: --minutes are used up")
-                        return runs
+                        return runs, [m for m in methods if runs[m]]
                     say(f"{job.folder} ({spent / 60:.1f} of {request.minutes:g} min)")
                     start = time.monotonic()
                     command = jobs.command(job, folder)
@@ -132,7 +132,7 @@ def _trained(
             dropped = [m for m in found if m not in methods]
             if dropped:
                 say(f"after seed {seeds[-1]}, dropped: {', '.join(dropped)}")
-    return runs
+    return runs, methods
 
 
 def _best(model: models.Model, wanted: Mapping[str, float]) -> tuple[float, float, str]:
@@ -200,24 +200,27 @@ def choose(
             f"--undecided must be {' or '.join(known)}, got {request.undecided!r}."
         )
     begin = time.monotonic()
-    runs = {m: found for m, found in _trained(request, workdir, say).items() if found}
+    runs, left = _trained(request, workdir, say)
+    runs = {m: found for m, found in runs.items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
     if run_files.read_result(first)["distribution"] is None:  # dense, or no validation
         raise errors.InputError(
             "choosing needs one prediction for each row and a validation split; "
             f"{request.file} lacks them. Mark rows as val."
         )
-    plain = [models.Runs(m, found) for m, found in runs.items()]
-    most = max(len(m.seeds) for m in plain)
-    # A method that was dropped has fewer seeds, and does not take part.
-    whole = [m for m in plain if len(m.seeds) == most]
-    together = [models.Together(m) for m in whole if most >= models.LEAST]
+    # A method that was dropped does not take part. The others are compared by the seeds
+    # that all of them have: time may be up in the middle of a round.
+    seeds = set.intersection(*(set(runs[m]) for m in left))
+    whole = [models.Runs(m, {s: runs[m][s] for s in sorted(seeds)}) for m in left]
+    plain = whole + [models.Runs(m, runs[m]) for m in runs if m not in left]
+    together = [models.Together(m) for m in whole if len(seeds) >= models.LEAST]
     tried = []
     for model in (*plain, *together):
         value, tau, decode = _best(model, request.wanted)
         tried.append((value, verdict.Candidate(model, tau, decode)))
     tried.sort(key=lambda pair: (pair[0], pair[1].tau, pair[1].name))
-    base = verdict.Candidate(plain[0], 0.0, plain[0].decode)
+    kept = next(m for m in whole if m.method == portfolio.BASE)
+    base = verdict.Candidate(kept, 0.0, kept.decode)
     rows = verdict.Rows.of_run(first, "val")
 
     def gap(one: verdict.Candidate, other: verdict.Candidate):

@@ -6,7 +6,7 @@ import types
 import pytest
 
 from dirjax import choose, errors, evaluate, predict
-from dirjax.choosing import models, portfolio
+from dirjax.choosing import models, portfolio, verdict
 from dirjax.workdir import run_files
 from tests import own_data, runs
 from tests.program.answers import COLUMNS, to_csv
@@ -44,6 +44,34 @@ def test_the_worse_half_is_dropped(asked):
     assert "vanilla, 2 members" in together
     assert len(together) == 2
     assert sum("dropped:" in line for line in said) == 1
+
+
+@pytest.mark.slow
+def test_time_may_be_up_in_the_middle_of_a_round(asked, monkeypatch):
+    """Who has not got that far takes part by the seeds that all have."""
+    folder, _, _, _ = asked
+    found = {
+        m.name: {int(s.name[5:]): s for s in sorted(m.iterdir())}
+        for m in (folder / "choice" / "runs").iterdir()
+    }
+    found["histogram"] = {0: found["histogram"][0]}
+    found["sqinv"] = {0: found["sqinv"][0]}
+    left = ["vanilla", "histogram"]
+    monkeypatch.setattr(choose, "_trained", lambda *_: (found, left))
+    monkeypatch.setattr(choose, "_boosted", lambda *_: None)
+    monkeypatch.setattr(choose, "_copied", lambda *_: folder)
+    taking_part = []
+
+    def winner(fit, base, **how):
+        taking_part.extend((one.model.method, list(one.seeds)) for one, _ in fit)
+        return verdict_winner(fit, base, **how)
+
+    verdict_winner = verdict.winner
+    monkeypatch.setattr(verdict, "winner", winner)
+    request = choose.Request("", (), {}, {"all": 1.0}, 10.0)
+    (folder / "cut").mkdir()
+    choose.choose(request, folder / "cut", say=lambda _: None)
+    assert sorted(taking_part) == [("histogram", [0]), ("vanilla", [0])]
 
 
 @pytest.mark.slow
