@@ -97,7 +97,12 @@ def peak() -> float:
 
 
 def serve_loss(
-    step: Callable[[int], None], *, value: float, rows: int, before: float
+    step: Callable[[int], None],
+    *,
+    value: float,
+    rows: int,
+    before: float,
+    facts: Mapping[str, float] | None = None,
 ) -> None:
     """Serves the steps of a loss in rounds of a second.
 
@@ -106,9 +111,10 @@ def serve_loss(
       value: the loss, a fact of the worker.
       rows: rows of a step.
       before: `peak` before the first step; what came since is the fact "memory".
+      facts: further facts of the worker.
     """
-    facts = {"value": value, "memory": peak() - before}
-    serve(step, units=rows, seconds=1.0, facts=facts)
+    told = {"value": value, "memory": peak() - before, **(facts or {})}
+    serve(step, units=rows, seconds=1.0, facts=told)
 
 
 class _Worker:

@@ -1,4 +1,4 @@
-"""Losses over pairs, value and gradient: dirjax and PyTorch as public code has it.
+"""Losses over pairs, partners and label statistics: dirjax and public code's way.
 
     python benchmarks/losses.py --torch-python path/to/python
 
@@ -10,7 +10,16 @@ written for this benchmark:
 - `rnc`: a loop over columns with N x N numbers each, kept for the gradient.
 - `conr`, `bmc`: N x N arrays at once. (`conr` with the denominators of that code.)
 
-Without --torch-python only dirjax is timed, and a line says so. See README.md.
+Two more have no gradient:
+
+- `c_mixup`: partners for all N rows, preparation included, against a table of N x N
+  probabilities and a draw for each row, in numpy.
+- `fds`: statistics of 12,000 x 2,048 features by label, smoothed, as at the end of an
+  epoch, against a loop over labels in PyTorch.
+
+The share is that of floating-point operations, as the compiler counts them, in what
+products of 1,024 x 1,024 matrices reach on the same cores. Without --torch-python only
+dirjax is timed, and a line says so. See README.md.
 """
 
 from __future__ import annotations
@@ -18,26 +27,87 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
+import time
 
 import _duel
 import numpy as np
 
 DIM = 512
-LOSSES = ("ranksim", "rnc", "conr", "bmc")
+LOSSES = ("ranksim", "rnc", "conr", "bmc", "c_mixup", "fds")
 SIZES = (64, 256, 1024, 4096)
+# Those of a case that has its own.
+OWN_SIZES = {"fds": (12_000,)}
+WIDE, NUM_LABELS = 2048, 81
+BANDWIDTH = 2.0
 # The loop over columns keeps N^3 numbers: 17 GB at 1024 rows.
 LARGEST = {("rnc", "torch"): 1024}
 
 
-def batch(n: int) -> dict[str, np.ndarray]:
+def batch(n: int, dim: int = DIM) -> dict[str, np.ndarray]:
     """Features, labels with a long tail, and predictions."""
     rng = np.random.default_rng(0)
     labels = np.float32(20 + np.minimum(rng.geometric(0.05, size=n), 80))
     return {
-        "features": np.float32(rng.normal(size=(n, DIM))),
+        "features": np.float32(rng.normal(size=(n, dim))),
         "labels": labels,
         "predictions": np.float32(labels + 5 * rng.normal(size=n)),
     }
+
+
+def window() -> np.ndarray:
+    """The usual five taps, a Gaussian of deviation 2."""
+    taps = np.exp(-0.5 * (np.arange(-2, 3) / 2.0) ** 2)
+    return taps / taps.sum()
+
+
+def matmul_peak(jax) -> float:
+    """Floating-point operations a second in products of 1,024 x 1,024 matrices."""
+    side = 1024
+    x = jax.random.normal(jax.random.key(0), (side, side))
+    product = jax.jit(lambda a: a @ a)
+    jax.block_until_ready(product(x))
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        jax.block_until_ready(product(x))
+        seconds.append(time.perf_counter() - start)
+    return 2 * side**3 / min(seconds)
+
+
+def serve_partners(n: int) -> None:
+    """Serves partners for all rows, by dirjax."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+    from dirjax.data import partners
+
+    labels = batch(n)["labels"]
+    rows = np.arange(n)
+
+    def step(count):
+        for number in range(count):
+            found = partners.Partners(labels, BANDWIDTH).draw(rows, seed=0, step=number)
+        return found
+
+    before = _duel.peak()
+    gap = np.abs(labels[step(1)] - labels).mean()
+    _duel.serve_loss(step, value=float(gap), rows=n, before=before)
+
+
+def serve_table(n: int) -> None:
+    """Serves partners for all rows, by a table of all pairs."""
+    labels = np.float64(batch(n)["labels"])
+    rng = np.random.default_rng(0)
+
+    def step(count):
+        for _ in range(count):
+            gaps = (labels[:, None] - labels[None]) / BANDWIDTH
+            rates = np.exp(-0.5 * gaps**2)
+            rates /= rates.sum(axis=1, keepdims=True)
+            found = np.array([rng.choice(n, p=rate) for rate in rates])
+        return found
+
+    before = _duel.peak()
+    gap = np.abs(labels[step(1)] - labels).mean()
+    _duel.serve_loss(step, value=float(gap), rows=n, before=before)
 
 
 def serve_jax(loss: str, n: int) -> None:
@@ -48,6 +118,7 @@ def serve_jax(loss: str, n: int) -> None:
     allocator.tune_allocator()
     import jax
 
+    from dirjax.features import moments, smoothing
     from dirjax.objectives import balanced_mse, conr, rank_n_contrast, ranksim
 
     def of(features, predictions, labels):
@@ -59,19 +130,34 @@ def serve_jax(loss: str, n: int) -> None:
             return conr.conr_loss(features, predictions, labels, denominator="code")
         return balanced_mse.bmc_loss(predictions, labels, sigma=8.0).mean()
 
-    given = batch(n)
+    def of_labels(features, predictions, labels):
+        del predictions
+        bins = labels.astype(int) - 20
+        found = moments.from_batch(
+            features, bins, jax.numpy.ones(n), num_bins=NUM_LABELS
+        )
+        old = smoothing.identity(NUM_LABELS, WIDE)
+        return smoothing.update(old, found, window=window()).smoothed_mean.sum()
+
+    given = batch(n, WIDE if loss == "fds" else DIM)
     arrays = [jax.device_put(given[k]) for k in ("features", "predictions", "labels")]
     at = 1 if loss == "bmc" else 0
-    compiled = jax.jit(jax.value_and_grad(of, at)).lower(*arrays).compile()
+    call = of_labels if loss == "fds" else jax.value_and_grad(of, at)
+    compiled = jax.jit(call).lower(*arrays).compile()
     before = _duel.peak()
-    value, _ = jax.block_until_ready(compiled(*arrays))
+    value = jax.block_until_ready(compiled(*arrays))
+    value = value if loss == "fds" else value[0]
 
     def step(count):
         for _ in range(count):
             out = compiled(*arrays)
         jax.block_until_ready(out)
 
-    _duel.serve_loss(step, value=float(value), rows=n, before=before)
+    operations = {
+        "operations": compiled.cost_analysis()["flops"],
+        "peak": matmul_peak(jax),
+    }
+    _duel.serve_loss(step, value=float(value), rows=n, before=before, facts=operations)
 
 
 def torch_losses(torch):
@@ -144,16 +230,40 @@ def torch_losses(torch):
     return {"ranksim": ranksim, "rnc": rnc, "conr": conr, "bmc": bmc}
 
 
+def torch_statistics(torch, features, labels):
+    """The sum of smoothed means, by a loop over labels."""
+    mean, var = torch.zeros(NUM_LABELS, WIDE), torch.ones(NUM_LABELS, WIDE)
+    for label in torch.unique(labels):
+        mine = features[labels == label]
+        mean[int(label) - 20] = mine.mean(dim=0)
+        var[int(label) - 20] = mine.var(dim=0, unbiased=len(mine) > 1)
+    taps = torch.from_numpy(np.float32(window()))[None, None]
+    smooth = [
+        torch.nn.functional.conv1d(
+            torch.nn.functional.pad(x[:, None].permute(2, 1, 0), (2, 2), "reflect"),
+            taps,
+        )
+        for x in (mean, var)
+    ]
+    return smooth[0].sum()
+
+
 def serve_torch(loss: str, n: int, threads: int) -> None:
     """Serves a loss in PyTorch, eager."""
     import torch
 
     torch.set_num_threads(threads)
-    given = {k: torch.from_numpy(x) for k, x in batch(n).items()}
+    wide = WIDE if loss == "fds" else DIM
+    given = {k: torch.from_numpy(x) for k, x in batch(n, wide).items()}
     trained = given["predictions" if loss == "bmc" else "features"].requires_grad_()
-    of = torch_losses(torch)[loss]
+    of = torch_losses(torch).get(loss)
 
     def once():
+        if of is None:
+            with torch.no_grad():
+                return torch_statistics(
+                    torch, given["features"], given["labels"]
+                ).item()
         trained.grad = None
         value = of(given["features"], given["predictions"], given["labels"])
         value.backward()
@@ -177,7 +287,9 @@ def main() -> None:
     if options.worker:
         _duel.pin(options.threads)
         loss, size = options.losses[0], options.sizes[0]
-        if options.worker == "torch":
+        if loss == "c_mixup":
+            (serve_table if options.worker == "torch" else serve_partners)(size)
+        elif options.worker == "torch":
             serve_torch(loss, size, options.threads)
         else:
             serve_jax(loss, size)
@@ -185,9 +297,12 @@ def main() -> None:
     if not options.torch_python:
         print("Only dirjax: give an interpreter with PyTorch by --torch-python.")
     env = _duel.on_cpu(options.threads)
-    print("loss     rows  way           ms  time over dirjax (low-high)    MiB  value")
+    print(
+        "loss      rows  way           ms  time over dirjax (low-high)    MiB  share  "
+        "value"
+    )
     for loss in options.losses:
-        for n in options.sizes:
+        for n in OWN_SIZES.get(loss, options.sizes):
             commands = {}
             for way in ("dirjax", "torch"):
                 python = options.torch_python if way == "torch" else sys.executable
@@ -197,10 +312,14 @@ def main() -> None:
                     commands[way] += ["--threads", str(options.threads)]
             result = _duel.duel(commands, rounds=options.rounds, env=env)
             for way, found in result.items():
-                span = _duel.over(found, 8)
+                span, share = _duel.over(found, 8), ""
+                if "peak" in found:
+                    rate = found["operations"] * found["rate"] / n
+                    share = f"{rate / found['peak']:.2f}"
                 print(
-                    f"{loss:8s} {n:4d}  {way:6s} {1e3 * n / found['rate']:9.2f}"
-                    f"  {span:28s} {found['memory']:7.1f}  {found['value']:.6g}",
+                    f"{loss:8s} {n:5d}  {way:6s} {1e3 * n / found['rate']:9.2f}"
+                    f"  {span:28s} {found['memory']:7.1f}  {share:5s}"
+                    f"  {found['value']:.6g}",
                     flush=True,
                 )
 

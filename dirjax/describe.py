@@ -24,6 +24,7 @@ from dirjax.data.describe import facts as facts_lib
 from dirjax.data.describe.text import text
 from dirjax.runtime import startup
 from dirjax.workdir import files as files_lib
+from dirjax.workdir import run_files
 
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -32,8 +33,21 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 
-def picture(facts: Mapping[str, Any]) -> bytes:
-    """Label histogram and splits by shot, as PNG."""
+def pictures(facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Label histogram and splits by shot, as PNG, by name of the file.
+
+    Several labels have one each, `describe-NUMBER-NAME.png`.
+    """
+    several = facts.get("targets")
+    if not several:
+        return {"describe.png": _picture(facts)}
+    return {
+        f"describe-{run_files.numbered(i, name)}.png": _picture(own)
+        for i, (name, own) in enumerate(several.items())
+    }
+
+
+def _picture(facts: Mapping[str, Any]) -> bytes:
     from dirjax.report import runs
     from dirjax.report.figures import one_run, style
 
@@ -52,25 +66,26 @@ def picture(facts: Mapping[str, Any]) -> bytes:
 
 
 def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
-    """Writes `describe.json` and `describe.png` atomically.
+    """Writes `describe.json` and `pictures` atomically.
 
     Raises:
       InputError: if the folder is not writable.
     """
-    image, table = folder / "describe.png", folder / "describe.json"
-    content = picture(facts)
+    table = folder / "describe.json"
+    images = {folder / name: content for name, content in pictures(facts).items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{image.name}.{os.getpid()}"
-        temporary.write_bytes(content)
-        os.replace(temporary, image)
+        for image, content in images.items():
+            temporary = folder / f".{image.name}.{os.getpid()}"
+            temporary.write_bytes(content)
+            os.replace(temporary, image)
         files_lib.write_json(table, facts)
     except OSError as error:
         raise errors.InputError(
             f"cannot write to {folder} ({error.strerror}). Give another folder with "
             "--output."
         ) from error
-    return [table, image]
+    return [table, *images]
 
 
 def help_text() -> str:
@@ -103,7 +118,6 @@ def main(argv: Sequence[str]) -> None:
     config = frozen.plain(made)
     validation.validate_data(config["data"])
     source = data.from_config(config["data"])
-    data.refuse_targets(source, "this description")
     found = facts_lib.describe(source, config["data"])
     name = re.sub(r"[^\w.-]+", "_", found["name"])
     folder = pathlib.Path(_OUTPUT.value or f"runs/describe/{name}").expanduser()

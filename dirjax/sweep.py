@@ -6,7 +6,9 @@ of a point are trained in one program, as members. Finished runs are skipped,
 killed runs resume, and runs in use elsewhere are left out, so repeating the command
 does what is left; `--job K/N` does every N-th run, to divide a study among N machines
 or cores. The last job to finish writes a report over all runs into `DIR/report`. A
-method may start from the runs of another method, seed by seed (`starts`).
+method may start from the runs of another method, seed by seed (`starts`). With `tuning`
+the grids are tried with seeds of their own in `DIR/tuning`, and the best point of each
+data set and method on validation is run (`DIR/tuned.json`).
 
 A study with the field `program` is not a grid: `run_study(study, workdir)` in the
 module of that name does everything, and writes `DIR/result.json` when it is finished.
@@ -28,9 +30,9 @@ from absl import flags
 from dirjax import errors
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
-from dirjax.sweeping import jobs
+from dirjax.sweeping import jobs, tuning
 from dirjax.sweeping.jobs import Job
-from dirjax.workdir import run_files
+from dirjax.workdir import files, run_files
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -75,7 +77,9 @@ def _run_program(
 _FIELDS = (
     *("configs", "methods", "seeds", "options", "data", "fields", "grid", "base"),
     *("method_fields", "method_grids", "arguments", "starts", "together", "noise"),
+    *("config_fields", "left_out", "tuning"),
 )
+TUNED = "tuned.json"
 # Lists of pairs and triples: field -> what an item holds, and one as it is typed.
 _ITEMS = {
     "grid": (("field", "values"), "('data.bin_width',(5.0,10.0))"),
@@ -84,6 +88,11 @@ _ITEMS = {
     "arguments": (("method", "argument"), "('small','lds,smoke')"),
     "starts": (("method", "method that it starts from"), "('tune','vanilla')"),
     "method_fields": (("method", "field", "value"), "('lds','data.many',20)"),
+    "left_out": (("config", "method"), "('configs/abalone.py','lds')"),
+    "config_fields": (
+        ("config", "field", "value"),
+        "('configs/abalone.py','data.many',20)",
+    ),
 }
 
 
@@ -262,45 +271,72 @@ def run(
             "one of configs/studies, or start from configs/studies/common.py."
         )
     _check_lists(study)
-    every = [j.within(workdir) for j in jobs.jobs(study)]
-    configs = [jobs.build(j) for j in every]
-    base, methods = study["base"], study["methods"]
-    said = f"one of the methods {', '.join(methods)}, or empty"
-    errors.require_field(not base or base in methods, "base", said, base)
-    for config in configs:
-        validation.validate(config)
-        data.locate(config["data"])
-    units = _units(zip(every, configs, strict=True), workdir, study["together"])
-    mine = units[number - 1 :: count]
-    if dry_run:
-        for j, _ in itertools.chain(*mine):
-            print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
-        return
+    entry.interruptible()  # Runs clean up.
+
+    def done(every: Sequence[Job]) -> bool:
+        """Does this job's share of runs; whether all of them are finished."""
+        configs = [jobs.build(j) for j in every]
+        base, methods = study["base"], study["methods"]
+        said = f"one of the methods {', '.join(methods)}, or empty"
+        errors.require_field(not base or base in methods, "base", said, base)
+        for config in configs:
+            validation.validate(config)
+            data.locate(config["data"])
+        units = _units(zip(every, configs, strict=True), workdir, study["together"])
+        mine = units[number - 1 :: count]
+        if dry_run:
+            for j, _ in itertools.chain(*mine):
+                print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
+        else:
+            _one_process(study["together"])
+            if broken := _train(mine, workdir):
+                raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
+        return all(_done(workdir, j) for j in every)
+
+    chosen = {}
+    if study["tuning"]:
+        tried = list(tuning.jobs(study))
+        if not done(tried):
+            if not dry_run:
+                print("Tuning goes on in other jobs. Repeat the command after them.")
+            return
+        found = tuning.best(tried, study, workdir)
+        chosen = {key: one.point for key, one in found.items()}
+        if not dry_run:
+            files.write_json(workdir / TUNED, tuning.record(found))
+    every = [j.within(workdir) for j in jobs.jobs(study, chosen)]
+    if done(every) and not dry_run:
+        _report(study, every, workdir)
+
+
+def _one_process(together: bool) -> None:
+    """Refuses members of a study in several processes."""
     import jax
 
-    from dirjax import report
-
-    if study["together"] and jax.process_count() > 1:
+    if together and jax.process_count() > 1:
         raise errors.InputError(
             "config.together is for one process, since one writes the runs of all "
             f"seeds; there are {jax.process_count()}. Leave it out."
         )
-    entry.interruptible()  # Runs clean up.
-    broken = _train(mine, workdir)
-    if broken:
-        raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
-    if all(_done(workdir, j) for j in every):
-        page = report.write_report(
-            [workdir / j.folder for j in every],
-            workdir / "report",
-            base=base or None,
-            published=True,
-        )
-        print((workdir / "report" / "table.txt").read_text())
-        print(f"Report: {page}")
-        if study["noise"]:
-            first = study["seeds"][0]
-            _probe(workdir / j.folder for j in every if j.fields["seed"] == first)
+
+
+def _report(
+    study: Mapping[str, Any], every: Sequence[Job], workdir: pathlib.Path
+) -> None:
+    """Writes the report over all runs of a study, and what it asks for beside it."""
+    from dirjax import report
+
+    page = report.write_report(
+        [workdir / j.folder for j in every],
+        workdir / "report",
+        base=study["base"] or None,
+        published=True,
+    )
+    print((workdir / "report" / "table.txt").read_text())
+    print(f"Report: {page}")
+    if study["noise"]:
+        first = study["seeds"][0]
+        _probe(workdir / j.folder for j in every if j.fields["seed"] == first)
 
 
 def _probe(folders: Iterable[pathlib.Path]) -> None:

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "choosing": FOURTH | {"training"},
     "interface": FOURTH
     | {"choosing", "sweeping", "report", "train", "describe", "choose"},
-    "sweeping": GROUND | {"cli", "config"},
+    "sweeping": GROUND | {"cli", "config", "workdir"},
     "train": FOURTH | {"training"},
     "projects": FOURTH | {"choosing", "training"},
 }

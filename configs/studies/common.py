@@ -37,7 +37,8 @@ def get_config():
     study = ConfigDict()
     # Module whose `run_study(study, workdir)` replaces the grid of runs, or empty.
     study.program = ""
-    # Config files of data sets.
+    # Config files of data sets, each with options of its own after a colon:
+    # "configs/mnist5k.py:rotation".
     study.configs = ("configs/bikeshare.py",)
     # Presets, or names defined in `arguments`.
     study.methods = ("vanilla",)
@@ -61,8 +62,15 @@ def get_config():
     study.grid = ()
     # Grids of single methods, instead of `grid`: (method, grid); () for one run.
     study.method_grids = ()
-    # Fields of all runs of one method: (method, path, value).
+    # Fields of all runs of one method: (method, path, value); and on one data set:
+    # (item of `configs`, path, value).
     study.method_fields = ()
+    study.config_fields = ()
+    # Pairs that are not run: (item of `configs`, method).
+    study.left_out = ()
+    # Seeds to tune with, none for no tuning: the point of each grid that is best on
+    # validation for these seeds is the one that is run with `seeds`.
+    study.tuning = ()
     # Whether to measure how far predictions move under input noise, for the runs of the
     # first seed when all are finished; see dirjax/noise.py.
     study.noise = False
@@ -84,6 +92,21 @@ def data(name):
     study.seeds = tuple(range(seeds))
     if epochs is not None:
         study.fields = (("stage.main.epochs", epochs),)
+    return study
+
+
+def several(names):
+    """A study of several data sets of `DATASETS`."""
+    study = get_config()
+    study.configs = tuple(
+        ":".join([f"configs/{file}.py", *filter(None, [",".join(options)])])
+        for file, options, *_ in (DATASETS.get(n, (n, (), 5, None)) for n in names)
+    )
+    study.config_fields = tuple(
+        (config, "stage.main.epochs", DATASETS[name][3])
+        for config, name in zip(study.configs, names, strict=True)
+        if name in DATASETS and DATASETS[name][3] is not None
+    )
     return study
 
 

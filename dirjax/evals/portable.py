@@ -11,6 +11,9 @@ and corrects predictions for a label distribution that is an argument:
     ratio = np.log(1 / len(train)) - np.log(train)        # equally frequent bins
     f.call({"numeric": x, "categorical": codes}, ratio.astype("float32"), 0.5)
 
+Of several targets, the log ratios and what is returned are dicts by target, and the
+bins of each are in `about["targets"]`.
+
 Source: https://docs.jax.dev/en/latest/export/export.html. The correction is that of
 `correct.Correction`; see `docs/any-prior.md`.
 
@@ -24,7 +27,7 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +37,9 @@ from dirjax import correct
 from dirjax.data.preprocess import TablePreprocessor
 from dirjax.errors import InputError
 from dirjax.evals import corrected, frontier
+from dirjax.evals import predictor as predictor_lib
 from dirjax.evals.predictor import Predictor
+from dirjax.labels.targets import text as text_of
 from dirjax.ops import densities
 from dirjax.workdir import run_files
 
@@ -116,6 +121,60 @@ def _of_residuals(model: correct.Correction) -> Callable[[Any], jax.Array]:
     return before
 
 
+class _Target(NamedTuple):
+    """One target of a run.
+
+    Attributes:
+      predictor: its model.
+      change: its correction, from `make_corrected`; None if there is none.
+      about: what `model.json` says of it.
+      bins: number of bins of the correction.
+    """
+
+    predictor: Predictor
+    change: Callable[..., tuple[Any, Any]] | None
+    about: dict[str, Any]
+    bins: int = 0
+
+
+def _target(predictor: Predictor) -> _Target:
+    """The target of a predictor, with the correction of its run."""
+    if predictor.record["kind"] == "dense":
+        why = "the model predicts one value per pixel."
+        return _Target(predictor, None, {"uncorrected": why})
+    folder = predictor.folder
+    try:
+        rows = corrected.rows_of(folder, "val")
+        chosen = corrected.of_rows(folder, rows, predictor.config["prior"])
+    except InputError as error:  # Without validation rows nothing can be corrected.
+        return _Target(predictor, None, {"uncorrected": str(error)})
+    prior = chosen.model.prior
+    about = {
+        "bins": {"edges": prior.edges.tolist(), "train": prior.train.tolist()},
+        "decode": chosen.decode,
+    }
+    return _Target(predictor, make_corrected(chosen), about, prior.bins.num)
+
+
+def _inputs(record: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any], Any]:
+    """Shapes of raw inputs, how they are prepared, and what `model.json` says."""
+    if record["kind"] != "table":
+        shapes = {k: (None, *v) for k, v in record["shapes"].items()}
+        dtype = "float32" if record["kind"] == "pairs" else "uint8"
+        made = {name: (shape, dtype) for name, shape in shapes.items()}
+        return made.get("inputs", made), lambda given: given, {"inputs": shapes}
+    fitted = TablePreprocessor.from_json(record["table"])
+    prepare = prepare_table(fitted)
+    made = {
+        "numeric": ((None, len(fitted.numeric)), "float32"),
+        "categorical": ((None, len(fitted.categorical)), "int32"),
+    }
+    # Code i + 1 is value i; 0 is any other.
+    codes = zip(fitted.categorical, map(list, fitted.values), strict=True)
+    about = {"numeric": list(fitted.numeric), "categorical": dict(codes)}
+    return made, lambda x: prepare(x["numeric"], x["categorical"]), about
+
+
 def function(
     workdir: pathlib.Path,
 ) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
@@ -131,57 +190,51 @@ def function(
     Raises:
       InputError: if the run does not exist.
     """
-    predictor = Predictor(workdir)
-    record, respond = predictor.record, predictor.function()
-    shapes = {k: (None, *v) for k, v in record["shapes"].items()}
-    about: dict[str, Any] = {
-        "run": str(workdir),
-        "label": record["label"],
-        "step": predictor.step,
-    }
-    if record["kind"] == "table":
-        fitted = TablePreprocessor.from_json(record["table"])
-        prepare = prepare_table(fitted)
-        inputs: Any = {
-            "numeric": ((None, len(fitted.numeric)), "float32"),
-            "categorical": ((None, len(fitted.categorical)), "int32"),
+    targets = {k: _target(p) for k, p in predictor_lib.of_run(workdir).items()}
+    first = next(iter(targets.values())).predictor
+    inputs, prepare, about = _inputs(first.record)
+    several = "" not in targets
+    label = text_of(tuple(targets)) if several else first.record["label"]
+    about = {"run": str(workdir), "label": label, "step": first.step, **about}
+    if several:
+        about["targets"] = {name: one.about for name, one in targets.items()}
+    else:
+        about |= targets[""].about
+    state = jax.device_get(first.state)
+
+    def outputs(given: Any) -> dict[str, Any]:
+        # Once, so that the function holds the parameters once.
+        params, model_state = jax.tree.map(jnp.asarray, state)
+        raw = prepare(given)
+        return {
+            k: one.predictor.respond(params, model_state, raw)
+            for k, one in targets.items()
         }
-        about["numeric"] = list(fitted.numeric)
-        # Code i + 1 is value i; 0 is any other.
-        about["categorical"] = dict(
-            zip(fitted.categorical, map(list, fitted.values), strict=True)
+
+    def told(by_target: dict[str, Any]) -> Any:
+        return by_target if several else by_target[""]
+
+    ratios = {k: ((one.bins,), "float32") for k, one in targets.items() if one.change}
+    if not ratios:
+        return (
+            lambda given: {
+                "prediction": told({k: o.prediction for k, o in outputs(given).items()})
+            },
+            (inputs,),
+            about,
         )
 
-        def start(given):
-            return respond(prepare(given["numeric"], given["categorical"]))
-    else:
-        dtype = "float32" if record["kind"] == "pairs" else "uint8"
-        made = {name: (shape, dtype) for name, shape in shapes.items()}
-        inputs = made.get("inputs", made)
-        about["inputs"] = shapes
-
-        def start(given):
-            return respond(given)
-
-    try:
-        rows = corrected.rows_of(workdir, "val")
-        chosen = corrected.of_rows(workdir, rows, predictor.config["prior"])
-    except InputError as error:  # Without validation rows nothing can be corrected.
-        about["uncorrected"] = str(error)
-        return lambda given: {"prediction": start(given).prediction}, (inputs,), about
-    if record["kind"] == "dense":
-        about["uncorrected"] = "the model predicts one value per pixel."
-        return lambda given: {"prediction": start(given).prediction}, (inputs,), about
-    change, prior = make_corrected(chosen), chosen.model.prior
-    about["bins"] = {"edges": prior.edges.tolist(), "train": prior.train.tolist()}
-    about["decode"] = chosen.decode
-
     def predict(given, log_ratio, tau):
-        value, probabilities = change(start(given), log_ratio, tau)
-        return {"prediction": value, "probabilities": probabilities}
+        after, value = {}, {}
+        for name, found in outputs(given).items():
+            change = targets[name].change
+            value[name] = found.prediction
+            if change is not None:
+                ratio = log_ratio[name] if several else log_ratio
+                value[name], after[name] = change(found, ratio, tau)
+        return {"prediction": told(value), "probabilities": told(after)}
 
-    more = (((prior.bins.num,), "float32"), ((), "float32"))
-    return predict, (inputs, *more), about
+    return predict, (inputs, told(ratios), ((), "float32")), about
 
 
 def write(
@@ -236,7 +289,7 @@ def _parameters(workdir: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]
         from safetensors.numpy import save_file  # pyright: ignore
     except ImportError:
         return []
-    params, state = Predictor(workdir).state
+    params, state = next(iter(predictor_lib.of_run(workdir).values())).state
     tree = {"params": params, **state}
     named = {
         jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(x)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dirjax import labels, models
@@ -29,10 +28,32 @@ def of_run(workdir: pathlib.Path, step: str = "best") -> dict[str, Predictor]:
     Raises:
       InputError: see `Predictor`.
     """
+    restored = _restored(workdir, step)
     names = run_files.read_targets(workdir)
     if not names:
-        return {"": Predictor(workdir, step)}
-    return {name: Predictor(workdir, step, i) for i, name in enumerate(names)}
+        return {"": Predictor(workdir, restored=restored)}
+    return {
+        name: Predictor(workdir, target=i, restored=restored)
+        for i, name in enumerate(names)
+    }
+
+
+class _Restored(NamedTuple):
+    """A saved state: its step, parameters and running statistics."""
+
+    step: int
+    state: tuple[Any, Any]
+
+
+def _restored(workdir: pathlib.Path, step: str) -> _Restored:
+    """A saved state of a run, on all devices."""
+    with Checkpoints.of_run(workdir) as checkpoints:
+        number = checkpoints.choose(step)
+        everywhere = sharding.replicated(sharding.make_mesh())
+        best = step == "best"
+        return _Restored(
+            number, checkpoints.restore_model(number, everywhere, best=best)
+        )
 
 
 class Predictor:
@@ -42,6 +63,7 @@ class Predictor:
       workdir: directory of a run.
       step: "best", "last", or the number of a saved step.
       target: number of the target, in a run of several; see `of_run`.
+      restored: the state of that step, if it is there already.
 
     Attributes:
       folder: the directory, in a run of several targets that of this one.
@@ -56,11 +78,18 @@ class Predictor:
     """
 
     def __init__(
-        self, workdir: pathlib.Path, step: str = "best", target: int | None = None
+        self,
+        workdir: pathlib.Path,
+        step: str = "best",
+        target: int | None = None,
+        *,
+        restored: _Restored | None = None,
     ):
         if target is None:
             run_files.refuse_targets(
-                workdir, "exports", "Train one model per label to export them."
+                workdir,
+                "predictors",
+                "dirjax.evals.predictor.of_run has one for each.",
             )
             self.folder = workdir
         else:
@@ -83,15 +112,8 @@ class Predictor:
             raise InputError(str(error)) from error
         if target is not None:
             network = targets.alone(network, target)
-        checkpoints = Checkpoints.of_run(workdir)
-        try:
-            self.step = checkpoints.choose(step)
-            mesh = sharding.make_mesh()
-            self._state = checkpoints.restore_model(
-                self.step, sharding.replicated(mesh), best=step == "best"
-            )
-        finally:
-            checkpoints.close()
+        self.step, self._state = restored or _restored(workdir, step)
+        mesh = sharding.make_mesh()
         self._place = lambda inputs: sharding.to_global(mesh, inputs)
         devices = jax.device_count()
         self.batch_size = -(-self.config["eval"]["batch_size"] // devices) * devices
@@ -124,19 +146,9 @@ class Predictor:
         """Parameters and running statistics, of all members."""
         return self._state
 
-    def function(self) -> Callable[[Any], Any]:
-        """The model as a pure function of prepared inputs, with parameters inside.
-
-        Returns:
-          `inputs -> outputs`, see `eval_step.make_respond`.
-        """
-        state = jax.device_get(self._state)
-
-        def respond(inputs):
-            params, model_state = jax.tree.map(jnp.asarray, state)
-            return self._outputs(params, model_state, inputs)
-
-        return respond
+    def respond(self, params: Any, model_state: Any, inputs: Any) -> Any:
+        """Outputs for prepared inputs, pure; see `eval_step.make_respond`."""
+        return self._outputs(params, model_state, inputs)
 
     def __call__(self, inputs: Any) -> np.ndarray:
         """Predictions for prepared inputs, in label units.

@@ -137,19 +137,22 @@ class Description:
     def _repr_html_(self) -> str:
         from dirjax import describe
 
-        png = base64.b64encode(describe.picture(self.facts)).decode()
-        picture = f'<img src="data:image/png;base64,{png}" style="max-width: 100%">'
-        return f"<pre>{html.escape(repr(self))}</pre>{picture}"
+        drawn = [
+            f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" '
+            'style="max-width: 100%">'
+            for png in describe.pictures(self.facts).values()
+        ]
+        return f"<pre>{html.escape(repr(self))}</pre>{''.join(drawn)}"
 
 
 def description(
-    data: Any, label: str, *, fields: Mapping[str, Any] | None = None
+    data: Any, label: str | Sequence[str], *, fields: Mapping[str, Any] | None = None
 ) -> Description:
     """Describes a data frame without training: labels, bins, shots, splits, findings.
 
     Args:
       data: see `frames.table`.
-      label: column of the label.
+      label: column of the label; a list of columns describes each of them.
       fields: as in `fit`.
 
     Raises:
@@ -164,7 +167,6 @@ def description(
         config = config_of("vanilla", {**own, **(fields or {})})
         validation.validate_data(config["data"])
         source = data_lib.from_config(config["data"])
-        data_lib.refuse_targets(source, "this description")
         return Description(facts.describe(source, config["data"]))
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import pathlib
 import shlex
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,35 +40,69 @@ class Job:
         return dataclasses.replace(self, fields={**self.fields, **init_from})
 
 
-def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
+Point = Sequence[tuple[str, Any]]
+
+
+def name_of(config: str) -> str:
+    """The name of a data set of a study, its folder.
+
+    Example:
+      >>> name_of("configs/mnist5k.py:rotation,small"), name_of("configs/csv.py")
+      ('mnist5k-rotation-small', 'csv')
+    """
+    file, _, options = config.partition(":")
+    return "-".join([pathlib.Path(file).stem, *filter(None, options.split(","))])
+
+
+def grids(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The grid of each method of a study."""
+    same = dict.fromkeys(study["methods"], study["grid"])
+    return same | dict(study["method_grids"])
+
+
+def jobs(
+    study: Mapping[str, Any],
+    chosen: Mapping[tuple[str, str], Point] = types.MappingProxyType({}),
+) -> Iterator[Job]:
     """All runs of a study; the seed varies slowest.
 
     Args:
-      study: `configs`, `methods`, `seeds`, `options`, `data` (fields of `config.data`;
+      study: `configs` (files, with options of their own after a colon), `methods`,
+        `seeds`, `options`, `data` (fields of `config.data`;
         None means as in the config), `fields` (pairs of path and value; both are set
-        in every run), `method_fields` (method, path and value, set in the
+        in every run), `config_fields` (config, path and value, set in the runs on
+        that data set), `method_fields` (method, path and value, set in the
         runs of that method), `arguments` (method, and its argument after the colon),
+        `left_out` (config and method that are not run),
         `starts` (method, and the method whose run of the same seed and point, or of the
         same seed if it has no grid, it starts from), `grid` (pairs of path and values,
         or of paths and values of each) and `method_grids` (method, and its own grid);
         see `configs/studies/common.py`.
+      chosen: (name of the data set, method) -> the point that is run instead of its
+        grid, see `tuning`.
     """
     arguments, starts = dict(study["arguments"]), dict(study["starts"])
-    grids: dict[str, Any] = dict.fromkeys(study["methods"], study["grid"])
-    grids |= dict(study["method_grids"])
+    axes, left_out = grids(study), set(map(tuple, study["left_out"]))
     given = {f"data.{k}": v for k, v in study["data"].items() if v is not None}
-    for seed, file, method in itertools.product(
+    for seed, config, method in itertools.product(
         study["seeds"], study["configs"], study["methods"]
     ):
-        name, start = pathlib.Path(file).stem, starts.get(method)
-        argument = ",".join([arguments.get(method, method), *study["options"]])
-        own = {path: value for m, path, value in study["method_fields"] if m == method}
+        if (config, method) in left_out:
+            continue
+        name, start = name_of(config), starts.get(method)
+        file, _, options = config.partition(":")
+        named = filter(None, [arguments.get(method, method), options])
+        argument = ",".join([*named, *study["options"]])
+        own = {path: value for c, path, value in study["config_fields"] if c == config}
+        own |= {path: value for m, path, value in study["method_fields"] if m == method}
         if method in arguments:
             own["method"] = method
         own = {**given, **dict(study["fields"]), **own}
-        for point in _points(grids[method]):
+        alone = chosen.get((name, method))
+        for point in _points(axes[method]) if alone is None else [alone]:
             at, last = [f"{k}={v}" for k, v in point], f"seed_{seed}"
-            before = at if start and grids[start] else []
+            at = at if alone is None else []
+            before = at if start and axes[start] else []
             yield Job(
                 file,
                 argument,

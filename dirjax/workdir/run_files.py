@@ -36,8 +36,18 @@ def folder_of_target(workdir: pathlib.Path, number: int, name: str) -> pathlib.P
       >>> folder_of_target(pathlib.Path("run"), 0, "size (m/s)").as_posix()
       'run/targets/0-size_m_s'
     """
+    return workdir / TARGETS / numbered(number, name)
+
+
+def numbered(number: int, name: str) -> str:
+    """The name of a target as part of a path, unique by its number.
+
+    Example:
+      >>> numbered(0, "size (m/s)")
+      '0-size_m_s'
+    """
     slug = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")
-    return workdir / TARGETS / f"{number}-{slug}".rstrip("-")
+    return f"{number}-{slug}".rstrip("-")
 
 
 def read_targets(workdir: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -11,7 +11,7 @@ from dirjax.configs.studies import (
     common,
     compare,
 )
-from dirjax.sweeping import jobs
+from dirjax.sweeping import jobs, tuning
 from dirjax.workdir import lock
 
 TINY = (
@@ -153,3 +153,96 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
     other = made | {"fields": (("data.limit", 63), *TINY[1:])}
     with pytest.raises(errors.InputError, match=r"data.limit 64 -> 63"):
         sweep.run(other, tmp_path)
+
+
+def test_data_sets_have_options_and_fields_of_their_own():
+    made = study(
+        configs=("configs/bikeshare.py", "configs/mnist5k.py:rotation"),
+        config_fields=(("configs/mnist5k.py:rotation", "stage.main.steps", 1),),
+        seeds=(0,),
+    )
+    bikes, digits = jobs.jobs(made)
+    assert str(digits.folder) == "mnist5k-rotation/vanilla/seed_0"
+    assert digits.argument == "vanilla,rotation,smoke"
+    assert digits.fields["stage.main.steps"] == 1
+    assert bikes.fields["stage.main.steps"] == 2
+    every = common.several(tuple(common.DATASETS))
+    assert len(set(map(jobs.name_of, every.configs))) == len(common.DATASETS)
+    assert [jobs.build(j) for j in jobs.jobs(every.to_dict() | {"seeds": (0,)})]
+
+
+WIDTHS = (("data.bin_width", (5.0, 10.0)), ("data.many", (20, 50)))
+
+
+def finished(workdir, job, error, split="val"):
+    """Writes what a finished run says of its validation error."""
+    result = {"dataset": "it", "select": {"metric": "mae", "shot": "all"}}
+    result["select"]["split"] = split
+    result["val"] = {"mae": {"all": error}}
+    (workdir / job.folder).mkdir(parents=True)
+    (workdir / job.folder / "result.json").write_text(json.dumps(result))
+
+
+def test_tuning_takes_the_point_with_the_smallest_mean(tmp_path):
+    made = study(
+        methods=("vanilla", "lds"),
+        method_grids=(("lds", WIDTHS),),
+        tuning=(100, 101),
+    )
+    tried = list(tuning.jobs(made))
+    # One point needs no tuning.
+    assert {j.folder.parts[2] for j in tried} == {"lds"}
+    assert len(tried) == 8
+    errors_of = {(5.0, 20): (1, 4), (5.0, 50): (3, 3), (10.0, 20): (2, 2.5)}
+    for job in tried:
+        key = (job.fields["data.bin_width"], job.fields["data.many"])
+        finished(tmp_path, job, errors_of.get(key, (9, 9))[job.fields["seed"] - 100])
+    found = tuning.best(tried, made, tmp_path)
+    assert found["bikeshare", "lds"].point == [
+        ("data.bin_width", 10.0),
+        ("data.many", 20),
+    ]
+    chosen = {key: one.point for key, one in found.items()}
+    plain, best, *others = jobs.jobs(made, chosen)
+    assert str(best.folder) == "bikeshare/lds/seed_0"
+    assert best.fields["data.bin_width"] == 10.0
+    assert "data.bin_width" not in plain.fields
+    assert len(others) == 2
+    said = tuning.record(found)["bikeshare"]["lds"]
+    assert said["point"] == {"data.bin_width": 10.0, "data.many": 20}
+    assert said["val_error"]["data.bin_width=5.0/data.many=20"] == 2.5
+
+
+def test_tuning_does_not_look_at_the_test_split(tmp_path):
+    made = study(grid=WIDTHS, tuning=(100,))
+    tried = list(tuning.jobs(made))
+    for job in tried:
+        finished(tmp_path, job, 1.0, split="test")
+    with pytest.raises(errors.InputError, match="needs a validation split"):
+        tuning.best(tried, made, tmp_path)
+    made["starts"] = (("vanilla", "lds"),)
+    with pytest.raises(errors.InputError, match="methods that start by themselves"):
+        list(tuning.jobs(made))
+
+
+@pytest.mark.slow
+def test_a_study_tunes_and_then_runs_the_best(tmp_path, capsys):
+    rates = (("stage.main.learning_rate", (1e-7, 1e-2)),)
+    made = study(methods=("vanilla", "sqinv"), grid=rates, tuning=(9,), seeds=(0,))
+    sweep.run(made, tmp_path, dry_run=True)
+    assert capsys.readouterr().out.count("todo  tuning/") == 4
+    sweep.run(made, tmp_path, job="1/2")
+    assert "Tuning goes on in other jobs" in capsys.readouterr().out
+    sweep.run(made, tmp_path, job="2/2")
+    sweep.run(made, tmp_path)
+    tuned = json.loads((tmp_path / "tuned.json").read_text())["bikeshare"]
+    for method in made["methods"]:
+        found = json.loads(
+            (tmp_path / "bikeshare" / method / "seed_0" / "config.json").read_text()
+        )
+        rate = found["stage"]["main"]["learning_rate"]
+        errors_of = tuned[method]["val_error"]
+        best = min(errors_of, key=lambda k, of=errors_of: of[k])
+        assert best == f"stage.main.learning_rate={rate}"
+    table = (tmp_path / "report" / "table.txt").read_text()
+    assert "sqinv minus vanilla" in table

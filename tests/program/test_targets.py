@@ -8,8 +8,13 @@ import pytest
 
 import dirjax
 from dirjax import errors, evaluate, labels, predict, report
+from dirjax.config import frozen
+from dirjax.data.describe import facts as facts_lib
+from dirjax.data.describe import text as text_lib
+from dirjax.evals import portable
 from dirjax.workdir import run_files
 from tests import commands, own_data, runs
+from tests.evals.test_portable import exported
 from tests.program.test_resume import assert_resumes
 
 COUNT = 200
@@ -172,20 +177,59 @@ def test_refused_before_anything_is_written(
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_what_is_for_one_label_is_refused(both, capsys):
+def test_what_is_for_one_label_is_refused(both):
     folder, _ = both
-    from dirjax.evals import portable
+    with pytest.raises(errors.InputError, match="one label"):
+        evaluate.evaluate(folder / "run", features=True)
 
-    for call in (
-        lambda: portable.write(folder / "run", folder / "exported", ["cpu"]),
-        lambda: evaluate.evaluate(folder / "run", features=True),
-        lambda: dirjax.describe(
-            {n: np.sin(np.arange(30.0) * p) for n, p in (("a", 1), ("y", 2), ("z", 3))},
-            ["y", "z"],
-        ),
-    ):
-        with pytest.raises(errors.InputError, match="one label"):
-            call()
+
+def test_describe_each_label_and_what_holds_for_all(both, tmp_path):
+    file = tmp_path / "untested.csv"
+    file.write_text((both[0] / "two.csv").read_text().replace(",test", ",train"))
+    source = own_data.load(file, label="tall,heavy")
+    made = own_data.config(file, data__label="tall,heavy")
+    facts = facts_lib.describe(source, frozen.plain(made)["data"])
+    assert list(facts["targets"]) == list(NAMES)
+    rows = {name: own["rows"] for name, own in facts["targets"].items()}
+    assert rows == {"tall": 200, "heavy": 167}
+    assert facts["rows"] == 200
+    said = text_lib.text(facts)
+    for name in NAMES:
+        own = facts["targets"][name]
+        assert own["label"]["name"] == name
+        assert f"Label: {name}," in said
+        assert sum(own["bins"]["train_count"]) == own["splits"]["train"]["rows"]
+        assert not own["notes"]
+    # What holds for both is said once.
+    (common,) = facts["findings"]
+    assert common["name"] == "no_test"
+    assert said.count("What to look at in all labels:") == 1
+    assert all(common not in own["findings"] for own in facts["targets"].values())
+    dirjax.describe.write(facts, tmp_path)
+    assert json.loads((tmp_path / "describe.json").read_text()) == facts
+    drawn = sorted(f.name for f in tmp_path.glob("*.png"))
+    assert drawn == ["describe-0-tall.png", "describe-1-heavy.png"]
+
+
+def test_export_has_the_distribution_of_each_target(both, tmp_path):
+    run = both[0] / "run"
+    portable.write(run, tmp_path, ["cpu"])
+    found, about = exported(tmp_path)
+    assert list(about["targets"]) == list(NAMES)
+    assert "bins" not in about
+    x = np.random.default_rng(1).normal(size=(7, 2)).round(4)
+    given = {"numeric": np.float32(x), "categorical": np.zeros((7, 0), np.int32)}
+    ratios = {}
+    for name, own in about["targets"].items():
+        train = np.array(own["bins"]["train"])
+        ratios[name] = np.float32(-np.log(len(train)) - np.log(train))
+    after = found.call(given, ratios, np.float32(0.5))
+    assert about["numeric"] == ["a", "b"]
+    frame = {"a": x[:, 0], "b": x[:, 1]}
+    want = dirjax.load(run).predict(frame, prior="uniform", tau=0.5)
+    for number, name in enumerate(NAMES):
+        np.testing.assert_allclose(after["prediction"][name], want[:, number], 2e-3)
+        np.testing.assert_allclose(after["probabilities"][name].sum(1), 1, rtol=1e-4)
 
 
 @pytest.mark.slow

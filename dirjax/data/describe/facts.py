@@ -30,10 +30,15 @@ dirjax.describe` prints and writes as `describe.json`:
     are compared as the model sees them.
   notes, skipped: what the reader decided, in sentences; reason -> rows left out.
   findings: [{"name", "text"}], see `dirjax.data.advice`; empty if all is well.
+
+Of several labels per row, `name`, `rows`, `notes`, `skipped` and the `findings` that
+hold for each of them; and `targets`: label -> all of the above for the rows that have
+it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +74,8 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
             f"describe takes data with one label per row, {source.name} has one per "
             "pixel. The report of a run shows their histogram."
         )
+    if source.targets:
+        return _of_targets(source, fields)
     facts = {
         "name": source.name,
         "rows": sum(len(s.value) for s in source.splits.values()),
@@ -82,6 +89,24 @@ def describe(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any
     }
     facts["findings"] = advice.findings(source, fields, facts)
     return facts
+
+
+def _of_targets(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of each of several labels, and what holds for all."""
+    alone = [dataclasses.replace(one, notes=(), skipped={}) for one in source.targets]
+    each = {one.record["label"]: describe(one, fields) for one in alone}
+    first, *others = each.values()
+    common = [f for f in first["findings"] if all(f in o["findings"] for o in others)]
+    for found in each.values():
+        found["findings"] = [f for f in found["findings"] if f not in common]
+    return {
+        "name": source.name,
+        "rows": sum(len(s.value) for s in source.splits.values()),
+        "targets": each,
+        "notes": list(source.notes),
+        "skipped": dict(source.skipped),
+        "findings": common,
+    }
 
 
 def _inputs(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, Any]:

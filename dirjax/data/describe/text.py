@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dirjax import labels
@@ -131,22 +131,42 @@ def _bins_text(bins: Mapping[str, Any], scale: str) -> list[str]:
     ]
 
 
-def text(facts: Mapping[str, Any]) -> str:
-    """The result of `describe.describe`, for a terminal of 88 columns."""
-    blocks = [
-        [f"{facts['name']}: {count(facts['rows'], 'row')}"],
+def _label_blocks(facts: Mapping[str, Any]) -> list[list[str]]:
+    """Paragraphs about the rows of one label."""
+    return [
         _label_text(facts["label"]),
         _inputs_text(facts["inputs"], facts["rows"]),
         _splits_text(facts),
         _bins_text(facts["bins"], facts["label"]["scale"]),
     ]
+
+
+def _findings_text(findings: Sequence[Mapping[str, str]], heading: str) -> list[str]:
+    """The findings under a heading."""
+    found = [f["text"][0].upper() + f["text"][1:] for f in findings]
+    how = "(Set fields with --config.data.FIELD=VALUE.)"
+    return [heading, *(wrap(f, "  * ") for f in found), how]
+
+
+def text(facts: Mapping[str, Any]) -> str:
+    """The result of `describe.describe`, for a terminal of 88 columns."""
+    several = facts.get("targets", {})
+    blocks = [[f"{facts['name']}: {count(facts['rows'], 'row')}"]]
+    for name, own in (several or {"": facts}).items():
+        more = _label_blocks(own)
+        if several:
+            said = f"{name}: {count(own['rows'], 'row')}"
+            more.insert(0, [said, "=" * len(said)])
+            if own["findings"]:
+                heading = f"What to look at in {name}:"
+                more.append(_findings_text(own["findings"], heading))
+        blocks += more
     if facts["notes"]:
         notes = [wrap(n[0].upper() + n[1:] + ".", "  - ") for n in facts["notes"]]
         blocks.append(["Decisions while reading:", *notes])
-    found = [f["text"][0].upper() + f["text"][1:] for f in facts["findings"]]
-    if found:
-        how = "(Set fields with --config.data.FIELD=VALUE.)"
-        blocks.append(["What to look at:", *(wrap(f, "  * ") for f in found), how])
-    else:
+    if facts["findings"]:
+        heading = "What to look at" + " in all labels" * bool(several) + ":"
+        blocks.append(_findings_text(facts["findings"], heading))
+    if not any(own["findings"] for own in [facts, *several.values()]):
         blocks.append(["Nothing suspicious found."])
     return "\n\n".join("\n".join(block) for block in blocks)

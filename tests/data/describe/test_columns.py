@@ -141,7 +141,7 @@ def test_images(tmp_path):
     assert facts["duplicates"]["train"]["conflicts"] == 5
     assert "leaked_rows" in names(facts)
     assert "Inputs: images, 8 x 8 pixels, grey" in command.text(facts)
-    assert command.picture(facts).startswith(b"\x89PNG")
+    assert command.pictures(facts)["describe.png"].startswith(b"\x89PNG")
 
 
 class TestText:
