@@ -55,6 +55,9 @@ def stage():
             # Each network (model.members) trains on a bag of its own: as many rows,
             # drawn once, with replacement, as `sampling` says.
             "bags": False,
+            # Options of dirjax.resampling, set by presets: the stage trains the head
+            # alone, on resampled features of the training rows.
+            "resample": ConfigDict(),
             # A preset may add evaluate=False: no validation during the stage. Objective
             # of this stage; empty means config.objective.
             "objective": ConfigDict(),

@@ -219,7 +219,7 @@ def objective(*wrappers, terms=None, **settings):
     return {"terms": terms or {BASE: {"weight": 1.0}}, "wrappers": wrappers, **settings}
 
 
-def retrain(first, second):
+def retrain(first, second, **changes):
     """RRT: `first` trains everything; then `second` trains only a fresh head.
 
     Decoupled training of Yang et al. 2021, after Kang et al. 2020. The second stage
@@ -236,6 +236,7 @@ def retrain(first, second):
                 "reinit": ("head",),
                 "init_from": "best",
                 "encoder_mode": "eval",
+                **changes,
             }
         },
     }
@@ -484,10 +485,20 @@ PRESETS |= {
         )
     },
 }
-# Resampled training rows, of tables.
+# Resampled training rows: the rows of tables, or features.
 PRESETS |= {
     "smoter": {"objective": objective(), "resample": {"method": "smoter", **RESAMPLE}},
     "smogn": {"objective": objective(), "resample": SMOGN},
+    # On features, after plain training: of images, sentences, anything.
+    "rrt_smoter": retrain(
+        objective(), objective(), resample={"method": "smoter", **RESAMPLE}
+    ),
+    "rrt_smogn": retrain(objective(), objective(), resample=SMOGN),
+    "rrt_smogn_lds_fds": retrain(
+        objective("fds", fds=FDS),
+        objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
+        resample=SMOGN,
+    ),
     "smogn_lds_fds": {
         "objective": objective("lds", "fds", lds=_LDS_SQRT, fds=FDS),
         "resample": SMOGN,

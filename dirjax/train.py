@@ -223,7 +223,8 @@ def _train_stage(
     means, warn = Means(), warn_once()
     clock.compiles()
     clock.start(step)
-    for start, count, batch in batches(pieces, step, stage.stop):
+    rows = programs_lib.training_rows(pieces, program, state)
+    for start, count, batch in batches(pieces, rows, step, stage.stop):
         with jax.transfer_guard("disallow"):
             state, new = train_steps(state, batch, number(count))
         step = start + count

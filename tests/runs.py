@@ -14,6 +14,7 @@ from dirjax.training.build import build
 from dirjax.training.stage_program import (
     abstract_state,
     compiled_steps,
+    example_rows,
     preflight,
     stage_program,
 )
@@ -104,7 +105,9 @@ def trace(pieces, program):
     """Traces a step of a stage and checks its shapes."""
     stage, state = program.stage, abstract_state(pieces, program)
     steps = compiled_steps(pieces, program)
-    _, _, batch = next(batches(pieces, stage.start, stage.stop))
+    _, _, batch = next(
+        batches(pieces, example_rows(pieces, stage), stage.start, stage.stop)
+    )
     new, report = jax.eval_shape(steps, state, batch, np.int32(1))
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert report.sums["loss"][0].shape == ()

@@ -27,6 +27,8 @@ METRICS = {
 }
 # Where the papers call a row otherwise than its preset; or leave out what it is of.
 CALLED = {"inv_lds_fds": "INV+LDS+FDS", "lds": "INV+LDS", "lds_fds": "LDS+FDS"}
+# They resample images, ours features: a method of another name.
+CALLED |= {"smoter": "SMOTER", "smogn": "SMOGN", "smogn_lds_fds": "SMOGN+LDS+FDS"}
 LINE = re.compile(r"^    (\w+)((?: +[\d.]+){8})$", re.MULTILINE)
 
 

@@ -155,13 +155,7 @@ def finish(
     elif "groups" in config:
         del config.groups  # Of the data set, for presets that use groups.
     if "resample" in preset:
-        config.data.resample = ConfigDict(
-            {
-                "bandwidth": config_dict.placeholder(float),
-                "control_points": config_dict.placeholder(tuple),
-                **preset["resample"],
-            }
-        )
+        config.data.resample = _resample(preset["resample"])
     if "support" in preset:
         config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():
@@ -199,6 +193,15 @@ def _with_ssir(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str
     return book.PRESETS.get(known) or book.with_ssir(preset)
 
 
+def _resample(options: Mapping[str, Any]) -> Any:
+    """Options of resampling, with those that are empty."""
+    empty = {
+        "bandwidth": config_dict.placeholder(float),
+        "control_points": config_dict.placeholder(tuple),
+    }
+    return ConfigDict({**empty, **options})
+
+
 def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
     """Adds the stages of a preset: copies of the main stage with their own changes."""
     config.stages = preset.get("stages", ("main",))
@@ -213,6 +216,8 @@ def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
         for field, value in preset.get("stage", {}).get(key, {}).items():
             if field == "objective":
                 value = _objective(config, value, book)
+            elif field == "resample":
+                value = _resample(value)
             config.stage[key][field] = value
     if "phases" in preset:
         _divide(config, preset["phases"])

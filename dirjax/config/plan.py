@@ -86,6 +86,7 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
             views=_views(record["views"], config["data"]),
             sampling=record["sampling"] or config["data"]["sampling"],
             bags=record["bags"],
+            resample=record["resample"],
             evaluate=record.get("evaluate", True) or name == config["stages"][-1],
         )
         rows.append(stage)

@@ -32,6 +32,8 @@ class Stage:
       sampling: how often rows are drawn: "none" for once an epoch, or the scheme of
         `weights.bin_weights` for their bins.
       bags: whether each network has a fixed bag of rows, see `data.Stream`.
+      resample: options of `data.resampled`: the head is trained alone, on resampled
+        features of the training rows; empty for all rows as they are.
       evaluate: whether its states are evaluated: not if the head is untrained; the last
         stage always is.
     """
@@ -50,6 +52,7 @@ class Stage:
     views: int = 1
     sampling: str = "none"
     bags: bool = False
+    resample: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     evaluate: bool = True
 
     @property

@@ -1,5 +1,8 @@
 """The training split, resampled by SMOTER or SMOGN (`dirjax.resampling`).
 
+The rows of tables are resampled before training; of anything else, features of a
+trained encoder, on which the head is trained again (`stage.NAME.resample`).
+
 Rows are resampled after columns have been prepared: what prepares them, the bins, the
 shots and the scale of the label are those of the data as they are, so that methods are
 compared on the same ground and new rows are prepared the same way. Distances divide
@@ -9,7 +12,8 @@ clip, which keeps outliers from ruling the range.
 **Deviations**: labels are interpolated on the scale that the model learns, and stay
 within those of the training split. Where a missing number was filled, its indicator is
 a category: a synthetic row is marked as missing, and filled, like one of its parents.
-A column that is also a category (`data.both`) is both independently.
+A column that is also a category (`data.both`) is both independently. The published
+results on images resample pixels; here it is features that lie between features.
 """
 
 from __future__ import annotations
@@ -27,6 +31,31 @@ from dirjax.errors import InputError
 METHODS = {"smoter": resampling.smoter, "smogn": resampling.smogn}
 
 
+def _options(fields: Mapping[str, Any], source: sources.Source) -> dict[str, Any]:
+    """The options that are given, with the name of the method.
+
+    Raises:
+      InputError: if there is no such method, or the data has several labels or one per
+        pixel.
+    """
+    if source.targets:
+        raise InputError(
+            "resampling makes rows for one label, data.label names "
+            f"{len(source.targets)} ({', '.join(t.label for t in source.targets)}). "
+            "Choose another method, such as lds, or train one model per label."
+        )
+    if source.dense:
+        raise InputError(
+            f"resampling makes rows with one label, {source.name} has one per pixel. "
+            "Choose another method, such as lds."
+        )
+    try:
+        checks.one_of("method", fields["method"], METHODS)
+    except ValueError as error:
+        raise InputError(f"resample.{error}") from error
+    return {k: v for k, v in fields.items() if v is not None}
+
+
 def from_config(fields: Mapping[str, Any], source: sources.Source) -> sources.Source:
     """The source, with the training rows that `config.data.resample` asks for.
 
@@ -40,67 +69,117 @@ def from_config(fields: Mapping[str, Any], source: sources.Source) -> sources.So
     """
     if not fields:
         return source
-    options = {k: v for k, v in fields.items() if v is not None}
     kind = source.record["kind"]
-    if kind != "table":
+    if kind != "table" and not source.targets:
         raise InputError(
             f"data.resample interpolates columns of tables, {source.name} holds "
-            f"{kind}. Choose another method, or save features of a trained model as a "
-            "table and resample that."
+            f"{kind}. Choose rrt_smogn or rrt_smoter, which resample features."
         )
-    if source.targets:
-        raise InputError(
-            "data.resample makes rows for one label, data.label names "
-            f"{len(source.targets)} ({', '.join(t.label for t in source.targets)}). "
-            "Choose another method, such as lds, or train one model per label."
-        )
+    options, train = _options(fields, source), source.splits["train"]
     try:
-        method = options.pop("method")
-        checks.one_of("method", method, METHODS)
-        train = source.splits["train"]
-        split = _resampled(train, source.record["table"], method, options)
+        split = _of_table(train, source.record["table"], options)
     except (TypeError, ValueError) as error:
         raise InputError(f"config.data.resample: {error}") from error
-    bins, scale = source.spec.bins, source.scale
-    split = dataclasses.replace(
-        split,
-        value=np.asarray(scale.inverse(split.label), np.float32),
-        bin=bins.index(split.label).astype(np.int32),
-    )
-    said = (
-        f"{method} makes {len(split.label):,} training rows of {len(train.label):,}: "
-        f"{len(np.unique(split.index)):,} of the file are kept or have synthetic ones"
-    )
+    split = _labelled(split, source)
+    said = f"{options['method']} makes {told(split, len(train.label))}"
     return dataclasses.replace(source, resampled=split, notes=(*source.notes, said))
 
 
-def _resampled(
-    train: sources.Split, table: Mapping[str, Any], method: str, options: dict[str, Any]
+def of_features(
+    fields: Mapping[str, Any], features: np.ndarray, source: sources.Source
 ) -> sources.Split:
-    """The resampled rows; values and bins are still those of their seeds."""
+    """Resampled features of the training rows, as inputs of a head.
+
+    Args:
+      fields: see `from_config`.
+      features: `[rows, dim]`, of the training split in order.
+      source: the data.
+
+    Raises:
+      InputError: if an option is wrong.
+    """
+    options, train = _options(fields, source), source.splits["train"]
+    try:
+        found = METHODS[options.pop("method")](
+            np.asarray(features, np.float64), train.label, **options
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"resampling of features: {error}") from error
+    return _labelled(_split(train, found, found.X.astype(np.float32)), source)
+
+
+def expected(fields: Mapping[str, Any], source: sources.Source) -> sources.Split:
+    """What `of_features` gives, as far as it is known before there are features.
+
+    The labels are those of synthetic rows between neighbours in label; how many there
+    are in each segment of labels does not depend on features.
+
+    Args:
+      fields: see `from_config`.
+      source: the data.
+
+    Raises:
+      InputError: if an option is wrong.
+    """
+    return of_features(fields, source.splits["train"].label[:, None], source)
+
+
+def told(split: sources.Split, rows: int) -> str:
+    """A sentence's end on resampled rows.
+
+    Args:
+      split: the rows.
+      rows: how many there were.
+    """
+    return (
+        f"{len(split.label):,} training rows of {rows:,}: "
+        f"{len(np.unique(split.index)):,} of the file are kept or have synthetic ones"
+    )
+
+
+def _of_table(
+    train: sources.Split, table: Mapping[str, Any], options: dict[str, Any]
+) -> sources.Split:
+    """The resampled rows of a table."""
     numeric, codes = train.inputs["numeric"], train.inputs["categorical"]
     # Indicators follow the numeric columns.
     first = len(table["numeric"])
     width = numeric.shape[1]
     every = np.concatenate([numeric, codes], axis=1, dtype=np.float64)
     categories = range(first, every.shape[1])
-    found = METHODS[method](every, train.label, categorical=categories, **options)
+    method = METHODS[options["method"]]
+    options = {k: v for k, v in options.items() if k != "method"}
+    found = method(every, train.label, categorical=categories, **options)
     made = found.X[:, :width].astype(np.float32)
     for j, name in enumerate(table["indicators"], first):
         column = table["numeric"].index(name)
         made[:, column] = np.where(made[:, j] == 1, 0.0, made[:, column])
+    codes = found.X[:, width:].astype(np.int32)
+    return _split(train, found, {"numeric": made, "categorical": codes})
+
+
+def _split(
+    train: sources.Split, found: resampling.Resampled, inputs: Any
+) -> sources.Split:
+    """The resampled rows; values and bins are still those of their seeds."""
     label = np.clip(found.y, train.label.min(), train.label.max()).astype(np.float32)
-    kept = np.where(found.synthetic, label, train.label[found.seed])
     weight = train.weight[found.seed]
     return dataclasses.replace(
         train,
-        inputs={
-            "numeric": made,
-            "categorical": found.X[:, width:].astype(np.int32),
-        },
-        label=kept,
+        inputs=inputs,
+        label=np.where(found.synthetic, label, train.label[found.seed]),
         value=train.value[found.seed],
         bin=train.bin[found.seed],
         weight=weight / weight.mean(),
         index=train.index[found.seed],
+        wide=None,
+    )
+
+
+def _labelled(split: sources.Split, source: sources.Source) -> sources.Split:
+    """Resampled rows with values and bins of their labels."""
+    return dataclasses.replace(
+        split,
+        value=np.asarray(source.scale.inverse(split.label), np.float32),
+        bin=source.spec.bins.index(split.label).astype(np.int32),
     )

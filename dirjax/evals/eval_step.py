@@ -248,6 +248,16 @@ def make_variants_step(
     return step
 
 
+def make_encode_step(network: Network) -> Callable[[Any, Any, Any], jax.Array]:
+    """Makes `(params, model_state, raw inputs) -> features`, in evaluation mode."""
+
+    def step(params, model_state, inputs):
+        inputs = network.prepare(inputs, model_state)
+        return network.encode(params, model_state, inputs, train=False)[0]
+
+    return step
+
+
 def make_moments_step(
     network: Network, *, num_bins: int
 ) -> Callable[[moments_lib.Moments, Any, Any, Batch], moments_lib.Moments]:

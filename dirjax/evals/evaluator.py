@@ -98,6 +98,8 @@ class Evaluator:
         add_moments = eval_step_lib.make_moments_step(network, num_bins=spec.bins.num)
         if members > 1:
             add_moments = jax.vmap(add_moments, in_axes=(0, 0, 0, None))
+        encode = eval_step_lib.make_encode_step(network)
+        self._encode = jax.jit(encode, out_shardings=replicated)
         self._eval_step = jax.jit(eval_step, out_shardings=replicated)
         self._add_moments = jax.jit(
             add_moments, donate_argnums=0, out_shardings=replicated
@@ -302,6 +304,22 @@ class Evaluator:
         for batch in self.batches(split):
             total = self._add_moments(total, params, model_state, batch)
         return total
+
+    def encode(self, params: Any, model_state: Any, split: str) -> np.ndarray:
+        """Features of the rows of a split in order, `[rows, dim]`, in evaluation mode.
+
+        Args:
+          params: parameters of the model, of a single network.
+          model_state: its running statistics.
+          split: "train", "val" or "test".
+        """
+        found = sharding.to_host(
+            [
+                self._encode(params, model_state, batch["inputs"])
+                for batch in self.batches(split)
+            ]
+        )
+        return np.concatenate(found)[: len(self._source.rows(split).label)]
 
     def features(
         self, params: Any, model_state: Any, split: str

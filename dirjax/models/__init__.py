@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from dirjax import checks, dotted
 from dirjax.models import bilstm, depth, fused_depth, heads, mlp, pairs, resnet
 from dirjax.models.heads import Outputs
-from dirjax.ops.input_domain import FREE, Domain, of_pixels, of_table
+from dirjax.ops.input_domain import FREE, NOTHING, Domain, of_pixels, of_table
 
 __all__ = ["ENCODERS", "Encoder", "Network", "Outputs", "build", "find", "from_config"]
+__all__ += ["of_features"]
 
 
 class Encoder(NamedTuple):
@@ -115,6 +116,21 @@ class Network(NamedTuple):
     domain: Domain = FREE
     edges: tuple[float, ...] | None = None
     decode: str = "median"
+
+
+def of_features(network: Network) -> Network:
+    """A network whose inputs are features already, to train its head alone.
+
+    Args:
+      network: the whole model; the parameters are the same.
+    """
+
+    def encode(params, state, inputs, **_):
+        return inputs, state
+
+    return network._replace(
+        prepare=lambda inputs, state: inputs, encode=encode, domain=NOTHING
+    )
 
 
 def _named(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

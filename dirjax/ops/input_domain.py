@@ -92,19 +92,31 @@ class Domain(NamedTuple):
       unit: prepared units between pixel values 0 and 1, a number or one per channel;
         None if inputs are not images.
       columns: for a table, how many numeric columns may move; None for all.
+      moves: whether anything may move.
     """
 
     low: Any = -math.inf
     high: Any = math.inf
     unit: Any = None
     columns: int | None = None
+    moves: bool = True
 
     def split(self, inputs: Any) -> Parts:
-        """See `coordinates`."""
+        """See `coordinates`.
+
+        Raises:
+          ValueError: if nothing may move.
+        """
+        if not self.moves:
+            raise ValueError(
+                "a stage that trains the head on features has no inputs to move. Use a "
+                "method that does not move inputs."
+            )
         return coordinates(inputs, self.columns)
 
 
 FREE = Domain()
+NOTHING = Domain(moves=False)
 
 
 def of_pixels(mean: Any, std: Any) -> Domain:

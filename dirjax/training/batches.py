@@ -15,12 +15,13 @@ from dirjax.training.build import Pieces, of_bins
 
 
 def batches(
-    pieces: Pieces, step: int, stop: int
+    pieces: Pieces, train: data.Split, step: int, stop: int
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Yields the chunks of steps from `step` to `stop`.
 
     Args:
       pieces: the run's data and model.
+      train: the rows to train on.
       step: the first step.
       stop: the step after the last, in the same stage.
 
@@ -29,7 +30,6 @@ def batches(
       `[chunk, members, batch, ...]`, and only the first `count` batches are valid.
     """
     plan, config = pieces.plan, pieces.config
-    train = pieces.source.training
     stage = plan.stage_at(step)
     table, partners = of_bins(stage, pieces.spec), pieces.objective(stage).partners
     stream = data.Stream(

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from dirjax import data, labels, models
 from dirjax.config.plan import plan as make_plan
 from dirjax.config.stages import Plan, Stage
+from dirjax.data import resampled
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
 from dirjax.evals.targets import TargetsEvaluator
@@ -60,10 +61,12 @@ class Pieces:
     evaluator: Evaluator
     targets: tuple[Pieces, ...] = ()
 
-    @property
-    def learnt(self) -> Any:
-        """What objectives get as `spec`, see `targets.per_target`."""
+    def learnt(self, stage: Stage) -> Any:
+        """What the objective of a stage gets as `spec`, see `targets.per_target`."""
         if not self.targets:
+            if stage.resample:
+                rows = resampled.expected(stage.resample, self.source)
+                return specification.resampled(self.spec, rows.label)
             return self.spec
         return tuple(label_targets.standardised(t.spec) for t in self.targets)
 
@@ -175,7 +178,26 @@ def _spec(config: Mapping[str, Any], source: data.Source, last: Stage) -> labels
         config.get("support"), spec, lambda: train.real(train.label)
     )
     spec = dataclasses.replace(spec, groups=groups, support=support)
+    if last.resample:
+        return _resampled(spec, last, source)
     return _weighted(spec, last, train)
+
+
+def _resampled(spec: labels.Spec, last: Stage, source: data.Source) -> labels.Spec:
+    """The specification of labels that the last stage resamples: how they weigh."""
+    rows = resampled.expected(last.resample, source)
+    after = _weighted(specification.resampled(spec, rows.label), last, rows)
+    assert after.weights is not None
+    share = spec.counts.sum() / after.weights.sum()
+    support = spec.support
+    if support is not None:
+        held = np.bincount(
+            labels.Bins(support.edges).index(rows.label),
+            (after.weights / np.maximum(after.counts, 1))[rows.bin],
+            minlength=support.num,
+        )
+        support = dataclasses.replace(support, weights=share * held)
+    return dataclasses.replace(spec, support=support, weights=share * after.weights)
 
 
 def _network(

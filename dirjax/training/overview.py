@@ -11,6 +11,7 @@ import numpy as np
 
 from dirjax import labels
 from dirjax.augment import options
+from dirjax.data import resampled
 from dirjax.training import parameters, stage_program
 from dirjax.training.build import Pieces
 from dirjax.training.stage_program import StageProgram
@@ -44,7 +45,7 @@ def overview(pieces: Pieces, programs: Sequence[StageProgram]) -> str:
         sizes[name] = sizes.get(name, 0) + leaf.size
     for program in programs:
         trained = jax.eval_shape(
-            lambda key, p=program: p.objective.init(key, pieces.learnt).params,
+            lambda key, p=program: p.objective.init(key, pieces.learnt(p.stage)).params,
             jax.random.key(0),
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(trained):
@@ -134,6 +135,14 @@ def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
             f"note: {', '.join(slow)} accumulates gradients; a pairwise loss still "
             "sees only the pairs within one step"
         )
+    for stage in pieces.plan.stages:
+        if stage.resample:
+            rows = resampled.expected(stage.resample, source)
+            method, size = stage.resample["method"], len(source.training.label)
+            yield (
+                f"note: {stage.name} trains the head on features, of which {method} "
+                f"makes {resampled.told(rows, size)}"
+            )
     changes = config["data"]["augment"]
     if options.augments(**changes):
         yield f"note: training images are augmented: {options.described(changes)}"

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dirjax import data, optimizers
+from dirjax import data, models, optimizers
 from dirjax.augment import build as augment_build
 from dirjax.config.stages import Stage
+from dirjax.data import resampled
 from dirjax.errors import InputError
 from dirjax.objectives import base
 from dirjax.ops.random import stream_key
@@ -31,6 +32,7 @@ class StageProgram:
 
     Attributes:
       stage: the stage.
+      network: the model, of which a stage on features trains the head.
       objective: what it minimises.
       tx: its optimiser, which skips frozen parameters.
       trainable: tree of bools over the model's parameters; None for all.
@@ -38,6 +40,7 @@ class StageProgram:
     """
 
     stage: Stage
+    network: models.Network
     objective: base.Objective
     tx: optax.GradientTransformation
     trainable: Any
@@ -54,7 +57,7 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
     shapes = pieces.shapes[0]
     try:
         variables = jax.eval_shape(
-            lambda key: objective.init(key, pieces.learnt), jax.random.key(0)
+            lambda key: objective.init(key, pieces.learnt(stage)), jax.random.key(0)
         )
     except ValueError as error:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
@@ -80,13 +83,66 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
         parameters.select(shapes, stage.reinit)
     except ValueError as error:
         raise InputError(f"stage.{stage.name}.reinit: {error}") from error
+    network = pieces.network
+    if stage.resample:
+        _check_of_features(pieces, stage, trainable)
+        of_features = models.of_features(network)
+        return StageProgram(stage, of_features, objective, tx, trainable, None)
     try:
         changed = augment_build.from_config(
             pieces.config["data"], pieces.source, views=stage.views, stage=stage.name
         )
     except ValueError as error:
         raise InputError(str(error)) from error
-    return StageProgram(stage, objective, tx, trainable, changed)
+    return StageProgram(stage, network, objective, tx, trainable, changed)
+
+
+def _check_of_features(pieces: Pieces, stage: Stage, trainable: Any) -> None:
+    """Checks that a stage on resampled features leaves the encoder as it is.
+
+    Raises:
+      InputError: if it does not.
+    """
+    moves = trainable is None or any(jax.tree.leaves(trainable["encoder"]))
+    if moves or stage.encoder_mode != "eval":
+        raise InputError(
+            f"stage.{stage.name}.resample trains the head on features, so it needs "
+            f"stage.{stage.name}.trainable=('head',) and "
+            f"stage.{stage.name}.encoder_mode=eval. See the preset rrt_smogn."
+        )
+    if pieces.members > 1:
+        raise InputError(
+            f"stage.{stage.name}.resample is for one network, model.members is "
+            f"{pieces.members}. Leave it out, and put runs of several seeds together."
+        )
+
+
+def example_rows(pieces: Pieces, stage: Stage) -> data.Split:
+    """Rows like those that a stage trains on, before there are features."""
+    if not stage.resample:
+        return pieces.source.training
+    rows = resampled.expected(stage.resample, pieces.source)
+    shape = (len(rows.label), pieces.spec.feature_dim)
+    return dataclasses.replace(rows, inputs=np.zeros(shape, np.float32))
+
+
+def training_rows(
+    pieces: Pieces, program: StageProgram, state: TrainState
+) -> data.Split:
+    """The rows that a stage trains on.
+
+    Args:
+      pieces: the run's data and model.
+      program: the stage's program.
+      state: any state of the stage, whose encoder makes the features if it trains on
+        resampled ones.
+    """
+    if not program.stage.resample:
+        return pieces.source.training
+    features = pieces.evaluator.encode(
+        state.params["model"], state.model_state, "train"
+    )
+    return resampled.of_features(program.stage.resample, features, pieces.source)
 
 
 def _own_tx(stage: Stage, rate: float) -> optax.GradientTransformation:
@@ -101,8 +157,8 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
     Raises:
       InputError: naming the stage.
     """
-    stage, network = program.stage, pieces.network
-    rows = data.stored(pieces.source.training)
+    stage, network = program.stage, program.network
+    rows = data.stored(example_rows(pieces, stage))
     # A batch of one row may be too small for a loss over pairs.
     few = min(2, pieces.plan.batch_size)
     few = few if program.objective.partners is None else 2 * few
@@ -176,7 +232,7 @@ def _init_network(
         )
         model_state = before[1]
     key = stream_key(_stage_key(stage, seed), "objective")
-    variables = program.objective.init(key, pieces.learnt)
+    variables = program.objective.init(key, pieces.learnt(stage))
     # Arrays that objectives create on the host become device arrays of the state.
     variables = jax.tree.map(jnp.asarray, variables)
     tree = {"model": params, "objective": variables.params}
@@ -238,7 +294,7 @@ def compiled_steps(
     stage, config = program.stage, pieces.config
     make = functools.partial(
         train_step.make_train_step,
-        pieces.network,
+        program.network,
         program.objective,
         program.tx,
         trainable=program.trainable,

@@ -13,7 +13,11 @@ from dirjax import models
 from dirjax.config import frozen
 from dirjax.configs import methods
 from dirjax.training.batches import batches
-from dirjax.training.stage_program import abstract_state, compiled_steps
+from dirjax.training.stage_program import (
+    abstract_state,
+    compiled_steps,
+    example_rows,
+)
 from tests import depth_folder, runs, test_recipes
 from tests.program import test_every_preset as presets
 
@@ -35,7 +39,8 @@ def lowered(config, rows=None):
     pieces, programs = runs.built(config)
     for program in programs:
         stage = program.stage
-        _, _, batch = next(batches(pieces, stage.start, stage.stop))
+        train = example_rows(pieces, stage)
+        _, _, batch = next(batches(pieces, train, stage.start, stage.stop))
         if rows:
             batch = jax.tree.map(lambda x: with_rows(x, rows), batch)
         exported = jax.export.export(

@@ -11,8 +11,8 @@ from dirjax.sweeping import jobs
 SMALL = ("utkface", "stsb_bilstm", "nyud2", "bikeshare")
 # Runs of the published form, of one seed.
 RUNS = {
-    "ssir_table1": 10,
-    "ssir_table2": 10,
+    "ssir_table1": 13,
+    "ssir_table2": 13,
     "ssir_table3": 4,
     "ssir_table4": 3 + 8,
     "ssir_table5": 3 + 12 + 20,

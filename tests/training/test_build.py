@@ -58,7 +58,7 @@ def test_sampling_of_a_stage():
     per_epoch = len(train.label) // pieces.plan.batch_size
 
     def rows(stage):
-        read = batches(pieces, stage.start, stage.stop)
+        read = batches(pieces, train, stage.start, stage.stop)
         return np.concatenate([np.asarray(b["index"][:n]).ravel() for _, n, b in read])
 
     assert (main.sampling, head.sampling) == ("none", "inverse")

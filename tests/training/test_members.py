@@ -137,11 +137,10 @@ def test_predictor_has_the_best_of_each(tmp):
 
 def test_batches_and_states_have_an_axis_for_members():
     pieces, (program,) = runs.built(runs.tiny("vanilla,smoke", model__members=2))
-    _, _, batch = next(batches(pieces, 0, 2))
-    alone = [
-        next(batches(runs.built(runs.tiny("vanilla,smoke", seed=s))[0], 0, 2))[2]
-        for s in (0, 1)
-    ]
+    train = pieces.source.training
+    _, _, batch = next(batches(pieces, train, 0, 2))
+    single = [runs.built(runs.tiny("vanilla,smoke", seed=s))[0] for s in (0, 1)]
+    alone = [next(batches(one, train, 0, 2))[2] for one in single]
     for m, want in enumerate(alone):
         got = jax.tree.map(lambda x, m=m: x[:, m], batch)
         chex.assert_trees_all_equal(got, want)

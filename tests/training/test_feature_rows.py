@@ -1,0 +1,123 @@
+"""A stage that trains the head on resampled features."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from dirjax import resampling
+from dirjax.data import resampled
+from dirjax.errors import InputError
+from dirjax.evals import corrected
+from dirjax.evals.predictor import Predictor
+from dirjax.training import stage_program as programs_lib
+from tests import runs
+from tests.program.test_resume import assert_resumes
+
+FIELDS = {"data__limit": 400, "stage__head__resample__side": "high"}
+
+
+@pytest.fixture(scope="module")
+def built():
+    return runs.built(runs.tiny("rrt_smogn,smoke", **FIELDS))
+
+
+def test_features_are_those_of_the_encoder_and_resampled_as_arrays_are(built):
+    pieces, (_, head) = built
+    train, spec = pieces.source.splits["train"], pieces.source.spec
+    state = programs_lib.begin(pieces, head, None)
+    rows = programs_lib.training_rows(pieces, head, state)
+    network = pieces.network
+    params, model_state = jax.device_get(state.eval_model)
+    inputs = network.prepare(train.inputs, model_state)
+    features, _ = network.encode(params, model_state, inputs, train=False)
+    options = {k: v for k, v in head.stage.resample.items() if v is not None}
+    assert options.pop("method") == "smogn"
+    want = resampling.smogn(np.asarray(features, float), train.label, **options)
+    # A float32 product may change which neighbour is nearest; originals do not move.
+    kept = ~want.synthetic
+    np.testing.assert_allclose(rows.inputs[kept], want.X[kept], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(rows.label[kept], train.label[want.seed[kept]])
+    made = rows.label[want.synthetic]
+    assert len(made) > 30
+    assert made.min() > np.median(train.label)
+    np.testing.assert_array_equal(rows.bin, spec.bins.index(rows.label))
+    # The head sees what the network makes of inputs.
+    x = rows.inputs[:3]
+    assert head.network.prepare(x, model_state) is x
+    assert head.network.encode(params, model_state, x, train=False)[0] is x
+
+
+def test_how_many_rows_there_are_is_known_before_features(built):
+    pieces, (main, head) = built
+    train, bins = pieces.source.splits["train"], pieces.source.spec.bins
+    fields, rng = head.stage.resample, np.random.default_rng(0)
+    x = rng.normal(size=(len(train.label), 3)).astype(np.float32)
+    found = resampled.of_features(fields, x, pieces.source)
+    before = resampled.expected(fields, pieces.source)
+    assert len(found.label) == len(before.label)
+    counts = [np.bincount(s.bin, minlength=bins.num) for s in (found, before)]
+    upto = np.cumsum(counts[0]) - np.cumsum(counts[1])
+    assert np.abs(upto).max() < 0.1 * len(found.label)
+    # The last stage is what a correction starts from, in the bins of the file.
+    share = len(train.label) / len(before.label)
+    np.testing.assert_allclose(pieces.spec.weights, counts[1] * share)
+    np.testing.assert_array_equal(pieces.spec.counts, pieces.source.spec.counts)
+    assert pieces.learnt(main.stage) is pieces.spec
+    np.testing.assert_array_equal(pieces.learnt(head.stage).counts, counts[1])
+
+
+def test_weights_of_the_stage_are_those_of_resampled_labels():
+    pieces, _ = runs.built(runs.tiny("rrt_smogn_lds_fds,smoke", **FIELDS))
+    _, head = pieces.plan.stages
+    spec = pieces.learnt(head)
+    want = spec.counts * pieces.objective(head).weighting(spec)
+    found = pieces.spec.weights
+    np.testing.assert_allclose(found / found.sum(), want / want.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "said"),
+    [
+        ("rrt_smogn", {"stage__head__encoder_mode": "train"}, "encoder_mode=eval"),
+        ("rrt_smogn", {"stage__head__trainable": ()}, "trainable="),
+        ("rrt_smogn", {"model__members": 2}, "is for one network"),
+        ("rrt_smogn,ssir", {}, "has no inputs to move"),
+        ("rrt_smogn", {"stage__head__resample__method": "smote"}, "one of smoter"),
+        ("rrt_smogn", {"stage__head__resample__threshold": 2.0}, "resampling of"),
+    ],
+)
+def test_what_does_not_fit_is_refused(method, fields, said):
+    with pytest.raises(InputError, match=said):
+        runs.built(runs.tiny(f"{method},smoke", **fields))
+
+
+def test_maps_are_refused():
+    with pytest.raises(InputError, match="has one per pixel"):
+        runs.built(runs.config("synthetic_depth", "rrt_smogn,smoke"))
+
+
+@pytest.mark.slow
+def test_images_end_to_end_and_the_encoder_stays(tmp_path, monkeypatch):
+    begun, begin = [], programs_lib.begin
+
+    def kept(*arguments):
+        state = begin(*arguments)
+        begun.append(jax.device_get(state.params["model"]["encoder"]))
+        return state
+
+    monkeypatch.setattr(programs_lib, "begin", kept)
+    fields = {"data__limit": 400, "model__encoder__width": 4}
+    made = runs.config("mnist5k", "rrt_smogn,rotation,smoke", **fields)
+    result = runs.run(made, tmp_path)
+    assert result["test"]["mae"]["all"] > 0
+    params, _ = Predictor(tmp_path).state
+    # The average of equal parameters is rounded.
+    chex.assert_trees_all_close(params["encoder"], begun[1], rtol=1e-5)
+    assert np.ptp(corrected.spec_of(tmp_path).weights) > 0
+
+
+@pytest.mark.slow
+def test_a_stopped_run_makes_the_same_rows(tmp_path, monkeypatch):
+    made = runs.tiny("rrt_smogn,smoke", **FIELDS, train__chunk=1)
+    assert_resumes(made, 5, tmp_path, monkeypatch)
