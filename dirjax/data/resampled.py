@@ -31,8 +31,15 @@ from dirjax.errors import InputError
 METHODS = {"smoter": resampling.smoter, "smogn": resampling.smogn}
 
 
-def _options(fields: Mapping[str, Any], source: sources.Source) -> dict[str, Any]:
+def _options(
+    fields: Mapping[str, Any], source: sources.Source, where: str
+) -> dict[str, Any]:
     """The options that are given, with the name of the method.
+
+    Args:
+      fields: see `from_config`.
+      source: the data.
+      where: the fields' name, for messages.
 
     Raises:
       InputError: if there is no such method, or the data has several labels or one per
@@ -40,19 +47,19 @@ def _options(fields: Mapping[str, Any], source: sources.Source) -> dict[str, Any
     """
     if source.targets:
         raise InputError(
-            "resampling makes rows for one label, data.label names "
+            f"{where} makes rows for one label, data.label names "
             f"{len(source.targets)} ({', '.join(t.label for t in source.targets)}). "
             "Choose another method, such as lds, or train one model per label."
         )
     if source.dense:
         raise InputError(
-            f"resampling makes rows with one label, {source.name} has one per pixel. "
+            f"{where} makes rows with one label, {source.name} has one per pixel. "
             "Choose another method, such as lds."
         )
     try:
         checks.one_of("method", fields["method"], METHODS)
     except ValueError as error:
-        raise InputError(f"resample.{error}") from error
+        raise InputError(f"config.{where}: {error}") from error
     return {k: v for k, v in fields.items() if v is not None}
 
 
@@ -75,7 +82,8 @@ def from_config(fields: Mapping[str, Any], source: sources.Source) -> sources.So
             f"data.resample interpolates columns of tables, {source.name} holds "
             f"{kind}. Choose rrt_smogn or rrt_smoter, which resample features."
         )
-    options, train = _options(fields, source), source.splits["train"]
+    options = _options(fields, source, "data.resample")
+    train = source.splits["train"]
     try:
         split = _of_table(train, source.record["table"], options)
     except (TypeError, ValueError) as error:
@@ -98,13 +106,14 @@ def of_features(
     Raises:
       InputError: if an option is wrong.
     """
-    options, train = _options(fields, source), source.splits["train"]
+    options = _options(fields, source, "stage.NAME.resample")
+    train = source.splits["train"]
     try:
         found = METHODS[options.pop("method")](
             np.asarray(features, np.float64), train.label, **options
         )
     except (TypeError, ValueError) as error:
-        raise InputError(f"resampling of features: {error}") from error
+        raise InputError(f"config.stage.NAME.resample: {error}") from error
     return _labelled(_split(train, found, found.X.astype(np.float32)), source)
 
 

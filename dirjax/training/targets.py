@@ -156,6 +156,8 @@ def check(config: Mapping[str, Any], source: Source, stages: Sequence[Stage]) ->
     for stage in stages:
         drawn = stage.sampling != "none"
         wrong |= {f"stage.{stage.name}.sampling draws rows by one label": drawn}
+        made = bool(stage.resample)
+        wrong |= {f"stage.{stage.name}.resample makes rows for one label": made}
     for what, is_wrong in wrong.items():
         if is_wrong:
             raise ValueError(

@@ -16,7 +16,16 @@ pytestmark = pytest.mark.matrix
 DENSE = "configs/synthetic_depth.py"
 # Methods over pairs of rows, by a part of their names.
 PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr", "sampling")
-PAIRWISE += ("accon", "srl", "dist_loss", "prime", "c_mixup", "rebagg", "supremix")
+PAIRWISE += (
+    "smo",
+    "accon",
+    "srl",
+    "dist_loss",
+    "prime",
+    "c_mixup",
+    "rebagg",
+    "supremix",
+)
 
 
 def shipped():
@@ -67,9 +76,10 @@ def made(path, method, tmp_path):
 def refused(path, method, config):
     """Whether a method does not suit the data, which is said.
 
-    Groups and losses over pairs need one label per row, and resampling needs columns.
+    Groups and losses over pairs need one label per row; resampling needs columns,
+    unless it is of features.
     """
-    if "smo" in method and config["data"]["kind"] != "table":
+    if config["data"].get("resample") and config["data"]["kind"] != "table":
         said = "interpolates columns of tables"
     elif path == DENSE and any(part in method for part in PAIRWISE):
         said = r"one label per row|one per pixel"

@@ -166,6 +166,7 @@ def test_the_log_has_each_target(both):
         ("sqrt_sampling", {}, "sampling draws rows by one label"),
         ("vanilla", {"eval__features": True}, "eval.features"),
         ("smogn", {}, "data.resample"),
+        ("rrt_smogn", {}, "resample makes rows for one label"),
     ],
 )
 def test_refused_before_anything_is_written(

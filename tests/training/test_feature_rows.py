@@ -84,7 +84,11 @@ def test_weights_of_the_stage_are_those_of_resampled_labels():
         ("rrt_smogn", {"model__members": 2}, "is for one network"),
         ("rrt_smogn,ssir", {}, "has no inputs to move"),
         ("rrt_smogn", {"stage__head__resample__method": "smote"}, "one of smoter"),
-        ("rrt_smogn", {"stage__head__resample__threshold": 2.0}, "resampling of"),
+        (
+            "rrt_smogn",
+            {"stage__head__resample__threshold": 2.0},
+            r"config\.stage\.NAME\.resample: ",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(method, fields, said):
