@@ -94,7 +94,11 @@ def from_config(fields: Mapping[str, Any], source: sources.Source) -> sources.So
 
 
 def of_features(
-    fields: Mapping[str, Any], features: np.ndarray, source: sources.Source
+    fields: Mapping[str, Any],
+    features: np.ndarray,
+    source: sources.Source,
+    *,
+    where: str = "resample",
 ) -> sources.Split:
     """Resampled features of the training rows, as inputs of a head.
 
@@ -102,22 +106,25 @@ def of_features(
       fields: see `from_config`.
       features: `[rows, dim]`, of the training split in order.
       source: the data.
+      where: the fields' name in the config, for messages.
 
     Raises:
       InputError: if an option is wrong.
     """
-    options = _options(fields, source, "stage.NAME.resample")
+    options = _options(fields, source, where)
     train = source.splits["train"]
     try:
         found = METHODS[options.pop("method")](
             np.asarray(features, np.float64), train.label, **options
         )
     except (TypeError, ValueError) as error:
-        raise InputError(f"config.stage.NAME.resample: {error}") from error
+        raise InputError(f"config.{where}: {error}") from error
     return _labelled(_split(train, found, found.X.astype(np.float32)), source)
 
 
-def expected(fields: Mapping[str, Any], source: sources.Source) -> sources.Split:
+def expected(
+    fields: Mapping[str, Any], source: sources.Source, *, where: str = "resample"
+) -> sources.Split:
     """What `of_features` gives, as far as it is known before there are features.
 
     The labels are those of synthetic rows between neighbours in label; how many there
@@ -126,11 +133,14 @@ def expected(fields: Mapping[str, Any], source: sources.Source) -> sources.Split
     Args:
       fields: see `from_config`.
       source: the data.
+      where: see `of_features`.
 
     Raises:
       InputError: if an option is wrong.
     """
-    return of_features(fields, source.splits["train"].label[:, None], source)
+    label = source.splits["train"].label
+    columns = label[:, None] if label.ndim == 1 else label
+    return of_features(fields, columns, source, where=where)
 
 
 def told(split: sources.Split, rows: int) -> str:

@@ -185,7 +185,8 @@ def _spec(config: Mapping[str, Any], source: data.Source, last: Stage) -> labels
 
 def _resampled(spec: labels.Spec, last: Stage, source: data.Source) -> labels.Spec:
     """The specification of labels that the last stage resamples: how they weigh."""
-    rows = resampled.expected(last.resample, source)
+    where = f"stage.{last.name}.resample"
+    rows = resampled.expected(last.resample, source, where=where)
     after = _weighted(specification.resampled(spec, rows.label), last, rows)
     assert after.weights is not None
     share = spec.counts.sum() / after.weights.sum()

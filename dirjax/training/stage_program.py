@@ -121,7 +121,8 @@ def example_rows(pieces: Pieces, stage: Stage) -> data.Split:
     """Rows like those that a stage trains on, before there are features."""
     if not stage.resample:
         return pieces.source.training
-    rows = resampled.expected(stage.resample, pieces.source)
+    where = f"stage.{stage.name}.resample"
+    rows = resampled.expected(stage.resample, pieces.source, where=where)
     shape = (len(rows.label), pieces.spec.feature_dim)
     return dataclasses.replace(rows, inputs=np.zeros(shape, np.float32))
 

@@ -87,7 +87,7 @@ def test_weights_of_the_stage_are_those_of_resampled_labels():
         (
             "rrt_smogn",
             {"stage__head__resample__threshold": 2.0},
-            r"config\.stage\.NAME\.resample: ",
+            r"config\.stage\.head\.resample: ",
         ),
     ],
 )
