@@ -105,13 +105,30 @@ def _check_lists(study: Mapping[str, Any]) -> None:
     for name, example in (("configs", "csv.py"), ("methods", "lds"), ("seeds", "0,1")):
         said = f"a list, as in --config.{name}={example}"
         errors.require_field(bool(study[name]), name, said, study[name])
-    for name, (what, typed) in _ITEMS.items():
+    for name, (what, _) in _ITEMS.items():
         for item in study[name]:
-            if not isinstance(item, (tuple, list)) or len(item) != len(what):
-                raise errors.InputError(
-                    f"config.{name} must be a list of ({', '.join(what)}), got "
-                    f'{item!r} in it. Type it as "--config.{name}=({typed},)".'
-                )
+            if not _is_list(item) or len(item) != len(what):
+                raise _wrong_item(name, item)
+    grids = [study["grid"], *(grid for _, grid in study["method_grids"])]
+    for name, grid in zip(
+        ("grid", *["method_grids"] * len(grids)), grids, strict=False
+    ):
+        for item in grid if _is_list(grid) else [grid]:
+            if not _is_list(item) or len(item) != 2 or not _is_list(item[1]):
+                raise _wrong_item(name, item)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (tuple, list))
+
+
+def _wrong_item(name: str, item: Any) -> errors.InputError:
+    """What an item of a list should be."""
+    what, typed = _ITEMS[name]
+    return errors.InputError(
+        f"config.{name} must be a list of ({', '.join(what)}), got "
+        f'{item!r} in it. Type it as "--config.{name}=({typed},)".'
+    )
 
 
 # Run directory of the members of a point, before the seeds.

@@ -94,6 +94,14 @@ def test_a_method_may_have_a_name_of_the_study():
             {"grid": ("data.bin_width", "5")},
             r"\(field, values\), got 'data.bin_width' in it. Type .*\(5\.0,10\.0\)",
         ),
+        (
+            {"method_grids": (("vanilla", (("data.many", 5),)),)},
+            r"config\.method_grids must be .*got \('data.many', 5\) in it",
+        ),
+        (
+            {"method_grids": (("vanilla", ("data.many", (5, 9))),)},
+            r"\(method, grid\), got 'data.many' in it",
+        ),
         ({"methods": ("lds",)}, r"base must be one of the methods lds, or empty"),
     ],
 )
