@@ -28,6 +28,8 @@ import numpy as np
 from dirjax.data.formats import levels
 from dirjax.data.formats.pictures import threads
 
+# Names of image files end in one of these.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _MAX_PIXELS = 1 << 27  # per file, before resizing
 _MAX_ASPECT = 64  # longer to shorter side of an image to crop
 # Of `ground`: the alpha channel is the picture.

@@ -52,13 +52,14 @@ class Table:
     delimiter: str = ""
     notes: tuple[str, ...] = ()
 
-    def require(self, name: str, field: str, todo: str = "Name one of them.") -> None:
+    def require(self, name: str, field: str, todo: str = "") -> None:
         """Raises an error unless a column exists.
 
         Args:
           name: the column.
           field: what needs the column, for the message.
-          todo: what to do if no other name is close.
+          todo: what to do if no other name is close; to name one of the columns, if
+            empty.
 
         Raises:
           InputError: listing the existing names.
@@ -72,6 +73,9 @@ class Table:
         if name not in self.cells:
             if all(map(_NUMERAL.fullmatch, self.cells)):
                 todo = "The first line must name the columns: write names above it."
+            of_config = field.startswith("data.")
+            how = f" with {setting(field, 'NAME')}" if of_config else ""
+            todo = todo or f"Name one of them{how}."
             known = {c.lower(): c for c in self.cells}
             close = difflib.get_close_matches(name.lower(), known, 1)
             raise InputError(

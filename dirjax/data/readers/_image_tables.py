@@ -26,6 +26,7 @@ import numpy as np
 
 from dirjax.data import labelling
 from dirjax.data.formats import table_files, text_columns, text_files
+from dirjax.data.formats.decoding import SUFFIXES
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
@@ -33,6 +34,8 @@ _ENDINGS = (".csv", ".tsv", ".csv.gz", ".parquet", ".jsonl")
 _PARQUET = b"PAR1"
 # Columns of paths if data.input names none that is there.
 _FILE_NAME = "file_name"
+# Cells by which a column of paths is known.
+_LOOK = 20
 
 
 @dataclasses.dataclass
@@ -248,6 +251,12 @@ def _chunks(column: Any) -> list[Any]:
     return getattr(column, "chunks", [column])
 
 
+def _names_images(cells: Any) -> bool:
+    """Whether the first cells of a column are all names of image files."""
+    first = text_columns.words(cells[:_LOOK]).tolist()
+    return bool(first) and all(name.lower().endswith(SUFFIXES) for name in first)
+
+
 def _column(
     table: text_columns.Table, images: Sequence[str], wanted: str, notes: list[str]
 ) -> str:
@@ -255,6 +264,7 @@ def _column(
     if wanted in table.cells or wanted in images:
         return wanted
     others = [_FILE_NAME] if _FILE_NAME in table.cells else list(images)
+    others = others or [n for n, cells in table.cells.items() if _names_images(cells)]
     if len(others) == 1:
         notes.append(f"images are those of the column {others[0]!r} (data.input)")
         return others[0]

@@ -11,13 +11,11 @@ import numpy as np
 
 from dirjax.data import readers, row_checks
 from dirjax.data.formats import levels, npz_files, text_columns, text_files
-from dirjax.data.formats.decoding import Reading
+from dirjax.data.formats.decoding import SUFFIXES, Reading
 from dirjax.data.readers import _image_arrays, _image_tables, _new_tables
 from dirjax.data.readers._image_arrays import MASK
 from dirjax.data.readers._image_files import read_all
 from dirjax.errors import InputError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 def hidden(path: pathlib.PurePath) -> bool:

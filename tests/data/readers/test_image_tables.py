@@ -153,6 +153,25 @@ class TestParquet:
             load(tmp_path)
 
 
+def test_a_column_of_names_of_images_is_found(tmp_path):
+    """Without data.input; several are asked for, and without any there is a command."""
+    lines = [f"{i}.png,{LABELS[i]},a.PNG,{i}" for i in range(30)]
+    for i in range(30):
+        own_data.write(tmp_path, f"{i}.png", CONTENTS[i])
+    written = own_data.table([x.split(",a")[0] for x in lines], "picture,label")
+    own_data.write(tmp_path, "labels.csv", written)
+    source = load(tmp_path)
+    assert "images are those of the column 'picture'" in own_data.notes(source)
+    own_data.write(
+        tmp_path, "labels.csv", own_data.table(lines, "picture,label,thumb,number")
+    )
+    with pytest.raises(InputError, match="several columns of images: picture, thumb"):
+        load(tmp_path)
+    own_data.write(tmp_path, "labels.csv", own_data.table(["1,2", "2,3"], "n,label"))
+    with pytest.raises(InputError, match=r"Name one of them with --config.data.input="):
+        load(tmp_path)
+
+
 class TestFolders:
     """`metadata.csv` or `metadata.jsonl` with `file_name`."""
 
