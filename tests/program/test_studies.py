@@ -1,8 +1,11 @@
 """The studies of methods: each run is what its name says, on any data set."""
 
+import collections
+
 import pytest
 
 from dirjax import sweep
+from dirjax.configs import methods
 from dirjax.configs.studies import (
     any_prior,
     baselines,
@@ -15,12 +18,13 @@ from dirjax.configs.studies import (
     group_curves,
     group_grid,
     group_number,
+    proof,
     ssir,
     ssir_grid,
     ssir_readings,
     ssir_steps,
 )
-from dirjax.sweeping import jobs
+from dirjax.sweeping import jobs, tuning
 
 
 def test_the_published_study_builds():
@@ -36,8 +40,8 @@ def test_the_studies_of_ssir_build():
     tuned, seen = ssir.TUNED["rotation"], 0
     for one in every[:9]:
         base, fields = one.folder.parts[1], jobs.build(one)["objective"]
-        for name, methods in ssir.WITH.items():
-            if base in methods:
+        for name, bases in ssir.WITH.items():
+            if base in bases:
                 epsilon, lam = tuned[name]
                 epsilon = 2e-3 if base == "sqinv_ssir" else epsilon
                 noise = fields["ssir"]
@@ -344,3 +348,22 @@ def test_the_questions_to_the_frobenius_method():
     ):
         with pytest.raises(ValueError, match=said):
             frobenius_grid.get_config(wrong)
+
+
+def test_the_proof_tunes_every_preset_alike():
+    """Three points for each method on each data set, of a factor that it has."""
+    made = proof.get_config().to_dict()
+    every = set(methods.PRESETS) - set(proof.NOT)
+    assert set(made["methods"]) == every | set(proof.CORRECTED)
+    tried = list(tuning.jobs(made))
+    points = collections.Counter(j.folder.parts[1:3] for j in tried)
+    assert set(points.values()) == {3}
+    assert len(points) == len(made["methods"]) * 5 - len(made["left_out"])
+    for job in tried[::3]:
+        if job.folder.parts[1] == "mnist5k-rotation":
+            jobs.build(job)  # The factor exists.
+    alone = proof.get_config("abalone").to_dict()
+    first = next(tuning.jobs(alone))
+    assert jobs.build(first)["stage"]["main"]["steps"] == 600
+    with pytest.raises(ValueError, match="unknown data set 'nyud2'"):
+        proof.get_config("nyud2")
