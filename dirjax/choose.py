@@ -5,8 +5,9 @@ Which method for this data? Trains a portfolio of methods, each a run of its own
 correction for balanced labels (docs/any-prior.md). After each round of seeds the worse
 half is dropped (successive halving: Jamieson and Talwalkar, AISTATS 2016). What is left
 takes part as single runs and as the mean of its runs, a model with members. The winner
-must be better than `vanilla` beyond noise, unless `--undecided best` takes the smallest
-error all the same; then both are compared on the test split, once. `DIR/chosen` is a
+must be better than `vanilla` beyond noise; where nothing is, `--undecided` says whether
+to keep `vanilla` or to take the smallest error all the same, as it does where rare
+labels are asked for. Then both are compared on the test split, once. `DIR/chosen` is a
 run of the winner, ready for `dirjax.predict`, and `DIR/choice.json` has all numbers. On
 a table, scikit-learn's gradient boosting is compared with the winner, too.
 
@@ -49,9 +50,10 @@ _MINUTES = flags.DEFINE_float(
 )
 _UNDECIDED = flags.DEFINE_string(
     "undecided",
-    portfolio.BASE,
-    "What to take where nothing is better than vanilla beyond noise: vanilla, or what "
-    "has the smallest validation error.",
+    "",
+    "What to take where nothing is better than vanilla beyond noise: vanilla, or best, "
+    "what has the smallest validation error. Default: vanilla with --for all, else "
+    "best.",
 )
 
 
@@ -66,7 +68,7 @@ class Request:
       wanted: weights of the shots, see `portfolio.weights`.
       minutes: how long to start runs.
       undecided: "vanilla" or "best", what to take where nothing is better than vanilla
-        beyond noise.
+        beyond noise; empty for `portfolio.undecided`.
     """
 
     file: str
@@ -74,7 +76,7 @@ class Request:
     fields: Mapping[str, Any]
     wanted: Mapping[str, float]
     minutes: float
-    undecided: str = portfolio.BASE
+    undecided: str = ""
 
     def job(self, method: str, seed: int) -> jobs.Job:
         """A run."""
@@ -195,7 +197,8 @@ def choose(
     from dirjax.choosing import models, verdict
     from dirjax.workdir import files, run_files
 
-    if request.undecided not in (known := (portfolio.BASE, "best")):
+    undecided = request.undecided or portfolio.undecided(request.wanted)
+    if undecided not in (known := (portfolio.BASE, "best")):
         raise errors.InputError(
             f"--undecided must be {' or '.join(known)}, got {request.undecided!r}."
         )
@@ -234,7 +237,7 @@ def choose(
         for (_, one), found in zip(tried, gaps, strict=True)
         if one.model in whole or one.model in together
     ]
-    winner, parts = verdict.winner(fit, base, best=request.undecided == "best")
+    winner, parts = verdict.winner(fit, base, best=undecided == "best")
     if winner is not base:
         shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
         test = verdict.Rows.of_run(first, "test")

@@ -55,6 +55,23 @@ def weights(given: str) -> dict[str, float]:
     return {name: value / total for name, value in found.items()}
 
 
+def undecided(wanted: Mapping[str, float]) -> str:
+    """What to take where nothing is better than the base beyond noise: it, or "best".
+
+    Over all labels the base is safe, and there are rows enough to prove that another
+    method is better. Of rare labels there are not: whoever asks for them gets what has
+    the smallest error (ten splits in docs/choosing.md).
+
+    Args:
+      wanted: from `weights`.
+
+    Example:
+      >>> undecided({"all": 1.0}), undecided({"few": 0.5, "all": 0.5})
+      ('vanilla', 'best')
+    """
+    return BASE if set(wanted) == {"all"} else "best"
+
+
 def error(by_shot: Mapping[str, float | None], wanted: Mapping[str, float]) -> float:
     """The error that is to be small: the weighted mean over shots.
 

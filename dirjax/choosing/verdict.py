@@ -203,7 +203,10 @@ def winner(
     if not (gap.mean or 0.0) < 0:
         return base, said
     if best:
-        return closest, [*said, "It is taken all the same (--undecided best)."]
+        return closest, [
+            *said,
+            "It is taken all the same; --undecided vanilla keeps vanilla.",
+        ]
     return base, [*said, "--undecided best takes it all the same."]
 
 

@@ -203,7 +203,7 @@ def choice(
     *,
     wanted: str = "all",
     minutes: float = 10.0,
-    undecided: str = "vanilla",
+    undecided: str = "",
     workdir: str | pathlib.Path | None = None,
     fields: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -217,7 +217,8 @@ def choice(
         balanced, or weights such as "few=2,all=1".
       minutes: how long to start runs.
       undecided: what to take where nothing is better than "vanilla" beyond noise: that,
-        or "best", what has the smallest validation error.
+        or "best", what has the smallest validation error. Default: "vanilla" with
+        `wanted` "all", else "best".
       workdir: folder of all runs; a stopped choice goes on there. Default: a temporary
         one, which lasts as long as the answer's model.
       fields: as in `fit`.
