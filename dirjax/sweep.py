@@ -109,13 +109,19 @@ def _check_lists(study: Mapping[str, Any]) -> None:
         for item in study[name]:
             if not _is_list(item) or len(item) != len(what):
                 raise _wrong_item(name, item)
-    grids = [study["grid"], *(grid for _, grid in study["method_grids"])]
-    for name, grid in zip(
-        ("grid", *["method_grids"] * len(grids)), grids, strict=False
-    ):
+    grids = [("grid", study["grid"])]
+    grids += [("method_grids", grid) for _, grid in study["method_grids"]]
+    for name, grid in grids:
         for item in grid if _is_list(grid) else [grid]:
             if not _is_list(item) or len(item) != 2 or not _is_list(item[1]):
                 raise _wrong_item(name, item)
+    for name in ("config_fields", "left_out"):
+        for config, *_ in study[name]:
+            said = f"about one of {', '.join(study['configs'])}"
+            errors.require_field(config in study["configs"], name, said, config)
+    both = sorted(set(study["seeds"]) & set(study["tuning"]))
+    said = "other seeds than config.seeds"
+    errors.require_field(not both, "tuning", said, both)
 
 
 def _is_list(value: Any) -> bool:
@@ -188,8 +194,8 @@ def _units(
     return units
 
 
-def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[str]:
-    """Does what is left of units; what failed, a sentence each.
+def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str]]:
+    """Does what is left of units; those that failed, with a sentence each.
 
     Args:
       units: see `_units`.
@@ -222,8 +228,11 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[str]:
             if jax.process_count() > 1:
                 raise  # The other processes do not know why.
             print(f"skipped: {error}", file=sys.stderr, flush=True)
-        except errors.Failed as error:
-            broken.append(f"{name}: {error}")
+        except (errors.Failed, errors.InputError) as error:
+            alone = not any(_done(workdir, j) for j, _ in itertools.chain(*units))
+            if alone and isinstance(error, errors.InputError):
+                raise  # Most likely of all runs.
+            broken.append((unit, f"{name}: {error}"))
         else:
             seconds += [(time.monotonic() - start) / todo] * todo if todo else []
         left -= todo
@@ -290,8 +299,8 @@ def run(
     _check_lists(study)
     entry.interruptible()  # Runs clean up.
 
-    def done(every: Sequence[Job]) -> bool:
-        """Does this job's share of runs; whether all of them are finished."""
+    def built(every: Sequence[Job]) -> list[dict[str, Any]]:
+        """The configs of runs, validated."""
         configs = [jobs.build(j) for j in every]
         base, methods = study["base"], study["methods"]
         said = f"one of the methods {', '.join(methods)}, or empty"
@@ -299,21 +308,40 @@ def run(
         for config in configs:
             validation.validate(config)
             data.locate(config["data"])
-        units = _units(zip(every, configs, strict=True), workdir, study["together"])
+        return configs
+
+    def done(every: Sequence[Job], tunes: bool = False) -> bool:
+        """Does this job's share of runs; whether all of them are finished."""
+        units = _units(
+            zip(every, built(every), strict=True), workdir, study["together"]
+        )
         mine = units[number - 1 :: count]
         if dry_run:
             for j, _ in itertools.chain(*mine):
                 print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
+        elif tunes:
+            mine = [u for u in mine if not tuning.failed(workdir / u[0][0].folder)]
+            for unit, said in _train(mine, workdir):
+                print(f"{said} Another point is taken.", file=sys.stderr)
+                for j, _ in unit:
+                    tuning.fail(workdir / j.folder, said)
         else:
             _one_process(study["together"])
-            if broken := _train(mine, workdir):
+            if broken := [said for _, said in _train(mine, workdir)]:
                 raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
-        return all(_done(workdir, j) for j in every)
+        return all(
+            _done(workdir, j) or (tunes and bool(tuning.failed(workdir / j.folder)))
+            for j in every
+        )
 
     chosen = {}
     if study["tuning"]:
+        # Before the first run, also what needs no tuning.
+        built(list(jobs.jobs({**study, "seeds": study["seeds"][:1]})))
         tried = list(tuning.jobs(study))
-        if not done(tried):
+        if not dry_run:
+            tuning.begin(workdir)
+        if not done(tried, tunes=True):
             if not dry_run:
                 print("Tuning goes on in other jobs. Repeat the command after them.")
             return
@@ -322,6 +350,8 @@ def run(
         if not dry_run:
             files.write_json(workdir / TUNED, tuning.record(found))
     every = [j.within(workdir) for j in jobs.jobs(study, chosen)]
+    if not every:
+        raise errors.InputError("config.left_out leaves no run. Shorten it.")
     if done(every) and not dry_run:
         _report(study, every, workdir)
 

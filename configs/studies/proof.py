@@ -3,12 +3,15 @@
     python -m dirjax.sweep --config configs/studies/proof.py --workdir runs/proof
 
 Two tables, turned digits, faces and sentence embeddings. Each method has three points,
-of its main factor where it has one, otherwise of the learning rate; the best point on
-validation with a seed of its own is run with three seeds. `--config.seeds=0,1,2,3,4`
-with `--config.methods=...` goes on with those within reach of the best. The report
-ranks the methods over data sets, with the critical difference; `--base sqinv` or
-`--base histogram_uniform` of `dirjax.report` compares with those. The argument selects
-data sets: `proof.py:bikeshare,abalone`. Results are in docs/results.md.
+of its main factor where it has one, otherwise of the learning rate (of its head, if
+only that is retrained); the best point on validation with a seed of its own is run with
+three seeds. Methods of several stages are as long as their presets make them, a third
+longer for a retrained head, twice as long for a contrast first.
+`--config.seeds=0,1,2,3,4` with `--config.methods=...` goes on with those within reach
+of the best. The report ranks the methods over data sets, with the critical difference;
+`--base sqinv` or `--base histogram_uniform` of `dirjax.report` compares with those. The
+argument selects data sets: `proof.py:bikeshare,abalone`. Results are in
+docs/results.md.
 """
 
 from dirjax.configs import methods
@@ -22,13 +25,15 @@ TABLES = ("bikeshare", "abalone")
 # A model that is corrected for balanced labels after training, beside it as trained.
 CORRECTED = {"histogram_uniform": "histogram", "beta_nll_uniform": "beta_nll"}
 
-RATE = ("stage.main.learning_rate", (1e-3, 2e-3, 4e-3))
+# The learning rate that each data set has itself is among them.
+_RATES = (1e-3, 2e-3, 3e-3)
+RATE = ("stage.main.learning_rate", _RATES)
 _SIGMA = (1.0, 2.0, 4.0)
 _WEIGHT = (0.1, 1.0, 10.0)
 _TERMS = "objective.terms"
 _TUNE = "stage.tune.objective.terms"
 _CONTRAST = "stage.contrast.objective.terms"
-# Factors of methods; the first that a preset has is tuned.
+# Factors of methods; the first that a preset has is tuned, in the stages that have it.
 FACTORS = (
     ("objective.ssir.lam", (0.1, 1.0, 4.0)),
     ("objective.c_mixup.bandwidth", (0.1, 0.25, 1.0)),
@@ -36,9 +41,8 @@ FACTORS = (
     ("objective.bsam.rho", (0.02, 0.05, 0.2)),
     ("objective.vir.sigma", _SIGMA),
     ("groups.num", (5, 10, 20)),
-    ("groups.num", (5, 10, 20)),
-    (f"{_TERMS}.norm_order.weight", (0.01, 0.1, 1.0)),
     (f"{_TUNE}.norm_target.weight", (1e-4, 1e-3, 1e-2)),
+    (f"{_TERMS}.norm_order.weight", (0.01, 0.1, 1.0)),
     (f"{_TERMS}.ordinal_entropy.weight", (0.01, 0.1, 1.0)),
     (f"{_TERMS}.ranksim.weight", (1.0, 10.0, 100.0)),
     (f"{_TERMS}.conr.weight", (0.25, 1.0, 4.0)),
@@ -56,6 +60,8 @@ FACTORS = (
     (f"{_TERMS}.evidential.coefficient", (1e-3, 1e-2, 1e-1)),
     ("objective.fds.sigma", _SIGMA),
     ("objective.lds.sigma", _SIGMA),
+    # Of methods that retrain a head only its rate, since the rest is plain training.
+    ("stage.head.objective", _RATES),
 )
 
 
@@ -72,8 +78,15 @@ def grid(preset):
     """The three points of a preset."""
     made = methods.PRESETS[preset]
     for path, values in FACTORS:
-        if _has(made, path):
+        if not _has(made, path):
+            continue
+        if path == "stage.head.objective":
+            return (("stage.head.learning_rate", values),)
+        stages = made.get("stage", {})
+        same = [f"stage.{s}.{path}" for s in stages if _has(stages[s], path)]
+        if not same:
             return ((path, values),)
+        return (((path, *same), tuple((v,) * (1 + len(same)) for v in values)),)
     return (RATE,)
 
 
@@ -84,7 +97,8 @@ def get_config(arg=""):
         common.chosen("data set", name, DATASETS)
     study = common.several(names)
     # Validation of plain training is best after 180 to 420 of its 3,000 steps.
-    study.config_fields += (("configs/abalone.py", "stage.main.steps", 600),)
+    if "abalone" in names:
+        study.config_fields += (("configs/abalone.py", "stage.main.steps", 600),)
     every = tuple(m for m in methods.PRESETS if m not in NOT)
     study.methods = (*every, *CORRECTED)
     study.arguments = tuple(CORRECTED.items())
@@ -93,11 +107,15 @@ def get_config(arg=""):
         (m, grid(preset)) for m, preset in CORRECTED.items()
     )
     resampled = [m for m in every if "resample" in methods.PRESETS[m]]
+    # Labels of STS-B have no outliers, which are what is resampled by default.
+    features = [m for m in every if m.startswith("rrt_smo")]
     study.left_out = tuple(
         (config, method)
         for config, name in zip(study.configs, names, strict=True)
-        if name not in TABLES
-        for method in resampled
+        for method in (
+            *(resampled if name not in TABLES else ()),
+            *(features if name == "stsb" else ()),
+        )
     )
     study.tuning = (100,)
     study.seeds = (0, 1, 2)

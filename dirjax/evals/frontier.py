@@ -234,12 +234,13 @@ def best(
     Args:
       points: from `frontier`.
       split: the split that chooses.
-      metric: one of SCORES.
+      metric: one of SCORES, or "mse", which orders points as "rmse" does.
       shot: a shot, or "all".
 
     Returns:
       The point; None if no point has that error.
     """
+    metric = "rmse" if metric == "mse" else metric
     known = [p for p in points if p[split][metric][shot] is not None]
     return min(known, key=lambda p: (p[split][metric][shot], p["tau"]), default=None)
 

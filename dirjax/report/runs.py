@@ -369,6 +369,9 @@ def _is_run(path: pathlib.Path) -> bool:
 def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
     """The folder itself if it is a run, otherwise all runs below it, in order.
 
+    Folders of runs that are set aside, such as those that a study was tuned with, do
+    not count unless they are named.
+
     Raises:
       InputError: if there is no such folder, or no run in it.
     """
@@ -380,6 +383,11 @@ def find_runs(path: pathlib.Path) -> list[pathlib.Path]:
     found = []
     for place, folders, _ in os.walk(path):
         folders.sort()
+        folders[:] = [
+            f
+            for f in folders
+            if not (pathlib.Path(place, f) / run_files.ASIDE).exists()
+        ]
         if _is_run(pathlib.Path(place)):
             found.append(pathlib.Path(place))
             folders.clear()

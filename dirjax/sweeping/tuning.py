@@ -8,6 +8,7 @@ the seeds of the study. The test split is not looked at.
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -17,9 +18,10 @@ import numpy as np
 from dirjax import errors
 from dirjax.sweeping import jobs as jobs_lib
 from dirjax.sweeping.jobs import Job, Point
-from dirjax.workdir import run_files
+from dirjax.workdir import files, run_files
 
 FOLDER = "tuning"
+FAILED = "failed.json"
 
 
 class Tuned(NamedTuple):
@@ -45,8 +47,34 @@ def jobs(study: Mapping[str, Any]) -> Iterator[Job]:
                 f"from {other}. Leave out config.starts, or the grid."
             )
     tried = {**study, "methods": several, "seeds": study["tuning"]}
-    for job in jobs_lib.jobs(tried):
+    found = list(jobs_lib.jobs(tried)) if several else []
+    if not found:
+        raise errors.InputError(
+            "config.tuning needs a method whose grid has several points, as in "
+            "--config.grid=\"(('stage.main.learning_rate',(1e-3,1e-2)),)\"; there is "
+            "none. Add one, or leave it out."
+        )
+    for job in found:
         yield dataclasses.replace(job, folder=FOLDER / job.folder)
+
+
+def begin(workdir: pathlib.Path) -> None:
+    """Makes the folder of the runs to tune with, which reports leave out."""
+    aside = workdir / FOLDER / run_files.ASIDE
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    aside.touch()
+
+
+def fail(folder: pathlib.Path, why: str) -> None:
+    """Remembers that a run fails, so that its point is not taken or tried again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / FAILED, {"error": why})
+
+
+def failed(folder: pathlib.Path) -> str:
+    """Why a run fails; empty if it does not, as far as is known."""
+    file = folder / FAILED
+    return run_files.read_json(file)["error"] if file.exists() else ""
 
 
 def _points(grid: Any) -> int:
@@ -60,12 +88,12 @@ def best(
     """The best point of each data set and method.
 
     Args:
-      every: finished runs, from `jobs`.
+      every: runs that are finished or fail, from `jobs`.
       study: the study.
       workdir: its directory.
 
     Raises:
-      InputError: if a run has no validation split.
+      InputError: if a run has no validation split, or all points of a method fail.
     """
     found: dict[tuple[str, str], dict[str, tuple[Point, list[float]]]] = {}
     for job in every:
@@ -76,6 +104,13 @@ def best(
         points = found.setdefault((name, method), {})
         error = _error(workdir / job.folder)
         points.setdefault("/".join(at), (point, []))[1].append(error)
+    for (name, method), points in found.items():
+        if not any(np.isfinite(np.mean(values)) for _, values in points.values()):
+            raise errors.InputError(
+                f"each point of {method} on {name} fails, see {FAILED} in "
+                f"{workdir / FOLDER / name / method}. Leave the method out, or try "
+                "other values."
+            )
     return {
         key: Tuned(
             min(points.values(), key=lambda one: float(np.mean(one[1])))[0],
@@ -86,7 +121,9 @@ def best(
 
 
 def _error(folder: pathlib.Path) -> float:
-    """Validation error of a finished run, by what selects its state."""
+    """Validation error of a run, by what selects its state; infinite if it fails."""
+    if failed(folder):
+        return math.inf
     result = run_files.read_result(folder)
     metric, shot, split = (result["select"][k] for k in ("metric", "shot", "split"))
     if split != "val":
@@ -101,6 +138,7 @@ def record(tuned: Mapping[tuple[str, str], Tuned]) -> dict[str, Any]:
     """Plain values: data set -> method -> the point, and the error of all."""
     found: dict[str, Any] = {}
     for (name, method), one in tuned.items():
-        entry = {"point": dict(one.point), "val_error": dict(one.errors)}
+        errors_of = {k: v if np.isfinite(v) else None for k, v in one.errors.items()}
+        entry = {"point": dict(one.point), "val_error": errors_of}
         found.setdefault(name, {})[method] = entry
     return found

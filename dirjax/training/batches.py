@@ -31,7 +31,8 @@ def batches(
     """
     plan, config = pieces.plan, pieces.config
     stage = plan.stage_at(step)
-    table, partners = of_bins(stage, pieces.spec), pieces.objective(stage).partners
+    spec = pieces.spec if pieces.targets else pieces.learnt(stage)
+    table, partners = of_bins(stage, spec), pieces.objective(stage).partners
     stream = data.Stream(
         train,
         seed=config["seed"],
@@ -42,7 +43,7 @@ def batches(
         reader=config["data"]["reader"],
         weights=None if table is None else table[np.asarray(train.bin)],
         bags=stage.bags,
-        bandwidth=None if partners is None else partners(pieces.spec),
+        bandwidth=None if partners is None else partners(spec),
     )
 
     def chunks() -> Iterator[tuple[int, int]]:

@@ -44,6 +44,8 @@ class Pieces:
       select_split: the split that selects checkpoints, or None.
       evaluator: evaluates the model on a split; with several targets it is a
         `TargetsEvaluator`, which has part of its methods.
+      expected: name of a stage on resampled features -> what is known of its rows, see
+        `data.resampled.expected`.
       targets: data, specification and network of each of several targets, in the units
         of its label; the parameters are those of the run. Empty for one target. With
         several, `spec` is None, and `network` learns standardised labels.
@@ -59,13 +61,14 @@ class Pieces:
     members: int
     select_split: str | None
     evaluator: Evaluator
+    expected: Mapping[str, data.Split] = dataclasses.field(default_factory=dict)
     targets: tuple[Pieces, ...] = ()
 
     def learnt(self, stage: Stage) -> Any:
         """What the objective of a stage gets as `spec`, see `targets.per_target`."""
         if not self.targets:
             if stage.resample:
-                rows = resampled.expected(stage.resample, self.source)
+                rows = self.expected[stage.name]
                 return specification.resampled(self.spec, rows.label)
             return self.spec
         return tuple(label_targets.standardised(t.spec) for t in self.targets)
@@ -111,7 +114,8 @@ def build(config: Mapping[str, Any]) -> Pieces:
         sharding.check_batch("data.batch_size", plan.batch_size)
         if source.targets:
             targets.check(config, source, plan.stages)
-        specs = [_spec(config, one, plan.stages[-1]) for one in each]
+        expected = {} if source.targets else _expected(plan, source)
+        specs = [_spec(config, one, plan.stages[-1], expected) for one in each]
         networks = [
             _network(config, one, spec) for one, spec in zip(each, specs, strict=True)
         ]
@@ -150,6 +154,7 @@ def build(config: Mapping[str, Any]) -> Pieces:
                 members=members,
                 select_split=select_split,
                 evaluator=evaluator,
+                expected=expected,
             )
         )
     if not source.targets:
@@ -168,7 +173,23 @@ def build(config: Mapping[str, Any]) -> Pieces:
     )
 
 
-def _spec(config: Mapping[str, Any], source: data.Source, last: Stage) -> labels.Spec:
+def _expected(plan: Plan, source: data.Source) -> dict[str, data.Split]:
+    """What is known of the rows of each stage on resampled features."""
+    return {
+        stage.name: resampled.expected(
+            stage.resample, source, where=f"stage.{stage.name}.resample"
+        )
+        for stage in plan.stages
+        if stage.resample
+    }
+
+
+def _spec(
+    config: Mapping[str, Any],
+    source: data.Source,
+    last: Stage,
+    expected: Mapping[str, data.Split],
+) -> labels.Spec:
     """The specification of the labels, with groups, support and weights."""
     spec, train = source.spec, source.training
     if source.resampled is not None:
@@ -178,27 +199,29 @@ def _spec(config: Mapping[str, Any], source: data.Source, last: Stage) -> labels
         config.get("support"), spec, lambda: train.real(train.label)
     )
     spec = dataclasses.replace(spec, groups=groups, support=support)
-    if last.resample:
-        return _resampled(spec, last, source)
+    if last.name in expected:
+        return _resampled(spec, last, expected[last.name])
     return _weighted(spec, last, train)
 
 
-def _resampled(spec: labels.Spec, last: Stage, source: data.Source) -> labels.Spec:
-    """The specification of labels that the last stage resamples: how they weigh."""
-    where = f"stage.{last.name}.resample"
-    rows = resampled.expected(last.resample, source, where=where)
-    after = _weighted(specification.resampled(spec, rows.label), last, rows)
-    assert after.weights is not None
-    share = spec.counts.sum() / after.weights.sum()
-    support = spec.support
+def _resampled(spec: labels.Spec, last: Stage, rows: data.Split) -> labels.Spec:
+    """The specification of labels that the last stage resamples: how they weigh.
+
+    Args:
+      spec: of the labels as they are.
+      last: the last stage.
+      rows: what is known of its rows.
+    """
+    made = specification.resampled(spec, rows.label)
+    table, drawn = make_objective(last).weighting(made), of_bins(last, made)
+    table = table if drawn is None else table * drawn
+    # Of the resampled labels, so that those of the file keep their number.
+    found = specification.weighted(made, table, lambda: rows.label, rows.weight)
+    share = spec.counts.sum() / made.counts.sum()
+    support = found.support
     if support is not None:
-        held = np.bincount(
-            labels.Bins(support.edges).index(rows.label),
-            (after.weights / np.maximum(after.counts, 1))[rows.bin],
-            minlength=support.num,
-        )
-        support = dataclasses.replace(support, weights=share * held)
-    return dataclasses.replace(spec, support=support, weights=share * after.weights)
+        support = dataclasses.replace(support, weights=share * support.weights)
+    return dataclasses.replace(spec, support=support, weights=share * found.weights)
 
 
 def _network(

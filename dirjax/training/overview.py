@@ -137,7 +137,7 @@ def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
         )
     for stage in pieces.plan.stages:
         if stage.resample:
-            rows = resampled.expected(stage.resample, source)
+            rows = pieces.expected[stage.name]
             method, size = stage.resample["method"], len(source.training.label)
             yield (
                 f"note: {stage.name} trains the head on features, of which {method} "

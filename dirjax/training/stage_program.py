@@ -121,8 +121,7 @@ def example_rows(pieces: Pieces, stage: Stage) -> data.Split:
     """Rows like those that a stage trains on, before there are features."""
     if not stage.resample:
         return pieces.source.training
-    where = f"stage.{stage.name}.resample"
-    rows = resampled.expected(stage.resample, pieces.source, where=where)
+    rows = pieces.expected[stage.name]
     shape = (len(rows.label), pieces.spec.feature_dim)
     return dataclasses.replace(rows, inputs=np.zeros(shape, np.float32))
 
@@ -143,7 +142,10 @@ def training_rows(
     features = pieces.evaluator.encode(
         state.params["model"], state.model_state, "train"
     )
-    return resampled.of_features(program.stage.resample, features, pieces.source)
+    where = f"stage.{program.stage.name}.resample"
+    return resampled.of_features(
+        program.stage.resample, features, pieces.source, where=where
+    )
 
 
 def _own_tx(stage: Stage, rate: float) -> optax.GradientTransformation:

@@ -27,6 +27,8 @@ CHECKPOINTS = "checkpoints"
 # and the log, as of a run of this target alone.
 TARGETS = "targets"
 LOCK = ".lock"
+# In a folder of runs that reports over the folders above leave out.
+ASIDE = ".aside"
 
 
 def folder_of_target(workdir: pathlib.Path, number: int, name: str) -> pathlib.Path:

@@ -360,8 +360,15 @@ def test_the_proof_tunes_every_preset_alike():
     assert set(points.values()) == {3}
     assert len(points) == len(made["methods"]) * 5 - len(made["left_out"])
     for job in tried[::3]:
-        if job.folder.parts[1] == "mnist5k-rotation":
-            jobs.build(job)  # The factor exists.
+        if job.folder.parts[1] != "mnist5k-rotation":
+            continue
+        config = jobs.build(job)  # The factor exists.
+        if "fds" in job.argument:  # In both stages, if there are two.
+            stages = [config, *config["stage"].values()]
+            found = {s["objective"]["fds"]["sigma"] for s in stages if s["objective"]}
+            assert len(found) == 1
+        else:
+            assert config["stage"]["main"]["learning_rate"] in proof.RATE[1]
     alone = proof.get_config("abalone").to_dict()
     first = next(tuning.jobs(alone))
     assert jobs.build(first)["stage"]["main"]["steps"] == 600

@@ -50,6 +50,12 @@ from dirjax.data.describe import advice, checks
 from dirjax.data.fingerprints import fingerprints
 from dirjax.errors import InputError
 
+_ADVICE = (
+    "advice on a label is for a model of it alone; with several, data.bin_widths lists "
+    "a width for each, data.many and data.few hold for all of them, and "
+    "data.label_range is refused"
+)
+
 
 def _plain(x: float) -> float:
     """A float32 as its shortest decimal: 0.1, not 0.10000000149."""
@@ -103,7 +109,7 @@ def _of_targets(source: sources.Source, fields: Mapping[str, Any]) -> dict[str, 
         "name": source.name,
         "rows": sum(len(s.value) for s in source.splits.values()),
         "targets": each,
-        "notes": list(source.notes),
+        "notes": [*source.notes, _ADVICE],
         "skipped": dict(source.skipped),
         "findings": common,
     }

@@ -32,7 +32,8 @@ from dirjax.errors import InputError
 
 _ENDINGS = (".csv", ".tsv", ".csv.gz", ".parquet", ".jsonl")
 _PARQUET = b"PAR1"
-# Columns of paths if data.input names none that is there.
+# Columns of paths; the second if data.input is not given and the first is not there.
+_PATH = "path"
 _FILE_NAME = "file_name"
 # Cells by which a column of paths is known.
 _LOOK = 20
@@ -253,7 +254,7 @@ def _chunks(column: Any) -> list[Any]:
 
 def _names_images(cells: Any) -> bool:
     """Whether the first cells of a column are all names of image files."""
-    first = text_columns.words(cells[:_LOOK]).tolist()
+    first = [name for name in text_columns.words(cells[:_LOOK]).tolist() if name]
     return bool(first) and all(name.lower().endswith(SUFFIXES) for name in first)
 
 
@@ -263,6 +264,8 @@ def _column(
     """The column of images: the wanted one, else the only one there can be."""
     if wanted in table.cells or wanted in images:
         return wanted
+    if wanted != _PATH:
+        table.require(wanted, "data.input")
     others = [_FILE_NAME] if _FILE_NAME in table.cells else list(images)
     others = others or [n for n, cells in table.cells.items() if _names_images(cells)]
     if len(others) == 1:
