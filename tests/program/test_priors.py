@@ -142,6 +142,17 @@ def test_predict_without_a_prior_is_as_trained(plain, tmp_path):
     np.testing.assert_allclose(found, rows_of(plain, "test")["prediction"], rtol=1e-4)
 
 
+def test_the_squared_error_may_choose(plain):
+    """A run that selects by it, as of STS-B, has a frontier of root mean squares."""
+    kept = runs.result(plain)["frontier"]["points"]
+    found, same = (
+        frontier.best(kept, "val", metric=metric, shot="few")
+        for metric in ("mse", "rmse")
+    )
+    assert found is same
+    assert found is not None
+
+
 @pytest.mark.slow
 def test_a_config_may_ask_for_it(plain, tmp_path):
     """Metrics, files and predictions of such a run are corrected throughout."""

@@ -11,6 +11,7 @@ from dirjax.configs.studies import (
     common,
     compare,
 )
+from dirjax.report import runs
 from dirjax.sweeping import jobs, tuning
 from dirjax.workdir import lock
 
@@ -184,9 +185,9 @@ WIDTHS = (("data.bin_width", (5.0, 10.0)), ("data.many", (20, 50)))
 
 def finished(workdir, job, error, split="val"):
     """Writes what a finished run says of its validation error."""
-    result = {"dataset": "it", "select": {"metric": "mae", "shot": "all"}}
+    result = {"dataset": "it", "select": {"metric": "rmse", "shot": "few"}}
     result["select"]["split"] = split
-    result["val"] = {"mae": {"all": error}}
+    result["val"] = {"rmse": {"few": error, "all": -error}, "mae": {"few": 0.0}}
     (workdir / job.folder).mkdir(parents=True)
     (workdir / job.folder / "result.json").write_text(json.dumps(result))
 
@@ -201,7 +202,7 @@ def test_tuning_takes_the_point_with_the_smallest_mean(tmp_path):
     # One point needs no tuning.
     assert {j.folder.parts[2] for j in tried} == {"lds"}
     assert len(tried) == 8
-    errors_of = {(5.0, 20): (1, 4), (5.0, 50): (3, 3), (10.0, 20): (2, 2.5)}
+    errors_of = {(5.0, 20): (1, 4), (5.0, 50): (2.6, 2.4), (10.0, 20): (0.5, 3.5)}
     for job in tried:
         key = (job.fields["data.bin_width"], job.fields["data.many"])
         finished(tmp_path, job, errors_of.get(key, (9, 9))[job.fields["seed"] - 100])
@@ -219,6 +220,21 @@ def test_tuning_takes_the_point_with_the_smallest_mean(tmp_path):
     said = tuning.record(found)["bikeshare"]["lds"]
     assert said["point"] == {"data.bin_width": 10.0, "data.many": 20}
     assert said["val_error"]["data.bin_width=5.0/data.many=20"] == 2.5
+    assert said["val_error"]["data.bin_width=10.0/data.many=20"] == 2.0
+
+
+def test_a_point_that_fails_is_not_taken(tmp_path):
+    made = study(grid=(("data.many", (20, 50)),), tuning=(100,))
+    bad, good = tried = list(tuning.jobs(made))
+    tuning.fail(tmp_path / bad.folder, "not finite")
+    finished(tmp_path, good, 9.0)
+    ((key, found),) = tuning.best(tried, made, tmp_path).items()
+    assert found.point == [("data.many", 50)]
+    entry = tuning.record({key: found})["bikeshare"]["vanilla"]["val_error"]
+    assert entry == {"data.many=20": None, "data.many=50": 9.0}
+    tuning.fail(tmp_path / good.folder, "not finite")
+    with pytest.raises(errors.InputError, match="each point of vanilla on bikeshare"):
+        tuning.best(tried, made, tmp_path)
 
 
 def test_tuning_does_not_look_at_the_test_split(tmp_path):
@@ -231,6 +247,54 @@ def test_tuning_does_not_look_at_the_test_split(tmp_path):
     made["starts"] = (("vanilla", "lds"),)
     with pytest.raises(errors.InputError, match="methods that start by themselves"):
         list(tuning.jobs(made))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"grid": ()}, "tuning needs a method whose grid has several points"),
+        ({"grid": (("data.many", (20,)),)}, "whose grid has several points"),
+        (
+            {"seeds": (9, 10)},
+            r"tuning must be other seeds than config.seeds, got \[9\]",
+        ),
+        (
+            {"config_fields": (("csv.py", "data.many", 9),)},
+            "config_fields must be abou",
+        ),
+        (
+            {"left_out": (("csv.py", "lds"),)},
+            "left_out must be about one of configs/bi",
+        ),
+        # What needs no tuning is wrong.
+        (
+            {
+                "methods": ("vanilla", "lds"),
+                "method_grids": (("vanilla", ()),),
+                "method_fields": (("vanilla", "stage.main.learning_rate", -1.0),),
+            },
+            "must be positive, got -1.0",
+        ),
+    ],
+)
+def test_wrong_tuning_stops_before_the_first_run(fields, said, tmp_path):
+    made = {"grid": WIDTHS, "tuning": (9,), **fields}
+    with pytest.raises(errors.InputError, match=said):
+        sweep.run(study(**made), tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow
+def test_a_point_that_diverges_is_told_and_left(tmp_path, capsys):
+    rates = (("stage.main.learning_rate", (1e30, 1e-2)),)
+    made = study(grid=rates, tuning=(9,), seeds=(0,), base="")
+    sweep.run(made, tmp_path)
+    assert "Another point is taken." in capsys.readouterr().err
+    sweep.run(made, tmp_path)  # It is not tried again.
+    assert "Another point" not in capsys.readouterr().err
+    tuned = json.loads((tmp_path / "tuned.json").read_text())["bikeshare"]["vanilla"]
+    assert tuned["val_error"]["stage.main.learning_rate=1e+30"] is None
+    assert tuned["point"] == {"stage.main.learning_rate": 1e-2}
 
 
 @pytest.mark.slow
@@ -252,5 +316,8 @@ def test_a_study_tunes_and_then_runs_the_best(tmp_path, capsys):
         errors_of = tuned[method]["val_error"]
         best = min(errors_of, key=lambda k, of=errors_of: of[k])
         assert best == f"stage.main.learning_rate={rate}"
+    # Reports over the study do not count what it was tuned with.
+    assert len(runs.find_runs(tmp_path)) == 2
+    assert len(runs.find_runs(tmp_path / "tuning")) == 4
     table = (tmp_path / "report" / "table.txt").read_text()
     assert "sqinv minus vanilla" in table

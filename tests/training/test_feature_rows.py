@@ -11,7 +11,9 @@ from dirjax.errors import InputError
 from dirjax.evals import corrected
 from dirjax.evals.predictor import Predictor
 from dirjax.training import stage_program as programs_lib
-from tests import runs
+from dirjax.training.batches import batches
+from dirjax.training.build import build
+from tests import own_data, runs
 from tests.program.test_resume import assert_resumes
 
 FIELDS = {"data__limit": 400, "stage__head__resample__side": "high"}
@@ -74,6 +76,55 @@ def test_weights_of_the_stage_are_those_of_resampled_labels():
     want = spec.counts * pieces.objective(head).weighting(spec)
     found = pieces.spec.weights
     np.testing.assert_allclose(found / found.sum(), want / want.sum(), rtol=1e-6)
+
+
+def test_weights_of_rows_and_bins_of_a_support(tmp_path):
+    """As of a table that holds the resampled rows."""
+    rng = np.random.default_rng(0)
+    label = np.r_[rng.normal(10, 1, 200), rng.uniform(20, 40, 40)].round(3)
+    weight = np.where(label > 20, 3.0, 1.0)
+    split = np.where(np.arange(240) % 4, "train", "val")
+    lines = [
+        f"{x:.3f},{y},{w},{s}"
+        for x, y, w, s in zip(rng.normal(size=240), label, weight, split, strict=True)
+    ]
+    file = own_data.write(tmp_path, "w.csv", own_data.table(lines, "x,y,w,split"))
+    fields = {"data__weight": "w", "data__label_range": (5.0, 45.0)}
+    fields |= {"data__bin_width": 5.0, "stage__head__resample__side": "high"}
+    made = own_data.config(file, argument="rrt_smogn,smoke", **fields)
+    made["support"] = {"num": 4, "spacing": "equal"}
+    made["model"]["head"] = "histogram"
+    made["model"]["head_options"] = {"decode": "median", "kernel": 1}
+    pieces = build(made)
+    rows, spec = pieces.expected["head"], pieces.spec
+    total = spec.counts.sum()
+    assert (rows.label > 20).sum() > 50
+    held = np.bincount(rows.bin, rows.weight, minlength=spec.bins.num)
+    np.testing.assert_allclose(spec.weights, total * held / held.sum(), rtol=1e-5)
+    place = np.searchsorted(spec.support.edges, rows.label, side="right") - 1
+    held = np.bincount(place, rows.weight, minlength=4)
+    np.testing.assert_allclose(
+        spec.support.weights, total * held / held.sum(), rtol=1e-5
+    )
+    np.testing.assert_allclose(rows.weight.mean(), 1, rtol=1e-6)
+
+
+def test_rows_are_drawn_by_the_resampled_labels():
+    made = runs.tiny("rrt_smogn,smoke", **FIELDS, stage__head__sampling="inverse")
+    made["stage"]["head"]["steps"] = 200
+    pieces = build(made)
+    _, head = pieces.plan.stages
+    rows = programs_lib.example_rows(pieces, head)
+    read = batches(pieces, rows, head.start, head.stop)
+    found = [np.asarray(batch["bin"][:count]).ravel() for _, count, batch in read]
+    drawn = np.bincount(np.concatenate(found), minlength=pieces.spec.bins.num)
+    there = pieces.learnt(head).counts > 0
+    # Each bin as often; the correction knows.
+    share = drawn[there] / drawn.sum()
+    np.testing.assert_allclose(share, 1 / there.sum(), atol=0.008)
+    np.testing.assert_allclose(
+        pieces.spec.weights[there] / pieces.spec.weights.sum(), 1 / there.sum()
+    )
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,8 @@ def test_a_column_of_names_of_images_is_found(tmp_path):
     own_data.write(tmp_path, "labels.csv", written)
     source = load(tmp_path)
     assert "images are those of the column 'picture'" in own_data.notes(source)
+    with pytest.raises(InputError, match=r"no column 'pictur' .* mean 'picture'"):
+        load(tmp_path, input="pictur")
     own_data.write(
         tmp_path, "labels.csv", own_data.table(lines, "picture,label,thumb,number")
     )
