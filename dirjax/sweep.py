@@ -203,6 +203,7 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
     """
     import jax
 
+    from dirjax.config import frozen
     from dirjax.workdir.lock import InUse
 
     broken, seconds = [], []
@@ -222,6 +223,8 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
             at = sum(map(len, units[: number + 1]))
             print(f"[{at}/{total}] {name}{_left(seconds, left)}", flush=True)
         start = time.monotonic()
+        for job, config in unit:  # Another config there is no failure of this one.
+            frozen.finished(config, workdir / job.folder)
         try:
             _train_unit(unit, workdir)
         except InUse as error:
