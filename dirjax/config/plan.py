@@ -28,6 +28,51 @@ def _views(views: int | None, data: Mapping[str, Any]) -> int:
     return views or max(data["views"], 1 + options.augments(**data["augment"]))
 
 
+def _stage(
+    config: Mapping[str, Any], number: int, start: int, size: int, batch_size: int
+) -> stages.Stage:
+    """A stage of the config, from a step on."""
+    name = config["stages"][number]
+    record = config["stage"][name]
+    rows_read = int(record["epochs"] * size)
+    steps = record["steps"] or max(1, -(-rows_read // batch_size))
+    return stages.Stage(
+        name=name,
+        number=number,
+        start=start,
+        steps=steps,
+        objective=record["objective"] or config["objective"],
+        optimizer={
+            "name": record["optimizer"],
+            "weight_decay": record["weight_decay"],
+            "decay": record["decay"],
+            "momentum": record["momentum"],
+            "b2": record["b2"],
+            "clip": record["clip"],
+            "accumulate": record["accumulate"],
+        },
+        schedule={
+            "name": record["schedule"],
+            "learning_rate": record["learning_rate"],
+            # The schedule counts updates, and accumulated steps make one update.
+            "steps": max(1, steps // record["accumulate"]),
+            "warmup": record["warmup"],
+            "final": record["final"],
+            "milestones": record["milestones"],
+            "factor": record["factor"],
+        },
+        trainable=tuple(record["trainable"] or ()),
+        reinit=tuple(record["reinit"] or ()),
+        init_from=record["init_from"],
+        encoder_mode=record["encoder_mode"],
+        views=_views(record["views"], config["data"]),
+        sampling=record["sampling"] or config["data"]["sampling"],
+        bags=record["bags"],
+        resample=record["resample"],
+        evaluate=record.get("evaluate", True) or name == config["stages"][-1],
+    )
+
+
 def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
     """The stages of a run.
 
@@ -39,10 +84,8 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
       The plan.
 
     Raises:
-      InputError: if the batch is larger than the training set.
+      InputError: if the batch is larger than the training set, or a field is missing.
     """
-    from dirjax.config import stages
-
     batch_size = config["data"]["batch_size"] or _batch_size(size)
     if batch_size > size:
         raise InputError(
@@ -51,44 +94,13 @@ def plan(config: Mapping[str, Any], size: int) -> stages.Plan:
         )
     rows, start = [], 0
     for number, name in enumerate(config["stages"]):
-        record = config["stage"][name]
-        rows_read = int(record["epochs"] * size)
-        steps = record["steps"] or max(1, -(-rows_read // batch_size))
-        stage = stages.Stage(
-            name=name,
-            number=number,
-            start=start,
-            steps=steps,
-            objective=record["objective"] or config["objective"],
-            optimizer={
-                "name": record["optimizer"],
-                "weight_decay": record["weight_decay"],
-                "decay": record["decay"],
-                "momentum": record["momentum"],
-                "b2": record["b2"],
-                "clip": record["clip"],
-                "accumulate": record["accumulate"],
-            },
-            schedule={
-                "name": record["schedule"],
-                "learning_rate": record["learning_rate"],
-                # The schedule counts updates, and accumulated steps make one update.
-                "steps": max(1, steps // record["accumulate"]),
-                "warmup": record["warmup"],
-                "final": record["final"],
-                "milestones": record["milestones"],
-                "factor": record["factor"],
-            },
-            trainable=tuple(record["trainable"] or ()),
-            reinit=tuple(record["reinit"] or ()),
-            init_from=record["init_from"],
-            encoder_mode=record["encoder_mode"],
-            views=_views(record["views"], config["data"]),
-            sampling=record["sampling"] or config["data"]["sampling"],
-            bags=record["bags"],
-            resample=record["resample"],
-            evaluate=record.get("evaluate", True) or name == config["stages"][-1],
-        )
+        try:
+            stage = _stage(config, number, start, size, batch_size)
+        except KeyError as error:
+            raise InputError(
+                f"config.stage.{name} lacks {error}: the run was made by another "
+                "version of dirjax. Train it again, with another --workdir."
+            ) from error
         rows.append(stage)
         start = stage.stop
     # Defaults: evaluate 50 and save 10 times per run.

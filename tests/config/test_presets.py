@@ -431,3 +431,11 @@ def test_the_command_line(parsed, case):
             for key in path.split("."):
                 inner = inner[key]
             assert inner == value, path
+
+
+def test_a_run_of_another_version_is_told():
+    """Its config may lack a field."""
+    made = plain()
+    del made["stage"]["main"]["resample"]
+    with pytest.raises(InputError, match=r"stage\.main lacks 'resample': the run was"):
+        plan_lib.plan(made, 100)
