@@ -438,4 +438,4 @@ def test_a_run_of_another_version_is_told():
     made = plain()
     del made["stage"]["main"]["resample"]
     with pytest.raises(InputError, match=r"stage\.main lacks 'resample': the run was"):
-        plan_lib.plan(made, 100)
+        plan_lib.plan(made, 1000)
