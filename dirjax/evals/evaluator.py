@@ -51,6 +51,26 @@ class Evaluated(NamedTuple):
         return self.scores | own
 
 
+def batches(split: data.Split, mesh: Mesh, batch_size: int) -> Iterator[Any]:
+    """All rows of a split, padded, with mask, on the devices.
+
+    Args:
+      split: the rows.
+      mesh: the device mesh.
+      batch_size: global rows per batch, at most.
+    """
+    devices = jax.device_count()
+    size = min(batch_size, len(split.label))
+    size = -(-size // devices) * devices
+    for batch in data.eval_batches(
+        split,
+        batch_size=size,
+        process=jax.process_index(),
+        processes=jax.process_count(),
+    ):
+        yield sharding.to_global(mesh, batch)
+
+
 class Evaluator:
     """Compiled passes over a whole split.
 
@@ -63,6 +83,12 @@ class Evaluator:
       gm_epsilon: see `metrics`.
       probable: whether the head's group outputs are log probabilities.
       members: number of networks, see `eval_step.make_respond`.
+
+    Attributes:
+      step: the pass over a batch, see `eval_step.make_eval_step`; not compiled.
+      add_moments: the pass of `moments`, see `eval_step.make_moments_step`; not
+        compiled.
+      no_moments: gives what it starts from.
     """
 
     def __init__(
@@ -94,13 +120,14 @@ class Evaluator:
             "measure": measure,
             "members": members,
         }
-        eval_step = eval_step_lib.make_eval_step(**self._model)
+        self.step = eval_step_lib.make_eval_step(**self._model)
         add_moments = eval_step_lib.make_moments_step(network, num_bins=spec.bins.num)
         if members > 1:
             add_moments = jax.vmap(add_moments, in_axes=(0, 0, 0, None))
         encode = eval_step_lib.make_encode_step(network)
         self._encode = jax.jit(encode, out_shardings=replicated)
-        self._eval_step = jax.jit(eval_step, out_shardings=replicated)
+        self._eval_step = jax.jit(self.step, out_shardings=replicated)
+        self.add_moments = add_moments
         self._add_moments = jax.jit(
             add_moments, donate_argnums=0, out_shardings=replicated
         )
@@ -112,7 +139,7 @@ class Evaluator:
             return jax.tree.map(lambda x: jnp.stack([x] * members), one)
 
         # Compiled, since donated leaves must not share a buffer.
-        self._no_moments = jax.jit(no_moments, out_shardings=replicated)
+        self.no_moments = jax.jit(no_moments, out_shardings=replicated)
 
     @property
     def unit(self) -> float:
@@ -120,18 +147,8 @@ class Evaluator:
         return self._units["scale"]
 
     def batches(self, split: str) -> Iterator[Any]:
-        """All rows of a split or of "statistics", padded, with mask, on the devices."""
-        rows = self._source.rows(split)
-        devices = jax.device_count()
-        size = min(self._batch_size, len(rows.label))
-        size = -(-size // devices) * devices
-        for batch in data.eval_batches(
-            rows,
-            batch_size=size,
-            process=jax.process_index(),
-            processes=jax.process_count(),
-        ):
-            yield sharding.to_global(self._mesh, batch)
+        """All rows of a split or of "statistics", see `batches`."""
+        return batches(self._source.rows(split), self._mesh, self._batch_size)
 
     def evaluate(self, params: Any, model_state: Any, split: str) -> Evaluated:
         """Metrics and predictions of a split.
@@ -148,12 +165,20 @@ class Evaluator:
           correlation nor SERA, and sums per bin instead of predictions: `count`, `abs`
           and `sq` of errors, and those of `depth_metrics.Ratios`.
         """
-        host = self._evaluations(params, model_state, split)
-        total = _added([e.sums for e in host])
+        return self.told(split, self._evaluations(params, model_state, split))
+
+    def told(self, split: str, host: Sequence[eval_step_lib.Evaluation]) -> Evaluated:
+        """What `evaluate` returns.
+
+        Args:
+          split: "train", "val" or "test".
+          host: what `step` has found for its batches, on the host.
+        """
+        total = added([e.sums for e in host])
         scores = self._finalized(total)
         members = self._of_members(host)
         if self._source.dense:
-            ratios = _added([e.rows for e in host])
+            ratios = added([e.rows for e in host])
             return self._of_maps(total, ratios)._replace(members=members)
         rows = self._source.splits[split]
         found = jax.tree.map(
@@ -204,7 +229,7 @@ class Evaluator:
             eval_step_lib.make_variants_step(**self._model, corrected=corrected),
             out_shardings=sharding.replicated(self._mesh),
         )
-        sums, ratios = _added(
+        sums, ratios = added(
             sharding.to_host(
                 [step(params, model_state, batch) for batch in self.batches(split)]
             )
@@ -246,7 +271,7 @@ class Evaluator:
     ) -> Sequence[dict[str, Any]]:
         if self._members == 1:
             return ()
-        total = _added([e.members for e in evaluations])
+        total = added([e.members for e in evaluations])
         return [
             self._finalized(jax.tree.map(lambda x, m=m: x[m], total))
             for m in range(self._members)
@@ -300,7 +325,7 @@ class Evaluator:
           model_state: its running statistics.
           split: see `batches`.
         """
-        total = self._no_moments()
+        total = self.no_moments()
         for batch in self.batches(split):
             total = self._add_moments(total, params, model_state, batch)
         return total
@@ -341,7 +366,7 @@ class Evaluator:
         if self._members > 1:
             found = jax.tree.map(lambda x: x[0], found)
         mean = np.asarray(found.mean, np.float64) + found.rest
-        total = _added([e.sums for e in self._evaluations(params, model_state, split)])
+        total = added([e.sums for e in self._evaluations(params, model_state, split)])
         return summary(found.count, mean, found.m2, found.norm) | {
             "error": total.abs / np.where(total.count > 0, total.count, np.nan),
             "edges": self._source.edges,
@@ -349,7 +374,7 @@ class Evaluator:
         }
 
 
-def _added(sums: Sequence[Any]) -> Any:
+def added(sums: Sequence[Any]) -> Any:
     """The sum of trees of equal structure, in float64."""
     return jax.tree.map(lambda *x: np.sum(np.asarray(x, np.float64), axis=0), *sums)
 

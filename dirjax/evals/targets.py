@@ -1,15 +1,20 @@
-"""Passes over a split for several targets, each by its own `Evaluator`."""
+"""Passes over a split for several targets, with an `Evaluator` for each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from dirjax.evals.evaluator import Evaluated, Evaluator
+from dirjax import data
+from dirjax.evals.eval_step import Evaluation
+from dirjax.evals.evaluator import Evaluated, Evaluator, added, batches
 from dirjax.features.moments import Moments
 from dirjax.labels import SHOTS
+from dirjax.runtime import sharding
 
 # Errors that are averaged over targets, and the power of the unit that each is in.
 POWERS = {"mae": 1, "mse": 2, "rmse": 1, "gm": 1, "bmae": 1}
@@ -51,12 +56,46 @@ def mean_scores(
 class TargetsEvaluator:
     """Evaluators of several targets on the parameters of one model.
 
+    A pass computes the features of a batch once: the steps of all targets are one
+    program, in which the compiler finds that they encode the same inputs.
+
     Args:
       each: of each target, by name.
+      source: the data, with all targets.
+      mesh: the device mesh.
+      batch_size: global rows per batch.
     """
 
-    def __init__(self, each: Mapping[str, Evaluator]):
-        self._each = dict(each)
+    def __init__(
+        self,
+        each: Mapping[str, Evaluator],
+        source: data.Source,
+        mesh: Mesh,
+        *,
+        batch_size: int,
+    ):
+        self._each, self._source = dict(each), source
+        self._batches = lambda rows: batches(rows, mesh, batch_size)
+
+        def steps(params, model_state, batch):
+            return {
+                name: one.step(params, model_state, _of_target(batch, number))
+                for number, (name, one) in enumerate(self._each.items())
+            }
+
+        def add_moments(total, params, model_state, batch):
+            return tuple(
+                one.add_moments(own, params, model_state, _of_target(batch, number))
+                for number, (own, one) in enumerate(
+                    zip(total, self._each.values(), strict=True)
+                )
+            )
+
+        replicated = sharding.replicated(mesh)
+        self._steps = jax.jit(steps, out_shardings=replicated)
+        self._add_moments = jax.jit(
+            add_moments, donate_argnums=0, out_shardings=replicated
+        )
 
     @property
     def units(self) -> dict[str, float]:
@@ -75,9 +114,16 @@ class TargetsEvaluator:
           `mean_scores`, of the model and of each member, and what each evaluator finds
           as `targets`.
         """
+        rows = self._source.rows(split)
+        host = sharding.to_host(
+            [self._steps(params, model_state, batch) for batch in self._batches(rows)]
+        )
+        there = np.ones(rows.label.shape, bool) if rows.mask is None else rows.mask
         found = {
-            name: one.evaluate(params, model_state, split)
-            for name, one in self._each.items()
+            name: one.told(split, [_alone([h[name] for h in host], mask)])
+            for (name, one), mask in zip(
+                self._each.items(), np.asarray(there).T, strict=True
+            )
         }
         members = [
             mean_scores(dict(zip(found, each, strict=True)), self.units)
@@ -88,6 +134,29 @@ class TargetsEvaluator:
 
     def moments(self, params: Any, model_state: Any, split: str) -> tuple[Moments, ...]:
         """Feature moments by the bins of each target; see `Evaluator.moments`."""
-        return tuple(
-            one.moments(params, model_state, split) for one in self._each.values()
-        )
+        total = tuple(one.no_moments() for one in self._each.values())
+        for batch in self._batches(self._source.rows(split)):
+            total = self._add_moments(total, params, model_state, batch)
+        return total
+
+
+def _of_target(batch: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A batch with the labels of one target; inputs are those of all."""
+    own = {name: batch[name][:, number] for name in ("value", "bin", "mask")}
+    return {"inputs": batch["inputs"], **own}
+
+
+def _alone(host: Sequence[Evaluation], there: np.ndarray) -> Evaluation:
+    """What batches give for a target, of the rows that have its label.
+
+    Args:
+      host: of the batches of all rows.
+      there: `[rows]` bool, which have it.
+    """
+    rows = jax.tree.map(
+        lambda *x: np.concatenate(x)[: len(there)][there], *[e.rows for e in host]
+    )
+    members = None
+    if host[0].members is not None:
+        members = added([e.members for e in host])
+    return Evaluation(added([e.sums for e in host]), rows, members)

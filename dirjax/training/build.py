@@ -161,7 +161,10 @@ def build(config: Mapping[str, Any]) -> Pieces:
         return parts[0]
     nothing: Any = None
     together: Any = TargetsEvaluator(
-        {one.source.record["label"]: one.evaluator for one in parts}
+        {one.source.record["label"]: one.evaluator for one in parts},
+        source,
+        mesh,
+        batch_size=config["eval"]["batch_size"],
     )
     return dataclasses.replace(
         parts[0],

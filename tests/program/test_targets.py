@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from dirjax.config import frozen
 from dirjax.data.describe import facts as facts_lib
 from dirjax.data.describe import text as text_lib
 from dirjax.evals import portable
+from dirjax.training.build import build, init_model
 from dirjax.workdir import run_files
 from tests import commands, own_data, runs
 from tests.evals.test_portable import exported
@@ -315,3 +317,39 @@ def test_images_and_arrays(tmp_path):
         mine = np.array([float(row[f"prediction_{number}"]) for row in found])
         there = np.flatnonzero(~np.isnan(y[rows, int(number[1:])]))
         np.testing.assert_allclose(mine[there], stored["prediction"], rtol=1e-5)
+
+
+def test_an_evaluation_encodes_once_and_says_the_same(both):
+    """As by the evaluator of each target, on the rows that have its label."""
+    made = config(both[0] / "two.csv", "vanilla")
+    made["model"]["encoder"] |= {"width": 64, "depth": 2}
+    pieces = build(made)
+    state = init_model(pieces.network, pieces.source, jax.random.key(0))
+    joint = pieces.evaluator.evaluate(*state, "val")
+    for one in pieces.targets:
+        name = one.source.record["label"]
+        alone, found = one.evaluator.evaluate(*state, "val"), joint.targets[name]
+        for key, want in alone.stored.items():
+            np.testing.assert_allclose(found.stored[key], want, rtol=1e-5)
+        for metric in ("mae", "rmse", "gm"):
+            for shot, want in alone.scores[metric].items():
+                assert found.scores[metric][shot] == pytest.approx(want, rel=1e-5)
+    batch = next(pieces.evaluator._batches(pieces.source.splits["val"]))
+
+    def flops(step, batch):
+        return step.lower(*state, batch).compile().cost_analysis()["flops"]
+
+    first = pieces.targets[0].evaluator
+    once = flops(first._eval_step, next(first.batches("val")))
+    assert flops(pieces.evaluator._steps, batch) < 1.3 * once
+
+
+@pytest.mark.slow
+def test_moments_are_those_of_each_target(both):
+    pieces = build(config(both[0] / "two.csv", "lds_fds"))
+    state = init_model(pieces.network, pieces.source, jax.random.key(0))
+    joint = pieces.evaluator.moments(*state, "statistics")
+    for one, found in zip(pieces.targets, joint, strict=True):
+        want = one.evaluator.moments(*state, "statistics")
+        for x, y in zip(found[:4], want[:4], strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
