@@ -28,10 +28,10 @@ def of_run(workdir: pathlib.Path, step: str = "best") -> dict[str, Predictor]:
     Raises:
       InputError: see `Predictor`.
     """
-    restored = _restored(workdir, step)
     names = run_files.read_targets(workdir)
     if not names:
-        return {"": Predictor(workdir, restored=restored)}
+        return {"": Predictor(workdir, step)}
+    restored = _restored(workdir, step)
     return {
         name: Predictor(workdir, target=i, restored=restored)
         for i, name in enumerate(names)

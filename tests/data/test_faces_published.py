@@ -144,6 +144,6 @@ def test_a_slice_of_the_real_tree(published, tmp_path):
         want = 4 * (part.value.astype(int) % 60)
         np.testing.assert_allclose(part.inputs[:, 4, 4, 0], want, atol=1)
     run = build(made)
-    _, _, batch = next(batches_lib.batches(run, 0, 1))
+    _, _, batch = next(batches_lib.batches(run, run.source.training, 0, 1))
     assert batch["inputs"].shape == (1, 8, 8, 8, 3)
     assert run.source.name.startswith("agedb_dir@")

@@ -174,7 +174,7 @@ class TestImages:
             (own_data.to_npz(x=PIXELS[:, :5]), "n.npz", r"\[8, 8, 1\].*\[5, 8, 1\]"),
             (own_data.to_npz(x=np.zeros((3, 4))), "n.npz", r"\[8, 8, 1\].*\[4\]"),
             (own_data.to_npz(z=PIXELS), "n.npz", r"no array 'x'.* it has z"),
-            ("file\n1.png\n", "n.csv", r"no column 'path'.* it has file"),
+            ("file\n1\n", "n.csv", r"no column 'path'.* it has file"),
             ("path\n", "n.csv", r"n\.csv .*no rows"),
             ("nothing", "n/readme.txt", "n holds no image"),
         ],

@@ -169,8 +169,9 @@ IMAGES = {
     ),
     "no column of paths": images(
         r"labels\.csv has no column 'path' \(data\.input\)",
-        "it has file, label",
-        header="file,label",
+        "it has number, label",
+        header="number,label",
+        rows=["1,20", "2,30"],
     ),
     "no column of labels": images(
         r"no column 'label' \(data\.label\)", "it has path, age", header="path,age"
