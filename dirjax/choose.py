@@ -78,6 +78,21 @@ class Request:
     minutes: float
     undecided: str = ""
 
+    @property
+    def otherwise(self) -> str:
+        """What to take where nothing is better than vanilla beyond noise.
+
+        Raises:
+          InputError: for an unknown `undecided`.
+        """
+        known = (portfolio.BASE, "best")
+        found = self.undecided or portfolio.undecided(self.wanted)
+        if found not in known:
+            raise errors.InputError(
+                f"--undecided must be {' or '.join(known)}, got {found!r}."
+            )
+        return found
+
     def job(self, method: str, seed: int) -> jobs.Job:
         """A run."""
         return jobs.Job(
@@ -197,11 +212,7 @@ def choose(
     from dirjax.choosing import models, verdict
     from dirjax.workdir import files, run_files
 
-    undecided = request.undecided or portfolio.undecided(request.wanted)
-    if undecided not in (known := (portfolio.BASE, "best")):
-        raise errors.InputError(
-            f"--undecided must be {' or '.join(known)}, got {request.undecided!r}."
-        )
+    best = request.otherwise == "best"
     begin = time.monotonic()
     runs, left = _trained(request, workdir, say)
     runs = {m: found for m, found in runs.items() if found}
@@ -237,7 +248,7 @@ def choose(
         for (_, one), found in zip(tried, gaps, strict=True)
         if one.model in whole or one.model in together
     ]
-    winner, parts = verdict.winner(fit, base, best=undecided == "best")
+    winner, parts = verdict.winner(fit, base, best=best)
     if winner is not base:
         shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
         test = verdict.Rows.of_run(first, "test")

@@ -211,7 +211,7 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
     left = sum(not _done(workdir, j) for j, _ in itertools.chain(*units))
     print(f"{left} of {total} runs to do; after the first, the time is told.")
     for number, unit in enumerate(units):
-        (first, _), todo = unit[0], sum(not _done(workdir, j) for j, _ in unit)
+        first, _ = unit[0]
         if first.start and not (workdir / first.start / run_files.RESULT).exists():
             said = f"skipped: {first.folder} starts from {first.start}, which is not "
             print(f"{said}finished.", file=sys.stderr, flush=True)
@@ -219,14 +219,14 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
         name = str(first.folder)
         if len(unit) > 1:
             name += f" to {unit[-1][0].folder.name}, in one program"
+        # Another config in the folder is no failure of this one.
+        todo = [u for u in unit if frozen.finished(u[1], workdir / u[0].folder) is None]
         if todo:
             at = sum(map(len, units[: number + 1]))
             print(f"[{at}/{total}] {name}{_left(seconds, left)}", flush=True)
         start = time.monotonic()
-        for job, config in unit:  # Another config there is no failure of this one.
-            frozen.finished(config, workdir / job.folder)
         try:
-            _train_unit(unit, workdir)
+            _train_unit(unit, todo, workdir)
         except InUse as error:
             if jax.process_count() > 1:
                 raise  # The other processes do not know why.
@@ -237,21 +237,24 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
                 raise  # Most likely of all runs.
             broken.append((unit, f"{name}: {error}"))
         else:
-            seconds += [(time.monotonic() - start) / todo] * todo if todo else []
-        left -= todo
+            seconds += [(time.monotonic() - start) / len(todo) for _ in todo]
+        left -= len(todo)
     return broken
 
 
-def _train_unit(unit: Unit, workdir: pathlib.Path) -> None:
+def _train_unit(unit: Unit, todo: Unit, workdir: pathlib.Path) -> None:
     """Trains the runs of a unit; several are the members of a run, then taken apart.
 
     That run stays until they are finished, so that a killed study resumes.
+
+    Args:
+      unit: see `_units`.
+      todo: those of its runs that are not finished.
+      workdir: directory of the study.
     """
     from dirjax import train
-    from dirjax.config import frozen
     from dirjax.training.assemble import take_apart
 
-    todo = [(j, c) for j, c in unit if frozen.finished(c, workdir / j.folder) is None]
     seeds = [config["seed"] for _, config in unit]
     name = f"{_TOGETHER}{seeds[0]}-{seeds[-1]}"
     together = workdir / unit[0][0].folder.parent / name
@@ -300,12 +303,15 @@ def run(
             "one of configs/studies, or start from configs/studies/common.py."
         )
     _check_lists(study)
+    if not dry_run:
+        _one_process(study["together"])
     entry.interruptible()  # Runs clean up.
+
+    base, methods = study["base"], study["methods"]
 
     def built(every: Sequence[Job]) -> list[dict[str, Any]]:
         """The configs of runs, validated."""
         configs = [jobs.build(j) for j in every]
-        base, methods = study["base"], study["methods"]
         said = f"one of the methods {', '.join(methods)}, or empty"
         errors.require_field(not base or base in methods, "base", said, base)
         for config in configs:
@@ -322,16 +328,15 @@ def run(
         if dry_run:
             for j, _ in itertools.chain(*mine):
                 print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
-        elif tunes:
+            return all(_done(workdir, j) for j in every)
+        if tunes:
             mine = [u for u in mine if not tuning.failed(workdir / u[0][0].folder)]
             for unit, said in _train(mine, workdir):
                 print(f"{said} Another point is taken.", file=sys.stderr)
                 for j, _ in unit:
                     tuning.fail(workdir / j.folder, said)
-        else:
-            _one_process(study["together"])
-            if broken := [said for _, said in _train(mine, workdir)]:
-                raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
+        elif broken := [said for _, said in _train(mine, workdir)]:
+            raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
         return all(
             _done(workdir, j) or (tunes and bool(tuning.failed(workdir / j.folder)))
             for j in every
@@ -339,9 +344,12 @@ def run(
 
     chosen = {}
     if study["tuning"]:
-        # Before the first run, also what needs no tuning.
-        built(list(jobs.jobs({**study, "seeds": study["seeds"][:1]})))
         tried = list(tuning.jobs(study))
+        # Before the first run, also what needs no tuning.
+        tuned = {j.folder.parts[2] for j in tried}
+        plain = [m for m in study["methods"] if m not in tuned]
+        first = {**study, "seeds": study["seeds"][:1], "methods": plain}
+        built(list(jobs.jobs(first)))
         if not dry_run:
             tuning.begin(workdir)
         if not done(tried, tunes=True):

@@ -34,7 +34,8 @@ from dirjax.errors import InputError
 from dirjax.report import formats, frontiers, page
 from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, ranks, style
-from dirjax.report.runs import Run, find_runs, read_run
+from dirjax.report.reading import find_runs, read_run
+from dirjax.report.runs import Run
 from dirjax.report.tables import METRICS, REPORTED, Table, table
 from dirjax.report.targets import read_runs
 

@@ -10,7 +10,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from dirjax.report.runs import Run, read_run
+from dirjax.report.reading import read_run
+from dirjax.report.runs import Run
 from dirjax.workdir import run_files
 
 

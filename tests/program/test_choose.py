@@ -110,6 +110,21 @@ def test_the_chosen_run_predicts(asked):
     assert out.read_text().startswith("index,prediction\n")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "undecided", "taken"),
+    [
+        ({"all": 1.0}, "", "vanilla"),
+        ({"few": 1.0}, "", "best"),
+        ({"few": 0.5, "all": 0.5}, "", "best"),
+        ({"few": 1.0}, "vanilla", "vanilla"),
+        ({"all": 1.0}, "best", "best"),
+    ],
+)
+def test_what_is_taken_where_nothing_is_proven(wanted, undecided, taken):
+    request = choose.Request("configs/csv.py", (), {}, wanted, 10.0, undecided)
+    assert request.otherwise == taken
+
+
 def test_members_are_made_here(tmp_path):
     file = own_data.write(tmp_path, "mine.csv", to_csv(COLUMNS))
     fields = {"data.path": str(file), "data.label": "y", "model.members": 2}

@@ -3,6 +3,7 @@
 import ast
 import json
 
+import jax
 import pytest
 
 from dirjax import errors, sweep
@@ -11,7 +12,7 @@ from dirjax.configs.studies import (
     common,
     compare,
 )
-from dirjax.report import runs
+from dirjax.report import reading
 from dirjax.sweeping import jobs, tuning
 from dirjax.workdir import lock
 
@@ -284,6 +285,15 @@ def test_wrong_tuning_stops_before_the_first_run(fields, said, tmp_path):
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize("tuned", [(), (9,)])
+def test_members_of_several_processes_are_refused(tuned, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    made = study(grid=WIDTHS, tuning=tuned, together=True)
+    with pytest.raises(errors.InputError, match="together is for one process"):
+        sweep.run(made, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.slow
 def test_a_point_that_diverges_is_told_and_left(tmp_path, capsys):
     rates = (("stage.main.learning_rate", (1e30, 1e-2)),)
@@ -317,7 +327,7 @@ def test_a_study_tunes_and_then_runs_the_best(tmp_path, capsys):
         best = min(errors_of, key=lambda k, of=errors_of: of[k])
         assert best == f"stage.main.learning_rate={rate}"
     # Reports over the study do not count what it was tuned with.
-    assert len(runs.find_runs(tmp_path)) == 2
-    assert len(runs.find_runs(tmp_path / "tuning")) == 4
+    assert len(reading.find_runs(tmp_path)) == 2
+    assert len(reading.find_runs(tmp_path / "tuning")) == 4
     table = (tmp_path / "report" / "table.txt").read_text()
     assert "sqinv minus vanilla" in table

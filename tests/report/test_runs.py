@@ -6,7 +6,9 @@ import pytest
 
 from dirjax import errors as errors_lib
 from dirjax import report
+from dirjax.report import reading
 from dirjax.report.figures import style
+from dirjax.workdir import run_files
 from tests.report.made import change, small
 
 
@@ -80,3 +82,14 @@ def test_a_study_stands_for_its_runs(tmp_path, quick, capsys):
     (tmp_path / "empty").mkdir()
     assert report.main([str(tmp_path / "empty")]) == 2
     assert "not a run directory and has none below it" in capsys.readouterr().err
+
+
+def test_runs_that_are_set_aside_count_only_if_they_are_named(tmp_path):
+    for name in ("lds/seed_0", "tuning/lds/seed_100"):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    assert len(reading.find_runs(tmp_path)) == 2
+    (tmp_path / "tuning" / run_files.ASIDE).touch()
+    assert reading.find_runs(tmp_path) == [tmp_path / "lds" / "seed_0"]
+    assert len(reading.find_runs(tmp_path / "tuning")) == 1
