@@ -63,7 +63,7 @@ start() {
 set -eu
 run=\$HOME/dirjax-run
 mkdir -p \"\$run\"
-if [ -f \"\$run/pid\" ] && [ ! -f \"\$run/status\" ] && kill -0 \"\$(cat \"\$run/pid\")\" 2>/dev/null; then
+if [ ! -f \"\$run/status\" ] && [ -f \"\$run/shell\" ] && kill -0 \"\$(cat \"\$run/shell\")\" 2>/dev/null; then
   echo 'a run is going on here: stop it first' >&2
   exit 3
 fi
@@ -81,28 +81,36 @@ uv pip install --quiet --python .venv/bin/python -e '.[tpu]'
 cat >\"\$run/environment\" <<'DIRJAX_END'
 $(forwarded)
 DIRJAX_END
-rm -f \"\$run/status\"
+rm -f \"\$run/status\" \"\$run/shell\" \"\$run/pid\"
 [ ! -f \"\$run/log\" ] || mv \"\$run/log\" \"\$run/log.before\"
 nohup setsid bash -c '
-  . \"\$HOME/dirjax-run/environment\"
+  run=\"\$HOME/dirjax-run\"
+  # Files appear whole: status reads them at any time.
+  say() { echo \"\$2\" >\"\$run/.\$1\" && mv \"\$run/.\$1\" \"\$run/\$1\"; }
+  say shell \$\$
+  . \"\$run/environment\"
   trap \"\" HUP
   .venv/bin/python -m dirjax.main --distributed \"\$@\" &
   pid=\$!
-  echo \$pid >\"\$HOME/dirjax-run/pid\"
+  say pid \$pid
   code=0
   wait \$pid || code=\$?
-  echo \$code >\"\$HOME/dirjax-run/status\"
+  say status \$code
 ' dirjax $arguments >\"\$run/log\" 2>&1 </dev/null &
+shell=\$!
+until [ -f \"\$run/pid\" ] || ! kill -0 \$shell 2>/dev/null; do sleep 0.05; done
 echo \"\$(hostname): \$commit\""
 }
 
+# A run goes on until its shell has written how it ended: the process ends before.
 status() {
   # shellcheck disable=SC2016  # it expands on the workers
   on all '
 run=$HOME/dirjax-run
 if [ -f "$run/status" ]; then echo "$(hostname): exit $(cat "$run/status")"
-elif [ -f "$run/pid" ] && kill -0 "$(cat "$run/pid")" 2>/dev/null; then echo "$(hostname): running"
-elif [ -f "$run/pid" ]; then echo "$(hostname): lost, as after a restart of the machine"
+elif [ -f "$run/shell" ] && kill -0 "$(cat "$run/shell")" 2>/dev/null; then echo "$(hostname): running"
+elif [ -f "$run/status" ]; then echo "$(hostname): exit $(cat "$run/status")"
+elif [ -f "$run/shell" ]; then echo "$(hostname): lost, as after a restart of the machine"
 else echo "$(hostname): no run"; fi'
 }
 

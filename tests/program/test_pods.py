@@ -147,6 +147,21 @@ def test_a_run_goes_on_alone_and_is_not_started_twice(pod):
     assert pod.ended() == ["exit 143", "exit 143"]
 
 
+def test_a_run_goes_on_until_its_end_is_written(pod):
+    """Its process ends before; `keep` must not take it for lost, and start it again."""
+    for worker in (0, 1):
+        run = pod.folder / f"worker{worker}" / "dirjax-run"
+        run.mkdir(parents=True)
+        (run / "pid").write_text("4194305\n")  # of no process
+        (run / "shell").write_text(f"{os.getpid()}\n")
+    assert pod("status").stdout.count("running") == 2
+    assert "stop it first" in pod("start", str(pod.url), "--workdir=x").stderr
+    (run / "status").write_text("0\n")
+    assert pod("status").stdout.splitlines()[1].endswith(": exit 0")
+    (run.parents[1] / "worker0" / "dirjax-run" / "shell").write_text("4194305\n")
+    assert pod("status").stdout.splitlines()[0].endswith("restart of the machine")
+
+
 @pytest.mark.slow
 def test_keep_makes_a_slice_anew_and_tells_of_failures(pod):
     (pod.folder / "state").write_text("PREEMPTED\n")
