@@ -31,13 +31,18 @@ def chunks(members: int) -> Callable[[], tuple[float, float]]:
     from dirjax.config import frozen
     from dirjax.training.batches import batches
     from dirjax.training.build import build
-    from dirjax.training.stage_program import begin, compiled_steps, stage_program
+    from dirjax.training.stage_program import (
+        begin,
+        compiled_steps,
+        seeds,
+        stage_program,
+    )
 
     made = config_files.load("configs/bikeshare.py", "vanilla")
     made.model.members = members
     pieces = build(frozen.plain(made))
     program = stage_program(pieces, pieces.plan.stages[0])
-    steps = compiled_steps(pieces, program)
+    steps, seed = compiled_steps(pieces, program), seeds(pieces)
     state = begin(pieces, program, None)
     size = pieces.plan.chunk_steps
     number = jax.device_put(np.int32(size))
@@ -45,8 +50,8 @@ def chunks(members: int) -> Callable[[], tuple[float, float]]:
     def measure() -> tuple[float, float]:
         nonlocal state
         wall, processor = time.perf_counter(), time.process_time()
-        for _, _, batch in batches(pieces, 0, CHUNKS * size):
-            state, _ = steps(state, batch, number)
+        for _, _, batch in batches(pieces, pieces.source.training, 0, CHUNKS * size):
+            state, _ = steps(state, batch, number, seed)
         jax.block_until_ready(state)
         done = CHUNKS * size
         return (

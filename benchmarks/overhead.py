@@ -49,20 +49,25 @@ def bare(name: str):
 
     from dirjax.training.batches import batches
     from dirjax.training.build import build
-    from dirjax.training.stage_program import begin, compiled_steps, stage_program
+    from dirjax.training.stage_program import (
+        begin,
+        compiled_steps,
+        seeds,
+        stage_program,
+    )
 
     run = build(config(name, **{"train.chunk": 1}))
     program = stage_program(run, run.plan.stages[0])
-    steps = compiled_steps(run, program)
+    steps, seed = compiled_steps(run, program), seeds(run)
     state = begin(run, program, None)
-    _, _, batch = next(batches(run, 0, 1))
+    _, _, batch = next(batches(run, run.source.training, 0, 1))
     one = jax.device_put(np.int32(1))
 
     def measure(n: int) -> float:
         nonlocal state
         start = time.perf_counter()
         for _ in range(n):
-            state, _ = steps(state, batch, one)
+            state, _ = steps(state, batch, one, seed)
         jax.block_until_ready(state)
         return (time.perf_counter() - start) / n
 

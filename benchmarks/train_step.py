@@ -107,7 +107,12 @@ def serve_loop(case: Case) -> None:
     from dirjax.config import frozen as config_lib
     from dirjax.training.batches import batches
     from dirjax.training.build import build
-    from dirjax.training.stage_program import begin, compiled_steps, stage_program
+    from dirjax.training.stage_program import (
+        begin,
+        compiled_steps,
+        seeds,
+        stage_program,
+    )
 
     values = np.random.default_rng(0).normal(size=(ROWS, COLUMNS))
     header = ",".join([*(f"x{i}" for i in range(COLUMNS)), "y"])
@@ -135,9 +140,9 @@ def serve_loop(case: Case) -> None:
             made.update_from_flattened_dict({path: value})
         run = build(config_lib.plain(made))
     program = stage_program(run, run.plan.stages[0])
-    compiled = compiled_steps(run, program)
+    compiled, seed = compiled_steps(run, program), seeds(run)
     state, done = begin(run, program, None), 0
-    stretches = batches(run, 0, program.stage.stop)
+    stretches = batches(run, run.source.training, 0, program.stage.stop)
 
     def step(count):
         # Whole stretches: the rest of one is a debt that the next call pays.
@@ -145,7 +150,7 @@ def serve_loop(case: Case) -> None:
         done += count
         while done > 0:
             _, size, batch = next(stretches)
-            state, report = compiled(state, batch, np.int32(size))
+            state, report = compiled(state, batch, np.int32(size), seed)
             jax.device_get(report)
             done -= size
         jax.block_until_ready(state)

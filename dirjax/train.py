@@ -31,7 +31,7 @@ from dirjax.training.build import Pieces, build, check_select
 from dirjax.training.longer import longer_run
 from dirjax.training.overview import overview
 from dirjax.training.progress import Clock, Means, warn_once
-from dirjax.training.stage_program import StageProgram, stage_program
+from dirjax.training.stage_program import StageProgram, seeds, stage_program
 from dirjax.training.train_step import TrainState
 from dirjax.training.warm_start import warm_start
 from dirjax.workdir import run_files, writers
@@ -211,7 +211,7 @@ def _train_stage(
     pieces, stage = run.pieces, program.stage
     plan, evaluator, checkpoints = pieces.plan, pieces.evaluator, run.checkpoints
     placement = sharding.replicated(pieces.mesh)
-    train_steps = programs_lib.compiled_steps(pieces, program)
+    seed, train_steps = seeds(pieces), programs_lib.compiled_steps(pieces, program)
     collect = programs_lib.collecting(pieces, program, "epoch")
     copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), out_shardings=placement)
     number = functools.cache(lambda n: jax.device_put(np.int32(n), placement))
@@ -226,7 +226,7 @@ def _train_stage(
     rows = programs_lib.training_rows(pieces, program, state)
     for start, count, batch in batches(pieces, rows, step, stage.stop):
         with jax.transfer_guard("disallow"):
-            state, new = train_steps(state, batch, number(count))
+            state, new = train_steps(state, batch, number(count), seed)
         step = start + count
         means.add(new)
         logs, evaluates, saves = plan.logs(step), plan.evaluates(step), plan.saves(step)

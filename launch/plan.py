@@ -73,12 +73,20 @@ def of_stage(pieces: Any, program: Any) -> dict[str, float]:
     import numpy as np
 
     from dirjax.training.batches import batches
-    from dirjax.training.stage_program import abstract_state, compiled_steps
+    from dirjax.training.stage_program import (
+        abstract_state,
+        compiled_steps,
+        example_rows,
+        seeds,
+    )
 
     stage = program.stage
-    _, _, batch = next(batches(pieces, stage.start, stage.stop))
+    rows = example_rows(pieces, stage)
+    _, _, batch = next(batches(pieces, rows, stage.start, stage.stop))
     state = abstract_state(pieces, program)
-    traced = compiled_steps(pieces, program).lower(state, batch, np.int32(1))
+    traced = compiled_steps(pieces, program).lower(
+        state, batch, np.int32(1), seeds(pieces)
+    )
     whole = traced.cost_analysis() or {}
     compiled = traced.compile()
     memory = compiled.memory_analysis()

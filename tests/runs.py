@@ -16,6 +16,7 @@ from dirjax.training.stage_program import (
     compiled_steps,
     example_rows,
     preflight,
+    seeds,
     stage_program,
 )
 
@@ -108,7 +109,7 @@ def trace(pieces, program):
     _, _, batch = next(
         batches(pieces, example_rows(pieces, stage), stage.start, stage.stop)
     )
-    new, report = jax.eval_shape(steps, state, batch, np.int32(1))
+    new, report = jax.eval_shape(steps, state, batch, np.int32(1), seeds(pieces))
     assert jax.tree.structure(new) == jax.tree.structure(state)
     assert report.sums["loss"][0].shape == ()
 

@@ -50,21 +50,18 @@ def seeds(seed: int, number: int) -> tuple[int, ...]:
 
 def train_step(
     make: Callable[[Any], Callable[[TrainState, Any], tuple[TrainState, StepMetrics]]],
-    seed: int,
-    number: int,
+    seed: jax.Array,
 ) -> Callable[[TrainState, Any], tuple[TrainState, StepMetrics]]:
     """The training step of all members.
 
     Args:
       make: the step of the network with a seed.
-      seed: seed of the first member.
-      number: k.
+      seed: the seed of each member, `[k]`.
 
     Returns:
       `(state, batch) -> (state, metrics)` with a batch `[k, rows, ...]`; metrics are
       those of all members.
     """
-    of = jnp.asarray(seeds(seed, number))
     each = jax.vmap(
         lambda s, state, batch: make(s)(state, batch),
         in_axes=(0, AXES, 0),
@@ -72,7 +69,7 @@ def train_step(
     )
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, StepMetrics]:
-        state, metrics = each(of, state, batch)
+        state, metrics = each(seed, state, batch)
         sums = jax.tree.map(lambda x: jnp.sum(x, axis=0), metrics.sums)
         return state, StepMetrics(sums, jnp.min(metrics.first_bad))
 

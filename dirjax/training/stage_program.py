@@ -199,8 +199,19 @@ def _stage_key(stage: Stage, seed: Any) -> jax.Array:
     return stream_key(jax.random.key(seed), f"stage/{stage.name}")
 
 
+def seeds(pieces: Pieces) -> jax.Array:
+    """The seed of the run, or `[k]` of its members, on all devices; uint32.
+
+    An argument of the programs below: runs that differ in their seeds share programs.
+    """
+    first = pieces.config["seed"]
+    each = members_lib.seeds(first, pieces.members) if pieces.members > 1 else first
+    of = (np.asarray(each, np.int64) % 2**32).astype(np.uint32)
+    return jax.device_put(of, sharding.replicated(pieces.mesh))
+
+
 def init_state(
-    pieces: Pieces, program: StageProgram, before: tuple[Any, Any] | None
+    pieces: Pieces, program: StageProgram, before: tuple[Any, Any] | None, seed: Any
 ) -> TrainState:
     """The state at the start of a stage; pure.
 
@@ -209,17 +220,15 @@ def init_state(
       program: the stage's program.
       before: initial parameters and running statistics, of all members; None for
         random ones.
+      seed: see `seeds`.
 
     Raises:
       ValueError: if those in `before` do not fit.
     """
-    seed = pieces.config["seed"]
+    make = functools.partial(_init_network, pieces, program)
     if pieces.members == 1:
-        return _init_network(pieces, program, before, seed)
-    each = jax.vmap(
-        functools.partial(_init_network, pieces, program), out_axes=members_lib.AXES
-    )
-    return each(before, jnp.asarray(members_lib.seeds(seed, pieces.members)))
+        return make(before, seed)
+    return jax.vmap(make, out_axes=members_lib.AXES)(before, seed)
 
 
 def _init_network(
@@ -254,7 +263,8 @@ def _init_network(
 
 def abstract_state(pieces: Pieces, program: StageProgram) -> TrainState:
     """Shapes and shardings of a stage's state, as a target for restoring."""
-    shapes = jax.eval_shape(lambda: init_state(pieces, program, None))
+    start = functools.partial(init_state, pieces, program, None)
+    shapes = jax.eval_shape(start, seeds(pieces))
     placement = sharding.replicated(pieces.mesh)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), shapes
@@ -279,7 +289,7 @@ def begin(
         functools.partial(init_state, pieces, program), out_shardings=placement
     )
     try:
-        state = make(before)
+        state = make(before, seeds(pieces))
     except ValueError as error:
         name = program.stage.name
         raise InputError(f"stage {name!r} cannot start: {error}") from error
@@ -289,12 +299,12 @@ def begin(
 
 def compiled_steps(
     pieces: Pieces, program: StageProgram
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, train_step.StepMetrics]]:
-    """`(state, batches, n) -> (state, metrics)` for a chunk of steps; see `train_step`.
+) -> Callable[[TrainState, Any, Any, Any], tuple[TrainState, train_step.StepMetrics]]:
+    """`(state, batches, n, seed) -> (state, metrics)` for a chunk of steps.
 
-    Donates the state.
+    Donates the state. See `train_step.make_train_steps` and `seeds`.
     """
-    stage, config = program.stage, pieces.config
+    stage = program.stage
     make = functools.partial(
         train_step.make_train_step,
         program.network,
@@ -302,17 +312,21 @@ def compiled_steps(
         program.tx,
         trainable=program.trainable,
         train_mode=stage.encoder_mode == "train",
-        average_decay=config["train"]["average_decay"],
+        average_decay=pieces.config["train"]["average_decay"],
         start=stage.start,
         augment=program.augment,
     )
-    seed, number = config["seed"], pieces.members
-    if number == 1:
-        step = make(seed=seed)
-    else:
-        step = members_lib.train_step(lambda s: make(seed=s), seed, number)
+
+    def steps(state: TrainState, batches: Any, n: Any, seed: Any):
+        if pieces.members == 1:
+            step = make(seed=seed)
+        else:
+            step = members_lib.train_step(lambda s: make(seed=s), seed)
+        loop = train_step.make_train_steps(step, pieces.plan.chunk_steps)
+        return loop(state, batches, n)
+
     return jax.jit(
-        train_step.make_train_steps(step, pieces.plan.chunk_steps),
+        steps,
         donate_argnums=0,
         out_shardings=sharding.replicated(pieces.mesh),
     )

@@ -376,9 +376,9 @@ def test_training_sees_both_views_and_evaluation_images_as_they_are():
         (changed, main, 16),
     ):
         steps = programs_lib.compiled_steps(run, program)
-        _, count, batch = next(batches(run, 0, 2))
+        _, count, batch = next(batches(run, run.source.training, 0, 2))
         shapes = programs_lib.abstract_state(run, program)
-        traced = steps.trace(shapes, batch, np.int32(count))
+        traced = steps.trace(shapes, batch, np.int32(count), programs_lib.seeds(run))
         traced = str(traced.jaxpr)
         # Crops of both views, and what the encoder sees.
         crops_of = f"u8[16,{rows // 16},28,28,1]"

@@ -138,8 +138,10 @@ def test_targets_are_those_of_the_training_set_alone():
     steps = programs_lib.compiled_steps(run, tune)
     assert programs_lib.collecting(run, tune, "epoch") is None
     kept = np.array(term["target"])
-    for _, number, batch in batches(run, tune.stage.start, tune.stage.stop):
-        state, _ = steps(state, batch, np.int32(number))
+    for _, number, batch in batches(
+        run, run.source.training, tune.stage.start, tune.stage.stop
+    ):
+        state, _ = steps(state, batch, np.int32(number), programs_lib.seeds(run))
     assert int(state.step) == tune.stage.stop
     np.testing.assert_array_equal(find(state)["target"], kept)
     found = programs_lib.by_bin(run, tune, state)
@@ -173,8 +175,8 @@ def test_prototypes_of_the_data_set_in_a_run():
     first = check(state)
     steps = programs_lib.compiled_steps(run, main)
     refresh = programs_lib.collecting(run, main, "epoch")
-    for _, number, batch in batches(run, main.stage.start, 3):
-        state, _ = steps(state, batch, np.int32(number))
+    for _, number, batch in batches(run, run.source.training, main.stage.start, 3):
+        state, _ = steps(state, batch, np.int32(number), programs_lib.seeds(run))
     kept = state.objective_state["norm_order"]["memory"].mean
     np.testing.assert_allclose(kept, first, rtol=1e-6, atol=1e-7)
     assert np.abs(check(refresh(state)) - first).max() > 1e-3

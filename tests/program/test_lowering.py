@@ -17,6 +17,7 @@ from dirjax.training.stage_program import (
     abstract_state,
     compiled_steps,
     example_rows,
+    seeds,
 )
 from tests import depth_folder, runs, test_recipes
 from tests.program import test_every_preset as presets
@@ -45,7 +46,7 @@ def lowered(config, rows=None):
             batch = jax.tree.map(lambda x: with_rows(x, rows), batch)
         exported = jax.export.export(
             compiled_steps(pieces, program), platforms=PLATFORMS
-        )(abstract_state(pieces, program), batch, np.int32(1))
+        )(abstract_state(pieces, program), batch, np.int32(1), seeds(pieces))
         assert exported.platforms == PLATFORMS
         yield pieces, program, exported.mlir_module()
 

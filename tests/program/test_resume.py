@@ -163,8 +163,10 @@ def test_the_average_of_a_second_stage_starts_afresh():
     assert int(state.step) == head.stage.start == 3
     before = np.asarray(state.average["head"]["linear"]["kernel"])
     steps = programs_lib.compiled_steps(run, head)
-    _, count, batch = next(batches(run, head.stage.start, head.stage.stop))
-    state, _ = steps(state, batch, np.int32(count))
+    _, count, batch = next(
+        batches(run, run.source.training, head.stage.start, head.stage.stop)
+    )
+    state, _ = steps(state, batch, np.int32(count), programs_lib.seeds(run))
     now = np.asarray(state.params["model"]["head"]["linear"]["kernel"])
     average = np.asarray(state.average["head"]["linear"]["kernel"])
     np.testing.assert_allclose(average, 0.1 * before + 0.9 * now, rtol=1e-5)

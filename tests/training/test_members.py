@@ -154,7 +154,7 @@ def test_batches_and_states_have_an_axis_for_members():
 def test_one_bad_member_is_seen():
     objective = toy.l1()
     step = members_lib.train_step(
-        lambda seed: toy.train_step(objective, seed=seed), seed=3, number=2
+        lambda seed: toy.train_step(objective, seed=seed), jnp.array([3, 4])
     )
     one = toy.start(objective)
     state = jax.tree.map(lambda x: jnp.stack([x, x]), one)._replace(step=one.step)
