@@ -60,7 +60,7 @@ def wait(running: list[subprocess.Popen]) -> int:
 
 def main() -> int:
     """Parses arguments and runs."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("-n", "--processes", type=int, default=2)
     parser.add_argument("-d", "--devices", type=int, default=1)
     parser.add_argument("arguments", nargs="*", help="arguments of dirjax.main")
