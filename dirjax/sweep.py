@@ -31,6 +31,8 @@ from dirjax import errors
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
 from dirjax.sweeping import jobs, tuning
+from dirjax.sweeping import study as study_lib
+from dirjax.sweeping import units as units_lib
 from dirjax.sweeping.jobs import Job
 from dirjax.workdir import files, run_files
 
@@ -74,75 +76,7 @@ def _run_program(
     module.run_study(study, workdir)
 
 
-_FIELDS = (
-    *("configs", "methods", "seeds", "options", "data", "fields", "grid", "base"),
-    *("method_fields", "method_grids", "arguments", "starts", "together", "noise"),
-    *("config_fields", "left_out", "tuning"),
-)
 TUNED = "tuned.json"
-# Lists of pairs and triples: field -> what an item holds, and one as it is typed.
-_ITEMS = {
-    "grid": (("field", "values"), "('data.bin_width',(5.0,10.0))"),
-    "method_grids": (("method", "grid"), "('lds',(('data.many',(20,50)),))"),
-    "fields": (("field", "value"), "('train.patience',10)"),
-    "arguments": (("method", "argument"), "('small','lds,smoke')"),
-    "starts": (("method", "method that it starts from"), "('tune','vanilla')"),
-    "method_fields": (("method", "field", "value"), "('lds','data.many',20)"),
-    "left_out": (("config", "method"), "('configs/abalone.py','lds')"),
-    "config_fields": (
-        ("config", "field", "value"),
-        "('configs/abalone.py','data.many',20)",
-    ),
-}
-
-
-def _check_lists(study: Mapping[str, Any]) -> None:
-    """Checks what the lists of a study hold, since they can be typed.
-
-    Raises:
-      InputError: for an empty list, or an item of another form.
-    """
-    for name, example in (("configs", "csv.py"), ("methods", "lds"), ("seeds", "0,1")):
-        said = f"a list, as in --config.{name}={example}"
-        errors.require_field(bool(study[name]), name, said, study[name])
-    for name, (what, _) in _ITEMS.items():
-        for item in study[name]:
-            if not _is_list(item) or len(item) != len(what):
-                raise _wrong_item(name, item)
-    grids = [("grid", study["grid"])]
-    grids += [("method_grids", grid) for _, grid in study["method_grids"]]
-    for name, grid in grids:
-        for item in grid if _is_list(grid) else [grid]:
-            if not _is_list(item) or len(item) != 2 or not _is_list(item[1]):
-                raise _wrong_item(name, item)
-    for name in ("config_fields", "left_out"):
-        for config, *_ in study[name]:
-            said = f"about one of {', '.join(study['configs'])}"
-            errors.require_field(config in study["configs"], name, said, config)
-    both = sorted(set(study["seeds"]) & set(study["tuning"]))
-    said = "other seeds than config.seeds"
-    errors.require_field(not both, "tuning", said, both)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, (tuple, list))
-
-
-def _wrong_item(name: str, item: Any) -> errors.InputError:
-    """What an item of a list should be."""
-    what, typed = _ITEMS[name]
-    return errors.InputError(
-        f"config.{name} must be a list of ({', '.join(what)}), got "
-        f'{item!r} in it. Type it as "--config.{name}=({typed},)".'
-    )
-
-
-# Run directory of the members of a point, before the seeds.
-_TOGETHER = "together_"
-
-
-def _done(workdir: pathlib.Path, job: Job) -> bool:
-    return (workdir / job.folder / run_files.RESULT).exists()
 
 
 def _left(seconds: Sequence[float], runs: int) -> str:
@@ -161,44 +95,13 @@ def _left(seconds: Sequence[float], runs: int) -> str:
     return f", about {left:.0f} s left"
 
 
-Unit = list[tuple[Job, Mapping[str, Any]]]
-
-
-def _units(
-    every: Iterable[tuple[Job, Mapping[str, Any]]],
-    workdir: pathlib.Path,
-    together: bool,
-) -> list[Unit]:
-    """What is trained in one program: a run, or the runs of consecutive seeds.
-
-    Runs that are members already, start from others, have started alone, or may stop
-    early, remain alone.
-    """
-    units: list[Unit] = []
-    last: dict[pathlib.PurePath, Unit] = {}
-    for job, config in every:
-        point = job.folder.parent
-        started = (workdir / job.folder / run_files.CHECKPOINTS).exists()
-        if started and any((workdir / point).glob(f"{_TOGETHER}*")):
-            started = False  # It was put there by a run with members.
-        alone = not together or started or job.start is not None
-        alone = alone or config["model"]["members"] > 1
-        alone = alone or bool(config["init_from"] or config["train"]["patience"])
-        unit = None if alone else last.get(point)
-        if unit and unit[-1][1]["seed"] + 1 == config["seed"]:
-            unit.append((job, config))
-            continue
-        units.append([(job, config)])
-        if not alone:
-            last[point] = units[-1]
-    return units
-
-
-def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str]]:
+def _train(
+    units: Sequence[units_lib.Unit], workdir: pathlib.Path
+) -> list[tuple[units_lib.Unit, str]]:
     """Does what is left of units; those that failed, with a sentence each.
 
     Args:
-      units: see `_units`.
+      units: see `units_lib.units`.
       workdir: directory of the study.
     """
     import jax
@@ -208,7 +111,7 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
 
     broken, seconds = [], []
     total = sum(map(len, units))
-    left = sum(not _done(workdir, j) for j, _ in itertools.chain(*units))
+    left = sum(not units_lib.done(workdir, j) for j, _ in itertools.chain(*units))
     print(f"{left} of {total} runs to do; after the first, the time is told.")
     for number, unit in enumerate(units):
         first, _ = unit[0]
@@ -232,7 +135,9 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
                 raise  # The other processes do not know why.
             print(f"skipped: {error}", file=sys.stderr, flush=True)
         except (errors.Failed, errors.InputError) as error:
-            alone = not any(_done(workdir, j) for j, _ in itertools.chain(*units))
+            alone = not any(
+                units_lib.done(workdir, j) for j, _ in itertools.chain(*units)
+            )
             if alone and isinstance(error, errors.InputError):
                 raise  # Most likely of all runs.
             broken.append((unit, f"{name}: {error}"))
@@ -242,13 +147,15 @@ def _train(units: Sequence[Unit], workdir: pathlib.Path) -> list[tuple[Unit, str
     return broken
 
 
-def _train_unit(unit: Unit, todo: Unit, workdir: pathlib.Path) -> None:
+def _train_unit(
+    unit: units_lib.Unit, todo: units_lib.Unit, workdir: pathlib.Path
+) -> None:
     """Trains the runs of a unit; several are the members of a run, then taken apart.
 
     That run stays until they are finished, so that a killed study resumes.
 
     Args:
-      unit: see `_units`.
+      unit: see `units_lib.units`.
       todo: those of its runs that are not finished.
       workdir: directory of the study.
     """
@@ -256,7 +163,7 @@ def _train_unit(unit: Unit, todo: Unit, workdir: pathlib.Path) -> None:
     from dirjax.training.assemble import take_apart
 
     seeds = [config["seed"] for _, config in unit]
-    name = f"{_TOGETHER}{seeds[0]}-{seeds[-1]}"
+    name = f"{units_lib.TOGETHER}{seeds[0]}-{seeds[-1]}"
     together = workdir / unit[0][0].folder.parent / name
     if todo and len(unit) > 1:
         config = unit[0][1]
@@ -296,13 +203,7 @@ def run(
     from dirjax import data
     from dirjax.config import validation
 
-    missing = set(_FIELDS) - set(study)
-    if missing:
-        raise errors.InputError(
-            f"the config is not a study, it lacks {', '.join(sorted(missing))}. Give "
-            "one of configs/studies, or start from configs/studies/common.py."
-        )
-    _check_lists(study)
+    study_lib.check(study)
     if not dry_run:
         _one_process(study["together"])
     entry.interruptible()  # Runs clean up.
@@ -321,14 +222,14 @@ def run(
 
     def done(every: Sequence[Job], tunes: bool = False) -> bool:
         """Does this job's share of runs; whether all of them are finished."""
-        units = _units(
+        units = units_lib.units(
             zip(every, built(every), strict=True), workdir, study["together"]
         )
         mine = units[number - 1 :: count]
         if dry_run:
             for j, _ in itertools.chain(*mine):
-                print(f"{'done' if _done(workdir, j) else 'todo'}  {j.folder}")
-            return all(_done(workdir, j) for j in every)
+                print(f"{'done' if units_lib.done(workdir, j) else 'todo'}  {j.folder}")
+            return all(units_lib.done(workdir, j) for j in every)
         if tunes:
             mine = [u for u in mine if not tuning.failed(workdir / u[0][0].folder)]
             for unit, said in _train(mine, workdir):
@@ -338,7 +239,8 @@ def run(
         elif broken := [said for _, said in _train(mine, workdir)]:
             raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
         return all(
-            _done(workdir, j) or (tunes and bool(tuning.failed(workdir / j.folder)))
+            units_lib.done(workdir, j)
+            or (tunes and bool(tuning.failed(workdir / j.folder)))
             for j in every
         )
 

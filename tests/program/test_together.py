@@ -8,6 +8,7 @@ import pytest
 from dirjax import sweep, train
 from dirjax.configs.studies import common
 from dirjax.sweeping import jobs
+from dirjax.sweeping import units as units_lib
 from dirjax.workdir import run_files
 from tests import runs
 
@@ -30,7 +31,7 @@ def study(**fields):
 
 def units(made, tmp_path):
     every = list(jobs.jobs(made))
-    found = sweep._units([(j, jobs.build(j)) for j in every], tmp_path, True)
+    found = units_lib.units([(j, jobs.build(j)) for j in every], tmp_path, True)
     return [[j.folder.as_posix() for j, _ in unit] for unit in found]
 
 
