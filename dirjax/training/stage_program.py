@@ -179,9 +179,10 @@ def preflight(pieces: Pieces, program: StageProgram) -> None:
         batch = {**batch, "inputs": inputs}
         return loss_fn(state.params, state, batch, jax.random.key(0))
 
-    seed = pieces.config["seed"]
     try:
-        state = jax.eval_shape(lambda: _init_network(pieces, program, None, seed))
+        state = jax.eval_shape(
+            functools.partial(_init_network, pieces, program), None, 0
+        )
         jax.eval_shape(loss, state, batch)
     except InputError:
         raise
@@ -204,10 +205,14 @@ def seeds(pieces: Pieces) -> jax.Array:
 
     An argument of the programs below: runs that differ in their seeds share programs.
     """
+    return jax.device_put(_host_seeds(pieces), sharding.replicated(pieces.mesh))
+
+
+def _host_seeds(pieces: Pieces) -> np.ndarray:
+    """`seeds` on the host: a process can make them alone."""
     first = pieces.config["seed"]
     each = members_lib.seeds(first, pieces.members) if pieces.members > 1 else first
-    of = (np.asarray(each, np.int64) % 2**32).astype(np.uint32)
-    return jax.device_put(of, sharding.replicated(pieces.mesh))
+    return (np.asarray(each, np.int64) % 2**32).astype(np.uint32)
 
 
 def init_state(
@@ -264,7 +269,7 @@ def _init_network(
 def abstract_state(pieces: Pieces, program: StageProgram) -> TrainState:
     """Shapes and shardings of a stage's state, as a target for restoring."""
     start = functools.partial(init_state, pieces, program, None)
-    shapes = jax.eval_shape(start, seeds(pieces))
+    shapes = jax.eval_shape(start, _host_seeds(pieces))
     placement = sharding.replicated(pieces.mesh)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=placement), shapes
