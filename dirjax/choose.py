@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # they need JAX, which a command imports late
     from dirjax.report.spreads import Spread
 
 CHOICE = "choice.json"
+_RUNS = "runs"
 
 _FOR = flags.DEFINE_string(
     "for",
@@ -99,16 +100,20 @@ class Request:
             self.file,
             ",".join([method, *self.options]),
             {**self.fields, "seed": seed},
-            pathlib.PurePath("runs", method, f"seed_{seed}"),
+            pathlib.PurePath(_RUNS, method, f"seed_{seed}"),
         )
 
 
-def _trained(
-    request: Request, workdir: pathlib.Path, say: Callable[[str], None]
-) -> tuple[dict[str, dict[int, pathlib.Path]], Sequence[str]]:
-    """Trains the portfolio; the runs of each method, by seed, and who is left."""
-    from dirjax import data, train
-    from dirjax.choosing import models
+def _check(request: Request, workdir: pathlib.Path) -> int:
+    """Checks that the data can be chosen on, and are those of runs in the folder.
+
+    Returns:
+      The number of validation rows of the wanted shot that has the fewest.
+
+    Raises:
+      InputError: if they cannot, or are not.
+    """
+    from dirjax import data
     from dirjax.config import frozen
 
     base = jobs.build(request.job(portfolio.BASE, 0))
@@ -118,6 +123,37 @@ def _trained(
             "choosing makes members of the runs that it trains, got "
             "--config.model.members. Leave it out."
         )
+    source = data.from_config(base["data"])
+    if source.dense:
+        raise errors.InputError(
+            f"choosing needs one label a row, {request.file} has one a pixel. Compare "
+            "methods with python -m dirjax.sweep."
+        )
+    rows = source.splits.get("val")
+    count = 0 if rows is None else len(rows.bin)
+    if rows is None or count < 2:
+        raise errors.InputError(
+            "choosing needs a val split of at least two rows, the data of "
+            f"{request.file} have {count}. Mark rows as val."
+        )
+    shots = source.spec.shots[rows.bin]
+    counts = {s: int((shots == code).sum()) for code, s in enumerate(SHOTS)}
+    counts["all"] = count
+    portfolio.error({s: n or None for s, n in counts.items()}, request.wanted)
+    # Runs of a command that was stopped, or is repeated.
+    for folder in sorted(workdir.glob(f"{_RUNS}/*/seed_*")):
+        frozen.check_data(source.record, folder, base["data"])
+    return min(counts[shot] for shot in request.wanted)
+
+
+def _trained(
+    request: Request, workdir: pathlib.Path, say: Callable[[str], None]
+) -> tuple[dict[str, dict[int, pathlib.Path]], Sequence[str]]:
+    """Trains the portfolio; the runs of each method, by seed, and who is left."""
+    from dirjax import train
+    from dirjax.choosing import models
+    from dirjax.config import frozen
+
     runs: dict[str, dict[int, pathlib.Path]] = {m: {} for m in portfolio.METHODS}
     methods: Sequence[str] = portfolio.METHODS
     begin, seconds = time.monotonic(), []
@@ -210,18 +246,15 @@ def choose(
     """
     from dirjax import report
     from dirjax.choosing import models, verdict
-    from dirjax.workdir import files, run_files
+    from dirjax.workdir import files
 
     best = request.otherwise == "best"
     begin = time.monotonic()
+    fewest = _check(request, workdir)
+    too_few = best and not request.undecided and fewest < portfolio.FEWEST
     runs, left = _trained(request, workdir, say)
     runs = {m: found for m, found in runs.items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
-    if run_files.read_result(first)["distribution"] is None:  # dense, or no validation
-        raise errors.InputError(
-            "choosing needs one prediction for each row and a validation split; "
-            f"{request.file} lacks them. Mark rows as val."
-        )
     # A method that was dropped does not take part. The others are compared by the seeds
     # that all of them have: time may be up in the middle of a round.
     seeds = set.intersection(*(set(runs[m]) for m in left))
@@ -248,7 +281,12 @@ def choose(
         for (_, one), found in zip(tried, gaps, strict=True)
         if one.model in whole or one.model in together
     ]
-    winner, parts = verdict.winner(fit, base, best=best)
+    winner, parts = verdict.winner(fit, base, best=best and not too_few)
+    if too_few and winner is base:
+        parts.append(
+            f"With {fewest} validation rows of the wanted labels, fewer than "
+            f"{portfolio.FEWEST}, the smallest error says nothing."
+        )
     if winner is not base:
         shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
         test = verdict.Rows.of_run(first, "test")
@@ -256,7 +294,7 @@ def choose(
         parts.append(f"{winner.name}, test MAE: {said}.")
     sentence = " ".join(parts)
     say(sentence)
-    chosen = _copied(winner, workdir)
+    chosen = _copied(winner, request.wanted, workdir)
     late = time.monotonic() - begin > 60 * request.minutes
     boosting = _boosted(request, workdir, first, late, say)
     outside = None
@@ -273,7 +311,12 @@ def choose(
             _told(one, value, found)
             for (value, one), found in zip(tried, gaps, strict=True)
         ],
-        "winner": {"method": winner.model.method, **winner.prior},
+        "winner": {
+            "method": winner.model.method,
+            "target": winner.prior["target"],
+            "tau": winner.tau,
+            "decode": winner.decode,
+        },
         "sentence": sentence,
         "boosting": outside,
         "run": str(chosen),
@@ -306,9 +349,11 @@ def _told(one: verdict.Candidate, value: float, gap: Spread) -> dict[str, Any]:
     }
 
 
-def _copied(winner: verdict.Candidate, workdir: pathlib.Path) -> pathlib.Path:
-    """A run of the winner that corrects predictions: its best seed on validation, or
-    all of its seeds as members."""
+def _copied(
+    winner: verdict.Candidate, wanted: Mapping[str, float], workdir: pathlib.Path
+) -> pathlib.Path:
+    """A run of the winner that corrects predictions: its best seed on validation, by
+    the wanted error, or all of its seeds as members."""
     from dirjax import train
     from dirjax.choosing import models
     from dirjax.training.assemble import assemble
@@ -324,9 +369,9 @@ def _copied(winner: verdict.Candidate, workdir: pathlib.Path) -> pathlib.Path:
         assert isinstance(model, models.Runs)
 
         def error(seed: int) -> float:
-            points = (p for p in model.points(seed) if p["tau"] == prior["tau"])
-            point = next(p for p in points if p["decode"] == prior["decode"])
-            return point["val"]["mae"]["all"]
+            points = (p for p in model.points(seed) if p["tau"] == winner.tau)
+            point = next(p for p in points if p["decode"] == winner.decode)
+            return portfolio.error(point["val"]["mae"], wanted)
 
         source = model.runs[min(model.seeds, key=error)]
         config = run_files.read_config(source)

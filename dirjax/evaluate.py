@@ -136,11 +136,12 @@ def _of_split(
 ) -> _Scored:
     """What `evaluate` returns, with the rows."""
     from dirjax import metrics
+    from dirjax.evals import corrected
 
     pieces, chosen, model = restore(workdir, split=split, step=step, data=data)
-    wanted = {**pieces.config["prior"], **prior}
+    wanted = corrected.merged(pieces.config["prior"], prior)
     more: dict[str, Any] = {}
-    if prior or taus or wanted["target"] != "train":
+    if prior or taus or not corrected.is_own(wanted):
         scores, rows, more = _corrected(pieces, model, split, wanted, taus, workdir)
     else:
         found = pieces.evaluator.evaluate(*model, split)

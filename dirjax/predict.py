@@ -111,12 +111,12 @@ def predict(
     }
     _check_keep(keep, {f"{c}_{name}" for c in _COLUMNS for name in predictors})
     entry.interruptible()  # The output is removed.
-    rows = empty = 0
+    rows = empty = endless = 0
     surprises = new_rows.Surprises()
     bar = tqdm(unit="row", disable=not sys.stderr.isatty())
 
     def predicted() -> Iterator[tuple[readers.Piece, Columns]]:
-        nonlocal rows, empty
+        nonlocal rows, empty, endless
         for piece in new_rows.pieces(
             path,
             first.config["data"],
@@ -129,6 +129,8 @@ def predict(
                 outputs, correct = predictor.outputs(piece.inputs), corrects[name]
                 own = {"prediction": outputs["prediction"]}
                 own = correct(outputs) if correct else own
+                if "low" in own:
+                    endless += int((np.isinf(own["low"]) | np.isinf(own["high"])).sum())
                 ending = f"_{name}" if name else ""
                 columns |= {f"{column}{ending}": v for column, v in own.items()}
             yield piece, columns
@@ -141,7 +143,13 @@ def predict(
 
     with bar, files_lib.whole(output) as opened:
         (_write_maps if dense else _write_lines)(opened, predicted())
-    return Predicted(rows, empty, tuple(surprises.told()))
+    notes = list(surprises.told())
+    if endless and coverage is not None:
+        notes.append(
+            f"{endless} intervals have no end: the run has too few validation rows to "
+            f"promise a coverage of {coverage:.1%}"
+        )
+    return Predicted(rows, empty, tuple(notes))
 
 
 def _check_keep(keep: Sequence[str], columns: set[str]) -> None:

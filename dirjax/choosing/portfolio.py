@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ KEPT = 2
 # Seeds of gradient boosting, which does not take part but is told.
 BOOSTED = (0, 1, 2)
 NAMES = ("all", *SHOTS)
+# Validation rows of each wanted shot from which the smallest error is worth taking,
+# though nothing is better than the base beyond noise.
+FEWEST = 10
 
 
 def weights(given: str) -> dict[str, float]:
@@ -28,7 +32,7 @@ def weights(given: str) -> dict[str, float]:
         `few=2,all=1`.
 
     Returns:
-      Shot or "all" -> weight, with sum 1.
+      Shot or "all" -> weight above 0, with sum 1.
 
     Raises:
       InputError: for something else.
@@ -47,12 +51,13 @@ def weights(given: str) -> dict[str, float]:
     except ValueError:
         found = {}
     total = sum(found.values())
-    if not set(found) <= set(NAMES) or not total > 0 or min(found.values()) < 0:
+    ok = set(found) <= set(NAMES) and 0 < total < math.inf
+    if not ok or min(found.values()) < 0:
         raise InputError(
             f"--for must be {', '.join(NAMES)}, balanced, or weights such as "
             f"few=2,all=1, got {given!r}."
         )
-    return {name: value / total for name, value in found.items()}
+    return {name: value / total for name, value in found.items() if value}
 
 
 def undecided(wanted: Mapping[str, float]) -> str:

@@ -46,10 +46,11 @@ class Candidate:
         )
 
     @property
-    def prior(self) -> dict[str, str | float]:
-        """Fields of `config.prior` that differ from the default."""
+    def prior(self) -> dict[str, str | float | None]:
+        """Fields of `config.prior` for a run that predicts like this."""
         target = frontier.UNIFORM if self.tau else "train"
-        return {"target": target, "tau": self.tau, "decode": self.decode}
+        decode = None if self.decode == self.model.decode else self.decode
+        return {"target": target, "tau": self.tau or None, "decode": decode}
 
     @property
     def seeds(self) -> Sequence[int]:

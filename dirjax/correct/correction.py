@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from dirjax import checks
 from dirjax.correct import priors
 from dirjax.correct import residuals as residuals_lib
-from dirjax.labels import Bins, Scale, auto_width
+from dirjax.labels import Bins, Scale, auto_width, histogram
 from dirjax.labels.bins import numbers
 from dirjax.ops import densities
 
@@ -102,7 +102,7 @@ class Correction:
         """
         if self.residuals is None:
             raise ValueError("log_probs must be given for a model of distributions.")
-        learnt = self.prior.scale.forward(_vector("predictions", predictions))
+        learnt = _on_scale("predictions", predictions, self.prior.scale)
         return self.residuals.log_probs(learnt, self._learnt)
 
     def changes(self, target: str | ArrayLike, tau: float, decode: str) -> bool:
@@ -220,9 +220,15 @@ class Correction:
 
         Returns:
           `[n, levels]` float64, in units of the label.
+
+        Raises:
+          ValueError: if an argument is wrong.
         """
         given = _vector("predictions", predictions)
         _check_tau(tau)
+        of = np.asarray(levels, float)
+        if of.ndim != 1 or not ((of >= 0) & (of <= 1)).all():
+            raise ValueError(f"levels must be numbers from 0 to 1, got {levels}.")
         found = np.empty((given.size, len(levels)))
         for rows, after in self.distributions(
             given, target=target, tau=tau, log_probs=log_probs
@@ -232,15 +238,34 @@ class Correction:
         return found
 
 
-def _check_tau(tau: float) -> None:
-    if not 0 <= tau <= 1:
-        raise ValueError(f"tau must be from 0 to 1, got {tau}.")
+def _check_tau(tau: Any) -> None:
+    if np.ndim(tau) or not 0 <= tau <= 1:
+        raise ValueError(f"tau must be one number from 0 to 1, got {tau}.")
 
 
 def _vector(name: str, values: ArrayLike) -> np.ndarray:
-    found = numbers(values).astype(np.float64)
+    found = np.asarray(numbers(values, name), np.float64)
     if found.ndim != 1:
         raise ValueError(f"{name} must be [n], got shape {found.shape}.")
+    return found
+
+
+def _on_scale(name: str, values: ArrayLike, scale: Scale) -> np.ndarray:
+    """Values on a scale.
+
+    Raises:
+      ValueError: if one is not on it, such as a price of 0 on that of the logarithm.
+    """
+    given = _vector(name, values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.asarray(scale.forward(given))
+    bad = np.flatnonzero(~np.isfinite(found))
+    if bad.size:
+        raise ValueError(
+            f"{name} must be within the scale {scale.kind!r} of the label, got "
+            f"{given[bad[0]]:g} in row {bad[0]} ({bad.size} such rows). Use a model "
+            "that stays within it, or another scale."
+        )
     return found
 
 
@@ -249,6 +274,7 @@ def fit(
     labels: ArrayLike,
     *,
     train_labels: ArrayLike,
+    train_weights: ArrayLike | None = None,
     bins: Bins | None = None,
     scale: Scale | None = None,
     law: str = "laplace",
@@ -265,6 +291,8 @@ def fit(
       predictions: `[n]`, in units of the label.
       labels: `[n]`, of the same rows.
       train_labels: `[m]`, of the rows that the model was trained on.
+      train_weights: `[m]`, of these rows in the loss of the model, which then learns
+        the label distribution with these weights. Default: all alike.
       bins: label bins on the scale. Default: of width `auto_width(train_labels)`, over
         all labels.
       scale: on which residuals are alike, such as that of the logarithm for prices.
@@ -287,12 +315,22 @@ def fit(
       True
     """
     scale = scale or Scale()
-    train = scale.forward(numbers(train_labels).astype(np.float64)).ravel()
+    train = _on_scale("train_labels", np.ravel(train_labels), scale)
     if bins is None:
-        truth = scale.forward(_vector("labels", labels))
+        truth = _on_scale("labels", labels, scale)
         bins = Bins.covering(np.concatenate([train, truth]), width=auto_width(train))
-    before = priors.of_labels(train, bins, taps=taps, floor=floor)
-    prior = Prior(bins, before, scale)
+    counts = histogram(train, bins)
+    if train_weights is not None:
+        weights = _vector("train_weights", train_weights)
+        ok = weights.size == train.size and (weights >= 0).all() and weights.any()
+        if not ok:
+            raise ValueError(
+                f"train_weights must be {train.size} numbers from 0, one for each "
+                f"training label and one above 0, got {weights.size}."
+            )
+        weights = weights / weights.mean()
+        counts = np.bincount(bins.index(train), weights, minlength=bins.num)
+    prior = Prior(bins, priors.training(counts, taps=taps, floor=floor), scale)
     return of_prior(prior, predictions, labels, law=law, dispersion=dispersion)
 
 
@@ -316,13 +354,13 @@ def of_prior(
     Raises:
       ValueError: see `fit`.
     """
-    found, truth = _vector("predictions", predictions), _vector("labels", labels)
+    found = _on_scale("predictions", predictions, prior.scale)
+    truth = _on_scale("labels", labels, prior.scale)
     if found.size != truth.size:
         raise ValueError(
             f"predictions and labels must be of the same rows, got {found.size} and "
             f"{truth.size}."
         )
-    found, truth = prior.scale.forward(found), prior.scale.forward(truth)
     # Rows count as often as rows with such labels occur in training.
     index = prior.bins.index(truth)
     there = np.bincount(index, minlength=prior.bins.num)

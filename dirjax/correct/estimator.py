@@ -6,13 +6,18 @@ second to import: `from dirjax.correct.estimator import PriorCorrectedRegressor`
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.model_selection import cross_val_predict
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
 
 from dirjax.correct.correction import fit
 
@@ -31,7 +36,8 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
         weight a bin.
       tau: strength of the correction, 0 (as trained) to 1.
       decode: "mean", "median" or "mode" of the corrected distribution.
-      cv: folds of the predictions that fit the correction.
+      cv: folds of the predictions that fit the correction, into which rows are drawn;
+        or a splitter of scikit-learn.
       law: of residuals, one of `residuals.LAWS`.
       dispersion: how wide residuals are at each prediction, one of
         `residuals.DISPERSIONS`.
@@ -59,7 +65,7 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
         target: Any = "uniform",
         tau: float = 0.5,
         decode: str = "mean",
-        cv: int = 5,
+        cv: Any = 5,
         law: str = "laplace",
         dispersion: str = "loglinear",
         taps: int = 5,
@@ -75,20 +81,29 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
         self.taps = taps
         self.floor = floor
 
-    def fit(self, X: Any, y: Any) -> PriorCorrectedRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PriorCorrectedRegressor:
         """Trains the regressor and fits the correction.
 
         Args:
           X: `[n, features]`.
           y: `[n]` labels.
+          sample_weight: `[n]` weights of the rows for a regressor that takes them. The
+            label distribution that it learns, and that is corrected, has them, too.
         """
         X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
         given = self.estimator
         regressor: Any = HistGradientBoostingRegressor() if given is None else given
         fresh: Any = clone(regressor)
-        folds = min(self.cv, len(y))
-        held_out = np.asarray(cross_val_predict(regressor, X, y, cv=folds))
-        self.estimator_ = fresh.fit(X, y)
+        weights = {}
+        if sample_weight is not None:
+            weights["sample_weight"] = _check_sample_weight(sample_weight, X)
+        folds = self.cv
+        if isinstance(folds, numbers.Integral):
+            folds = KFold(min(int(folds), len(y)), shuffle=True, random_state=0)
+        held_out = np.asarray(
+            cross_val_predict(regressor, X, y, cv=folds, params=weights)
+        )
+        self.estimator_ = fresh.fit(X, y, **weights)
         self.correction_ = None
         # Equal labels have nothing to correct.
         if np.ptp(y) > 0:
@@ -96,6 +111,7 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
                 held_out,
                 y,
                 train_labels=y,
+                train_weights=weights.get("sample_weight"),
                 law=self.law,
                 dispersion=self.dispersion,
                 taps=self.taps,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.data import column_types, feature_columns, label_rules, readers, row_checks
+from dirjax.data import column_types, feature_columns, label_rules, row_checks
 from dirjax.data.column_types import ColumnReading
 from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.errors import InputError
@@ -36,9 +36,7 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
         )
 
     def rows_of(number: np.ndarray, first: int) -> row_checks.Rows:
-        return row_checks.Rows(
-            number, file, "error", first=first, skip_with=readers.SKIP
-        )
+        return row_checks.Rows(number, file, "error", first=first, skip_with="")
 
     if text_files.starts_with(file, npz_files.MAGIC):
         arrays = npz_files.read(file)
@@ -50,7 +48,7 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
     parts = []
     way = column_types.recorded(record).get(name, ColumnReading("numbers"))
     for table in table_files.blocks(
-        file, on_bad="error", missing=record.get("missing", ()), skip_with=readers.SKIP
+        file, on_bad="error", missing=record.get("missing", ()), skip_with=""
     ):
         table.require(name, "the label of the run", "Add it.")
         rows = rows_of(table.number, table.first)

@@ -14,6 +14,11 @@ from dirjax.errors import InputError
 SKIP = "--config.data.on_bad=skip"
 
 
+def or_skip(skip_with: str) -> str:
+    """What may be done with bad rows instead of mending them."""
+    return f"or skip such rows: {skip_with}" if skip_with else "or remove such rows"
+
+
 class Rows:
     """The rows of a file, and which of them are usable.
 
@@ -23,7 +28,7 @@ class Rows:
       on_bad: "error" raises at the first bad row, "skip" leaves bad rows out.
       skipped: number of rows already left out, by reason.
       first: number of the first row in messages; 2 below a header, as in spreadsheets.
-      skip_with: the argument that skips bad rows, for messages.
+      skip_with: the argument that skips bad rows, for messages; empty if none does.
 
     Attributes:
       good: `[rows]` bool.
@@ -111,7 +116,7 @@ class Rows:
         if self.on_bad == "error":
             more = f" ({count} such rows)" if count > 1 else ""
             said = f"{sentence(int(np.flatnonzero(bad)[0]))}{more}"
-            skip = f"or skip such rows: {self.skip_with}"
+            skip = or_skip(self.skip_with)
             self.problem(said, f"Fix it, {skip}", f"Fix them, {skip}")
             # Those that are collected are told for one reason.
         self.good &= ~bad

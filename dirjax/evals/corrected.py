@@ -38,6 +38,29 @@ def check_tau(prior: Mapping[str, Any], given: bool) -> None:
         )
 
 
+def merged(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `config.prior` of a run, with those that a caller gives.
+
+    A label distribution that is given is not corrected with the strength that was
+    chosen for another one, or for none.
+
+    Example:
+      >>> merged({"target": "train", "tau": 0.0}, {"target": "uniform"})
+      {'target': 'uniform', 'tau': None}
+    """
+    anew = {"tau": None} if "target" in given else {}
+    return {**own, **anew, **given}
+
+
+def is_own(prior: Mapping[str, Any]) -> bool:
+    """Whether predictions are what the model itself predicts.
+
+    Args:
+      prior: fields of `config.prior`.
+    """
+    return prior["target"] == "train" and not prior["decode"]
+
+
 class Corrected(NamedTuple):
     """How predictions of a run are corrected.
 
@@ -100,8 +123,8 @@ def of_run(
       InputError: if the run has no predictions for validation rows, or they are of
         another step.
     """
-    wanted = {**predictor.config["prior"], **prior}
-    if wanted["target"] == "train" and not prior and coverage is None:
+    wanted = merged(predictor.config["prior"], prior)
+    if is_own(wanted) and not prior and coverage is None:
         return None
     check_tau(wanted, "tau" in prior)
     dense = predictor.record["kind"] == "dense"
@@ -111,7 +134,10 @@ def of_run(
             "--workdir predicts one per pixel. Leave it out."
         )
     best = run_files.read_result(workdir)["best_step"]
-    if best != predictor.step:
+    # The distribution of a head is decoded at any step, without a fit.
+    fitted = wanted["target"] != "train" or coverage is not None
+    fitted = fitted or spec_of(workdir).support is None
+    if fitted and best != predictor.step:
         raise InputError(
             f"the correction of {workdir} was fitted at step {best}, got --step "
             f"{predictor.step}. Leave out --step, or --prior and --interval."

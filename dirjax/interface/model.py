@@ -167,11 +167,9 @@ class Model:
         """The correction of each target for a label distribution."""
         from dirjax.evals import corrected
 
-        fields = {**self.config["prior"]}
-        if prior is not None:
-            fields |= {"target": prior, "tau": None}
-        if tau is not None:
-            fields["tau"] = tau
+        given = {"target": prior, "tau": tau}
+        given = {name: value for name, value in given.items() if value is not None}
+        fields = corrected.merged(self.config["prior"], given)
         corrected.check_tau(fields, tau is not None)
         return {
             name: corrected.of_rows(one.folder, self._validation[name], fields)
@@ -208,9 +206,11 @@ class Model:
           InputError: if the data does not fit, or the run kept no validation rows for
             what is asked.
         """
+        from dirjax.evals import corrected
+
         if quantiles is not None and interval is not None:
             raise InputError("give quantiles or interval, not both.")
-        own = self.config["prior"]["target"] == "train"
+        own = corrected.is_own(self.config["prior"])
         if prior is tau is quantiles is interval is None and own:
             return self._stacked(
                 [f["prediction"] for f in self._outputs(data).values()]

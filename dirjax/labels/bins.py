@@ -29,19 +29,19 @@ _MAX_BINS = 10_000_000
 _CHUNK = 1 << 16
 
 
-def numbers(labels: ArrayLike) -> np.ndarray:
-    """Labels as a non-empty array of finite integers or floats."""
-    array = np.asarray(labels)
+def numbers(values: ArrayLike, name: str = "labels") -> np.ndarray:
+    """Labels, or what has another name, as a non-empty array of finite numbers."""
+    array = np.asarray(values)
     if array.size == 0 or array.dtype.kind not in "biuf":
         raise ValueError(
-            f"labels must be numbers, at least one, got shape {array.shape} and type "
+            f"{name} must be numbers, at least one, got shape {array.shape} and type "
             f"{array.dtype}; convert or drop the rest first."
         )
     finite = np.isfinite(array) if array.dtype.kind == "f" else np.True_
     if not finite.all():
         where = np.argwhere(np.atleast_1d(~finite))[0].tolist()
         raise ValueError(
-            f"labels must be finite, got {array[~finite][0]} at row "
+            f"{name} must be finite, got {array[~finite][0]} at row "
             f"{where[0] if len(where) == 1 else where}; drop or fill such rows."
         )
     return array

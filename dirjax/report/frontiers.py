@@ -102,12 +102,13 @@ def by_method(
     if not known:
         return ""
     plain = {m: {r.seed: _at(r, 0.0) for r in found} for m, found in known.items()}
+    split = next(iter(known.values()))[0].split
     names = ("all", *SHOTS)
     values = [v for found in plain.values() for p in found.values() for v in p.values()]
     form = digits.form([v for v in values if v is not None])
     head = f"{'method':<24}{'tau':>6}" + "".join(f"{name:>10}" for name in names)
     rows = [
-        f"test MAE, corrected for uniform labels; tau by validation MAE ({shot})",
+        f"{split} MAE, corrected for uniform labels; tau by validation MAE ({shot})",
         head + (f"   minus {base}: all, {SHOTS[-1]}" if base else ""),
     ]
     for method, found in known.items():

@@ -40,6 +40,7 @@ def assemble(
       Its config, plain values.
 
     Raises:
+      InputError: if the data have changed since.
       ValueError: if the seeds are not consecutive.
     """
     configs = [run_files.read_config(run) for run in runs]
@@ -50,6 +51,7 @@ def assemble(
             f"{', '.join(str(c['seed']) for c in configs)}."
         )
     alone = build(configs[0])
+    frozen.check_data(alone.source.record, runs[0], configs[0]["data"])
     program = programs_lib.stage_program(alone, alone.plan.stages[-1])
     like, states, values = programs_lib.abstract_state(alone, program), [], []
     for run in runs:

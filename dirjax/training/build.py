@@ -15,7 +15,8 @@ from jax.sharding import Mesh
 from dirjax import data, labels, models
 from dirjax.config.plan import plan as make_plan
 from dirjax.config.stages import Plan, Stage
-from dirjax.data import resampled
+from dirjax.correct import priors
+from dirjax.data import label_files, resampled
 from dirjax.errors import InputError
 from dirjax.evals.evaluator import Evaluator
 from dirjax.evals.targets import TargetsEvaluator
@@ -361,26 +362,48 @@ def _check_maps(name: str, source: data.Source, size: tuple[int, ...]) -> None:
         )
 
 
+def check_prior(pieces: Pieces) -> None:
+    """Checks before training that predictions can be corrected as `config.prior` says.
+
+    Raises:
+      InputError: if there are no validation rows to fit or choose the correction on, or
+        the file of wanted labels cannot be read.
+    """
+    prior, name = pieces.config["prior"], pieces.source.name
+    target = prior["target"]
+    if target == "train":
+        return
+    if target == "uniform" and prior["tau"] is None and not pieces.select_split:
+        raise InputError(
+            f"config.prior.tau is chosen on a val split, {name} has none. Give it with "
+            "--config.prior.tau=0.5, or mark rows as val."
+        )
+    for one in pieces.targets or (pieces,):
+        rows = one.source.splits.get("val")
+        few = rows is None or (len(rows.bin) < 2 and not one.source.dense)
+        if few and one.spec.support is None:
+            raise InputError(
+                "config.prior.target corrects predictions by their residuals on at "
+                f"least two validation rows, which {name} lacks"
+                + f" for {one.source.label}" * bool(pieces.targets)
+                + ". Mark rows as val, or leave it out."
+            )
+        if target not in priors.TARGETS:
+            label_files.read(target, one.source.record)
+
+
 def check_select(pieces: Pieces) -> None:
     """Checks that the shot that selects checkpoints has examples.
 
     Raises:
-      InputError: if it is empty, or early stopping or the choice of `config.prior.tau`
-        has no split to look at.
+      InputError: if it is empty, or early stopping has no split to look at.
     """
     if pieces.plan.patience and not pieces.select_split:
         raise InputError(
             f"train.patience needs a val split, {pieces.source.name} has none. Leave "
             "it out, or mark rows as val."
         )
-    prior = pieces.config["prior"]
-    chooses = prior["target"] == "uniform" and prior["tau"] is None
-    if chooses and not pieces.select_split:
-        raise InputError(
-            "config.prior.tau is chosen on a val split, "
-            f"{pieces.source.name} has none. Give it with --config.prior.tau=0.5, or "
-            "mark rows as val."
-        )
+    check_prior(pieces)
     shot = pieces.config["select"]["shot"]
     if not pieces.select_split or shot == "all":
         return

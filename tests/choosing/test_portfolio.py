@@ -11,14 +11,17 @@ from dirjax.errors import InputError
         ("few", {"few": 1.0}),
         ("balanced", {"many": 1 / 3, "median": 1 / 3, "few": 1 / 3}),
         ("few=2, many=2", {"few": 0.5, "many": 0.5}),
-        ("few=1,all=0", {"few": 1.0, "all": 0.0}),
+        ("few=1,all=0", {"few": 1.0}),
     ],
 )
 def test_weights(given, want):
     assert portfolio.weights(given) == pytest.approx(want)
 
 
-@pytest.mark.parametrize("given", ["rare", "few=x", "few=0", "few=-1,all=2", ""])
+@pytest.mark.parametrize(
+    "given",
+    ["rare", "few=x", "few=0", "few=-1,all=2", "few=inf", "few=nan", ""],
+)
 def test_wrong_weights(given):
     with pytest.raises(InputError, match="--for must be all, many, median, few"):
         portfolio.weights(given)

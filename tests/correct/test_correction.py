@@ -109,13 +109,37 @@ def test_weights_are_those_of_training():
     ("arguments", "said"),
     [
         (([1.0], [1.0, 2.0]), "of the same rows, got 1 and 2"),
-        (([np.nan], [1.0]), "labels must be finite, got nan at row 0"),
+        (([np.nan], [1.0]), "predictions must be finite, got nan at row 0"),
         (([[1.0]], [[1.0]]), r"labels must be \[n\]"),
     ],
 )
 def test_wrong_arguments(arguments, said):
     with pytest.raises(ValueError, match=said):
         correct.fit(*arguments, train_labels=TRAIN)
+
+
+def test_what_is_not_on_the_scale_is_refused():
+    """A plain regressor may predict a price of 0, which has no logarithm."""
+    scale, price = Scale("log"), np.exp(np.linspace(0, 3, 60))
+    model = correct.fit(price * 1.1, price, train_labels=price, scale=scale)
+    said = "must be within the scale 'log' of the label, got -1 in row 1"
+    with pytest.raises(ValueError, match=f"predictions {said}"):
+        model.apply([2.0, -1.0])
+    with pytest.raises(ValueError, match=f"labels {said}"):
+        correct.fit([2.0, 3.0], [2.0, -1.0], train_labels=price, scale=scale)
+    with pytest.raises(ValueError, match="train_labels must be within the scale"):
+        correct.fit([2.0, 3.0], [2.0, 1.0], train_labels=[1.0, 0.0], scale=scale)
+
+
+def test_wrong_strengths_levels_and_weights(fitted):
+    with pytest.raises(ValueError, match="tau must be one number from 0 to 1"):
+        fitted.apply([1.0], tau=[0.0, 1.0])
+    for levels in ([-0.5], [np.nan], [0.5, 1.2], 0.5):
+        with pytest.raises(ValueError, match="levels must be numbers from 0 to 1"):
+            fitted.quantiles([1.0], levels)
+    for weights in (np.ones(len(TRAIN) - 1), -np.ones(len(TRAIN)), 0 * TRAIN):
+        with pytest.raises(ValueError, match="train_weights must be"):
+            correct.fit(TRAIN, TRAIN + 1, train_labels=TRAIN, train_weights=weights)
 
 
 def test_another_regressor(fitted):

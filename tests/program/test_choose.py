@@ -9,7 +9,7 @@ from dirjax import choose, errors, evaluate, predict
 from dirjax.choosing import models, portfolio, verdict
 from dirjax.workdir import run_files
 from tests import own_data, runs
-from tests.program.answers import COLUMNS, to_csv
+from tests.program.answers import COLUMNS, PARTS, to_csv
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def test_time_may_be_up_in_the_middle_of_a_round(asked, monkeypatch):
     found["histogram"] = {0: found["histogram"][0]}
     found["sqinv"] = {0: found["sqinv"][0]}
     left = ["vanilla", "histogram"]
+    monkeypatch.setattr(choose, "_check", lambda *_: 20)
     monkeypatch.setattr(choose, "_trained", lambda *_: (found, left))
     monkeypatch.setattr(choose, "_boosted", lambda *_: None)
     monkeypatch.setattr(choose, "_copied", lambda *_: folder)
@@ -100,7 +101,7 @@ def test_the_chosen_run_predicts(asked):
     folder, record, _, _ = asked
     chosen = folder / "choice" / "chosen"
     prior = run_files.read_config(chosen)["prior"]
-    assert prior["tau"] == record["winner"]["tau"]
+    assert (prior["tau"] or 0.0) == record["winner"]["tau"]
     result = runs.result(chosen)
     assert result["method"] == record["winner"]["method"]
     got = evaluate.evaluate(chosen)["test"]["mae"]["all"]
@@ -108,6 +109,47 @@ def test_the_chosen_run_predicts(asked):
     out = folder / "out.csv"
     predict.predict(chosen, folder / "mine.csv", out)
     assert out.read_text().startswith("index,prediction\n")
+
+
+@pytest.mark.slow
+def test_other_data_are_refused(asked):
+    """Also by a command that would train nothing more."""
+    folder, *_ = asked
+    file = folder / "mine.csv"
+    before = file.read_bytes()
+    labels = [y and float(y) + 1 for y in COLUMNS["y"]]
+    own_data.write(folder, "mine.csv", to_csv({**COLUMNS, "y": labels}))
+    fields = run_files.read_config(folder / "choice" / "chosen")["data"]
+    given = {f"data.{name}": fields[name] for name in ("path", "label", "batch_size")}
+    request = choose.Request("configs/csv.py", (), given, {"all": 1.0}, 10.0)
+    result = (folder / "choice" / "chosen" / run_files.RESULT).read_bytes()
+    with pytest.raises(errors.InputError, match="has changed since the run in"):
+        choose.choose(request, folder / "choice", say=lambda _: None)
+    assert (folder / "choice" / "chosen" / run_files.RESULT).read_bytes() == result
+    file.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("val", "wanted", "said"),
+    [
+        (0, {"all": 1.0}, "a val split of at least two rows, .* have 0"),
+        (1, {"all": 1.0}, "a val split of at least two rows, .* have 1"),
+        (9, {"many": 1.0}, "--for weighs many-shot labels, and the validation split"),
+        (9, {"all": 1.0}, ""),
+    ],
+)
+def test_data_are_checked_before_training(val, wanted, said, tmp_path):
+    rows = [i for i, part in enumerate(PARTS) if part == "val"]
+    parts = ["train" if i in rows[val:] else p for i, p in enumerate(PARTS)]
+    file = own_data.write(tmp_path, "mine.csv", to_csv({**COLUMNS, "split": parts}))
+    fields = {"data.path": str(file), "data.label": "y", "data.many": 1000}
+    request = choose.Request("configs/csv.py", (), fields, wanted, 10.0)
+    if not said:
+        assert choose._check(request, tmp_path / "choice") == 9
+        return
+    with pytest.raises(errors.InputError, match=said):
+        choose.choose(request, tmp_path / "choice")
+    assert not (tmp_path / "choice").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import labels
+from dirjax import evaluate, labels, predict
 from dirjax.config import validation
 from dirjax.errors import InputError
 from dirjax.evals import corrected, new_file
 from dirjax.evals.predictor import Predictor
 from dirjax.training import build as build_lib
+from dirjax.workdir import run_files
 from tests import own_data, runs
-from tests.program.answers import COLUMNS, assert_as_evaluated, to_csv
+from tests.program.answers import COLUMNS, PARTS, assert_as_evaluated, to_csv
 
 PRESETS = ("histogram", "gaussian", "beta_nll", "quantile")
 FIELDS = {"stage__main__steps": 3, "train__chunk": 3}
@@ -74,6 +75,34 @@ class TestBins:
             on_log_labels / "run", on_log_labels / "mine.csv"
         )
         assert np.isfinite(scores["mae"]["all"])
+
+    def test_another_decode_everywhere(self, on_log_labels, tmp_path):
+        """Of a run whose config has one, though its labels are those of training."""
+        copy = shutil.copytree(on_log_labels / "run", tmp_path / "run")
+        config = run_files.read_config(copy)
+        config["prior"]["decode"] = "median"
+        (copy / run_files.CONFIG).write_text(json.dumps(config))
+        got = evaluate.evaluate(copy)["test"]["mae"]["all"]
+        result = runs.result(copy)
+        (point,) = [
+            p
+            for p in result["frontier"]["points"]
+            if (p["tau"], p["decode"]) == (0.0, "median")
+        ]
+        assert got == pytest.approx(point["test"]["mae"]["all"], rel=1e-5)
+        assert got != pytest.approx(result["test"]["mae"]["all"], rel=1e-3)
+        file = on_log_labels / "mine.csv"
+        found = {
+            run: new_file.evaluate(run, file)[1]["mae"]["all"]
+            for run in (copy, on_log_labels / "run")
+        }
+        assert len(set(found.values())) == 2
+        predict.predict(copy, file, tmp_path / "out.csv")
+        test = [i for i, part in enumerate(PARTS) if part == "test"]
+        lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+        value = np.array([float(COLUMNS["y"][i]) for i in test])
+        predicted = np.array([float(lines[i].split(",")[1]) for i in test])
+        assert np.abs(predicted - value).mean() == pytest.approx(got, rel=1e-4)
 
     def test_no_bins_no_model(self, on_log_labels, tmp_path):
         copy = shutil.copytree(on_log_labels / "run", tmp_path / "run")

@@ -187,6 +187,47 @@ def test_a_config_may_ask_for_it(plain, tmp_path):
 
 
 @pytest.mark.quick("vanilla")
+def test_another_distribution_has_a_strength_of_its_own(plain, tmp_path):
+    """Not that which the run has for its own, such as none."""
+    copy = shutil.copytree(plain, tmp_path / "run")
+    config = run_files.read_config(copy)
+    for target, tau in (("uniform", 0.875), (str(plain.parent / "mine.csv"), 0.0)):
+        config["prior"]["tau"] = tau
+        (copy / run_files.CONFIG).write_text(json.dumps(config))
+        got, want = (
+            evaluate.evaluate(run, prior={"target": target}) for run in (copy, plain)
+        )
+        assert got["prior"] == want["prior"]
+        assert got["prior"]["tau"] != tau
+        assert got["test"] == want["test"]
+
+
+@pytest.mark.quick("vanilla")
+def test_what_cannot_be_followed_is_told_before_training(plain, tmp_path):
+    """A file without the label; too few validation rows for residuals."""
+    other = tmp_path / "other.csv"
+    other.write_text("cost\n1\n2\n")
+    parts = ["train" if p == "val" else p for p in PARTS]
+    without = own_data.write(
+        tmp_path, "without.csv", to_csv({**COLUMNS, "split": parts})
+    )
+    parts[PARTS.index("val")] = "val"
+    one = own_data.write(tmp_path, "one.csv", to_csv({**COLUMNS, "split": parts}))
+    mine = plain.parent / "mine.csv"
+    for file, target, tau, said in (
+        (mine, str(other), None, "other.csv has no column 'y'"),
+        (without, "uniform", 0.5, "at least two validation rows, which without lacks"),
+        (without, str(mine), None, "at least two validation rows"),
+        (one, "uniform", 0.5, "at least two validation rows, which one lacks"),
+    ):
+        fields = {"prior__target": target, "prior__tau": tau}
+        made = own_data.config(file, argument="vanilla", **{**FIELDS, **fields})
+        with pytest.raises(errors.InputError, match=said):
+            runs.run(made, tmp_path / "run")
+        assert not (tmp_path / "run" / run_files.METRICS).exists()
+
+
+@pytest.mark.quick("vanilla")
 class TestFileOfLabels:
     """The label distribution of a file: only its labels are looked at."""
 
@@ -243,6 +284,14 @@ class TestFileOfLabels:
             file.write_text(text)
         with pytest.raises(errors.InputError, match=said):
             evaluate.evaluate(plain, prior={"target": str(file)})
+
+    def test_no_flag_skips_its_rows(self, plain, tmp_path):
+        for text in ("y\n1\nmany\n", "y,z\n1,2\n3\n"):
+            file = own_data.write(tmp_path, "labels.csv", text)
+            with pytest.raises(errors.InputError) as raised:
+                evaluate.evaluate(plain, prior={"target": str(file)})
+            assert "or remove such rows." in str(raised.value)
+            assert "--on_bad" not in str(raised.value)
 
 
 class TestWrongInput:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from dirjax.data import row_checks
 from dirjax.data.formats import text_columns, text_files
 from dirjax.data.formats.text_columns import Table
 from dirjax.errors import InputError
@@ -158,8 +159,8 @@ class _Rows:
                 return "error"
             self.refused = self.refused or InputError(
                 f"each row must have {row.expected_columns} cells like the header, row "
-                f"{number} of {self._file} has {row.actual_columns}. Fix it, or skip "
-                f"such rows: {self._skip_with}."
+                f"{number} of {self._file} has {row.actual_columns}. Fix it, "
+                f"{row_checks.or_skip(self._skip_with)}."
             )
             return "error"
         return "skip"

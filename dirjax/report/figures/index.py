@@ -169,7 +169,7 @@ def _bars(
         known = any(any(columns.values()) for columns in values.values())
         if metric == "bmae" and not (_has_groups(rows) and known):
             continue
-        said = NAMES[metric]
+        said, split = NAMES[metric], rows[0].runs[0].split
         caption = [
             "Bars: mean over seeds. Whiskers: one sample standard deviation. Dots: "
             "seeds."
@@ -181,12 +181,12 @@ def _bars(
         yield Drawn(
             methods.shot_bars(
                 values,
-                style.error_axis(bins, f"{rows[0].runs[0].split} {said}"),
-                f"Test {'error' if metric == 'mae' else said} by shot",
+                style.error_axis(bins, f"{split} {said}"),
+                f"{'Error' if metric == 'mae' else said} by shot",
             ),
             name,
             " ".join(caption),
-            f"Test {said} of each method by shot group.",
+            f"The {split} {said} of each method by shot group.",
         )
 
 

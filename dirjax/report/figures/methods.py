@@ -62,7 +62,7 @@ def _bar(ax, y: int, seeds: np.ndarray, colour: str, form: digits.Form) -> float
 def shot_bars(
     values: Mapping[str, Mapping[str, Sequence[float]]],
     axis: str = "test MAE",
-    title: str = "Test error by shot",
+    title: str = "Error by shot",
 ) -> Any:
     """Error of each method by shot group: mean, spread and each seed.
 
