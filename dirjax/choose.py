@@ -53,8 +53,8 @@ _UNDECIDED = flags.DEFINE_string(
     "undecided",
     "",
     "What to take where nothing is better than vanilla beyond noise: vanilla, or best, "
-    "what has the smallest validation error. Default: vanilla with --for all, else "
-    "best.",
+    "what has the smallest validation error. Default: vanilla with --for all or with "
+    f"fewer than {portfolio.FEWEST} validation rows of a wanted shot, else best.",
 )
 
 
