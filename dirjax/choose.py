@@ -126,15 +126,15 @@ def _check(request: Request, workdir: pathlib.Path) -> int:
     source = data.from_config(base["data"])
     if source.dense:
         raise errors.InputError(
-            f"choosing needs one label a row, {request.file} has one a pixel. Compare "
+            f"choosing needs one label a row, {source.name} has one a pixel. Compare "
             "methods with python -m dirjax.sweep."
         )
     rows = source.splits.get("val")
     count = 0 if rows is None else len(rows.bin)
     if rows is None or count < 2:
         raise errors.InputError(
-            "choosing needs a val split of at least two rows, the data of "
-            f"{request.file} have {count}. Mark rows as val."
+            "choosing needs a val split of at least two rows, "
+            f"{source.name} has {count}. Mark rows as val."
         )
     shots = source.spec.shots[rows.bin]
     counts = {s: int((shots == code).sum()) for code, s in enumerate(SHOTS)}

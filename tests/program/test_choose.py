@@ -132,8 +132,8 @@ def test_other_data_are_refused(asked):
 @pytest.mark.parametrize(
     ("val", "wanted", "said"),
     [
-        (0, {"all": 1.0}, "a val split of at least two rows, .* have 0"),
-        (1, {"all": 1.0}, "a val split of at least two rows, .* have 1"),
+        (0, {"all": 1.0}, "a val split of at least two rows, mine has 0"),
+        (1, {"all": 1.0}, "a val split of at least two rows, mine has 1"),
         (9, {"many": 1.0}, "--for weighs many-shot labels, and the validation split"),
         (9, {"all": 1.0}, ""),
     ],
