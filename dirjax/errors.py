@@ -64,6 +64,10 @@ class Failed(RuntimeError):
     """The run cannot continue; the message is for the user. Exit status 1."""
 
 
+class Diverged(Failed):
+    """Training gives numbers that are not finite, and would again."""
+
+
 # Errors of a full file system, and of a failing one.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -97,8 +97,8 @@ def _left(seconds: Sequence[float], runs: int) -> str:
 
 def _train(
     units: Sequence[units_lib.Unit], workdir: pathlib.Path
-) -> list[tuple[units_lib.Unit, str]]:
-    """Does what is left of units; those that failed, with a sentence each.
+) -> list[tuple[units_lib.Unit, str, Exception]]:
+    """Does what is left of units; those that failed, with a sentence and why.
 
     Args:
       units: see `units_lib.units`.
@@ -111,7 +111,8 @@ def _train(
 
     broken, seconds = [], []
     total = sum(map(len, units))
-    left = sum(not units_lib.done(workdir, j) for j, _ in itertools.chain(*units))
+    every = list(itertools.chain(*units))
+    left = sum(not units_lib.done(workdir, *one) for one in every)
     print(f"{left} of {total} runs to do; after the first, the time is told.")
     for number, unit in enumerate(units):
         first, _ = unit[0]
@@ -135,12 +136,10 @@ def _train(
                 raise  # The other processes do not know why.
             print(f"skipped: {error}", file=sys.stderr, flush=True)
         except (errors.Failed, errors.InputError) as error:
-            alone = not any(
-                units_lib.done(workdir, j) for j, _ in itertools.chain(*units)
-            )
+            alone = not any(units_lib.done(workdir, *one) for one in every)
             if alone and isinstance(error, errors.InputError):
                 raise  # Most likely of all runs.
-            broken.append((unit, f"{name}: {error}"))
+            broken.append((unit, f"{name}: {error}", error))
         else:
             seconds += [(time.monotonic() - start) / len(todo) for _ in todo]
         left -= len(todo)
@@ -209,6 +208,7 @@ def run(
     entry.interruptible()  # Runs clean up.
 
     base, methods = study["base"], study["methods"]
+    known: list[tuple[Job, Mapping[str, Any]]] = []
 
     def built(every: Sequence[Job]) -> list[dict[str, Any]]:
         """The configs of runs, validated."""
@@ -222,27 +222,33 @@ def run(
 
     def done(every: Sequence[Job], tunes: bool = False) -> bool:
         """Does this job's share of runs; whether all of them are finished."""
-        units = units_lib.units(
-            zip(every, built(every), strict=True), workdir, study["together"]
-        )
+        pairs = list(zip(every, built(every), strict=True))
+        known.extend(pairs)
+        units = units_lib.units(pairs, workdir, study["together"])
         mine = units[number - 1 :: count]
         if dry_run:
-            for j, _ in itertools.chain(*mine):
-                print(f"{'done' if units_lib.done(workdir, j) else 'todo'}  {j.folder}")
-            return all(units_lib.done(workdir, j) for j in every)
-        if tunes:
-            mine = [u for u in mine if not tuning.failed(workdir / u[0][0].folder)]
-            for unit, said in _train(mine, workdir):
+            for j, c in itertools.chain(*mine):
+                there = units_lib.done(workdir, j, c)
+                print(f"{'done' if there else 'todo'}  {j.folder}")
+            return all(units_lib.done(workdir, *one) for one in pairs)
+        units_lib.check_data(known, workdir)
+
+        def fails(j: Job, config: Mapping[str, Any]) -> bool:
+            return tunes and bool(tuning.failed(workdir / j.folder, config))
+
+        broken = []
+        for unit, said, error in _train([u for u in mine if not fails(*u[0])], workdir):
+            # A full disk, say, does not tell that the point is bad.
+            if tunes and isinstance(error, (errors.Diverged, errors.InputError)):
                 print(f"{said} Another point is taken.", file=sys.stderr)
-                for j, _ in unit:
-                    tuning.fail(workdir / j.folder, said)
-        elif broken := [said for _, said in _train(mine, workdir)]:
-            raise errors.Failed(f"{len(broken)} runs failed: " + "; ".join(broken))
-        return all(
-            units_lib.done(workdir, j)
-            or (tunes and bool(tuning.failed(workdir / j.folder)))
-            for j in every
-        )
+                for j, config in unit:
+                    tuning.fail(workdir / j.folder, config, said)
+            else:
+                broken.append(said)
+        if broken:
+            what = "run failed" if len(broken) == 1 else "runs failed"
+            raise errors.Failed(f"{len(broken)} {what}: " + "; ".join(broken))
+        return all(units_lib.done(workdir, *one) or fails(*one) for one in pairs)
 
     chosen = {}
     if study["tuning"]:
@@ -258,15 +264,18 @@ def run(
             if not dry_run:
                 print("Tuning goes on in other jobs. Repeat the command after them.")
             return
-        found = tuning.best(tried, study, workdir)
+        found = tuning.best(known, study, workdir)
         chosen = {key: one.point for key, one in found.items()}
         if not dry_run:
             files.write_json(workdir / TUNED, tuning.record(found))
     every = [j.within(workdir) for j in jobs.jobs(study, chosen)]
     if not every:
         raise errors.InputError("config.left_out leaves no run. Shorten it.")
-    if done(every) and not dry_run:
+    whole = done(every)
+    if whole and not dry_run:
         _report(study, every, workdir)
+    elif not whole and not dry_run:
+        print("Runs are left to other jobs. Repeat the command after them.")
 
 
 def _one_process(together: bool) -> None:
@@ -289,7 +298,7 @@ def _report(
     page = report.write_report(
         [workdir / j.folder for j in every],
         workdir / "report",
-        base=study["base"] or None,
+        base=study["base"],
         published=True,
     )
     print((workdir / "report" / "table.txt").read_text())

@@ -88,7 +88,7 @@ def _tables(runs: Sequence[Run], base: str | None) -> list[Table]:
     # If the base preset was run with several configs, none of them is the default base.
     if base is None and {DEFAULT_BASE} < names:
         base = DEFAULT_BASE
-    return plain if base is None else table(runs, metrics, base)
+    return table(runs, metrics, base) if base else plain
 
 
 def _write(
@@ -136,7 +136,7 @@ def write_report(
       run_dirs: run directories, or folders of them; duplicates count once.
       output: directory to write to, created if missing.
       base: method that the others are compared with, seed by seed. Default: `vanilla`,
-        if it is one of several methods.
+        if it is one of several methods; empty for none.
       published: whether to show published numbers for the same experiments.
       split: whose metrics are shown, "test" or "val".
 

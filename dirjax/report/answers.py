@@ -80,6 +80,7 @@ def answers(table: Table) -> Iterator[str]:
     form = form_of(metric, values, gaps)
     good = -1 if lower_is_better(metric) else 1
     kinds = {good: "better", -good: "worse", 0: "undecided"}
+    split = table.rows[0].runs[0].split
     for shot in reversed(COLUMNS):
         found: dict[str, list[tuple[float, str]]] = {k: [] for k in kinds.values()}
         for row in compared:
@@ -88,12 +89,12 @@ def answers(table: Table) -> Iterator[str]:
                 continue
             text = form(gap.mean, "+")
             if gap.sign == 0:
-                text = f"{text}; {needs(gap)}"
+                text = f"{text}; {needs(gap, split)}"
             kind = kinds[gap.sign]
             found[kind].append((-good * gap.mean, f"{row.method} ({text})"))
         parts = [_listed(k, [t for _, t in sorted(v)]) for k, v in found.items() if v]
         if parts:
             count = table.rows[0].runs[0].value("count", shot)
-            rows = "" if count is None else f" ({count:,.0f} test rows)"
+            rows = "" if count is None else f" ({count:,.0f} {split} rows)"
             head = f"{shot}{rows}, {metric_name(metric)} against {table.base}"
             yield f"{head}: {'; '.join(parts)}."

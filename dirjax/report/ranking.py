@@ -80,8 +80,11 @@ def mean_ranks(errors: np.ndarray) -> tuple[np.ndarray, float]:
     mean = ranks.mean(axis=0)
     between = num * ((mean - (k + 1) / 2) ** 2).sum()
     within = ((ranks - (k + 1) / 2) ** 2).sum() - between
-    if within <= 1e-12:  # The data sets agree, or all methods are tied everywhere.
-        return mean, 0.0 if between > 1e-12 else 1.0
+    if within <= 1e-12:
+        # The data sets agree, the only such order of all; or everything is tied.
+        _, tied = np.unique(ranks[0], return_counts=True)
+        orders = math.factorial(k) / math.prod(map(math.factorial, tied.tolist()))
+        return mean, float(orders ** (1 - num))
     ratio = (num - 1) * between / within
     return mean, float(stats.f.sf(ratio, k - 1, (k - 1) * (num - 1)))
 

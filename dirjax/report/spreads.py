@@ -148,15 +148,19 @@ def spread(
     return one._replace(by_rows=max(by_rows, 0.0), rows=rows)
 
 
+# How a sentence begins on runs that are not on the same rows or bins.
+OTHER_DATA = "the runs have different"
+
+
 def _problem(runs: Sequence[Run], bins: TrainBins | None) -> str | None:
     """Why the rows of runs cannot be compared, or None."""
     if bins is None or any("label" not in run.predictions for run in runs):
         return f"predictions by row are not stored{' for all runs' * (len(runs) > 1)}"
     label = runs[0].predictions["label"]
     if any(not np.array_equal(r.predictions["label"], label) for r in runs):
-        return "the runs have different test rows"
+        return f"{OTHER_DATA} test rows"
     if not all(same_bins(run, bins) for run in runs):
-        return "the runs have different bins"
+        return f"{OTHER_DATA} bins"
     shot = bins.shot[bins.index(label)]
     counts = [float((shot == code).sum()) for code in range(len(SHOTS))]
     for run in runs:

@@ -18,7 +18,7 @@ from dirjax import digits
 from dirjax.errors import InputError
 from dirjax.labels import SHOTS
 from dirjax.report.runs import COLUMNS, Run
-from dirjax.report.spreads import Redrawn, Spread, redraw, spread
+from dirjax.report.spreads import OTHER_DATA, Redrawn, Spread, redraw, spread
 
 METRICS = ("mae", "gm", "rmse", "pearson")
 # All metrics of a report, in order. Those not in METRICS are shown if a run has them:
@@ -191,14 +191,16 @@ def _run_warnings(run: Run) -> list[str]:
         gap = identity_gap(run, metric)
         if gap is not None and gap > 1e-3:
             warnings.append(
-                f"{run.path}: {NAMES[metric]} of all test examples and of the shot "
+                f"{run.path}: {NAMES[metric]} of all {run.split} rows and of the shot "
                 f"groups disagree by {100 * gap:.2g}%. Check the evaluation before "
                 "using this row."
             )
-    if run.value("mae", "all") is None:
+    if not (run.result or {}).get(run.split):
+        warnings.append(f"{run.path}: its data have no {run.split} split.")
+    elif run.value("mae", "all") is None:
         warnings.append(
-            f"{run.path}: the test MAE is missing or not finite, as after diverged "
-            "training. The mean excludes this seed."
+            f"{run.path}: the {run.split} MAE is missing or not finite, as after "
+            "diverged training. The mean excludes this seed."
         )
     elif identity_gap(run) is None:
         warnings.append(
@@ -317,8 +319,8 @@ def _table(
     counts = {tuple(run.value("count", shot) for shot in COLUMNS) for run in runs}
     if len(counts) > 1:
         warnings.append(
-            "the runs have different numbers of test examples by shot, so their errors "
-            "by shot are not comparable."
+            f"the runs have different numbers of {runs[0].split} rows by shot, so "
+            "their errors by shot are not comparable."
         )
     if base is not None and base not in groups:
         same = [name for name in groups if name.startswith(f"{base} [")]
@@ -331,6 +333,10 @@ def _table(
         base = None
     drawn = redraw([run for members in groups.values() for run in members])
     rows = drawn if isinstance(drawn, Redrawn) else None
+    if isinstance(drawn, str) and drawn.startswith(OTHER_DATA):
+        warnings.append(
+            f"{drawn}, so differences may be those of the data, not of the methods."
+        )
 
     def values(members: Sequence[Run], others: Sequence[Run] = ()) -> Values:
         tests = len(groups) - 1 if others else 1

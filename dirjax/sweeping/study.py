@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dirjax import errors
+from dirjax.sweeping import jobs
 
 FIELDS = (
     *("configs", "methods", "seeds", "options", "data", "fields", "grid", "base"),
@@ -57,6 +58,23 @@ def check(study: Mapping[str, Any]) -> None:
         for config, *_ in study[name]:
             said = f"about one of {', '.join(study['configs'])}"
             errors.require_field(config in study["configs"], name, said, config)
+    methods = list(study["methods"])
+    for method in methods:
+        ok = "/" not in method and methods.count(method) == 1
+        errors.require_field(ok, "methods", "distinct names without a slash", method)
+    folders = [jobs.name_of(config) for config in study["configs"]]
+    for config, name in zip(study["configs"], folders, strict=True):
+        said = f"files of distinct names, since runs are put into {name}"
+        errors.require_field(folders.count(name) == 1, "configs", said, config)
+    for name, other in study["starts"]:
+        ok = other in methods and name in methods[methods.index(other) :]
+        said = f"a method of config.methods before {name}, from which that starts"
+        errors.require_field(ok, "starts", said, other)
+    base = study["base"]
+    grid = jobs.grids(study).get(base, ())
+    ok = study["tuning"] or all(len(values) == 1 for _, values in grid)
+    said = "empty, since it has a grid itself (--config.base=)"
+    errors.require_field(bool(ok), "base", said, base)
     both = sorted(set(study["seeds"]) & set(study["tuning"]))
     said = "other seeds than config.seeds"
     errors.require_field(not both, "tuning", said, both)

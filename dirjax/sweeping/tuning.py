@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,16 +65,23 @@ def begin(workdir: pathlib.Path) -> None:
     aside.touch()
 
 
-def fail(folder: pathlib.Path, why: str) -> None:
+def fail(folder: pathlib.Path, config: Mapping[str, Any], why: str) -> None:
     """Remembers that a run fails, so that its point is not taken or tried again."""
+    from dirjax.config import frozen
+
     folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / FAILED, {"error": why})
+    found = {"error": why, "config": frozen.to_json(config)}
+    files.write_json(folder / FAILED, found)
 
 
-def failed(folder: pathlib.Path) -> str:
-    """Why a run fails; empty if it does not, as far as is known."""
+def failed(folder: pathlib.Path, config: Mapping[str, Any]) -> str:
+    """Why a run with this config fails; empty if it does not, as far as is known."""
+    from dirjax.config import frozen
+
     file = folder / FAILED
-    return run_files.read_json(file)["error"] if file.exists() else ""
+    found = run_files.read_json(file) if file.exists() else {}
+    same = frozen.to_json(found.get("config") or {}) == frozen.to_json(config)
+    return found["error"] if same else ""
 
 
 def _points(grid: Any) -> int:
@@ -83,12 +90,14 @@ def _points(grid: Any) -> int:
 
 
 def best(
-    every: list[Job], study: Mapping[str, Any], workdir: pathlib.Path
+    every: Sequence[tuple[Job, Mapping[str, Any]]],
+    study: Mapping[str, Any],
+    workdir: pathlib.Path,
 ) -> dict[tuple[str, str], Tuned]:
     """The best point of each data set and method.
 
     Args:
-      every: runs that are finished or fail, from `jobs`.
+      every: runs that are finished or fail, from `jobs`, and their configs.
       study: the study.
       workdir: its directory.
 
@@ -96,13 +105,13 @@ def best(
       InputError: if a run has no validation split, or all points of a method fail.
     """
     found: dict[tuple[str, str], dict[str, tuple[Point, list[float]]]] = {}
-    for job in every:
+    for job, config in every:
         _, name, method, *at, _ = job.folder.parts
         axes = jobs_lib.grids(study)[method]
         paths = [p for of, _ in axes for p in ([of] if isinstance(of, str) else of)]
         point = [(path, job.fields[path]) for path in paths]
         points = found.setdefault((name, method), {})
-        error = _error(workdir / job.folder)
+        error = _error(workdir / job.folder, config)
         points.setdefault("/".join(at), (point, []))[1].append(error)
     for (name, method), points in found.items():
         if not any(np.isfinite(np.mean(values)) for _, values in points.values()):
@@ -120,9 +129,9 @@ def best(
     }
 
 
-def _error(folder: pathlib.Path) -> float:
+def _error(folder: pathlib.Path, config: Mapping[str, Any]) -> float:
     """Validation error of a run, by what selects its state; infinite if it fails."""
-    if failed(folder):
+    if failed(folder, config):
         return math.inf
     result = run_files.read_result(folder)
     metric, shot, split = (result["select"][k] for k in ("metric", "shot", "split"))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from dirjax.errors import Failed
+from dirjax.errors import Diverged
 from dirjax.training.train_step import NEVER, StepMetrics
 
 
@@ -28,7 +28,7 @@ class Means:
         """Waits for the device and checks that every value is finite.
 
         Raises:
-          Failed: naming step and term, if one is not.
+          Diverged: naming step and term, if one is not.
         """
         host = jax.device_get(self._waiting)
         self._waiting = []
@@ -39,7 +39,7 @@ class Means:
         bad = min((int(r.first_bad) for r in host), default=NEVER)
         if bad != NEVER:
             names = [n for n, (s, _) in self._sums.items() if not np.isfinite(s)]
-            raise Failed(
+            raise Diverged(
                 f"step {bad + 1} gave a value that is not finite, in "
                 f"{', '.join(names) or 'the update'}. All checkpoints are from earlier "
                 "steps. Try a smaller learning rate or --config.stage.NAME.clip=1.0."

@@ -12,7 +12,7 @@ import numpy as np
 
 import dirjax
 from dirjax import data, labels, metrics
-from dirjax.errors import Failed
+from dirjax.errors import Diverged
 from dirjax.evals import frontier, pixels, targets
 from dirjax.evals.evaluator import Evaluated
 from dirjax.training.build import Pieces
@@ -91,12 +91,12 @@ def selected(
       split: the split that was evaluated.
 
     Raises:
-      Failed: if one is not finite.
+      Diverged: if one is not finite.
     """
     values = [scores[metric][shot] for scores in found.members or [found.scores]]
     if None in values:
         which = "validation" if split == "val" else split
-        raise Failed(
+        raise Diverged(
             f"the {which} {metric} after step {step} is not finite. Look for "
             f"non-finite features in the {which} rows, or try a smaller learning rate."
         )

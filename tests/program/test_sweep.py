@@ -105,6 +105,26 @@ def test_a_method_may_have_a_name_of_the_study():
             r"\(method, grid\), got 'data.many' in it",
         ),
         ({"methods": ("lds",)}, r"base must be one of the methods lds, or empty"),
+        (
+            {"grid": (("data.bin_width", (5.0, 10.0)),)},
+            r"base must be empty, since it has a grid itself \(--config.base=\)",
+        ),
+        (
+            {"methods": ("lds", "vanilla"), "starts": (("lds", "vanilla"),)},
+            r"starts must be a method of config.methods before lds",
+        ),
+        (
+            {"methods": ("lds",), "starts": (("lds", "vanilla"),), "base": ""},
+            r"starts must be a method of config.methods before lds",
+        ),
+        (
+            {"methods": ("vanilla", "a/b"), "arguments": (("a/b", "lds"),)},
+            r"methods must be distinct names without a slash, got 'a/b'",
+        ),
+        (
+            {"configs": ("configs/abalone.py", "other/abalone.py")},
+            r"configs must be files of distinct names, .* put into abalone",
+        ),
     ],
 )
 def test_a_wrong_study_stops_before_the_first_run(fields, said, tmp_path):
@@ -159,10 +179,44 @@ def test_shares_skip_finish_and_report(tmp_path, capsys):
     result = json.loads(done[0].read_text())
     assert "--config.data.limit=64" in result["command"]
 
+    # A longer study goes on, in any share.
+    longer = made | {"fields": (*TINY[:2], ("stage.main.steps", 3), TINY[3])}
+    capsys.readouterr()
+    sweep.run(longer, tmp_path, job="1/2")
+    said = capsys.readouterr().out
+    assert "1 of 1 runs to do" in said
+    assert "Runs are left to other jobs" in said
+    sweep.run(longer, tmp_path, dry_run=True)
+    assert [x.split()[0] for x in capsys.readouterr().out.split("\n")[:2]] == [
+        "done",
+        "todo",
+    ]
+
     # A finished run of another config is not taken for this one.
     other = made | {"fields": (("data.limit", 63), *TINY[1:])}
     with pytest.raises(errors.InputError, match=r"data.limit 64 -> 63"):
         sweep.run(other, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuned", [False, True])
+def test_other_data_do_not_join_a_study(tmp_path, tuned):
+    table = tmp_path / "my.csv"
+    rows = [f"{x % 7},{x % 11},{x % 13}" for x in range(200)]
+    table.write_text("\n".join(["a,b,price", *rows]))
+    given = {"path": str(table), "label": "price", "bin_width": 2.0}
+    made = study(configs=("configs/csv.py",), seeds=(0,), base="")
+    made |= {"data": {**made["data"], **given}, "fields": TINY[2:], "options": ()}
+    if tuned:
+        rates = (("stage.main.learning_rate", (1e-3, 1e-2)),)
+        made |= {"tuning": (9,), "grid": rates}
+    sweep.run(made, tmp_path / "study")
+    before = sorted((tmp_path / "study").rglob("result.json"))
+    table.write_text("\n".join(["a,b,price", *rows[::-1]]))
+    with pytest.raises(errors.InputError, match="has changed since the run in"):
+        sweep.run(made | {"methods": ("vanilla", "sqinv")}, tmp_path / "study")
+    assert sorted((tmp_path / "study").rglob("result.json")) == before
+    assert not list((tmp_path / "study").rglob(tuning.FAILED))
 
 
 def test_data_sets_have_options_and_fields_of_their_own():
@@ -179,6 +233,11 @@ def test_data_sets_have_options_and_fields_of_their_own():
     every = common.several(tuple(common.DATASETS))
     assert len(set(map(jobs.name_of, every.configs))) == len(common.DATASETS)
     assert [jobs.build(j) for j in jobs.jobs(every.to_dict() | {"seeds": (0,)})]
+
+
+def with_configs(every):
+    """Runs with their configs."""
+    return [(job, jobs.build(job)) for job in every]
 
 
 WIDTHS = (("data.bin_width", (5.0, 10.0)), ("data.many", (20, 50)))
@@ -207,7 +266,7 @@ def test_tuning_takes_the_point_with_the_smallest_mean(tmp_path):
     for job in tried:
         key = (job.fields["data.bin_width"], job.fields["data.many"])
         finished(tmp_path, job, errors_of.get(key, (9, 9))[job.fields["seed"] - 100])
-    found = tuning.best(tried, made, tmp_path)
+    found = tuning.best(with_configs(tried), made, tmp_path)
     assert found["bikeshare", "lds"].point == [
         ("data.bin_width", 10.0),
         ("data.many", 20),
@@ -227,15 +286,19 @@ def test_tuning_takes_the_point_with_the_smallest_mean(tmp_path):
 def test_a_point_that_fails_is_not_taken(tmp_path):
     made = study(grid=(("data.many", (20, 50)),), tuning=(100,))
     bad, good = tried = list(tuning.jobs(made))
-    tuning.fail(tmp_path / bad.folder, "not finite")
+    (_, config), (_, other) = pairs = with_configs(tried)
+    tuning.fail(tmp_path / bad.folder, config, "not finite")
+    assert tuning.failed(tmp_path / bad.folder, config) == "not finite"
+    # Another config is tried again.
+    assert not tuning.failed(tmp_path / bad.folder, other)
     finished(tmp_path, good, 9.0)
-    ((key, found),) = tuning.best(tried, made, tmp_path).items()
+    ((key, found),) = tuning.best(pairs, made, tmp_path).items()
     assert found.point == [("data.many", 50)]
     entry = tuning.record({key: found})["bikeshare"]["vanilla"]["val_error"]
     assert entry == {"data.many=20": None, "data.many=50": 9.0}
-    tuning.fail(tmp_path / good.folder, "not finite")
+    tuning.fail(tmp_path / good.folder, other, "not finite")
     with pytest.raises(errors.InputError, match="each point of vanilla on bikeshare"):
-        tuning.best(tried, made, tmp_path)
+        tuning.best(pairs, made, tmp_path)
 
 
 def test_tuning_does_not_look_at_the_test_split(tmp_path):
@@ -244,7 +307,7 @@ def test_tuning_does_not_look_at_the_test_split(tmp_path):
     for job in tried:
         finished(tmp_path, job, 1.0, split="test")
     with pytest.raises(errors.InputError, match="needs a validation split"):
-        tuning.best(tried, made, tmp_path)
+        tuning.best(with_configs(tried), made, tmp_path)
     made["starts"] = (("vanilla", "lds"),)
     with pytest.raises(errors.InputError, match="methods that start by themselves"):
         list(tuning.jobs(made))
@@ -288,7 +351,7 @@ def test_wrong_tuning_stops_before_the_first_run(fields, said, tmp_path):
 @pytest.mark.parametrize("tuned", [(), (9,)])
 def test_members_of_several_processes_are_refused(tuned, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    made = study(grid=WIDTHS, tuning=tuned, together=True)
+    made = study(grid=WIDTHS, tuning=tuned, together=True, base="")
     with pytest.raises(errors.InputError, match="together is for one process"):
         sweep.run(made, tmp_path / "study")
     assert not (tmp_path / "study").exists()

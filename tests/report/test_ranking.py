@@ -34,7 +34,9 @@ def test_friedman():
 def test_ties_and_agreement():
     assert ranking.mean_ranks(np.ones((3, 4)))[1] == 1.0
     mean, p_value = ranking.mean_ranks(np.tile([3.0, 1.0, 2.0], (3, 1)))
-    assert (mean.tolist(), p_value) == ([3.0, 1.0, 2.0], 0.0)
+    assert (mean.tolist(), p_value) == ([3.0, 1.0, 2.0], 1 / 36)
+    # With a tie there are three orders, not six.
+    assert ranking.mean_ranks(np.tile([1.0, 1.0, 2.0], (3, 1)))[1] == 1 / 9
 
 
 @pytest.fixture(scope="module")

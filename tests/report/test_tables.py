@@ -68,7 +68,7 @@ def test_identity_fails_aloud(tmp_path, quick):
     folder = small(tmp_path / "run")
     change(folder, "result.json", lambda r: r["test"]["mae"].update(all=50.0))
     text = report.write_report([folder], tmp_path / "out").read_text()
-    assert "MAE of all test examples and of the shot groups disagree" in text
+    assert "MAE of all test rows and of the shot groups disagree" in text
     assert tables.identity_gap(report.read_run(folder)) > 0.1
     change(folder, "result.json", lambda r: r["test"]["mae"].update(all=None))
     text = report.write_report([folder], tmp_path / "out").read_text()

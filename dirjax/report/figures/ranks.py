@@ -45,7 +45,7 @@ def mean_ranks(found: Mapping[str, Ranks]) -> Any:
     axes[0, 0].set_yticks(range(len(names)), [style.plain(n) for n in names])
     axes[0, 0].invert_yaxis()
     num = len(next(iter(found.values())).datasets)
-    style.headline(figure, f"Mean rank of the test error over {num} data sets")
+    style.headline(figure, f"Mean rank of the error over {num} data sets")
     return figure
 
 
