@@ -36,6 +36,17 @@ def test_without_runs(tmp_path):
         table.run_study(study | {"runs": str(tmp_path)}, tmp_path / "out")
 
 
+def test_maps_have_no_table_of_rows(tmp_path):
+    run = tmp_path / "study" / "rooms" / "vanilla" / "seed_0"
+    run.mkdir(parents=True)
+    (run / "result.json").write_text("{}")
+    (run / "data.json").write_text('{"kind": "dense"}')
+    study = any_prior_table.get_config().to_dict() | {"runs": str(tmp_path / "study")}
+    with pytest.raises(errors.InputError, match="runs on rooms predict maps"):
+        table.run_study(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_study(tmp_path, capsys):
     """Levels are those of the runs, and the base differs from itself by nothing."""

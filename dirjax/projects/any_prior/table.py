@@ -149,7 +149,7 @@ def run_study(study: Mapping[str, Any], workdir: pathlib.Path) -> None:
       workdir: where the tables and predictions of gradient boosting go.
 
     Raises:
-      InputError: if there are no runs of the base.
+      InputError: if there are no runs of the base, or they predict maps.
     """
     require_field(bool(study["runs"]), "runs", "the folder of a sweep", study["runs"])
     folder, base = pathlib.Path(study["runs"]), study["base"]
@@ -161,6 +161,13 @@ def run_study(study: Mapping[str, Any], workdir: pathlib.Path) -> None:
             f"{folder} has none. Run configs/studies/any_prior.py first, with this "
             "--workdir."
         )
+    for name, runs in known.items():
+        record = run_files.read_record(next(iter(runs[base].values())))
+        if record["kind"] == "dense":
+            raise InputError(
+                f"the table is made of predictions by row, and runs on {name} predict "
+                "maps. Read their frontier in python -m dirjax.report."
+            )
     workdir.mkdir(parents=True, exist_ok=True)
     for name, runs in known.items():
         found = entries(workdir / "boosting" / name, runs, base)
