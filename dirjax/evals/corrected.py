@@ -220,6 +220,7 @@ def of_rows(
         spec,
         labels.Scale.from_json(record["scale"]),
         own=config["model"]["head_options"].get("decode", "median"),
+        images=run_files.read_bins(workdir).get("images"),
     )
     if model is None:
         raise InputError(

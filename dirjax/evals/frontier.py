@@ -103,6 +103,7 @@ def correction(
     scale: Scale,
     *,
     own: str,
+    images: int | None = None,
 ) -> correct.Correction | None:
     """The correction of a model.
 
@@ -113,11 +114,15 @@ def correction(
       spec: label specification, with the support of such a model.
       scale: on which the model learns the label.
       own: what a model of distributions predicts itself: "mean", "median" or "mode".
+      images: of a dense task, the number of training images. The floor of the training
+        distribution then counts images, since their pixels are no labels of their own:
+        half a pixel among millions would let empty bins draw all predictions.
 
     Returns:
       The correction; None where there are no rows to fit it.
     """
-    smoothing = {"taps": prior["taps"], "floor": prior["floor"]}
+    floor = prior["floor"] * (spec.counts.sum() / images if images else 1.0)
+    smoothing = {"taps": prior["taps"], "floor": float(floor)}
     if spec.support is not None:
         train = priors.training(_held(spec.support), **smoothing)
         of_bins = correct.Prior(Bins(spec.support.edges), train, scale)

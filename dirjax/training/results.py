@@ -27,7 +27,8 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
       `label`, the name of the label; `edges` of the label bins, `train_count`, training
       labels in each, `train_weight`, the sum of their weights (None if all are alike),
       and `shots`, their names. With groups, `groups`: `num`, `of_bin`,
-      `train_count`, `centers`. With `config.support`, `support`: the bins of predicted
+      `train_count`, `centers`. Of dense tasks `images`, the number of training images
+      with these labels. With `config.support`, `support`: the bins of predicted
       distributions, see `Support.to_json`.
     """
     groups = spec.groups
@@ -46,6 +47,8 @@ def bins(source: data.Source, spec: labels.Spec) -> dict[str, Any]:
             "train_count": groups.counts.tolist(),
             "centers": centers.tolist(),
         }
+    if source.dense:
+        found["images"] = len(source.training.index)
     if spec.support is not None:
         found["support"] = spec.support.to_json(source.scale)
     return found
@@ -315,7 +318,14 @@ def _correct_maps(
             prediction, value, spec.bins.index(np.asarray(scale.forward(value)))
         )
         stored["val"] |= {"pixel_prediction": prediction, "pixel_label": value}
-    model = frontier.correction(fields, sample, spec, scale, own=pieces.network.decode)
+    model = frontier.correction(
+        fields,
+        sample,
+        spec,
+        scale,
+        own=pieces.network.decode,
+        images=len(pieces.source.training.index),
+    )
     if model is None:
         return None
     target = frontier.wanted(fields, model, pieces.source.record)

@@ -50,6 +50,22 @@ def test_every_pixel_is_corrected(run):
     assert error == pytest.approx(point["test"]["mae"]["all"], rel=1e-3)
 
 
+def test_the_floor_is_in_images(run):
+    """An empty bin holds half an image, not half a pixel of all."""
+    folder, made = run
+    source = build(made).source
+    images, pixels = len(source.training.index), source.spec.counts.sum()
+    assert run_files.read_bins(folder)["images"] == images
+    prior = {**made["prior"], "target": "uniform", "taps": 1}
+    chosen = corrected.of_rows(folder, corrected.rows_of(folder, "val"), prior)
+    train, counts = chosen.model.prior.train, source.spec.counts
+    if chosen.model.residuals is None:
+        counts = build(made).spec.support.counts
+    held = np.maximum(counts, 0.5 * pixels / images)
+    np.testing.assert_allclose(train, held / held.sum(), rtol=1e-6)
+    assert train.min() == pytest.approx(0.5 / images / (held.sum() / pixels))
+
+
 def test_a_config_may_ask_for_it(run, tmp_path):
     folder, made = run
     made = {**made, "prior": {**made["prior"], "target": "uniform"}}
