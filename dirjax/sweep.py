@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import pathlib
 import shutil
 import sys
@@ -93,6 +94,32 @@ def _left(seconds: Sequence[float], runs: int) -> str:
         if left >= 1.5 * size:
             return f", about {left / size:.0f} {unit} left"
     return f", about {left:.0f} s left"
+
+
+def _check_data(
+    every: Iterable[tuple[Job, Mapping[str, Any]]], workdir: pathlib.Path
+) -> None:
+    """Checks that runs to do are on the same data as finished ones of their study.
+
+    Data are read only where there are both.
+
+    Raises:
+      InputError: if a file has changed since.
+    """
+    from dirjax import data
+    from dirjax.config import frozen
+
+    on: dict[str, tuple[Mapping[str, Any], list[Job], list[Job]]] = {}
+    for job, config in every:
+        fields = config["data"]
+        key = json.dumps(frozen.to_json(fields), sort_keys=True)
+        _, finished, left = on.setdefault(key, (fields, [], []))
+        (finished if units_lib.done(workdir, job, config) else left).append(job)
+    for fields, finished, left in on.values():
+        if finished and left:
+            record = data.from_config(fields).record
+            for job in finished:
+                frozen.check_data(record, workdir / job.folder, fields)
 
 
 def _train(
@@ -231,7 +258,7 @@ def run(
                 there = units_lib.done(workdir, j, c)
                 print(f"{'done' if there else 'todo'}  {j.folder}")
             return all(units_lib.done(workdir, *one) for one in pairs)
-        units_lib.check_data(known, workdir)
+        _check_data(known, workdir)
 
         def fails(j: Job, config: Mapping[str, Any]) -> bool:
             return tunes and bool(tuning.failed(workdir / j.folder, config))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,32 +23,6 @@ def done(workdir: pathlib.Path, job: Job, config: Mapping[str, Any]) -> bool:
     from dirjax.config import frozen
 
     return frozen.finished(config, workdir / job.folder) is not None
-
-
-def check_data(
-    every: Iterable[tuple[Job, Mapping[str, Any]]], workdir: pathlib.Path
-) -> None:
-    """Checks that runs to do are on the same data as finished ones of their study.
-
-    Data are read only where there are both.
-
-    Raises:
-      InputError: if a file has changed since.
-    """
-    from dirjax import data
-    from dirjax.config import frozen
-
-    on: dict[str, tuple[Mapping[str, Any], list[Job], list[Job]]] = {}
-    for job, config in every:
-        fields = config["data"]
-        key = json.dumps(frozen.to_json(fields), sort_keys=True)
-        _, finished, left = on.setdefault(key, (fields, [], []))
-        (finished if done(workdir, job, config) else left).append(job)
-    for fields, finished, left in on.values():
-        if finished and left:
-            record = data.from_config(fields).record
-            for job in finished:
-                frozen.check_data(record, workdir / job.folder, fields)
 
 
 def units(
