@@ -303,9 +303,10 @@ def get_config():
     # predicts the mean | median | mode of the corrected distribution
     # (`decode`; empty: the mean around predictions that are numbers, the median of
     # predicted distributions). The distribution of training labels is smoothed over
-    # `taps` bins, each of which holds at least `floor` labels. `law` laplace | gaussian
-    # | student | empirical and `dispersion` loglinear | constant | binned describe
-    # residuals on the validation split, for models that predict numbers.
+    # `taps` bins, each of which holds at least `floor` labels (of maps: images). `law`
+    # laplace | gaussian | student | empirical and `dispersion` loglinear | constant |
+    # binned describe residuals on the validation split, for models that predict
+    # numbers.
     config.prior = ConfigDict(
         {
             "target": "train",
