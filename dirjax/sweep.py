@@ -274,7 +274,10 @@ def run(
                 broken.append(said)
         if broken:
             what = "run failed" if len(broken) == 1 else "runs failed"
-            raise errors.Failed(f"{len(broken)} {what}: " + "; ".join(broken))
+            raise errors.Failed(
+                f"{len(broken)} {what}: {'; '.join(broken)} On those that are "
+                f"finished: python -m dirjax.report {workdir}"
+            )
         return all(units_lib.done(workdir, *one) or fails(*one) for one in pairs)
 
     chosen = {}

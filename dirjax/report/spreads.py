@@ -161,6 +161,8 @@ def _problem(runs: Sequence[Run], bins: TrainBins | None) -> str | None:
         return f"{OTHER_DATA} test rows"
     if not all(same_bins(run, bins) for run in runs):
         return f"{OTHER_DATA} bins"
+    if any(r.bins and not np.array_equal(r.bins.shot, bins.shot) for r in runs):
+        return f"{OTHER_DATA} shots of labels"
     shot = bins.shot[bins.index(label)]
     counts = [float((shot == code).sum()) for code in range(len(SHOTS))]
     for run in runs:

@@ -163,6 +163,13 @@ def test_without_rows_intervals_cover_seeds_and_say_so(tmp_path):
     gap = table.rows[1].difference["mae"]["few"]
     assert gap.rows == 0
     assert gap.half() == pytest.approx(12.706 * gap.std / math.sqrt(2), 1e-3)
+    # Shots by other thresholds are no damage of files, and said aloud.
+    pair = folders[2:4]
+    change(pair[1], "bins.json", lambda b: b["shots"].reverse())
+    (table,) = report.table([report.read_run(f) for f in pair])
+    assert table.no_rows == "the runs have different shots of labels"
+    assert any("may be those of the data" in w for w in table.warnings)
+    change(pair[1], "bins.json", lambda b: b["shots"].reverse())
     # Predictions of another state of the run are not taken.
     change(folders[2], "result.json", lambda r: r["test"]["mae"].update(all=40.0))
     (table,) = report.table([report.read_run(f) for f in folders[2:]])
