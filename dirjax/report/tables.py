@@ -354,6 +354,11 @@ def _table(
         row = Row(name, groups[name], values(groups[name]))
         if against and name != base:
             pairs = len({r.seed for r in groups[name]} & {r.seed for r in against})
+            if not pairs:
+                warnings.append(
+                    f"{name} has no seed in common with {base}, so there is no "
+                    "difference."
+                )
             gaps = values(groups[name], against)
             row = dataclasses.replace(row, difference=gaps, pairs=pairs)
         laid.append(row)

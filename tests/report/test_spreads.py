@@ -163,6 +163,11 @@ def test_without_rows_intervals_cover_seeds_and_say_so(tmp_path):
     gap = table.rows[1].difference["mae"]["few"]
     assert gap.rows == 0
     assert gap.half() == pytest.approx(12.706 * gap.std / math.sqrt(2), 1e-3)
+    # Without a common seed there is no difference, and it is said.
+    (table,) = report.table(
+        [report.read_run(f) for f in (folders[0], folders[3])], base="vanilla"
+    )
+    assert "lds has no seed in common with vanilla" in "".join(table.warnings)
     # Shots by other thresholds are no damage of files, and said aloud.
     pair = folders[2:4]
     change(pair[1], "bins.json", lambda b: b["shots"].reverse())
