@@ -70,6 +70,9 @@ class Request:
       minutes: how long to start runs.
       undecided: "vanilla" or "best", what to take where nothing is better than vanilla
         beyond noise; empty for `portfolio.undecided`.
+
+    Raises:
+      InputError: for an unknown `undecided`.
     """
 
     file: str
@@ -79,20 +82,12 @@ class Request:
     minutes: float
     undecided: str = ""
 
-    @property
-    def otherwise(self) -> str:
-        """What to take where nothing is better than vanilla beyond noise.
-
-        Raises:
-          InputError: for an unknown `undecided`.
-        """
+    def __post_init__(self):
         known = (portfolio.BASE, "best")
-        found = self.undecided or portfolio.undecided(self.wanted)
-        if found not in known:
+        if self.undecided and self.undecided not in known:
             raise errors.InputError(
-                f"--undecided must be {' or '.join(known)}, got {found!r}."
+                f"--undecided must be {' or '.join(known)}, got {self.undecided!r}."
             )
-        return found
 
     def job(self, method: str, seed: int) -> jobs.Job:
         """A run."""
@@ -139,7 +134,7 @@ def _check(request: Request, workdir: pathlib.Path) -> int:
     shots = source.spec.shots[rows.bin]
     counts = {s: int((shots == code).sum()) for code, s in enumerate(SHOTS)}
     counts["all"] = count
-    portfolio.error({s: n or None for s, n in counts.items()}, request.wanted)
+    portfolio.check_shots({s: n or None for s, n in counts.items()}, request.wanted)
     # Runs of a command that was stopped, or is repeated.
     for folder in sorted(workdir.glob(f"{_RUNS}/*/seed_*")):
         frozen.check_data(source.record, folder, base["data"])
@@ -248,10 +243,9 @@ def choose(
     from dirjax.choosing import models, verdict
     from dirjax.workdir import files
 
-    best = request.otherwise == "best"
     begin = time.monotonic()
-    fewest = _check(request, workdir)
-    too_few = best and not request.undecided and fewest < portfolio.FEWEST
+    rows_wanted = _check(request, workdir)
+    otherwise = request.undecided or portfolio.undecided(request.wanted, rows_wanted)
     runs, left = _trained(request, workdir, say)
     runs = {m: found for m, found in runs.items() if found}
     first = next(iter(runs[portfolio.BASE].values()))
@@ -281,10 +275,10 @@ def choose(
         for (_, one), found in zip(tried, gaps, strict=True)
         if one.model in whole or one.model in together
     ]
-    winner, parts = verdict.winner(fit, base, best=best and not too_few)
-    if too_few and winner is base:
+    winner, parts = verdict.winner(fit, base, best=otherwise == "best")
+    if winner is base and not request.undecided and rows_wanted < portfolio.FEWEST:
         parts.append(
-            f"With {fewest} validation rows of the wanted labels, fewer than "
+            f"With {rows_wanted} validation rows of the wanted labels, fewer than "
             f"{portfolio.FEWEST}, the smallest error says nothing."
         )
     if winner is not base:

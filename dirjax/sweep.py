@@ -112,7 +112,7 @@ def _check_data(
     on: dict[str, tuple[Mapping[str, Any], list[Job], list[Job]]] = {}
     for job, config in every:
         fields = config["data"]
-        key = json.dumps(frozen.to_json(fields), sort_keys=True)
+        key = json.dumps(fields, sort_keys=True)
         _, finished, left = on.setdefault(key, (fields, [], []))
         (finished if units_lib.done(workdir, job, config) else left).append(job)
     for fields, finished, left in on.values():
@@ -133,7 +133,6 @@ def _train(
     """
     import jax
 
-    from dirjax.config import frozen
     from dirjax.workdir.lock import InUse
 
     broken, seconds = [], []
@@ -151,7 +150,7 @@ def _train(
         if len(unit) > 1:
             name += f" to {unit[-1][0].folder.name}, in one program"
         # Another config in the folder is no failure of this one.
-        todo = [u for u in unit if frozen.finished(u[1], workdir / u[0].folder) is None]
+        todo = [one for one in unit if not units_lib.done(workdir, *one)]
         if todo:
             at = sum(map(len, units[: number + 1]))
             print(f"[{at}/{total}] {name}{_left(seconds, left)}", flush=True)

@@ -60,7 +60,7 @@ def weights(given: str) -> dict[str, float]:
     return {name: value / total for name, value in found.items() if value}
 
 
-def undecided(wanted: Mapping[str, float]) -> str:
+def undecided(wanted: Mapping[str, float], rows: int) -> str:
     """What to take where nothing is better than the base beyond noise: it, or "best".
 
     Over all labels the base is safe, and there are rows enough to prove that another
@@ -69,12 +69,32 @@ def undecided(wanted: Mapping[str, float]) -> str:
 
     Args:
       wanted: from `weights`.
+      rows: validation rows of the wanted shot that has the fewest; below `FEWEST` the
+        smallest error says nothing.
 
     Example:
-      >>> undecided({"all": 1.0}), undecided({"few": 0.5, "all": 0.5})
+      >>> undecided({"all": 1.0}, 99), undecided({"few": 0.5, "all": 0.5}, 19)
       ('vanilla', 'best')
     """
-    return BASE if set(wanted) == {"all"} else "best"
+    return BASE if set(wanted) == {"all"} or rows < FEWEST else "best"
+
+
+def check_shots(there: Mapping[str, Any], wanted: Mapping[str, float]) -> None:
+    """Checks that the shots that count have validation rows.
+
+    Args:
+      there: of each shot and "all", what is None without rows.
+      wanted: from `weights`.
+
+    Raises:
+      InputError: naming a shot that has none.
+    """
+    missing = [shot for shot in wanted if there[shot] is None]
+    if missing:
+        raise InputError(
+            f"--for weighs {missing[0]}-shot labels, and the validation split has "
+            "none. Choose others, or change --config.data.many and --config.data.few."
+        )
 
 
 def error(by_shot: Mapping[str, float | None], wanted: Mapping[str, float]) -> float:
@@ -85,14 +105,9 @@ def error(by_shot: Mapping[str, float | None], wanted: Mapping[str, float]) -> f
       wanted: from `weights`.
 
     Raises:
-      InputError: if a shot with weight has no rows.
+      InputError: see `check_shots`.
     """
-    missing = [shot for shot in wanted if by_shot[shot] is None]
-    if missing:
-        raise InputError(
-            f"--for weighs {missing[0]}-shot labels, and the validation split has "
-            "none. Choose others, or change --config.data.many and --config.data.few."
-        )
+    check_shots(by_shot, wanted)
     return sum(weight * (by_shot[shot] or 0.0) for shot, weight in wanted.items())
 
 

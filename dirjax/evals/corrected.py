@@ -199,6 +199,17 @@ def rows_of(workdir: pathlib.Path, split: str) -> frontier.Rows:
     return frontier.Rows(own, value, bins, stored.get("log_probs"))
 
 
+def _images(workdir: pathlib.Path) -> int:
+    """The number of training images of a dense run."""
+    stored = run_files.read_bins(workdir)
+    if "images" not in stored:
+        raise InputError(
+            f"{workdir / run_files.BINS} lacks the number of training images, without "
+            "which maps cannot be corrected. Train the run again."
+        )
+    return stored["images"]
+
+
 def of_rows(
     workdir: pathlib.Path, validation: frontier.Rows, prior: Mapping[str, Any]
 ) -> frontier.Chosen:
@@ -220,7 +231,7 @@ def of_rows(
         spec,
         labels.Scale.from_json(record["scale"]),
         own=config["model"]["head_options"].get("decode", "median"),
-        images=run_files.read_bins(workdir).get("images"),
+        images=_images(workdir) if record["kind"] == "dense" else None,
     )
     if model is None:
         raise InputError(

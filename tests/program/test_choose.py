@@ -153,18 +153,16 @@ def test_data_are_checked_before_training(val, wanted, said, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "undecided", "taken"),
+    ("wanted", "rows", "taken"),
     [
-        ({"all": 1.0}, "", "vanilla"),
-        ({"few": 1.0}, "", "best"),
-        ({"few": 0.5, "all": 0.5}, "", "best"),
-        ({"few": 1.0}, "vanilla", "vanilla"),
-        ({"all": 1.0}, "best", "best"),
+        ({"all": 1.0}, 900, "vanilla"),
+        ({"few": 1.0}, 10, "best"),
+        ({"few": 1.0}, 9, "vanilla"),
+        ({"few": 0.5, "all": 0.5}, 10, "best"),
     ],
 )
-def test_what_is_taken_where_nothing_is_proven(wanted, undecided, taken):
-    request = choose.Request("configs/csv.py", (), {}, wanted, 10.0, undecided)
-    assert request.otherwise == taken
+def test_what_is_taken_where_nothing_is_proven(wanted, rows, taken):
+    assert portfolio.undecided(wanted, rows) == taken
 
 
 def test_members_are_made_here(tmp_path):
