@@ -398,3 +398,13 @@ def test_intervals_are_not_below_the_least_label(plain, tmp_path, monkeypatch):
         found = np.array([line[name] for line in lines], np.float32)
         assert found.min() >= np.float32(least), name
     assert any(float(line["high"]) > least for line in lines)
+
+
+@pytest.mark.quick("vanilla")
+def test_intervals_without_an_end_are_told(plain, tmp_path):
+    """A few validation rows cannot promise nearly all."""
+    file = own_data.write(tmp_path, "new.csv", to_csv(COLUMNS))
+    found = predict.predict(plain, file, tmp_path / "out.csv", coverage=0.999)
+    assert any("intervals have no end: the run has too few" in n for n in found.notes)
+    found = predict.predict(plain, file, tmp_path / "out.csv", coverage=0.5)
+    assert not found.notes

@@ -357,6 +357,35 @@ def test_members_of_several_processes_are_refused(tuned, tmp_path, monkeypatch):
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "remembered"),
+    [
+        (errors.Diverged("not finite."), True),
+        (errors.InputError("too many groups."), True),
+        (errors.Failed("no space left."), False),
+    ],
+)
+def test_what_makes_a_point_bad(error, remembered, tmp_path, monkeypatch, capsys):
+    """A full disk does not: the same command tries again."""
+    made = study(grid=(("data.many", (20, 50)),), tuning=(9,), seeds=(0,), base="")
+    good, _ = tuning.jobs(made)
+    config = jobs.build(good)
+    monkeypatch.setattr(sweep, "_check_data", lambda *_: None)
+
+    def train(units, workdir):
+        first, *_ = units
+        return [(first, f"it: {error}", error)]
+
+    monkeypatch.setattr(sweep, "_train", train)
+    if remembered:
+        sweep.run(made, tmp_path)
+        assert "Another point is taken." in capsys.readouterr().err
+    else:
+        with pytest.raises(errors.Failed, match="1 run failed: it: no space left"):
+            sweep.run(made, tmp_path)
+    assert bool(tuning.failed(tmp_path / good.folder, config)) == remembered
+
+
 @pytest.mark.slow
 def test_a_point_that_diverges_is_told_and_left(tmp_path, capsys):
     rates = (("stage.main.learning_rate", (1e30, 1e-2)),)

@@ -1,7 +1,9 @@
 """What a run knows before it is trained."""
 
+import functools
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +12,13 @@ from dirjax.evals import corrected, frontier
 from dirjax.training.batches import batches
 from dirjax.training.build import build
 from dirjax.training.results import bins
+from dirjax.training.stage_program import (
+    abstract_state,
+    compiled_steps,
+    example_rows,
+    init_state,
+    seeds,
+)
 from dirjax.workdir import run_files
 from tests import runs
 
@@ -73,3 +82,25 @@ def test_sampling_of_pixels_is_refused():
     made = runs.config("synthetic_depth", "balanced_sampling,smoke")
     with pytest.raises(InputError, match=r"stage\.main\.sampling draws rows by their"):
         build(made)
+
+
+@pytest.mark.parametrize("argument", ["ssir,smoke", "vanilla,smoke"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_runs_that_differ_in_their_seeds_share_programs(argument, members):
+    """Otherwise each seed of a study compiles anew."""
+    texts = []
+    for seed in (0, 5):
+        made = runs.tiny(argument, seed=seed, model__members=members)
+        pieces, (program,) = runs.built(made)
+        state, of = abstract_state(pieces, program), seeds(pieces)
+        rows = example_rows(pieces, program.stage)
+        _, _, batch = next(batches(pieces, rows, 0, 1))
+        begun = jax.jit(functools.partial(init_state, pieces, program, None))
+        steps = compiled_steps(pieces, program)
+        texts.append(
+            (
+                begun.lower(of).as_text(),
+                steps.lower(state, batch, np.int32(1), of).as_text(),
+            )
+        )
+    assert texts[0] == texts[1]
