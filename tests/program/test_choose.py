@@ -7,6 +7,7 @@ import pytest
 
 from dirjax import choose, errors, evaluate, predict
 from dirjax.choosing import models, portfolio, verdict
+from dirjax.training.assemble import assemble
 from dirjax.workdir import run_files
 from tests import own_data, runs
 from tests.program.answers import COLUMNS, PARTS, to_csv
@@ -126,7 +127,33 @@ def test_other_data_are_refused(asked):
     with pytest.raises(errors.InputError, match="has changed since the run in"):
         choose.choose(request, folder / "choice", say=lambda _: None)
     assert (folder / "choice" / "chosen" / run_files.RESULT).read_bytes() == result
+    # Or while a command is at work.
+    found = [folder / "choice" / "runs" / "vanilla" / f"seed_{s}" for s in (0, 1)]
+    with pytest.raises(errors.InputError, match="has changed since the run in"):
+        assemble(found, folder / "joined", {})
     file.write_bytes(before)
+
+
+def test_the_run_that_is_handed_out_is_the_best_by_what_counts(tmp_path, monkeypatch):
+    by_seed = {0: {"all": 1.0, "few": 9.0}, 1: {"all": 2.0, "few": 5.0}}
+    for seed in by_seed:
+        (tmp_path / f"{seed}").mkdir()
+        (tmp_path / f"{seed}" / run_files.CONFIG).write_text('{"prior": {}}')
+    model = models.Runs("vanilla", {s: tmp_path / f"{s}" for s in by_seed})
+    monkeypatch.setattr(models.Runs, "decode", "mean")
+
+    def points(model, seed):
+        return [{"tau": 0.0, "decode": "mean", "val": {"mae": by_seed[seed]}}]
+
+    def copied(source, target):
+        raise KeyError(source.name)
+
+    monkeypatch.setattr(models.Runs, "points", points)
+    monkeypatch.setattr(choose.shutil, "copytree", copied)
+    winner = verdict.Candidate(model, 0.0, "mean")
+    for wanted, seed in (({"all": 1.0}, "0"), ({"few": 1.0}, "1")):
+        with pytest.raises(KeyError, match=seed):
+            choose._copied(winner, wanted, tmp_path / "choice")
 
 
 @pytest.mark.parametrize(

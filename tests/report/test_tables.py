@@ -1,5 +1,6 @@
 """Means, spreads and paired differences, and which runs belong to one row."""
 
+import dataclasses
 import math
 import re
 
@@ -8,7 +9,7 @@ import pytest
 
 from dirjax import errors as errors_lib
 from dirjax import report
-from dirjax.report import formats, tables
+from dirjax.report import answers, formats, tables
 from tests.report.made import change, small
 
 # Two-sided 95 % of Student's t, from printed tables (Fisher and Yates, table III).
@@ -117,3 +118,21 @@ def test_starts_from_runs_of_the_same_seed_are_one_row(tmp_path):
     assert [len(row.runs) for row in table.rows] == [2, 1, 1]
     (table,) = report.table(runs[:2])
     assert [row.method for row in table.rows] == ["tune"]
+
+
+def test_a_table_of_validation_says_so(tmp_path):
+    """And of runs without that split, that they have none."""
+    folders = [small(tmp_path / m, method=m) for m in ("vanilla", "lds")]
+
+    def of_validation(run):
+        result = {**run.result, "split": "val", "val": run.result["test"]}
+        return dataclasses.replace(run, result=result)
+
+    runs = [of_validation(report.read_run(f)) for f in folders]
+    (table,) = report.table(runs, base="vanilla")
+    said = " ".join(answers.answers(table))
+    assert "val rows)" in said
+    assert "test rows" not in said
+    without = dataclasses.replace(runs[1], result={**runs[1].result, "val": {}})
+    (table,) = report.table([runs[0], without])
+    assert f"{folders[1]}: its data have no val split." in table.warnings
