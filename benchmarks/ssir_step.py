@@ -40,8 +40,7 @@ def serve_jax(case: train_step.Case, method: str, seconds: float) -> None:
     import jax.numpy as jnp
     import numpy as np
 
-    from dirjax import labels, models, optimizers
-    from dirjax.objectives import base
+    from dirjax import labels, models, objectives, optimizers
     from dirjax.training import train_step as step_lib
 
     rng = np.random.default_rng(0)
@@ -69,7 +68,7 @@ def serve_jax(case: train_step.Case, method: str, seconds: float) -> None:
     settings = METHODS[method]
     wrappers = () if settings is None else ("ssir",)
     settings = {"ssir": {"epsilon": EPSILON, "lam": LAM, **(settings or {})}}
-    objective = base.from_config({"l1": {}}, wrappers, settings)
+    objective = objectives.from_config({"l1": {}}, wrappers, settings)
     tx = optimizers.make("adam", 1e-3)
 
     def start(key):

@@ -319,9 +319,9 @@ def get_config():
         }
     )
     # The loss that replaces `BASE` in a preset: l1 | mse | huber; options of the same
-    # names change it. `changes`: fields of wrappers and terms that the data set
-    # overrides.
-    config.base = ConfigDict({"term": "l1", "beta": 1.0, "changes": {}})
+    # names change it. `maps`: whether labels are one per pixel. `changes`: fields of
+    # wrappers and terms that the data set overrides.
+    config.base = ConfigDict({"term": "l1", "beta": 1.0, "maps": False, "changes": {}})
     return config
 
 
@@ -379,6 +379,7 @@ def depth():
     config.eval.batch_size = 128
     config.select.metric = "rmse"
     config.base.term = "mse"
+    config.base.maps = True
     # As published for depth: there are many pixels, so counts are not clipped.
     config.base.changes = ConfigDict(
         {

@@ -11,6 +11,10 @@ A preset may name stages, each with its own objective. Everything else comes fro
 
 BASE = "BASE"
 
+# Pixels of label maps that terms which compare rows draw in each step. Data with one
+# label per row leave it out.
+DRAWN = {"pixels": 1024}
+
 INVERSE = {"scheme": "inverse", "clip": (5.0, 1000.0)}
 SQRT_INVERSE = {"scheme": "sqrt_inverse", "clip": (5.0, 1000.0)}
 SMOOTH = {
@@ -78,9 +82,15 @@ EXPERTS = {
     "classifier": "linear",
     "start": "zeros",
     "rule_out_empty": False,
+    "kernel": 1,
 }
 GROUPS = {"num": 10, "width_mode": "exact"}
-GROUP_CONTRAST = {"weight": 1.0, "temperature": 2.5, "similarity": "l2_normalised"}
+GROUP_CONTRAST = {
+    "weight": 1.0,
+    "temperature": 2.5,
+    "similarity": "l2_normalised",
+    **DRAWN,
+}
 GROUP_DIR = {
     "weight": 1.0,
     "criterion": "soft",
@@ -163,12 +173,13 @@ BALANCED_MSE = {
     "truncate": False,
 }
 # The weight is gamma: of ages 100, of text similarity 3e-4.
-RANKSIM = {"weight": 100.0, "interpolation": 2.0}
+RANKSIM = {"weight": 100.0, "interpolation": 2.0, **DRAWN}
 RANK_N_CONTRAST = {
     "weight": 1.0,
     "temperature": 2.0,
     "similarity": "l2",
     "labels": "real",
+    **DRAWN,
 }
 # The weight is beta.
 CONR = {
@@ -179,6 +190,7 @@ CONR = {
     "push": "exponential",
     "denominator": "paper",
     "unit": "bin",
+    **DRAWN,
 }
 SHRINKAGE = {"weight": 1.0, "speed": 10.0, "at": 0.2}
 DENSE_WEIGHT = {"alpha": 1.0, "eps": 1e-6}
@@ -189,8 +201,9 @@ SRL = {
     "temperature": 0.1,
     "points": 1000,
     "momentum": 0.9,
+    **DRAWN,
 }
-ACCON = {"weight": 1.0, "temperature": 0.07}
+ACCON = {"weight": 1.0, "temperature": 0.07, **DRAWN}
 PRIME = {
     "weight": 1.0,
     "proxies": 32,
@@ -198,14 +211,16 @@ PRIME = {
     "tau_f": 1.0,
     "spread": 0.0,
     "align": 1.0,
+    **DRAWN,
 }
-DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5}
+DIST_LOSS = {"weight": 1.0, "bandwidth": 0.5, **DRAWN}
 SUPREMIX = {
     "weight": 1.0,
     "temperature": 0.3,
     "window": 5.0,
     "beta": (2.0, 8.0),
     "partners": 16,
+    **DRAWN,
 }
 BSAM = {"rho": 0.05}
 MIXUP = {"alpha": 2.0, "share": "row"}
@@ -554,11 +569,11 @@ PRESETS |= {
 # Balanced MSE in place of the base loss; for ages it was published as the second stage
 # of RRT.
 PRESETS |= {
-    "bmc": {"objective": balanced_mse("bmc")},
+    "bmc": {"objective": balanced_mse("bmc", **DRAWN)},
     "gai": {"objective": balanced_mse("gai")},
     "bni": {"objective": balanced_mse("bni")},
     "bni_lds": {"objective": balanced_mse("bni", kernel="gaussian")},
-    "rrt_bmc": retrain(objective(), balanced_mse("bmc")),
+    "rrt_bmc": retrain(objective(), balanced_mse("bmc", **DRAWN)),
     "rrt_gai": retrain(objective(), balanced_mse("gai")),
 }
 # Weights by density; rows drawn by frequency, not weighted; and a loss of hard rows.

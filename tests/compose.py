@@ -13,7 +13,6 @@ import pkgutil
 import jax
 
 from dirjax import objectives
-from dirjax.objectives import base
 from tests import toy
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "compose.md"
@@ -54,7 +53,7 @@ def cells():
 def made(term, wrapper, head):
     """The objective and the network of a cell."""
     names, settings = WRAPPERS[wrapper]
-    return base.from_config({term: {}}, names, settings), toy.network(head=head)
+    return objectives.from_config({term: {}}, names, settings), toy.network(head=head)
 
 
 def refusal(term, wrapper, head):

@@ -62,12 +62,12 @@ def objective_of(case):
             "l1" if name == methods.BASE else name: kwargs
             for name, kwargs in record["terms"].items()
         }
-        return base.from_config(terms, record["wrappers"], record)
+        return objectives.from_config(terms, record["wrappers"], record)
     module = importlib.import_module(f"dirjax.objectives.{case}")
     first = next(iter(inspect.signature(module.make).parameters), None)
     if first == "inner":
-        return base.from_config({"l1": {"weight": 1.0}}, (case,))
-    return base.from_config({case: {"weight": 1.0}})
+        return objectives.from_config({"l1": {"weight": 1.0}}, (case,))
+    return objectives.from_config({case: {"weight": 1.0}})
 
 
 def module_of(case):
@@ -407,7 +407,7 @@ def test_nested_wrappers_each_do_their_part(case):
     calibrated = run(later, batch)[1].sums["loss"][0]
     assert abs(calibrated - plain) > 1e-3
     np.testing.assert_allclose(calibrated, want, rtol=1e-5)
-    other = base.from_config({"l1": {}}, record["wrappers"][::-1], record)
+    other = objectives.from_config({"l1": {}}, record["wrappers"][::-1], record)
     _, report = toy.jit(toy.train_step(other))(toy.start(other), batch)
     np.testing.assert_allclose(report.sums["loss"][0], plain, rtol=1e-5)
 

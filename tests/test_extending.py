@@ -9,12 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from dirjax import dotted, evaluate, predict, train
+from dirjax import dotted, evaluate, objectives, predict, train
 from dirjax.cli import config_files
 from dirjax.config import frozen
 from dirjax.data import label_rules, labelling, new_rows, readers, row_checks, sources
 from dirjax.errors import InputError
-from dirjax.objectives import base
 from dirjax.training.overview import overview
 from tests import commands, runs
 
@@ -233,7 +232,7 @@ class TestRefused:
     def test_what_make_returns(self, inside):
         (inside / "mine" / "plain.py").write_text("def make():\n    return len\n")
         with pytest.raises(ValueError, match="must return an Objective"):
-            base.from_config({"a": {"module": "mine.plain"}})
+            objectives.from_config({"a": {"module": "mine.plain"}})
 
     def test_a_reader_without_a_function(self, inside):
         with pytest.raises(ValueError, match="lacks load and read_new"):

@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import models, parallel
+from dirjax import models, objectives, parallel
 from dirjax.configs import methods
-from dirjax.objectives import base
 from dirjax.training import train_step
 from tests import test_contract, toy
 
@@ -142,9 +141,7 @@ def test_batch_norm_over_all_devices(encoder, method):
     for fields in settings.values():
         fields |= {"distance": "l1"} if "distance" in fields else {}
         fields |= {"whole_rows": True} if "whole_rows" in fields and dense else {}
-    if dense and method == "group_contrast":
-        pytest.skip("groups need one label per row")
-    objective = base.from_config(terms, record["wrappers"], settings)
+    objective = objectives.from_config(terms, record["wrappers"], settings)
     # Fifty layers of batch norm over eight rows of one pixel amplify rounding.
     with in_double(encoder == "fused_depth50") as dtype:
         assert_batch_norm_is_that_of_all(encoder, objective, dense, dtype)

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import labels, models, optimizers
+from dirjax import labels, models, objectives, optimizers
 from dirjax.labels import groups
 from dirjax.models import heads
-from dirjax.objectives import base
 from dirjax.training import train_step as train_step_lib
 
 WIDTH = 4
@@ -131,4 +130,4 @@ def train_step(objective, net=None, tx=None, **options):
 
 def l1():
     """The plain L1 loss from `from_config`."""
-    return base.from_config({"l1": {}})
+    return objectives.from_config({"l1": {}})

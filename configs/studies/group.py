@@ -46,7 +46,7 @@ def tuned(dataset, methods=CRITERIA):
 
 def get_config(dataset="bikeshare"):
     """The study on one data set."""
-    study = common.of_rows(dataset, "groups")
+    study = common.data(dataset)
     study.methods = (BASE, "vanilla", *CRITERIA)
     study.arguments = ARGUMENTS
     study.method_fields = tuned(dataset)

@@ -34,7 +34,7 @@ BETA = (0.5, 1.0, 2.0, 4.0)
 def get_config(arg="bikeshare"):
     """The study on DATASET[,beta]."""
     dataset, _, question = arg.partition(",")
-    study = common.of_rows(dataset, "groups")
+    study = common.data(dataset)
     if question == "beta":
         study.methods = ("group_dir",)
         study.method_fields = group.tuned(dataset, study.methods)

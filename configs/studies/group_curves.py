@@ -13,7 +13,7 @@ from dirjax.configs.studies import common, group
 
 def get_config(dataset="bikeshare"):
     """The study on one data set."""
-    study = common.of_rows(dataset, "groups")
+    study = common.data(dataset)
     study.methods = (group.BASE, "decomposition")
     study.arguments = (*group.ARGUMENTS, ("decomposition", "group_ce"))
     study.method_fields = (

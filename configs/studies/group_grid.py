@@ -69,7 +69,7 @@ def get_config(arg="bikeshare,length"):
     question, method = question or "length", method or "group_dir"
     common.chosen("question", question, KNOWN)
     common.chosen("criterion", method, group.CRITERIA)
-    study = common.of_rows(dataset, "groups")
+    study = common.data(dataset)
     study.methods = (method,)
     study.seeds = (100,)
     study.grid = _grid(study, question)

@@ -26,7 +26,7 @@ def get_config(arg="bikeshare"):
             raise ValueError(
                 f"unknown option {option!r}. Known: full, {', '.join(WIDTH_MODES)}."
             )
-    study = common.of_rows(dataset, "groups")
+    study = common.data(dataset)
     study.methods = group.CRITERIA
     study.grid = (("groups.num", FULL if "full" in options else NUMBERS),)
     for mode in WIDTH_MODES:

@@ -36,7 +36,7 @@ as in the papers; the studies of Frobenius figures keep their own.
 
 Rows of methods that dirjax lacks are left out, and so are Figs. 1 and 9 to 13 and
 Tables 4 to 6 of Group-DIR: the first is a drawing, the others are in no text that was
-available. Groups are for one label per row, not for depth maps.
+available. Predictions under noise are of one label per row, not of depth maps.
 """
 
 import importlib
@@ -209,10 +209,8 @@ def get_config(arg="ssir_table2"):
         if dataset:
             raise ValueError(f"{table} makes its own data. Leave {dataset} out.")
         return ssir_motivation.get_config()
-    grouped = table.startswith("group_dir")
-    if dataset and (grouped or table in PROBES):
-        what = "groups" if grouped else "predictions under noise"
-        common.of_rows(dataset, f"{what} of {table}")
+    if dataset and table in PROBES:
+        common.of_rows(dataset, f"predictions under noise of {table}")
     if table in STUDIES:
         study, recipe, question = STUDIES[table]
         return study.get_config(f"{dataset or 'recipes/' + recipe}{question}")

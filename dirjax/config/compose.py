@@ -46,6 +46,8 @@ def _objective(config: Any, record: Mapping[str, Any], book: Any) -> Any:
                 kwargs = {**kwargs, "beta": config.base.beta}
         elif name == "focal_r":
             kwargs = {**kwargs, "form": "mse" if config.base.term == "mse" else "l1"}
+        if not config.base.maps:
+            kwargs = {k: v for k, v in kwargs.items() if k != "pixels"}
         terms[name] = kwargs
     out.terms = ConfigDict(terms)
     for name in record["wrappers"]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from dirjax.features import moments as moments_lib
 from dirjax.metrics import depth as depth_metrics
-from dirjax.metrics import regression
+from dirjax.metrics import expert_maps, regression
 from dirjax.models import Network
 from dirjax.objectives.base import Batch
 from dirjax.ops import densities, resize
@@ -32,6 +32,18 @@ class Distributed(NamedTuple):
 
     prediction: jax.Array
     log_probs: jax.Array
+
+
+class OfMaps(NamedTuple):
+    """What is kept of maps, which have too many pixels to keep: sums per bin.
+
+    Attributes:
+      ratios: of relative errors.
+      experts: of groups and experts; None without groups.
+    """
+
+    ratios: depth_metrics.Ratios
+    experts: expert_maps.ExpertSums | None = None
 
 
 class Evaluation(NamedTuple):
@@ -144,6 +156,7 @@ class Measure(NamedTuple):
       gm_epsilon: see `metrics`.
       dense: whether predictions are maps. They are upsampled bilinearly to larger
         labels, with corner pixels aligned.
+      of_bin: group of each bin, `[num_bins]`; None without groups.
     """
 
     num_bins: int
@@ -151,11 +164,12 @@ class Measure(NamedTuple):
     scale: float
     gm_epsilon: float
     dense: bool = False
+    of_bin: Any = None
 
     def sized(self, prediction: jax.Array, batch: Batch) -> jax.Array:
-        """The prediction in the size of the labels."""
+        """The prediction, or maps of several channels, in the size of the labels."""
         size = batch["value"].shape[1:]
-        if not self.dense or prediction.shape[1:] == size:
+        if not self.dense or prediction.shape[1:3] == size:
             return prediction
         return resize.bilinear(prediction, size, aligned=True)
 
@@ -171,6 +185,21 @@ class Measure(NamedTuple):
             scale=self.scale,
             gm_epsilon=self.gm_epsilon,
         )
+
+    def of_maps(self, outputs: Any, inverse: Inverse, batch: Batch) -> OfMaps:
+        """What is kept of the maps of a batch."""
+        ratios = self.ratios(outputs.prediction, batch)
+        if self.of_bin is None or not hasattr(outputs, "logits"):
+            return OfMaps(ratios)
+        experts = expert_maps.batch_sums(
+            self.sized(outputs.logits, batch),
+            inverse(self.sized(outputs.values, batch), jnp),
+            batch["value"],
+            of_bin=self.of_bin,
+            bins=batch["bin"],
+            mask=batch["mask"],
+        )
+        return OfMaps(ratios, experts)
 
     def ratios(self, prediction: jax.Array, batch: Batch) -> depth_metrics.Ratios:
         """Sums of relative errors per bin."""
@@ -191,7 +220,7 @@ def make_eval_step(
     Rows are all outputs of the head, `[batch, ...]` by name, and those of `Distributed`
     if it predicts a distribution; `prediction` and the sums are in file units, see
     `make_respond`. In dense tasks, which have too many predictions to keep, rows are
-    replaced by `depth_metrics.Ratios`.
+    replaced by `OfMaps`.
     """
     respond = make_respond_each(network, inverse, members)
 
@@ -203,7 +232,7 @@ def make_eval_step(
             of_members = jax.vmap(lambda one: measure.sums(one, batch))(each)
         if not measure.dense:
             return Evaluation(sums, outputs._asdict(), of_members)
-        return Evaluation(sums, measure.ratios(prediction, batch), of_members)
+        return Evaluation(sums, measure.of_maps(outputs, inverse, batch), of_members)
 
     return step
 

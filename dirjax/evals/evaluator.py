@@ -19,6 +19,7 @@ from dirjax.features.balance import summary
 from dirjax.labels import specification
 from dirjax.labels.relevance import relevance
 from dirjax.metrics import depth as depth_metrics
+from dirjax.metrics import expert_maps
 from dirjax.metrics import experts as experts_metrics
 from dirjax.runtime import sharding
 
@@ -112,6 +113,7 @@ class Evaluator:
             num_bins=spec.bins.num,
             gm_epsilon=gm_epsilon,
             dense=source.dense,
+            of_bin=spec.groups and spec.groups.of_bin,
             **self._units,
         )
         self._model = {
@@ -163,7 +165,8 @@ class Evaluator:
           `log_probs` `[n, num]`, if the head predicts a distribution. If the head has
           groups, `experts.evaluate` adds to both. Dense tasks have neither rank
           correlation nor SERA, and sums per bin instead of predictions: `count`, `abs`
-          and `sq` of errors, and those of `depth_metrics.Ratios`.
+          and `sq` of errors, those of `depth_metrics.Ratios` and, with groups, of
+          `expert_maps.ExpertSums`.
         """
         return self.told(split, self._evaluations(params, model_state, split))
 
@@ -178,8 +181,8 @@ class Evaluator:
         scores = self._finalized(total)
         members = self._of_members(host)
         if self._source.dense:
-            ratios = added([e.rows for e in host])
-            return self._of_maps(total, ratios)._replace(members=members)
+            found = added([e.rows for e in host])
+            return self._of_maps(total, found)._replace(members=members)
         rows = self._source.splits[split]
         found = jax.tree.map(
             lambda *x: np.concatenate(x)[: len(rows.label)], *[e.rows for e in host]
@@ -203,12 +206,16 @@ class Evaluator:
             scores, stored = scores | more, stored | arrays
         return Evaluated(scores, stored, members)
 
-    def _of_maps(self, sums: Any, ratios: Any) -> Evaluated:
+    def _of_maps(self, sums: Any, found: eval_step_lib.OfMaps) -> Evaluated:
         """Metrics and stored arrays of a dense task."""
         scores = self._finalized(sums)
-        scores |= depth_metrics.finalize(ratios, sums.count, spec=self._spec)
+        scores |= depth_metrics.finalize(found.ratios, sums.count, spec=self._spec)
         stored = {"count": sums.count, "abs": sums.abs, "sq": sums.sq}
-        return Evaluated(scores, stored | ratios._asdict())
+        stored |= found.ratios._asdict()
+        if found.experts is not None:
+            scores |= expert_maps.finalize(found.experts, sums.count, spec=self._spec)
+            stored |= found.experts._asdict()
+        return Evaluated(scores, stored)
 
     def variants(
         self,
@@ -235,7 +242,10 @@ class Evaluator:
             )
         )
         return [
-            self._of_maps(*jax.tree.map(lambda x, v=v: x[v], (sums, ratios)))
+            self._of_maps(
+                jax.tree.map(lambda x, v=v: x[v], sums),
+                eval_step_lib.OfMaps(jax.tree.map(lambda x, v=v: x[v], ratios)),
+            )
             for v in range(len(sums.count))
         ]
 

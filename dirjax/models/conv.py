@@ -280,6 +280,7 @@ class Conv(nn.Module):
       dtype: dtype of the computation.
       kernel_init: initialiser of the kernel; default normal with standard deviation
         `sqrt(2 / (kh * kw * features))`, not truncated.
+      bias_init: initialiser of the bias.
       platform: platform of the lowering; default: the default backend.
 
     Example:
@@ -296,6 +297,7 @@ class Conv(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     kernel_init: Any = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+    bias_init: Any = nn.initializers.zeros
     platform: str | None = None
 
     @nn.compact
@@ -322,6 +324,60 @@ class Conv(nn.Module):
             lowering=form,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+            bias = self.param("bias", self.bias_init, (self.features,))
             y = y + bias.astype(self.dtype)[None, None, None]
         return y
+
+
+def output_layer(
+    features: jax.Array,
+    num: int,
+    *,
+    kernel: int = 1,
+    linear_init: Any = uniform_fan_in,
+    bias_init: Any = nn.initializers.zeros,
+    name: str | None = None,
+) -> jax.Array:
+    """The last layer of a head: linear over the last axis, or a convolution of maps.
+
+    A call inside a compact module adds the layer to it.
+
+    Args:
+      features: `[..., dim]`; `[batch, height, width, dim]` for a kernel above 1.
+      num: number of outputs.
+      kernel: side of the convolution, odd, with zero padding; 1 for a linear layer.
+      linear_init: initialiser of the kernel of a linear layer.
+      bias_init: initialiser of the bias.
+      name: of the layer; by default `linear` or `conv`.
+
+    Returns:
+      `[..., num]`.
+
+    Raises:
+      ValueError: for a kernel that is not odd, or above 1 for features that are not
+        maps.
+    """
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(
+            f"model.head_options.kernel must be odd and above 0, got {kernel}."
+        )
+    if kernel == 1:
+        return nn.Dense(
+            num,
+            kernel_init=linear_init,
+            bias_init=bias_init,
+            name=name or "linear",
+        )(features)
+    if features.ndim != 4:
+        raise ValueError(
+            "model.head_options.kernel must be 1 for features without height and "
+            f"width, got {kernel} for features {features.shape}."
+        )
+    return Conv(
+        num,
+        (kernel, kernel),
+        use_bias=True,
+        kernel_init=uniform_fan_in,
+        bias_init=bias_init,
+        name=name or "conv",
+    )(features)

@@ -59,25 +59,7 @@ class DistributionHead(nn.Module):
     def _raw(self, features: jax.Array, num: int) -> jax.Array:
         """A linear layer over the last axis, `[..., num]`."""
         checks.one_of("model.head_options.decode", self.decode, densities.DECODES)
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(
-                f"model.head_options.kernel must be odd and above 0, got {self.kernel}."
-            )
-        if self.kernel == 1:
-            init = conv.uniform_fan_in
-            return nn.Dense(num, kernel_init=init, name="linear")(features)
-        if features.ndim != 4:
-            raise ValueError(
-                "model.head_options.kernel must be 1 for features without height and "
-                f"width, got {self.kernel} for features {features.shape}."
-            )
-        return conv.Conv(
-            num,
-            (self.kernel, self.kernel),
-            use_bias=True,
-            kernel_init=conv.uniform_fan_in,
-            name="conv",
-        )(features)
+        return conv.output_layer(features, num, kernel=self.kernel)
 
     def _finished(self, outputs: Any) -> Any:
         """The outputs with the prediction that `decode` names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -36,7 +36,8 @@ class ExpertOutputs(NamedTuple):
     """What a head with groups returns.
 
     Attributes:
-      prediction: `[batch]` float32, in label units.
+      prediction: `[batch]` float32, in label units; in dense tasks `[batch, height,
+        width]`, and the others likewise.
       logits: `[batch, groups]`, group logits.
       values: `[batch, groups]`, predictions of the experts, in label units.
     """
@@ -76,7 +77,9 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array) -> Outputs:
         """Maps `[batch, dim]` features to predictions `[batch]`."""
-        return Outputs(_affine(self, features, "[batch, dim]"))
+        _check_shape(features, "[batch, dim]")
+        raw = conv.output_layer(features, 1, linear_init=uniform_fan_in)
+        return Outputs(self.shift + self.scale * raw[..., 0])
 
 
 class Dense(nn.Module):
@@ -96,28 +99,11 @@ class Dense(nn.Module):
     def __call__(self, features: jax.Array) -> Outputs:
         """Maps `[batch, h, w, dim]` features to predictions `[batch, h, w]`."""
         shape = "[batch, height, width, dim]"
-        if self.kernel == 1:
-            return Outputs(_affine(self, features, shape))
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(
-                f"model.head_options.kernel must be odd and above 0, got {self.kernel}."
-            )
         _check_shape(features, shape)
-        raw = conv.Conv(
-            1,
-            (self.kernel, self.kernel),
-            use_bias=True,
-            kernel_init=conv.uniform_fan_in,
-            name="conv",
-        )(features)
+        raw = conv.output_layer(
+            features, 1, kernel=self.kernel, linear_init=uniform_fan_in
+        )
         return Outputs(self.shift + self.scale * raw[..., 0])
-
-
-def _affine(head: Linear | Dense, features: jax.Array, shape: str) -> jax.Array:
-    """The linear layer of both heads, over the last axis."""
-    _check_shape(features, shape)
-    raw = nn.Dense(1, kernel_init=uniform_fan_in, name="linear")(features)
-    return head.shift + head.scale * raw[..., 0]
 
 
 def _check_shape(features: jax.Array, shape: str) -> None:
@@ -201,6 +187,7 @@ class Experts(nn.Module):
       start: initial biases of the values: "zeros" or "centers".
       rule_out_empty: whether logits of groups without training rows start at -30, so
         that they are not predicted unless training changes them.
+      kernel: side of a convolution over feature maps, odd; 1 for a linear layer.
     """
 
     shift: float = 0.0
@@ -213,44 +200,47 @@ class Experts(nn.Module):
     etf_seed: int = 0
     start: str = "zeros"
     rule_out_empty: bool = False
+    kernel: int = 1
 
     @nn.compact
     def __call__(self, features: jax.Array) -> ExpertOutputs:
-        """Maps `[batch, dim]` features to predictions `[batch]`, logits and values.
+        """Maps features `[..., dim]` to predictions `[...]`, logits and values.
 
         Raises:
           ValueError: if a field is invalid.
         """
         self._check()
-        raw = nn.Dense(
-            self.num_groups,
-            kernel_init=uniform_fan_in,
-            bias_init=self._value_bias,
-            name="values",
-        )(features)
-        values = self.shift + self.scale * raw
+        values = self.shift + self.scale * self._raw(
+            features, self._value_bias, "values"
+        )
         fixed = self.classifier == "etf"
-        logits = self._cosines(features) if fixed else self._logits(features)
+        logits = (
+            self._cosines(features)
+            if fixed
+            else self._raw(features, self._logit_bias, "groups")
+        )
         if self.inference == "mixture":
-            prediction = jnp.sum(jax.nn.softmax(logits) * values, axis=1)
+            prediction = jnp.sum(jax.nn.softmax(logits) * values, axis=-1)
         else:
-            best = jnp.argmax(logits, axis=1)[:, None]
-            prediction = jnp.take_along_axis(values, best, axis=1)[:, 0]
+            best = jnp.argmax(logits, axis=-1)[..., None]
+            prediction = jnp.take_along_axis(values, best, axis=-1)[..., 0]
         return (FixedExpertOutputs if fixed else ExpertOutputs)(
             prediction, logits, values
         )
 
-    def _logits(self, features: jax.Array) -> jax.Array:
-        return nn.Dense(
+    def _raw(self, features: jax.Array, bias_init: Any, name: str) -> jax.Array:
+        return conv.output_layer(
+            features,
             self.num_groups,
-            kernel_init=uniform_fan_in,
-            bias_init=self._logit_bias,
-            name="groups",
-        )(features)
+            kernel=self.kernel,
+            linear_init=uniform_fan_in,
+            bias_init=bias_init,
+            name=name,
+        )
 
     def _cosines(self, features: jax.Array) -> jax.Array:
-        frame = random_etf(features.shape[1], self.num_groups, self.etf_seed)
-        squares = jnp.sum(features**2, axis=1, keepdims=True)
+        frame = random_etf(features.shape[-1], self.num_groups, self.etf_seed)
+        squares = jnp.sum(features**2, axis=-1, keepdims=True)
         some = squares > 1e-24
         unit = features * jax.lax.rsqrt(jnp.where(some, squares, 1.0))
         return jnp.where(some, unit, 0.0) @ frame

@@ -135,7 +135,8 @@ def bmc_loss(
     if labels.ndim > 2:
         raise ValueError(
             "bmc needs one label per row, or [batch, labels], got labels "
-            f"{labels.shape}, one per pixel. Use form='gai' or 'bni'."
+            f"{labels.shape}, one per pixel. Give the term pixels to "
+            "draw as rows, pixels=1024, or use form='gai' or 'bni'."
         )
     size = len(labels)
     if size < FEWEST_ROWS:

@@ -3,7 +3,8 @@
 An objective is to dirjax what a gradient transformation is to optax. There are
 two kinds. A *term* produces a loss and is added to others by `weighted_sum`. A
 *wrapper* takes an objective and changes what it sees: the weights of the batch
-(`lds`), the head (`fds`), the inputs. `from_config` nests wrappers around terms.
+(`lds`), the head (`fds`), the inputs. `objectives.from_config` nests wrappers around
+terms.
 
 Deviations: none, this module is dirjax's own.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import dotted, objectives
 from dirjax.checks import check_shapes as check_shapes  # for user methods
 from dirjax.ops.input_domain import FREE, Domain
 from dirjax.ops.numerics import masked_mean
@@ -37,20 +36,23 @@ class Variables(NamedTuple):
     state: Any
 
 
-def check_one_per_row(method: str, labels: Any) -> None:
+def check_one_per_row(method: str, labels: Any, drawn: bool = True) -> None:
     """Raises an error for labels of pixels, for methods that compare all rows.
 
     Args:
       method: its name, for the message.
       labels: `[batch]`.
+      drawn: whether it would work on drawn pixels, see `objectives.from_config`.
 
     Raises:
       ValueError: for labels of pixels.
     """
     if np.ndim(labels) > 1:
+        advice = "Give the term pixels to draw as rows, pixels=1024, or use" * drawn
         raise ValueError(
             f"{method} needs one label per row, this data has one per pixel (labels "
-            f"{list(np.shape(labels))}). Use a method without it, such as sqinv_lds."
+            f"{list(np.shape(labels))}). {advice or 'Use'} a method without it, such "
+            "as sqinv_lds."
         )
 
 
@@ -343,9 +345,10 @@ def wrap(
       >>> def halved(own, inside, view, batch, key):
       ...     out = inside(view, batch)
       ...     return out._replace(loss=out.loss / 2)
-      >>> half = wrap(from_config({"l1": {}}), init=lambda spec: {}, loss=halved)
+      >>> l1 = term(lambda view, batch: abs(view.outputs.prediction - batch["label"]))
+      >>> half = wrap(l1, init=lambda spec: {}, loss=halved)
       >>> half.init(jax.random.key(0), None).state
-      {'inner': {'l1': {}}}
+      {'inner': {}}
     """
 
     def part(variables: Variables) -> Variables:
@@ -395,63 +398,3 @@ def wrap(
         partners=inner.partners,
         gradient=inner.gradient,
     )
-
-
-def module(name: str) -> Any:
-    """The module of a method: `dirjax.objectives.<name>`, or a dotted path.
-
-    Raises:
-      ValueError: if there is no such module.
-    """
-    if "." in name:
-        return dotted.find("the method", name, "make")
-    known = {m.name for m in pkgutil.iter_modules(objectives.__path__)}
-    if name not in known or name.startswith("_"):
-        raise ValueError(
-            f"there is no objective {name!r}. Use the name of a file in "
-            "dirjax/objectives, or set its field module to the dotted path of your own."
-        )
-    return dotted.find("the method", f"{__package__}.{name}", "make")
-
-
-def from_config(
-    terms: Mapping[str, Mapping[str, Any]],
-    wrappers: Sequence[str] = (),
-    settings: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Objective:
-    """Builds the objective of a config: wrappers nested around weighted terms.
-
-    Args:
-      terms: method name -> keyword arguments of its `make`, and `weight`. `module`, the
-        dotted path of a module of your own, allows any name.
-      wrappers: names, outermost first.
-      settings: wrapper name -> keyword arguments of its `make`, and `module` likewise.
-
-    Returns:
-      One objective.
-
-    Raises:
-      ValueError: for a name without a module.
-
-    Example:
-      >>> from_config({"l1": {"weight": 0.5}}).init(jax.random.key(0), None).state
-      {'l1': {}}
-    """
-    weights = {name: kwargs.get("weight", 1.0) for name, kwargs in terms.items()}
-    parts = {name: _made(name, kwargs) for name, kwargs in terms.items()}
-    objective = weighted_sum(parts, weights)
-    for name in reversed(tuple(wrappers)):
-        objective = _made(name, (settings or {}).get(name, {}), objective)
-    return objective
-
-
-def _made(name: str, fields: Mapping[str, Any], *inner: Objective) -> Objective:
-    """A term, or a wrapper around an objective."""
-    options = {k: v for k, v in fields.items() if k not in ("weight", "module")}
-    made = module(fields.get("module", name)).make(*inner, **options)
-    if not isinstance(made, Objective):
-        raise ValueError(
-            f"make of {name!r} must return an Objective, as base.term and base.wrap "
-            f"do, got {type(made).__name__}."
-        )
-    return made

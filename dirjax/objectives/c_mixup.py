@@ -64,5 +64,5 @@ def make(
         lambda spec: bandwidth * (spec.label_std or 1.0),
         alpha=alpha,
         share=share,
-        check=functools.partial(base.check_one_per_row, "c_mixup"),
+        check=functools.partial(base.check_one_per_row, "c_mixup", drawn=False),
     )

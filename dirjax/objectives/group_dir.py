@@ -36,6 +36,8 @@ https://arxiv.org/abs/2203.09081
   Expert outputs are not limited to their group's range.
 - Batch weights multiply the regression only, so LDS acts within groups; `weigh_groups`
   weights the classification, too.
+- In dense tasks each pixel is a row, and the contrast before it sees drawn pixels
+  (`_drawn_pixels`). The paper has no dense task.
 - The printed bound of Lemma 1 sums over all groups; the loss is the part of the true
   group, which always bounds the likelihood (`metrics/experts.py` measures both).
 """
@@ -289,16 +291,20 @@ def make(
         state = variables.state
         members, outputs = state["members"], view.outputs
         _check_head(outputs, criterion, len(members))
-        groups = state["of_bin"][batch["bin"]]
-        values, labels = outputs.values / state["unit"], batch["label"] / state["unit"]
-        errors = expert_loss(values, labels, groups, loss=loss)
-        entropy, floor = jax.vmap(classify, (0, 0, None))(
-            outputs.logits, groups, members
+        logits, values = (
+            x.reshape(-1, len(members)) for x in (outputs.logits, outputs.values)
         )
-        weight = batch["weight"] if weigh_groups else 1.0
-        regression = numerics.masked_mean(errors * batch["weight"], batch["mask"])
-        classification = numerics.masked_mean(entropy * weight, batch["mask"])
-        off = jnp.abs(jnp.argmax(outputs.logits, axis=1) - groups)
+        label, bins, mask, weight = (
+            batch[name].reshape(-1) for name in ("label", "bin", "mask", "weight")
+        )
+        groups, unit = state["of_bin"][bins], state["unit"]
+        errors = expert_loss(values / unit, label / unit, groups, loss=loss)
+        entropy, floor = jax.vmap(classify, (0, 0, None))(logits, groups, members)
+        regression = numerics.masked_mean(errors * weight, mask)
+        classification = numerics.masked_mean(
+            entropy * weight if weigh_groups else entropy, mask
+        )
+        off = jnp.abs(jnp.argmax(logits, axis=1) - groups)
         metrics = {
             "loss/experts": (regression, jnp.ones(())),
             "loss/groups": (classification, jnp.ones(())),
@@ -307,10 +313,10 @@ def make(
             ("accuracy", off == 0),
             ("distance", off),
             ("kl", entropy - floor),
-            ("mse", expert_loss(outputs.values, batch["label"], groups)),
+            ("mse", expert_loss(values, label, groups)),
         ):
-            total = jnp.sum(jnp.where(batch["mask"] > 0, rows, 0.0))
-            metrics[f"group/{name}"] = (total, jnp.sum(batch["mask"]))
+            total = jnp.sum(jnp.where(mask > 0, rows, 0.0))
+            metrics[f"group/{name}"] = (total, jnp.sum(mask))
         total = lambda1 * regression + lambda2 * classification
         return base.Outcome(total, state, metrics)
 

@@ -317,7 +317,7 @@ def make(
         are not images.
 
     Example:
-      >>> make(base.from_config({"l1": {}}), epsilon=5e-3).precise
+      >>> make(objectives.from_config({"l1": {}}), epsilon=5e-3).precise
       True
     """
     checks.positive("epsilon", epsilon)

@@ -37,7 +37,8 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
       was.
 
     Example:
-      >>> spread = pmap_loss(base.from_config({"mse": {}}))
+      >>> from dirjax import objectives
+      >>> spread = pmap_loss(objectives.from_config({"mse": {}}))
       >>> spread.init(jax.random.key(0), None).state
       {'mse': {}}
     """

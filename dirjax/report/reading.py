@@ -23,10 +23,11 @@ from dirjax.report.runs import Run, TrainBins, TrainGroups, data_of, finite
 from dirjax.workdir import run_files
 
 SCHEMA = 1
-# Arrays of predictions.npz: one value per row (the last two only for methods that
-# predict groups) or, for dense tasks, one per bin.
+# Arrays of predictions.npz: one value per row or, for dense tasks, one per bin; and of
+# dense tasks with groups, one per group.
 _ROWS = ("label", "prediction", "low", "high", "group", "group_prediction")
-_SUMS = ("count", "abs")
+_SUMS = ("count", "abs", "distance")
+_OF_GROUPS = ("predicted",)
 # A folder with one of these files is a run directory.
 _FILES = (run_files.CONFIG, run_files.METRICS, run_files.RESULT)
 # Arrays of features.npz, one value per bin; each set is present if its first array is.
@@ -137,12 +138,13 @@ def _read_predictions(path: pathlib.Path, notes: list[str]) -> dict[str, np.ndar
         notes.append("predictions.npz is missing: no plots of test predictions.")
         return {}
     try:
-        arrays = _arrays(path, (*_ROWS, *_SUMS))
+        arrays = _arrays(path, (*_ROWS, *_SUMS, *_OF_GROUPS))
         for names in (_ROWS, _SUMS):
             if names[0] in arrays:
                 found = {n: arrays[n] for n in names if n in arrays or n == names[1]}
                 if len({values.shape for values in found.values()}) > 1:
                     raise ValueError(f"{' and '.join(found)} differ in shape.")
+                found |= {n: arrays[n] for n in _OF_GROUPS if n in arrays}
                 return {n: v.reshape(-1).astype(float) for n, v in found.items()}
         raise ValueError("it has neither label and prediction nor count and abs.")
     except _UNREADABLE as error:

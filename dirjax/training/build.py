@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from dirjax import data, labels, models
+from dirjax import data, labels, models, objectives
 from dirjax.config.plan import plan as make_plan
 from dirjax.config.stages import Plan, Stage
 from dirjax.correct import priors
@@ -269,7 +269,7 @@ def make_objective(stage: Stage) -> base.Objective:
     """
     fields = stage.objective
     try:
-        return base.from_config(fields["terms"], fields["wrappers"], fields)
+        return objectives.from_config(fields["terms"], fields["wrappers"], fields)
     except (TypeError, ValueError) as error:
         raise InputError(f"the objective of stage {stage.name!r}: {error}") from error
 

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import models
+from dirjax import models, objectives
 from dirjax.augment import images as image_augment
 from dirjax.augment import options as options_lib
 from dirjax.config import plan, validation
-from dirjax.objectives import base
 from dirjax.objectives.group_contrast import group_contrast_loss
 from dirjax.ops import random
 from dirjax.runtime import sharding
@@ -209,7 +208,7 @@ def start(network, objective):
 @pytest.fixture(scope="module")
 def started(network):
     """As `start`, with a loss over pairs and one of rows, compiled."""
-    objective = base.from_config({"group_contrast": {}, "l1": {}})
+    objective = objectives.from_config({"group_contrast": {}, "l1": {}})
     state, run = start(network, objective)
     return state, run, toy.jit(run)
 
@@ -267,7 +266,7 @@ class TestStep:
     @pytest.mark.slow
     def test_ssir_moves_what_was_augmented(self, network):
         settings = {"ssir": {"epsilon": 0.1, "norm": "linf", "n_steps": 1}}
-        objective = base.from_config({"l1": {}}, ("ssir",), settings)
+        objective = objectives.from_config({"l1": {}}, ("ssir",), settings)
         state, run = start(network, objective)
         _, report = toy.jit(run)(state, batch())
         want = by_hand(network, state)[-1]

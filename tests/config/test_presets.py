@@ -9,6 +9,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from dirjax import objectives
 from dirjax.cli import config_files
 from dirjax.config import frozen, validation
 from dirjax.config import plan as plan_lib
@@ -94,7 +95,9 @@ class TestPresets:
         for stage in plan_lib.plan(config, 1000).stages:
             record = stage.objective
             assert methods.BASE not in record["terms"]
-            objective = base.from_config(record["terms"], record["wrappers"], record)
+            objective = objectives.from_config(
+                record["terms"], record["wrappers"], record
+            )
             shapes = jax.eval_shape(
                 lambda key, o=objective: o.init(key, toy.SPEC), jax.random.key(0)
             )

@@ -42,6 +42,35 @@ def test_mixture_is_the_mean_by_probabilities():
     chex.assert_trees_all_equal(params, applied()[1])
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"inference": "mixture"}, {"classifier": "etf", "num_groups": 4}],
+    ids=["argmax", "mixture", "etf"],
+)
+def test_pixels_are_rows(fields):
+    head, params, out = applied(**fields)
+    maps = head.apply({"params": params}, Z.reshape(1, 3, 3, 4))
+    for got, want in zip(maps, out, strict=True):
+        np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_kernel_sees_the_neighbours():
+    """Of a single pixel it is the linear layer of its middle, beside zero padding."""
+    _, params, out = applied(Z.reshape(-1, 1, 1, 4), kernel=3)
+    middle = {
+        name: {"kernel": p["kernel"][1, 1], "bias": p["bias"]}
+        for name, p in params.items()
+    }
+    head = heads.Experts(num_groups=3, shift=2.0, scale=5.0)
+    want = head.apply({"params": middle}, Z)
+    for got, alone in zip(out, want, strict=True):
+        np.testing.assert_allclose(
+            got.reshape(alone.shape), alone, rtol=1e-5, atol=1e-5
+        )
+    with pytest.raises(ValueError, match="kernel must be 1 for features without"):
+        applied(kernel=3)
+
+
 def test_one_group_is_the_linear_head():
     _, params, out = applied(num_groups=1)
     linear = heads.Linear(2.0, 5.0).apply({"params": {"linear": params["values"]}}, Z)

@@ -12,7 +12,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from dirjax import optimizers
+from dirjax import objectives, optimizers
 from dirjax.labels import mixtures, specification
 from dirjax.objectives import balanced_mse, base
 from dirjax.objectives.balanced_mse import bmc_loss, bni_loss, gai_loss
@@ -200,7 +200,7 @@ def test_guards():
 def test_a_model_of_balanced_labels(form):
     """A correction is told that labels are balanced where there are any."""
     options = {"components": 20} if form == "gai" else {}
-    objective = base.from_config({"balanced_mse": {"form": form, **options}})
+    objective = objectives.from_config({"balanced_mse": {"form": form, **options}})
     table = objective.weighting(toy.SPEC)
     spec = specification.weighted(toy.SPEC, table, lambda: ())
     held = toy.SPEC.counts > 0
@@ -210,7 +210,7 @@ def test_a_model_of_balanced_labels(form):
         law = mixtures.Mixture(*(np.float64(law[k]) for k in mixtures.Mixture._fields))
         want = toy.SPEC.counts[held] / law.density(toy.SPEC.centers[held])
     np.testing.assert_allclose(spec.weights[held], 53 * want / want.sum(), rtol=1e-5)
-    ignored = base.from_config(
+    ignored = objectives.from_config(
         {"l1": {}, "balanced_mse": {"form": form, "weight": 0.0}}
     )
     np.testing.assert_array_equal(ignored.weighting(toy.SPEC), 1)
@@ -218,7 +218,9 @@ def test_a_model_of_balanced_labels(form):
 
 def test_sigma_has_a_rate_of_its_own():
     """Adam moves a parameter by its rate; other parameters have the model's."""
-    objective = base.from_config({"l1": {}, "balanced_mse": {"learning_rate": 0.25}})
+    objective = objectives.from_config(
+        {"l1": {}, "balanced_mse": {"learning_rate": 0.25}}
+    )
     own = objective.init(jax.random.key(0), toy.SPEC).params
     params = {"model": {"head": np.ones((2, 1), np.float32)}, "objective": own}
     for patterns in ((), ("head",)):

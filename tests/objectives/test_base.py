@@ -12,7 +12,7 @@ from absl.testing import parameterized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dirjax import checks, labels
+from dirjax import checks, labels, objectives
 from dirjax.objectives import base, l1
 from dirjax.ops import numerics, random
 
@@ -280,7 +280,7 @@ def package(tmp_path, monkeypatch):
 
 class TestFromConfig:
     def test_weights_and_arguments(self):
-        objective = base.from_config(
+        objective = objectives.from_config(
             {"l1": {"weight": 3.0}, "huber": {"weight": 0.5, "beta": 2.0}}
         )
         out = loss_of(objective, [1.0, 0.0], batch_of([0.0, 0.0]))
@@ -290,12 +290,12 @@ class TestFromConfig:
         np.testing.assert_allclose(out.loss, 3 * 0.5 + 0.5 * 0.125)
 
     def test_without_a_weight_it_is_one(self):
-        out = loss_of(base.from_config({"l1": {}}), [3.0], batch_of([1.0]))
+        out = loss_of(objectives.from_config({"l1": {}}), [3.0], batch_of([1.0]))
         assert float(out.loss) == 2.0
 
     def test_a_method_of_another_package(self, package):
         name = f"{package}.mine"
-        objective = base.from_config({name: {"weight": 2.0, "value": 4.0}})
+        objective = objectives.from_config({name: {"weight": 2.0, "value": 4.0}})
         out = loss_of(objective, [0.0], batch_of([0.0]))
         assert float(out.loss) == 8.0
         assert float(out.metrics[f"loss/{name}"][0]) == 4.0
@@ -304,7 +304,7 @@ class TestFromConfig:
         log = []
         names = (f"{package}.outer", f"{package}.inner")
         settings_of = {n: {"name": n.split(".")[1], "log": log} for n in names}
-        objective = base.from_config({"l1": {}}, names, settings_of)
+        objective = objectives.from_config({"l1": {}}, names, settings_of)
         loss_of(objective, [0.0], batch_of([0.0]))
         assert log == ["outer", "inner"]
 
@@ -312,33 +312,33 @@ class TestFromConfig:
         spec = labels.spec(np.repeat([0.5, 1.5], [9, 1]), bin_width=1.0)
         spec = dataclasses.replace(spec, feature_dim=2)
         record = {"reweight": {"scheme": "none"}}
-        plain = base.from_config({"l1": {}}, ("reweight",), record)
+        plain = objectives.from_config({"l1": {}}, ("reweight",), record)
         table = plain.init(jax.random.key(0), spec).state["table"]
         np.testing.assert_allclose(table, [1.0, 1.0])
-        other = base.from_config({"l1": {}}, ("reweight",))
+        other = objectives.from_config({"l1": {}}, ("reweight",))
         table = other.init(jax.random.key(0), spec).state["table"]
         assert table[1] > table[0]
 
     @pytest.mark.parametrize("name", ["no_such", "elsewhere_of_test_base.no_such"])
     def test_an_unknown_name(self, name, package):
         with pytest.raises(ValueError, match=f"{name!r}"):
-            base.from_config({name: {}})
+            objectives.from_config({name: {}})
 
     def test_a_package_that_is_not_installed(self):
         with pytest.raises(ValueError, match=r"method 'not_installed\.mine' must be"):
-            base.module("not_installed.mine")
+            objectives.module("not_installed.mine")
 
     def test_an_unknown_wrapper(self):
         with pytest.raises(ValueError, match="no objective 'no_such'"):
-            base.from_config({"l1": {}}, ("no_such",))
+            objectives.from_config({"l1": {}}, ("no_such",))
 
     def test_a_module_that_fails_to_import_says_what_is_missing(self, package):
         with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
-            base.from_config({f"{package}.broken": {}})
+            objectives.from_config({f"{package}.broken": {}})
 
     def test_an_unknown_argument(self):
         with pytest.raises(TypeError, match="betta"):
-            base.from_config({"huber": {"betta": 1.0}})
+            objectives.from_config({"huber": {"betta": 1.0}})
 
 
 def test_streams_are_named():

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dirjax import objectives
 from dirjax.labels import weights
-from dirjax.objectives import base, bsam
+from dirjax.objectives import bsam
 from tests import toy
 
 SETTINGS = {
@@ -17,7 +18,7 @@ SETTINGS = {
 
 def test_a_step_by_hand():
     """In float64 numpy, with one linear layer that trains and the rest fixed."""
-    objective = base.from_config({"mse": {}}, ("bsam", "reweight"), SETTINGS)
+    objective = objectives.from_config({"mse": {}}, ("bsam", "reweight"), SETTINGS)
     state, batch = toy.start(objective), toy.batch()
     trainable = jax.tree.map(lambda _: False, state.params["model"])
     trainable = {**trainable, "head": jax.tree.map(lambda _: True, trainable["head"])}
@@ -53,7 +54,7 @@ def test_a_step_by_hand():
 @pytest.mark.slow
 def test_without_a_move_it_is_the_plain_step():
     plain = toy.l1()
-    still = base.from_config({"l1": {}}, ("bsam",), {"bsam": {"rho": 0.0}})
+    still = objectives.from_config({"l1": {}}, ("bsam",), {"bsam": {"rho": 0.0}})
     batch = toy.batch()
     want = toy.jit(toy.train_step(plain))(toy.start(plain), batch)[0]
     got = toy.jit(toy.train_step(still))(toy.start(still), batch)[0]

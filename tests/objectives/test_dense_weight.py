@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from dirjax import objectives
 from dirjax.labels import specification, weights
-from dirjax.objectives import base, shrinkage
+from dirjax.objectives import shrinkage
 from dirjax.objectives.shrinkage import shrinkage_loss
 from tests import toy
 from tests.objectives import golden
@@ -45,7 +46,7 @@ def test_worked_example():
 
 
 def test_the_correction_knows_the_weights():
-    objective = base.from_config({"l1": {}}, ("dense_weight",), {})
+    objective = objectives.from_config({"l1": {}}, ("dense_weight",), {})
     table = objective.weighting(toy.SPEC)
     state = objective.init(jax.random.key(0), toy.SPEC).state
     np.testing.assert_allclose(state["table"], table, rtol=1e-6)

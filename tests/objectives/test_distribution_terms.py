@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from dirjax import objectives
 from dirjax.labels import weights
 from dirjax.models.distributions import (
     GaussianOutputs,
     HistogramOutputs,
     QuantileOutputs,
 )
-from dirjax.objectives import base, gaussian, histogram, quantile
+from dirjax.objectives import gaussian, histogram, quantile
 from tests import toy
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "ccor_beta_nll.npz"
@@ -335,7 +336,7 @@ def test_pinball_is_least_at_the_quantiles():
 def test_weights_reach_the_term(kind):
     """`reweight` multiplies each row's loss by its bin's weight."""
     inner = CASES[kind][0]
-    objective = base.from_config(
+    objective = objectives.from_config(
         {kind: {}}, ("reweight",), {"reweight": {"scheme": "sqrt_inverse"}}
     )
     table = weights.bin_weights(toy.SPEC.counts, scheme="sqrt_inverse")

@@ -397,3 +397,25 @@ class TestPresets:
                 made["model"]["head_options"] = {}
             with pytest.raises(InputError, match=words):
                 runs.run(made, tmp_path)
+
+
+@pytest.mark.parametrize("criterion", group_dir.CRITERIA)
+@pytest.mark.quick("soft")
+def test_each_pixel_of_a_map_is_a_row(criterion):
+    rng = np.random.default_rng(0)
+    rows = toy.batch(rows=12)
+    made = group_dir.make(criterion=criterion, weigh_groups=True)
+    variables = jax.tree.map(jnp.asarray, made.init(jax.random.key(0), toy.SPEC))
+    kind = heads.FixedExpertOutputs if criterion == "etf" else heads.ExpertOutputs
+    outputs = kind(rows["label"], *np.float32(rng.normal(size=(2, 12, 3))))
+    shape = (2, 2, 3)
+    rows["weight"] = np.float32(rng.uniform(0.5, 2, 12))
+    rows["mask"] = np.float32(rng.random(12) < 0.7)
+    names = ("label", "bin", "weight", "mask")
+    maps = {name: rows[name].reshape(shape) for name in names}
+    of_maps = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), outputs)
+    want, got = (
+        made.loss(variables, base.View(None, seen, None, None), batch, None)
+        for seen, batch in ((outputs, rows), (of_maps, maps))
+    )
+    chex.assert_trees_all_equal(got, want)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from dirjax import objectives
 from dirjax.models import heads
 from dirjax.objectives import base, hca
 from dirjax.training import train_step
@@ -166,7 +167,7 @@ def test_the_term(adjust):
 @pytest.mark.parametrize("options", [{}, {"pool": "sum", "trim": True}])
 def test_distillation_in_degenerate_batches(options):
     net = toy.network(head="hierarchy", options=(("adjust", "distill"), ("width", 3)))
-    objective = base.from_config({"hca": options})
+    objective = objectives.from_config({"hca": options})
     run = toy.jit(toy.train_step(objective, net))
     for batch in test_contract.degenerate().values():
         state = toy.start(objective, net=net)

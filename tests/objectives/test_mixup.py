@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax.objectives import base, mixup
+from dirjax import objectives
+from dirjax.objectives import mixup
 from tests import toy
 
 EDGES = np.float32(toy.SPEC.bins.edges)
@@ -53,7 +54,7 @@ def test_blends(share):
 
 @pytest.mark.slow
 def test_a_step_is_that_on_the_blends():
-    objective = base.from_config({"l1": {}}, ("mixup",))
+    objective = objectives.from_config({"l1": {}}, ("mixup",))
     batch, state = toy.batch(), toy.start(objective)
     report = toy.jit(toy.train_step(objective))(state, batch)[1]
     variables = objective.init(jax.random.key(2), toy.SPEC)
@@ -87,7 +88,7 @@ def test_pixels():
 def test_nested_wrappers_see_blends():
     """Weights are those of the bins of blends, whichever wrapper is outside."""
     for wrappers in (("reweight", "mixup"), ("mixup", "reweight")):
-        objective = base.from_config({"l1": {}}, wrappers)
+        objective = objectives.from_config({"l1": {}}, wrappers)
         found = toy.jit(toy.train_step(objective))(toy.start(objective), toy.batch(3))
         value = float(found[1].sums["loss"][0])
         if wrappers[0] == "reweight":
@@ -103,7 +104,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="share must be one of row, batch"):
         mixup.make(l1, share="pair")
     with pytest.raises(ValueError, match="two wrappers that mix"):
-        base.from_config({"l1": {}}, ("mixup", "c_mixup"))
+        objectives.from_config({"l1": {}}, ("mixup", "c_mixup"))
     words = {**toy.batch(), "inputs": {"words": jnp.zeros((8, 2, 3, 4))}}
     with pytest.raises(ValueError, match="words of two sentences do not correspond"):
         mixup.mixed(words, EDGES, jax.random.key(0), alpha=1.0)

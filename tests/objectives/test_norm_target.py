@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import labels
+from dirjax import labels, objectives
 from dirjax.features import moments
 from dirjax.objectives import base, norm_target, reweight
 from dirjax.objectives.norm_target import norm_target_loss
@@ -185,9 +185,9 @@ def test_equal_norms_have_no_deviation():
 def test_starts_pass_through_sums_and_wrappers():
     """Terms and wrappers without one stay as they are."""
     terms = {"l1": {}, "norm_target": {}, "norm_order": {"weight": 0.0}}
-    objective = base.from_config(terms, ("reweight", "fds"))
+    objective = objectives.from_config(terms, ("reweight", "fds"))
     assert objective.collect.start is not None
-    assert base.from_config({"l1": {}}, ("fds",)).collect.start is None
+    assert objectives.from_config({"l1": {}}, ("fds",)).collect.start is None
     variables = objective.init(jax.random.key(0), toy.SPEC)
     z = jnp.ones((8, toy.WIDTH))
     total = moments.from_batch(z, toy.batch()["bin"], jnp.ones(8), num_bins=6)
@@ -214,9 +214,9 @@ def test_starts_pass_through_sums_and_wrappers():
 def test_a_term_of_weight_zero_gives_no_advice():
     means = {"norm/span": 1.0, "norm/label_span": 60.0, "norm/misfit": 0.9}
     terms = {"norm_target": {}, "norm_order": {"weight": 0.0}}
-    assert len(base.from_config(terms).diagnostics.advise(means)) == 1
+    assert len(objectives.from_config(terms).diagnostics.advise(means)) == 1
     terms["norm_order"]["weight"] = 0.1
-    assert len(base.from_config(terms).diagnostics.advise(means)) == 2
+    assert len(objectives.from_config(terms).diagnostics.advise(means)) == 2
 
 
 @pytest.mark.parametrize(

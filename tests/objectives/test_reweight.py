@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dirjax import labels as labels_lib
+from dirjax import objectives
 from dirjax.objectives import base, l1, lds, reweight
 
 LABELS = np.repeat([0.0, 1.0, 2.0, 4.0], [1, 4, 9, 1])
@@ -207,5 +208,5 @@ def test_weighting_is_told():
     np.testing.assert_allclose(inverse.weighting(SPEC), one, rtol=1e-6)
     other = lds.make(l1.make(), size=3).init(None, SPEC).state["table"]
     np.testing.assert_allclose(both.weighting(SPEC), one * other, rtol=1e-6)
-    plain = base.from_config({"l1": {}})
+    plain = objectives.from_config({"l1": {}})
     np.testing.assert_array_equal(plain.weighting(SPEC), np.ones(SPEC.bins.num))

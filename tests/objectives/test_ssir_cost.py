@@ -6,8 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import models
-from dirjax.objectives import base
+from dirjax import models, objectives
 from dirjax.training import train_step
 from tests import toy
 
@@ -49,7 +48,7 @@ class Cost:
         self.vanilla = self.of_step(())
 
     def of_step(self, wrappers, **settings):
-        objective = base.from_config({"l1": {}}, wrappers, {"ssir": settings})
+        objective = objectives.from_config({"l1": {}}, wrappers, {"ssir": settings})
 
         def start():
             variables = objective.init(jax.random.key(0), self.spec)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import labels, models
+from dirjax import labels, models, objectives
 from dirjax.evals import view as view_lib
 from dirjax.features import moments
 from dirjax.labels import weights
@@ -32,7 +32,7 @@ from tests.objectives.ssir_cases import (
 def around_l1(wrappers=("ssir",), **options):
     settings = {"ssir": {"epsilon": 0.3, "lam": 0.7} | options}
     settings["reweight"] = {"scheme": "inverse", "clip": None}
-    return base.from_config({"l1": {}}, wrappers, settings)
+    return objectives.from_config({"l1": {}}, wrappers, settings)
 
 
 def tiny_network():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dirjax import objectives
 from dirjax.features import moments as moments_lib
 from dirjax.labels import weights
 from dirjax.objectives import base, fds, vir
@@ -128,7 +129,7 @@ def check_calibration(case, statistics, values):
 @pytest.mark.slow
 def test_an_epoch_by_hand():
     """Steps add up variances; at the end of the epoch all statistics follow."""
-    objective = base.from_config({"l1": {}}, ("vir",))
+    objective = objectives.from_config({"l1": {}}, ("vir",))
     variables = objective.init(jax.random.key(0), toy.SPEC)
     rng = np.random.default_rng(1)
     layer = {

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import models
+from dirjax import models, objectives
 from dirjax.evals import view as view_lib
-from dirjax.objectives import base, ssir
+from dirjax.objectives import ssir
 from dirjax.ops import input_domain
 from tests import runs, toy
 
@@ -57,7 +57,7 @@ def test_models_know_the_domain_of_their_data():
 
 def outcome(network, inputs, **options):
     """One loss of SSIR around L1."""
-    objective = ssir.make(base.from_config({"l1": {}}), **options)
+    objective = ssir.make(objectives.from_config({"l1": {}}), **options)
     params, state = network.init(jax.random.key(0), inputs)
     batch = {**toy.batch(), "inputs": inputs}
     variables = objective.init(jax.random.key(1), toy.SPEC)

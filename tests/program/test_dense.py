@@ -9,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import data, errors, evaluate, labels, metrics, models, noise, predict
+from dirjax import (
+    data,
+    errors,
+    evaluate,
+    labels,
+    metrics,
+    models,
+    noise,
+    objectives,
+    predict,
+)
 from dirjax import report as report_lib
 from dirjax.data.describe import facts
 from dirjax.data.readers import scenes
@@ -55,7 +65,7 @@ def batch(seed=0, rows=ROWS):
 
 def objective(case):
     terms, wrappers, settings = OBJECTIVES[case]
-    return base.from_config(terms, wrappers, settings)
+    return objectives.from_config(terms, wrappers, settings)
 
 
 @functools.cache
@@ -323,6 +333,51 @@ class TestRun:
         np.testing.assert_allclose(
             absolute.sum() / count.sum(), result["test"]["mae"]["all"]
         )
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """The directory of a run of Group-DIR, and its result."""
+    folder = tmp_path_factory.mktemp("groups") / "run"
+    fields = {"groups__num": 4, "stage__contrast__steps": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "ROWS", (16, 5, 6))
+        made = config("group_dir", **fields)
+        terms = made["stage"]["contrast"]["objective"]["terms"]
+        assert terms["group_contrast"]["pixels"] == 1024
+        return folder, runs.run(made, folder)
+
+
+@pytest.mark.slow
+class TestGroups:
+    """Group-DIR on maps: its contrast on drawn pixels, groups and experts of pixels."""
+
+    def test_it_measures_groups(self, grouped):
+        folder, result = grouped
+        scores = result["test"]
+        assert 0 <= scores["group_accuracy"]["all"] <= 1
+        assert scores["group_distance"]["all"] >= 1 - scores["group_accuracy"]["all"]
+        assert scores["oracle_rmse"]["all"] >= scores["oracle_mae"]["all"] > 0
+        with np.load(folder / "predictions.npz") as stored:
+            found = dict(stored)
+        assert found["predicted"].shape == (4,)
+        assert found["predicted"].sum() == found["count"].sum()
+        accuracy = found["hit"].sum() / found["count"].sum()
+        np.testing.assert_allclose(scores["group_accuracy"]["all"], accuracy)
+
+    def test_predictions_are_the_result(self, grouped, few_scenes):
+        folder, result = grouped
+        test = data.from_config(config()["data"]).splits["test"]
+        maps = predictor.Predictor(folder)(test.inputs)
+        off = abs(test.real(maps).astype(np.float64) - test.real(test.value))
+        mae = result["test"]["mae"]["all"]
+        np.testing.assert_allclose(mae, off.mean(), rtol=1e-5)
+
+    def test_the_report_draws_them(self, grouped, tmp_path):
+        report_lib.write_report([grouped[0]], tmp_path)
+        drawn = {f.stem for f in tmp_path.glob("*.png")}
+        assert {"groups", "group_gaps"} <= drawn
+        assert "group accuracy" in (tmp_path / "table.txt").read_text().lower()
 
 
 class TestRefused:

@@ -143,10 +143,8 @@ class TestConfig:
     def test_a_data_set_gives_the_kernel_of_maps(self):
         found = runs.config("nyud2_dir", "histogram,small")["model"]["head_options"]
         assert found == {"decode": "median", "kernel": 3}
-        assert (
-            "kernel"
-            not in runs.config("nyud2_dir", "group_dir")["model"]["head_options"]
-        )
+        experts = runs.config("nyud2_dir", "group_dir")["model"]["head_options"]
+        assert experts["kernel"] == 5
 
 
 def test_pixels_that_do_not_count_are_not_in_the_support():

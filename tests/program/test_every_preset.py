@@ -14,18 +14,8 @@ from tests import runs
 pytestmark = pytest.mark.matrix
 
 DENSE = "configs/synthetic_depth.py"
-# Methods over pairs of rows, by a part of their names.
-PAIRWISE = ("group", "bmc", "ranksim", "rnc", "conr", "sampling")
-PAIRWISE += (
-    "smo",
-    "accon",
-    "srl",
-    "dist_loss",
-    "prime",
-    "c_mixup",
-    "rebagg",
-    "supremix",
-)
+# Methods that draw, mix or resample whole rows by their label, by a part of their name.
+OF_ROWS = ("sampling", "smo", "c_mixup", "rebagg")
 
 
 def shipped():
@@ -76,12 +66,12 @@ def made(path, method, tmp_path):
 def refused(path, method, config):
     """Whether a method does not suit the data, which is said.
 
-    Groups and losses over pairs need one label per row; resampling needs columns,
-    unless it is of features.
+    What draws rows by their label needs one per row; resampling needs columns, unless
+    it is of features.
     """
     if config["data"].get("resample") and config["data"]["kind"] != "table":
         said = "interpolates columns of tables"
-    elif path == DENSE and any(part in method for part in PAIRWISE):
+    elif path == DENSE and any(part in method for part in OF_ROWS):
         said = r"one label per row|one per pixel"
     else:
         return False

@@ -90,10 +90,6 @@ def test_all_are_named():
     for wrong, why in (
         ("ssir_table7", "unknown table 'ssir_table7'"),
         ("ssir_fig2a,utkface", "makes its own data"),
-        (
-            "group_dir_fig7,nyud2",
-            "groups of group_dir_fig7 are for one label per row",
-        ),
         ("ssir_fig4,nyud2", "under noise of ssir_fig4 are for one"),
     ):
         with pytest.raises(ValueError, match=why):
@@ -111,8 +107,7 @@ def test_all_are_named():
     "frobenius_fig5-bikeshare",
 )
 def test_the_small_form(table, dataset):
-    grouped = table.startswith("group_dir") or table in published.PROBES
-    if dataset == "nyud2" and grouped:
+    if dataset == "nyud2" and table in published.PROBES:
         with pytest.raises(ValueError, match="one per pixel"):
             published.get_config(f"{table},{dataset}")
         return

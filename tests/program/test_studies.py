@@ -5,6 +5,7 @@ import collections
 import pytest
 
 from dirjax import sweep
+from dirjax.config import validation
 from dirjax.configs import methods
 from dirjax.configs.studies import (
     any_prior,
@@ -215,18 +216,24 @@ def test_the_grids_of_groups_build():
             module.get_config(f"bikeshare,{wrong}")
 
 
-@pytest.mark.parametrize(
-    "module", [group, group_ablation, group_curves, group_grid, group_number]
-)
-def test_groups_are_not_for_depth_maps(module):
-    with pytest.raises(ValueError, match="groups are for one label per row, nyud2"):
-        module.get_config("nyud2")
-
-
 def configs(made):
     """The configs of a study by method, of one seed and one point."""
     every = jobs.jobs(made.to_dict() | {"seeds": (0,)})
     return {c["method"]: c for c in map(jobs.build, every)}
+
+
+@pytest.mark.parametrize(
+    "module", [group, group_ablation, group_curves, group_grid, group_number]
+)
+def test_groups_of_depth_maps(module):
+    """Each method builds; the contrast draws pixels."""
+    for method, one in configs(module.get_config("nyud2")).items():
+        validation.validate(one)
+        assert one["model"]["head"] in ("dense", "experts"), method
+        contrast = one["stage"].get("contrast")
+        if contrast is not None:
+            terms = contrast["objective"]["terms"]
+            assert terms["group_contrast"]["pixels"] == 1024
 
 
 def at(config, path):

@@ -93,6 +93,20 @@ def test_a_row_without_a_number_is_in_no_predicted_group():
     np.testing.assert_array_equal(difference, [1, 2, 1])
 
 
+def test_maps_give_the_same_from_sums():
+    """Rows of bins 0, 1, 2 and 3, which are in groups 0, 0, 1 and 2."""
+    true, predicted, of_bin = [0, 0, 0, 2, 2], [0, 1, 2, 0, 2], (0, 0, 1, 2)
+    rows = by_hand(true, predicted, of_bin)
+    sums = {
+        "count": np.array([1.0, 2, 0, 2]),  # The first row of group 0 is in bin 0.
+        "distance": np.array([0.0, 1 + 2, 0, 2 + 0]),
+        "predicted": np.array([2.0, 1, 2]),
+    }
+    maps = dataclasses.replace(rows, predictions=sums)
+    for read in (groups.sizes, groups.gaps):
+        np.testing.assert_array_equal(read(maps), read(rows))
+
+
 def test_without_groups_there_is_nothing(study):
     plain = of(study, "vanilla")
     assert groups.sizes(plain[0]) is None

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import labels, models
+from dirjax import labels, models, objectives
 from dirjax.evals.view import make_view
 from dirjax.features import moments
 from dirjax.labels import support
@@ -107,7 +107,7 @@ TERMS = {
 @functools.cache
 def problem(method):
     """Objective of one, networks of each, parameters, variables, and the joint loss."""
-    one = base.from_config(
+    one = objectives.from_config(
         TERMS[method], ("reweight",), {"reweight": {"scheme": "sqrt_inverse"}}
     )
     both = targets.per_target(one, ("tall", "heavy"))
@@ -186,7 +186,7 @@ def test_padding_of_one_target_never_counts():
 
 @pytest.mark.slow
 def test_statistics_are_those_of_each_target():
-    one = base.from_config({"l1": {}}, ("fds",), {"fds": {"start_smooth": 0}})
+    one = objectives.from_config({"l1": {}}, ("fds",), {"fds": {"start_smooth": 0}})
     both = targets.per_target(one, ("tall", "heavy"))
     variables = both.init(jax.random.key(0), learnt())
     rows = batch()
@@ -234,7 +234,7 @@ def test_advice_names_its_target():
     def advise(means):
         return [f"loss {means['x']:g}"] if "x" in means else []
 
-    own = base.from_config({"l1": {}})
+    own = objectives.from_config({"l1": {}})
     own = own._replace(diagnostics=base.Diagnostics(advise))
     both = targets.per_target(own, ("tall", "heavy"))
     assert both.diagnostics.advise({"heavy/x": 2.0, "x": 3.0}) == ["heavy: loss 2"]

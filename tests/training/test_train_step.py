@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dirjax import labels, metrics, models, optimizers
+from dirjax import labels, metrics, models, objectives, optimizers
 from dirjax.evals import eval_step
 from dirjax.features import moments
 from dirjax.objectives import base
@@ -38,7 +38,7 @@ def spoiled(at):
 @pytest.fixture(scope="module")
 def loop():
     """A state and the compiled loop, with dropout, an average and FDS's state."""
-    objective = base.from_config(
+    objective = objectives.from_config(
         {"l1": {}}, ("lds", "fds"), {"fds": {"start_smooth": 0}}
     )
     net, tx = toy.network(dropout=0.5), optimizers.make("adam", 0.01)

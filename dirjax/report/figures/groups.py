@@ -32,22 +32,40 @@ _Runs = Mapping[str, Sequence[Run]]
 
 def cut(run: Run) -> TrainGroups | None:
     """The groups that a run predicts, or None."""
-    if run.bins is None or "group" not in run.predictions:
-        return None
-    return run.bins.groups
+    known = "group" in run.predictions or "predicted" in run.predictions
+    return run.bins.groups if run.bins is not None and known else None
+
+
+def _counted(run: Run, num: int) -> tuple[np.ndarray, ...]:
+    """By group: rows, predicted rows, rows with a prediction, and their distances."""
+    found = run.predictions
+    if "predicted" in found and run.bins is not None and run.bins.groups is not None:
+        of_bin = run.bins.groups.of_bin
+        rows, off = (
+            np.bincount(of_bin, weights=found[name], minlength=num)
+            for name in ("count", "distance")
+        )
+        return rows, found["predicted"], rows, off
+    true, predicted = found["group"], found["group_prediction"]
+    real = predicted >= 0
+    of, off = true[real].astype(int), np.abs(predicted - true)[real]
+    return (
+        np.bincount(true[true >= 0].astype(int), minlength=num)[:num],
+        np.bincount(predicted[real].astype(int), minlength=num)[:num],
+        np.bincount(of, minlength=num),
+        np.bincount(of, weights=off, minlength=num),
+    )
 
 
 def sizes(run: Run) -> np.ndarray | None:
-    """Test rows in each group, `[2, num]`: true and predicted; None without groups.
+    """Test rows or pixels in each group, `[2, num]`: true and predicted; or None.
 
-    Rows whose prediction is NaN are in no predicted group.
+    It is None without groups. Rows whose prediction is NaN are in no predicted group.
     """
     groups = cut(run)
     if groups is None:
         return None
-    num = len(groups.count)
-    found = (run.predictions[name] for name in ("group", "group_prediction"))
-    counts = [np.bincount(g[g >= 0].astype(int), minlength=num)[:num] for g in found]
+    counts = _counted(run, len(groups.count))[:2]
     return np.stack(counts).astype(np.float64)
 
 
@@ -57,15 +75,11 @@ def gaps(run: Run) -> np.ndarray | None:
     The first row is the mean of `|predicted - true group|` over the test rows of the
     group, NaN if there are none; the second is the absolute difference of `sizes`.
     """
-    count = sizes(run)
-    if count is None:
+    groups = cut(run)
+    if groups is None:
         return None
-    true, predicted = run.predictions["group"], run.predictions["group_prediction"]
-    real = predicted >= 0
-    of, off = true[real].astype(int), np.abs(predicted - true)[real]
-    total = np.bincount(of, weights=off, minlength=count.shape[1])
-    rows = np.bincount(of, minlength=count.shape[1])
-    return np.stack([ratio(total, rows), np.abs(count[1] - count[0])])
+    true, predicted, rows, off = _counted(run, len(groups.count))
+    return np.stack([ratio(off, rows), np.abs(predicted - true)])
 
 
 def squared_errors(log: Log) -> dict[str, _Curve]:
@@ -279,7 +293,7 @@ def figures(rows: _Runs) -> Iterator[Drawn]:
     yield Drawn(
         sizes_by_group(_means(sizes, grouped)),
         "groups",
-        f"Test rows by true and by predicted group: {said}",
+        f"Test rows (pixels of maps) by true and by predicted group: {said}",
         "Numbers of test rows in each true and predicted group, on a log scale.",
     )
     yield Drawn(
