@@ -218,4 +218,9 @@ def all_bins(
     scale = rules.scale(y[real])
     label = scale.forward(y)
     width, ends, _ = width_and_range(label[real], rows, rules, scale)
-    return label, labels.Bins.covering(label[real], width=width, label_range=ends)
+    return label, labels.Bins.covering(
+        label[real],
+        width=width,
+        label_range=ends,
+        dtype=np.dtype(rules.bin_dtype),
+    )

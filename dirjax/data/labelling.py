@@ -118,7 +118,8 @@ def thin(part: np.ndarray, rules: Rules) -> None:
 
 def _stressed(
     part: np.ndarray,
-    y: np.ndarray,
+    label: np.ndarray,
+    bins: labels.Bins,
     real: np.ndarray,
     rows: row_checks.Rows,
     rules: Rules,
@@ -126,13 +127,12 @@ def _stressed(
     """Takes training rows away as `unseen` and `imbalance` ask for, in place."""
     if rules.unseen is None and rules.imbalance is None:
         return
-    if y.ndim > 1:
+    if label.ndim > 1:
         raise InputError(
             "data.unseen and data.imbalance take rows away by their label, this data "
             "has one per pixel. Leave them out."
         )
-    label, bins = label_rules.all_bins(y, real, rows, rules)
-    index, before = np.zeros(len(y), np.int32), int(np.sum(part == 0))
+    index, before = np.zeros(len(label), np.int32), int(np.sum(part == 0))
     index[real] = bins.index(label[real])
     counts = np.bincount(index[part == 0], minlength=bins.num)
     kept = counts
@@ -149,10 +149,12 @@ def _stressed(
     stress.thin(part, index, kept, seed=rules.seed)
     asked = [f"unseen={rules.unseen}"] * (rules.unseen is not None)
     asked += [f"imbalance={rules.imbalance}"] * (rules.imbalance is not None)
+    ratio = kept.max() / kept[kept > 0].min()
     rows.notes.append(
         f"data.{' and data.'.join(asked)} left {int(np.sum(part == 0)):,} of "
         f"{before:,} training rows, in {int(np.sum(kept > 0))} of "
-        f"{int(np.sum(counts > 0))} bins"
+        f"{int(np.sum(counts > 0))} bins; the fullest has {ratio:.3g} times as many as "
+        "the emptiest of them"
     )
 
 
@@ -268,7 +270,6 @@ def label_rows(
         split_note = _torn(group[good], part[good])
     part = np.where(good, part, -1).astype(np.int8)
     thin(part, rules)
-    _stressed(part, y, real, rows, rules)
     for position, name in enumerate(SPLITS):
         if not (part == position).any():
             if not position:
@@ -282,20 +283,26 @@ def label_rows(
             )
     train = y[part == 0][real[part == 0]]
     _check_train(train, rows, rules)
+    # Scale and bins are those before a stress test, so that its degrees share them.
     scale = rules.scale(train)
     label = scale.forward(y)
     width, ends, notes = label_rules.width_and_range(label[real], rows, rules, scale)
     rows.notes += notes + [split_note] * bool(split_note)
+    cover = label[part >= 0][real[part >= 0]]
+    binned = {"label_range": ends, "dtype": np.dtype(rules.bin_dtype)}
     try:
+        bins = labels.Bins.covering(cover, width=width, **binned)
+        _stressed(part, label, bins, real, rows, rules)
+        train = y[part == 0][real[part == 0]]
+        _check_train(train, rows, rules)
         spec = labels.spec(
             scale.forward(train),
             bin_width=width,
-            label_range=ends,
             many=rules.many,
             few=rules.few,
             shot_lists=rules.shot_lists,
-            dtype=np.dtype(rules.bin_dtype),
-            cover=label[part >= 0][real[part >= 0]],
+            cover=cover,
+            **binned,
         )
     except ValueError as error:
         raise InputError(f"the training labels cannot be binned: {error}") from error

@@ -84,7 +84,8 @@ def skewed(counts: ArrayLike, ratio: float) -> np.ndarray:
       `[num]` int64, at least 1 in bins with rows.
 
     Raises:
-      ValueError: for a ratio below 1, or counts that are all equal and another ratio.
+      ValueError: for a ratio below 1 or above the largest count, or counts that are all
+        equal and another ratio.
 
     Example:
       >>> skewed([100, 10, 4, 0], 5.0).tolist()
@@ -101,6 +102,12 @@ def skewed(counts: ArrayLike, ratio: float) -> np.ndarray:
         raise ValueError(
             f"data.imbalance must be 1 where all bins have {most:g} training rows, got "
             f"{ratio:g}."
+        )
+    if ratio > most:
+        raise ValueError(
+            f"data.imbalance must be at most {most:g}, the training rows of the "
+            f"fullest bin, since others keep one row, got {ratio:g}. Set a larger "
+            "data.bin_width, or a smaller ratio."
         )
     power = np.log(ratio) / np.log(most / least) if most > least else 1.0
     base = least if power < 1 else most

@@ -87,7 +87,47 @@ def test_only_training_loses_rows(tmp_path):
             np.testing.assert_array_equal(found.spec.bins.edges, whole.spec.bins.edges)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bin_width": 0.1, "bin_dtype": "float32"},
+        {"bin_width": 0.1},
+        {"label_scale": "quantile", "bin_width": 0.3},
+        {"label_scale": "yeo_johnson"},
+    ],
+    ids=["float32", "float64", "quantile", "yeo_johnson"],
+)
+def test_its_bins_are_those_of_the_run(tmp_path, fields):
+    """Labels at edges of bins, and scales that are fitted to training labels."""
+    rng = np.random.default_rng(0)
+    y = np.round(rng.gamma(3, 0.4, 900), 1)
+    rows = row_checks.Rows(np.arange(len(y)), tmp_path / "x.csv", "error", first=2)
+    part = np.int8(rng.permutation(900) % 3)
+
+    def spec(**more):
+        rules = label_rules.Rules("y", **fields, **more)
+        return labelling.label_rows(y, rows, rules, part=part.copy()).spec
+
+    whole = spec()
+    for share, kind in ((0.2, "extrapolation"), (0.3, "blind_spot")):
+        found = spec(unseen=kind, unseen_share=share)
+        np.testing.assert_array_equal(found.bins.edges, whole.bins.edges)
+        gone = stress.unseen(whole.counts, kind, share)
+        np.testing.assert_array_equal(found.counts, np.where(gone, 0, whole.counts))
+    kept = stress.skewed(whole.counts, 2.0)
+    np.testing.assert_array_equal(spec(imbalance=2.0).counts, kept)
+
+
+def test_what_was_reached_is_said(tmp_path):
+    found = labelled(tmp_path, imbalance=3.0)
+    counts = found.spec.counts[found.spec.counts > 0]
+    said = f"the fullest has {counts.max() / counts.min():.3g} times as many as"
+    assert any(said in note for note in found.rows.notes)
+
+
 def test_what_is_refused(tmp_path):
+    with pytest.raises(errors.InputError, match=r"at most \d+, the training rows of"):
+        labelled(tmp_path, imbalance=1000.0)
     with pytest.raises(errors.InputError, match="imbalance must be at least 1"):
         labelled(tmp_path, imbalance=0.5)
     with pytest.raises(errors.InputError, match="unseen_share must be above 0"):
