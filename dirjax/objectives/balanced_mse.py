@@ -326,6 +326,9 @@ def make(
     Returns:
       An objective that logs `balanced_mse/sigma`, in label units. Its weighting is that
       of a model of balanced labels, so a correction finds nothing left to correct.
+      Weights, of rows, of bins or by sampling, come on top of that under "gai" and
+      "bni", whose prior is fixed. Under "bmc" they change nothing that is learnt, since
+      the labels of a batch that compete have the same weights.
 
     Raises:
       ValueError: for an option out of range; in a step, for a batch of one row or
@@ -344,7 +347,7 @@ def make(
         least = max(spec.bins.mean_width**2 / 12, 1e-12)
         return mixtures.fit(spec.centers, spec.counts, components, least=least)
 
-    def weighting(spec):
+    def weighting(spec, given):
         if form == "gai":
             density = mixture(spec).density(spec.centers)
         else:
@@ -352,7 +355,8 @@ def make(
         held = spec.counts > 0
         inverse = 1 / np.where(held, density, 1)
         inverse = np.where(held, inverse, inverse[held].max())
-        return inverse * (spec.counts.sum() / (spec.counts * inverse).sum())
+        inverse = inverse * (spec.counts.sum() / (spec.counts * inverse).sum())
+        return inverse if form == "bmc" else inverse * given
 
     def init(key, spec):
         del key

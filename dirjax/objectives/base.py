@@ -12,7 +12,6 @@ Deviations: none, this module is dirjax's own.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -149,6 +148,11 @@ def _same(variables: Variables, batch: Batch, key: jax.Array) -> Batch:
     return batch
 
 
+def _as_given(spec: Any, given: np.ndarray) -> np.ndarray:
+    del spec
+    return given
+
+
 def _unweighted(spec: Any) -> np.ndarray:
     return np.ones(spec.bins.num)
 
@@ -163,9 +167,10 @@ class Objective(NamedTuple):
       precise: whether all passes of a step run in float32 with products at the highest
         precision, whatever the model's dtype.
       diagnostics: advice and arrays that are only reported.
-      weighting: `spec -> [num_bins]` host numpy: the factor by which it multiplies the
-        weight of labels of each bin. The model learns the label distribution with these
-        weights, and a later correction starts from there.
+      weighting: `(spec, given) -> [num_bins]` host numpy: the weights of labels of each
+        bin under which the model learns their distribution, from those that they are
+        given by sampling, rows and wrappers around it. A later correction starts from
+        there.
       rates: constant learning rates of its own parameters, a tree of numbers whose
         leaves may stand for whole subtrees of them; None where the model's applies.
       batch: `(variables, batch, key) -> batch`: what model and loss see of a training
@@ -182,7 +187,7 @@ class Objective(NamedTuple):
     collect: Collect = NOTHING
     precise: bool = False
     diagnostics: Diagnostics = Diagnostics()
-    weighting: Callable[[Any], np.ndarray] = _unweighted
+    weighting: Callable[[Any, np.ndarray], np.ndarray] = _as_given
     rates: Any = None
     batch: Callable[[Variables, Batch, jax.Array], Batch] = _same
     partners: Callable[[Any], float] | None = None
@@ -242,8 +247,8 @@ def weighted_sum(
 
     Returns:
       An objective whose variables are dicts by name, and whose metrics hold
-      `loss/<name>`, unweighted, for each term. Its weighting is the product of those of
-      its terms, without terms of weight 0.
+      `loss/<name>`, unweighted, for each term. Its weighting is that of its terms, one
+      after the other, without terms of weight 0.
     """
     names = sorted(terms)
     if not names:
@@ -299,9 +304,10 @@ def weighted_sum(
         found = [terms[n].diagnostics.by_bin(part(variables, n)) for n in names]
         return {k: v for arrays in found for k, v in arrays.items()}
 
-    def weighting(spec):
-        found = [terms[n].weighting(spec) for n in names if weights[n]]
-        return functools.reduce(np.multiply, found, _unweighted(spec))
+    def weighting(spec, given):
+        for name in names:
+            given = terms[name].weighting(spec, given) if weights[name] else given
+        return given
 
     parts = terms.values()
     return Objective(
@@ -336,7 +342,8 @@ def wrap(
       collect: functions `(own, moments) -> own`.
       precise: see `Objective`.
       advise: see `Diagnostics`; these sentences follow those of `inner`.
-      weighting: see `Objective`; multiplied by that of `inner`.
+      weighting: `spec -> [num_bins]`: by which it multiplies the weights that labels of
+        each bin have inside; see `Objective`.
 
     Returns:
       An objective whose state holds the entries of `own` and the state of `inner`.
@@ -392,7 +399,7 @@ def wrap(
             lambda means: [*inner.diagnostics.advise(means), *advise(means)],
             lambda variables: inner.diagnostics.by_bin(part(variables)),
         ),
-        weighting=lambda spec: weighting(spec) * inner.weighting(spec),
+        weighting=lambda spec, given: inner.weighting(spec, weighting(spec) * given),
         rates=inner.rates,
         batch=lambda variables, batch, key: inner.batch(part(variables), batch, key),
         partners=inner.partners,

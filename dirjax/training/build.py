@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -217,8 +217,7 @@ def _resampled(spec: labels.Spec, last: Stage, rows: data.Split) -> labels.Spec:
       rows: what is known of its rows.
     """
     made = specification.resampled(spec, rows.label)
-    table, drawn = make_objective(last).weighting(made), of_bins(last, made)
-    table = table if drawn is None else table * drawn
+    table = _table(made, last, lambda: (rows.label, rows.weight))
     # Of the resampled labels, so that those of the file keep their number.
     found = specification.weighted(made, table, lambda: rows.label, rows.weight)
     share = spec.counts.sum() / made.counts.sum()
@@ -289,21 +288,43 @@ def _weighted(spec: labels.Spec, stage: Stage, train: data.Split) -> labels.Spec
 
     Rows that are drawn more often weigh more.
     """
-    table, drawn = make_objective(stage).weighting(spec), of_bins(stage, spec)
-    if drawn is not None:
-        if train.label.ndim > 1:
-            raise ValueError(
-                f"stage.{stage.name}.sampling draws rows by their label, this data has "
-                "one per pixel. Leave it out; weights are those of sqinv or lds."
-            )
-        table = table * drawn
+    if stage.sampling != "none" and train.label.ndim > 1:
+        raise ValueError(
+            f"stage.{stage.name}.sampling draws rows by their label, this data has "
+            "one per pixel. Leave it out; weights are those of sqinv or lds."
+        )
     own = None if np.all(train.weight == 1) else train.weight
-    if own is None and np.ptp(table) == 0:
-        return spec
     if own is not None:
         shape = train.weight.shape + (1,) * (len(train.label.shape) - 1)
         own = train.real(np.broadcast_to(own.reshape(shape), train.label.shape))
+    table = _table(spec, stage, lambda: (train.real(train.label), own))
+    if own is None and np.ptp(table) == 0:
+        return spec
     return specification.weighted(spec, table, lambda: train.real(train.label), own)
+
+
+def _table(
+    spec: labels.Spec,
+    stage: Stage,
+    rows: Callable[[], tuple[np.ndarray, np.ndarray | None]],
+) -> np.ndarray:
+    """Weights of labels of each bin in a stage, beside those of their rows.
+
+    Args:
+      spec: of the labels.
+      stage: the stage, which may draw rows unevenly.
+      rows: gives labels `[n]` and the weights of their rows, None if all are 1.
+    """
+    label, own = rows()
+    mean = np.ones(spec.bins.num)
+    if own is not None:
+        index = spec.bins.index(label)
+        total, count = (np.bincount(index, w, spec.bins.num) for w in (own, None))
+        mean = np.where(count > 0, total / np.maximum(count, 1), 1.0)
+    drawn = of_bins(stage, spec)
+    given = mean if drawn is None else mean * drawn
+    # What an objective makes of all weights, without those that rows have anyway.
+    return make_objective(stage).weighting(spec, given) / mean
 
 
 def init_model(

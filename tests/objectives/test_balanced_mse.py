@@ -201,7 +201,7 @@ def test_a_model_of_balanced_labels(form):
     """A correction is told that labels are balanced where there are any."""
     options = {"components": 20} if form == "gai" else {}
     objective = objectives.from_config({"balanced_mse": {"form": form, **options}})
-    table = objective.weighting(toy.SPEC)
+    table = objective.weighting(toy.SPEC, np.ones(toy.SPEC.bins.num))
     spec = specification.weighted(toy.SPEC, table, lambda: ())
     held = toy.SPEC.counts > 0
     want = np.ones(4)
@@ -213,7 +213,49 @@ def test_a_model_of_balanced_labels(form):
     ignored = objectives.from_config(
         {"l1": {}, "balanced_mse": {"form": form, "weight": 0.0}}
     )
-    np.testing.assert_array_equal(ignored.weighting(toy.SPEC), 1)
+    np.testing.assert_array_equal(
+        ignored.weighting(toy.SPEC, np.ones(toy.SPEC.bins.num)), 1
+    )
+
+
+def test_weights_on_top():
+    """Under bmc they cancel, since rows and labels that compete have the same."""
+    given, one = np.array([1.0, 2, 5, 1, 3, 1]), np.ones(6)
+
+    def table(form, given):
+        record = {"scheme": "inverse", "clip": None}
+        wrapped = objectives.from_config(
+            {"balanced_mse": {"form": form}}, ("reweight",), {"reweight": record}
+        )
+        return wrapped.weighting(toy.SPEC, given)
+
+    inverse = 53 / 4 / np.maximum(toy.SPEC.counts, 1)
+    for form in ("bmc", "bni"):
+        alone = objectives.from_config({"balanced_mse": {"form": form}})
+        plain = alone.weighting(toy.SPEC, one)
+        more = 1.0 if form == "bmc" else given * inverse
+        np.testing.assert_allclose(table(form, given), plain * more, rtol=1e-6)
+
+
+def test_bmc_learns_balanced_labels_under_any_weights():
+    """Its minimum over the prediction of an input stays where it is without."""
+    y = np.repeat(np.float32([1, 1, 2]), 100)
+    # Two thirds of the labels are 1, of this input only half are.
+    mine = np.arange(300) % 4 < np.where(y == 1, 1, 2)
+
+    def at_best(weight):
+        def loss(p):
+            values = bmc_loss(jnp.full(300, p), y, sigma=0.5, weights=weight)
+            return jnp.sum(values * weight * mine)
+
+        grid = np.linspace(0.5, 2.5, 201, dtype=np.float32)
+        return grid[np.argmin(toy.jit(jax.vmap(loss))(grid))]
+
+    plain = at_best(np.ones(300, np.float32))
+    # Balanced, label 2 is as likely twice as often as it is here.
+    assert plain > 1.6
+    weighted = at_best(np.where(y == 2, 9, 1).astype(np.float32))
+    assert abs(weighted - plain) < 0.011
 
 
 def test_sigma_has_a_rate_of_its_own():

@@ -47,7 +47,7 @@ def test_worked_example():
 
 def test_the_correction_knows_the_weights():
     objective = objectives.from_config({"l1": {}}, ("dense_weight",), {})
-    table = objective.weighting(toy.SPEC)
+    table = objective.weighting(toy.SPEC, np.ones(toy.SPEC.bins.num))
     state = objective.init(jax.random.key(0), toy.SPEC).state
     np.testing.assert_allclose(state["table"], table, rtol=1e-6)
     assert toy.SPEC.counts @ table == pytest.approx(toy.SPEC.counts.sum())

@@ -205,8 +205,14 @@ def test_weighting_is_told():
     inverse = reweight.make(l1.make(), clip=None)
     both = lds.make(inverse, size=3)
     one = inverse.init(None, SPEC).state["table"]
-    np.testing.assert_allclose(inverse.weighting(SPEC), one, rtol=1e-6)
+    np.testing.assert_allclose(
+        inverse.weighting(SPEC, np.ones(SPEC.bins.num)), one, rtol=1e-6
+    )
     other = lds.make(l1.make(), size=3).init(None, SPEC).state["table"]
-    np.testing.assert_allclose(both.weighting(SPEC), one * other, rtol=1e-6)
+    np.testing.assert_allclose(
+        both.weighting(SPEC, np.ones(SPEC.bins.num)), one * other, rtol=1e-6
+    )
     plain = objectives.from_config({"l1": {}})
-    np.testing.assert_array_equal(plain.weighting(SPEC), np.ones(SPEC.bins.num))
+    np.testing.assert_array_equal(
+        plain.weighting(SPEC, np.ones(SPEC.bins.num)), np.ones(SPEC.bins.num)
+    )

@@ -73,7 +73,7 @@ def test_weights_of_the_stage_are_those_of_resampled_labels():
     pieces, _ = runs.built(runs.tiny("rrt_smogn_lds_fds,smoke", **FIELDS))
     _, head = pieces.plan.stages
     spec = pieces.learnt(head)
-    want = spec.counts * pieces.objective(head).weighting(spec)
+    want = spec.counts * pieces.objective(head).weighting(spec, np.ones(spec.bins.num))
     found = pieces.spec.weights
     np.testing.assert_allclose(found / found.sum(), want / want.sum(), rtol=1e-6)
 
@@ -176,3 +176,26 @@ def test_images_end_to_end_and_the_encoder_stays(tmp_path, monkeypatch):
 def test_a_stopped_run_makes_the_same_rows(tmp_path, monkeypatch):
     made = runs.tiny("rrt_smogn,smoke", **FIELDS, train__chunk=1)
     assert_resumes(made, 5, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("method", ["bmc", "bni", "vanilla"])
+def test_what_a_correction_starts_from(tmp_path, method):
+    """Under bmc the labels are balanced, whatever rows weigh and how they are drawn."""
+    rng = np.random.default_rng(0)
+    label = np.repeat([0.5, 1.5, 2.5], [90, 40, 30])
+    weight = rng.uniform(0.5, 3, 160) * (1 + label)
+    split = np.where(np.arange(160) % 5, "train", "val")
+    lines = [
+        f"{x:.3f},{y},{w},{s}"
+        for x, y, w, s in zip(rng.normal(size=160), label, weight, split, strict=True)
+    ]
+    file = own_data.write(tmp_path, "w.csv", own_data.table(lines, "x,y,w,split"))
+    fields = {"data__weight": "w", "data__bin_width": 1.0}
+    fields |= {"stage__main__sampling": "inverse"}
+    pieces = build(own_data.config(file, argument=f"{method},smoke", **fields))
+    spec, train = pieces.spec, pieces.source.training
+    held = np.bincount(train.bin, train.weight, minlength=spec.bins.num) / spec.counts
+    # Drawn inversely to their number, bins differ by the mean weight of their rows.
+    want = {"bmc": np.ones(3), "vanilla": held, "bni": held / spec.counts}[method]
+    found = spec.weights / spec.weights.sum()
+    np.testing.assert_allclose(found, want / want.sum(), rtol=1e-5)
