@@ -578,7 +578,7 @@ PRESETS |= {
 }
 # Weights by density; rows drawn by frequency, not weighted; and a loss of hard rows.
 PRESETS |= {
-    "dense_weight": {"objective": objective("dense_weight", dense_weight=DENSE_WEIGHT)},
+    "denseweight": {"objective": objective("dense_weight", dense_weight=DENSE_WEIGHT)},
     "balanced_sampling": sampled(PRESETS["vanilla"], "inverse"),
     "sqrt_sampling": sampled(PRESETS["vanilla"], "sqrt_inverse"),
     "rrt_sampling": sampled(retrain(objective(), objective()), "inverse", "head"),

@@ -35,11 +35,11 @@ def both(objective, net, state, batch, spread_net=None):
         loss_fn = train_step.make_loss_fn(net, objective, train_mode=True)
         inputs = net.prepare(batch["inputs"], state.model_state)
         batch = {**batch, "inputs": inputs}
-        graded = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, (out, model_state)), grads = graded(
+        graded = objective.gradient(jax.grad(loss_fn, has_aux=True))
+        grads, (out, model_state) = graded(
             state.params, state, batch, jax.random.key(5)
         )
-        return loss, mean(grads), out.state, model_state, out.metrics
+        return out.loss, mean(grads), out.state, model_state, out.metrics
 
     want = jax.jit(functools.partial(run, objective, net, lambda g: g))(state, batch)
     mean = functools.partial(jax.lax.pmean, axis_name=AXIS)

@@ -24,8 +24,9 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
     too. Where an objective makes batches of its own (Mixup), these are made of the
     global batch on each device, which keeps its part of them. Loss, state and metrics
     are then those of `jax.jit` on the global batch, on every device. The gradient is
-    that of `jax.jit` after `jax.lax.pmean` over the axis, as usual. Encoders with batch
-    norm need the same `axis_name`, which is a field of theirs.
+    that of `jax.jit` after `jax.lax.pmean` over the axis, as usual; where an objective
+    takes it elsewhere (BSAM), `gradient` has the mean already. Encoders with batch norm
+    need the same `axis_name`, which is a field of theirs.
 
     Args:
       objective: any objective of dirjax.
@@ -33,8 +34,8 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
         device has as many rows.
 
     Returns:
-      An objective whose `loss` and `batch` must run under `jax.pmap`; the rest is as it
-      was.
+      An objective whose `loss`, `batch` and `gradient` must run under `jax.pmap`; the
+      rest is as it was.
 
     Example:
       >>> from dirjax import objectives
@@ -56,8 +57,20 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
         whole = dataclasses.replace(view, features=features, outputs=outputs)
         return objective.loss(variables, whole, gather(dict(batch)), key)
 
-    if objective.batch is base.Objective._field_defaults["batch"]:
-        return objective._replace(loss=loss)
+    def gradient(plain: base.Gradient) -> base.Gradient:
+        def averaged(params: Any, *rest: Any) -> Any:
+            slope, found = plain(params, *rest)
+            return jax.lax.pmean(slope, axis_name), found
+
+        return objective.gradient(averaged)
+
+    defaults = base.Objective._field_defaults
+    elsewhere = objective.gradient is not defaults["gradient"]
+    spread = objective._replace(
+        loss=loss, gradient=gradient if elsewhere else objective.gradient
+    )
+    if objective.batch is defaults["batch"]:
+        return spread
 
     def batch(variables: base.Variables, rows: base.Batch, key: jax.Array) -> Any:
         made = objective.batch(variables, gather(dict(rows)), key)
@@ -69,4 +82,4 @@ def pmap_loss(objective: base.Objective, axis_name: str = "data") -> base.Object
 
         return jax.tree.map(part, made)
 
-    return objective._replace(loss=loss, batch=batch)
+    return spread._replace(batch=batch)
