@@ -1,8 +1,9 @@
 """How the Frobenius-norm method is trained: what its recipes have in common.
 
-The appendix gives the rates, 1e-3 in phase 1 and 5e-5 in phase 3, and a weight decay
-without its size, which is 1e-4 in the author's code. Phase 3 has a constant rate; phase
-1 the schedule of the benchmark, stretched to its length.
+The appendix gives the rates, 1e-3 in phase 1, 1e-4 in phase 2 and 5e-5 in phase 3, and
+a weight decay without its size, which is 1e-4 in the author's code. Phase 3 has a
+constant rate; phase 1 the schedule of the benchmark, stretched to its length. The rate
+of phase 2 is that of `fit="sgd"`; the presets fit the line in closed form.
 """
 
 TARGET = "stage.tune.objective.terms.norm_target"
@@ -43,6 +44,7 @@ def _fields(name, preset, epochs):
     fields["stage.main.learning_rate"] = 1e-3
     if phases:
         fields["stage.tune.learning_rate"] = 5e-5
+        fields[f"{TARGET}.learning_rate"] = 1e-4
     if name.endswith("no_target"):
         fields[f"{TARGET}.weight"] = 0.0
     if name == "vanilla_80":

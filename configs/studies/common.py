@@ -144,6 +144,16 @@ def config(study, method="vanilla"):
     return made
 
 
+def numbers_of_groups(study, numbers):
+    """Those numbers of groups that the label bins of a study allow, as far as known."""
+    of_data = config(study).data
+    if of_data.label_range is None or not of_data.bin_width:
+        return numbers
+    low, high = of_data.label_range
+    bins = round((high - low) / of_data.bin_width)
+    return tuple(number for number in numbers if number <= bins)
+
+
 def lengths(study, stage, shares):
     """Lengths of a stage relative to the main one, as an axis of a grid.
 

@@ -16,7 +16,8 @@ The argument is a data set of `common.py` (or another file in configs/, also a r
     rate         learning rate of both stages, relative to that of the config; for
                  recipes the values of the supplementary
     finetuning   length of the main stage, for recipes: 50 to 90 epochs
-    number       number of groups alone, as in the supplementary, up to 50
+    number       number of groups alone, as in the supplementary, up to 50, as far as
+                 the data have as many label bins
 
 Each question has the fields that `group.py` lists for the data set, and varies its own;
 put what is best on validation there before the next. A separate seed is used, so that
@@ -39,20 +40,21 @@ QUESTIONS = {
     "start": (("model.head_options.start", ("zeros", "centers")),),
     "beta": ((f"{TERM}.beta", (0.5, 1.0, 2.0, 4.0)),),
     "finetuning": (("stage.main.epochs", groups.EPOCHS),),
-    "number": (("groups.num", groups.NUMBERS),),
 }
 # Learning rates relative to that of the data set.
 RATES = (0.1, 0.3, 1.0, 3.0)
 _STAGES = ("stage.contrast.learning_rate", "stage.main.learning_rate")
-KNOWN = ("length", *QUESTIONS, "rate")
+KNOWN = ("length", *QUESTIONS, "number", "rate")
 
 
 def _grid(study, question):
     if question == "length":
         return (
             common.lengths(study, "contrast", SHARES),
-            ("groups.num", NUMBERS),
+            ("groups.num", common.numbers_of_groups(study, NUMBERS)),
         )
+    if question == "number":
+        return (("groups.num", common.numbers_of_groups(study, groups.NUMBERS)),)
     if question != "rate":
         return QUESTIONS[question]
     config = common.config(study)

@@ -7,8 +7,7 @@ The argument is a data set of `common.py`, then in any order `full` for all numb
 the paper, and the division into groups: `exact` (default), `int_floor` (as in the
 public code, whose last group is large) or `equal_count`.
 
-There cannot be more groups than label bins: `rotation` has 45 bins, so change its grid,
-`--config.grid="(('groups.num', (2, 5, 10, 15, 20, 25, 40)),)"`.
+There cannot be more groups than label bins: `rotation`, with 45 bins, leaves out 50.
 """
 
 from dirjax.configs.studies import common, group
@@ -28,7 +27,8 @@ def get_config(arg="bikeshare"):
             )
     study = common.data(dataset)
     study.methods = group.CRITERIA
-    study.grid = (("groups.num", FULL if "full" in options else NUMBERS),)
+    numbers = FULL if "full" in options else NUMBERS
+    study.grid = (("groups.num", common.numbers_of_groups(study, numbers)),)
     for mode in WIDTH_MODES:
         if mode in options:
             study.fields = (*study.fields, ("groups.width_mode", mode))

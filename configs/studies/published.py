@@ -194,6 +194,8 @@ def _of_entry(table, dataset):
         _small(study, dataset, rows)
     study.fields += entry.fields
     study.grid = entry.grid
+    if entry.grid == _NUMBER:
+        study.grid = (("groups.num", common.numbers_of_groups(study, groups.NUMBERS)),)
     study.method_grids = tuple(entry.row_grids.items())
     study.noise = entry.noise
     if "vanilla" not in study.methods or entry.grid:
