@@ -12,14 +12,13 @@ The argument is a data set of `common.py` and a question:
     mode      of batch norm and dropout
     weighted  whether weights apply to the consistency term
     pixel     the grid of the paper's Table 5, or on depth maps Table 6, with the radius
-              that of each pixel: every base alone, with SSIR of two steps and of one
-              step, and with random noise of the same norm, each with gradients through
+              that of each pixel: every base alone, and with SSIR with gradients through
               both predictions and through the moved one
-    bins      the same arms with the radius that moves predictions by `epsilon` bins
+    bins      the same with the radius that moves predictions by `epsilon` bins
 
 The base of the first five is SQINV, as in most of the paper's tables. `pixel` and
 `bins` are for tuning on validation, with a separate seed; `ssir.py:DATASET,pixel` then
-compares with five:
+compares with five, beside one step and random noise of the same norm:
 
     python -m dirjax.report runs/readings --split val
 """
@@ -43,9 +42,6 @@ QUESTIONS = {
     "mode": (("objective.ssir.mode", ("train", "eval")),),
     "weighted": (("objective.wrappers", (("ssir", "reweight"), ("reweight", "ssir"))),),
 }
-# Whole grids: question -> fields of `objective.ssir`.
-WHOLE = {"pixel": {"norm": "pixel"}, "bins": {"units": "bins"}}
-TARGETS = ("both", "stopped")
 # Bins that predictions move by, and factors.
 BINS = (
     ("objective.ssir.epsilon", (0.1, 0.3, 1.0, 3.0)),
@@ -53,38 +49,31 @@ BINS = (
 )
 
 
-def _arms(base):
-    """The arms on a base: name -> preset, fields of `objective.ssir`."""
-    method, control = ssir.WITH[base]
-    return {
-        f"{name}_{target}": (preset, {"target": target, **fields})
-        for target in TARGETS
-        for name, preset, fields in (
-            (method, method, {}),
-            (f"{method}_one_step", method, {"n_steps": 1}),
-            (control, control, {}),
-        )
-    }
-
-
 def _whole(study, question):
-    """The study of all arms over a grid for each base."""
+    """The study of both targets over a grid for each base."""
     depth = common.maps(study)
     grids = ssir_grid.GRIDS["nyud2" if depth else "agedb"]
     bases = ssir.DEPTH_BASES if depth else ssir.BASES
-    arms = {base: _arms(base) for base in bases}
-    study.methods = tuple(name for base in bases for name in (base, *arms[base]))
-    every = {name: arm for of_base in arms.values() for name, arm in of_base.items()}
-    study.arguments = tuple((name, preset) for name, (preset, _) in every.items())
+    # Name -> base, preset, target.
+    arms = {
+        f"{ssir.WITH[base][0]}_{target}": (base, ssir.WITH[base][0], target)
+        for base in bases
+        for target in ssir.TARGETS
+    }
+    study.methods = tuple(
+        name
+        for base in bases
+        for name in (base, *(arm for arm, (of, *_) in arms.items() if of == base))
+    )
+    study.arguments = tuple((name, preset) for name, (_, preset, _) in arms.items())
     study.method_fields = tuple(
         (name, f"objective.ssir.{field}", value)
-        for name, (_, fields) in every.items()
-        for field, value in (WHOLE[question] | fields).items()
+        for name, (_, _, target) in arms.items()
+        for field, value in {"target": target, **ssir.READINGS[question]}.items()
     )
     study.method_grids = tuple(
         (name, BINS if question == "bins" else grids[base])
-        for base in bases
-        for name in arms[base]
+        for name, (base, *_) in arms.items()
     )
     study.seeds = (100,)
     return study
@@ -94,8 +83,8 @@ def get_config(arg="bikeshare,epsilon"):
     """The study on DATASET,QUESTION."""
     dataset, _, question = arg.partition(",")
     study = common.data(dataset)
-    common.chosen("question", question, (*QUESTIONS, *WHOLE))
-    if question in WHOLE:
+    common.chosen("question", question, (*QUESTIONS, *ssir.READINGS))
+    if question in ssir.READINGS:
         return _whole(study, question)
     study.methods = ssir.WITH["sqinv"] if question == "epsilon" else ("sqinv_ssir",)
     study.seeds = study.seeds[:3]

@@ -76,28 +76,51 @@ def test_the_questions_to_the_histogram_head(arg, points):
 
 @pytest.mark.parametrize(
     ("arg", "points"),
-    # Every base alone and its grid twice for each of three arms.
-    [("rotation,pixel", 3 + 6 * (20 + 12 + 20)), ("nyud2,pixel", 2 + 6 * (12 + 4))],
+    # Every base alone, and its grid for each of two targets.
+    [("rotation,pixel", 3 + 2 * (20 + 12 + 20)), ("nyud2,pixel", 2 + 2 * (12 + 4))],
 )
-def test_the_grid_of_a_reading_has_controls(arg, points):
+def test_the_grid_of_a_reading(arg, points):
     made = ssir_readings.get_config(arg).to_dict()
     every = {str(j.folder): j for j in jobs.jobs(made)}
     assert len(every) == len(list(jobs.jobs(made))) == points
-    first = {}
-    for job in every.values():
+    of_readings(every.values(), made)
+
+
+@pytest.mark.parametrize("arg", ["rotation,pixel", "nyud2,bins", "utkface,pixel"])
+def test_a_reading_has_controls(arg, monkeypatch):
+    """Two steps, one step and random noise, of one radius and factor, five seeds."""
+    of_data = {"vanilla": {"stopped": (0.5, 0.25)}}
+    dataset, reading = arg.split(",")
+    monkeypatch.setitem(ssir.TUNED_AS[reading], dataset, of_data)
+    made = ssir.get_config(arg).to_dict()
+    bases = 2 if dataset == "nyud2" else 3
+    assert made["seeds"] == (0, 1, 2, 3, 4)
+    every = list(jobs.jobs(made))
+    assert len(every) == 5 * bases * (1 + 2 * 3)
+    found = of_readings(every, made)
+    for name, noise in found.items():
+        if noise and name.startswith(("ssir_stopped", "random_noise_stopped")):
+            assert (noise["epsilon"], noise["lam"]) == (0.5, 0.25)
+        elif noise and reading == "bins":
+            assert noise["epsilon"] == 1.0
+            assert noise["units"] == "bins"
+
+
+def of_readings(every, made):
+    """The fields of SSIR by method, of the first job of each."""
+    first, found = {}, {}
+    for job in every:
         first.setdefault(job.folder.parts[1], job)
     assert set(first) == set(made["methods"])
     for name, job in first.items():
-        noise = jobs.build(job)["objective"].get("ssir")
+        noise = found[name] = jobs.build(job)["objective"].get("ssir")
         assert (noise is None) == (name in ssir.WITH)
         if noise:
-            assert noise["norm"] == "pixel"
+            assert noise["norm"] == "pixel" or noise["units"] == "bins"
             assert noise["target"] == ("stopped" if "stopped" in name else "both")
             assert noise["n_steps"] == (1 if "one_step" in name else 2)
             assert noise["noise"] == ("random" if "random" in name else "gradient")
-    reading = ssir.get_config(arg).to_dict()
-    noise = [jobs.build(j)["objective"].get("ssir") for j in jobs.jobs(reading)]
-    assert {n["norm"] for n in noise if n} == {"pixel"}
+    return found
 
 
 def test_the_study_of_benchmarks_builds():
