@@ -75,11 +75,13 @@ class Model(abc.ABC):
 
     def points(self, seed: int) -> Sequence[Mapping[str, Any]]:
         """Its frontier for balanced labels on validation rows."""
+        model = self._correction(seed)
         return frontier.frontier(
-            self._correction(seed),
+            model,
             {"val": self.rows("val", seed)},
             self.spec,
             target=frontier.UNIFORM,
+            decodes=frontier.decodes(model, self._config["prior"]),
             gm_epsilon=self._config["eval"]["gm_epsilon"],
         )
 

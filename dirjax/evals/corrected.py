@@ -243,13 +243,17 @@ def of_rows(
 
     def points() -> list[dict[str, Any]]:
         kept = run_files.read_result(workdir)["frontier"]
-        if kept and record["kind"] == "dense" and kept["target"] == prior["target"]:
+        how = prior["decode"] or model.decode
+        known = {p["decode"] for p in kept["points"]} if kept else ()
+        same = how in known and kept["target"] == prior["target"]
+        if record["kind"] == "dense" and same:
             return kept["points"]  # of all pixels
         return frontier.frontier(
             model,
             {"val": validation},
             spec,
             target=target,
+            decodes=frontier.decodes(model, prior),
             gm_epsilon=config["eval"]["gm_epsilon"],
         )
 

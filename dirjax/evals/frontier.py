@@ -25,7 +25,7 @@ TAUS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 UNIFORM = "uniform"
 # Metrics of each point of a frontier.
 SCORES = ("mae", "rmse", "gm", "bmae")
-# Values of a distribution that frontiers have.
+# Values of a distribution that every frontier has.
 DECODES = ("mean", "median")
 # Nominal coverage of the intervals in results.
 COVERAGE = 0.9
@@ -191,7 +191,7 @@ def frontier(
     *,
     target: Any,
     taus: Sequence[float] = TAUS,
-    decodes: Sequence[str] = DECODES,
+    decodes: Sequence[str],
     gm_epsilon: float,
 ) -> list[dict[str, Any]]:
     """Metrics of a model at several strengths of the correction.
@@ -248,6 +248,17 @@ def best(
     metric = "rmse" if metric == "mse" else metric
     known = [p for p in points if p[split][metric][shot] is not None]
     return min(known, key=lambda p: (p[split][metric][shot], p["tau"]), default=None)
+
+
+def decodes(model: correct.Correction, prior: Mapping[str, Any]) -> tuple[str, ...]:
+    """Values of a distribution that a frontier has: `DECODES`, and what is predicted.
+
+    Args:
+      model: from `correction`.
+      prior: the fields of `config.prior`.
+    """
+    own = prior["decode"] or model.decode
+    return DECODES if own in DECODES else (*DECODES, own)
 
 
 def choose(

@@ -73,9 +73,12 @@ def curve(
 
 
 def is_balanced(run: Run) -> bool:
-    """Whether a run has a frontier for balanced labels, not for those of a file."""
-    found = (run.result or {}).get("frontier")
-    return bool(found) and found["target"] == "uniform"
+    """Whether a run has a frontier of its predictions for balanced labels."""
+    record = run.result or {}
+    found = record.get("frontier")
+    if not found or found["target"] != "uniform":
+        return False
+    return any(p["decode"] == record["prior"]["decode"] for p in found["points"])
 
 
 def by_method(

@@ -278,6 +278,7 @@ def _correct_rows(
         spec,
         target=frontier.UNIFORM if fields["target"] == "train" else target,
         taus=taus,
+        decodes=frontier.decodes(model, fields),
         gm_epsilon=pieces.config["eval"]["gm_epsilon"],
     )
     select = {**pieces.config["select"], "split": pieces.select_split}
@@ -331,7 +332,9 @@ def _correct_maps(
     target = frontier.wanted(fields, model, pieces.source.record)
     to = frontier.UNIFORM if fields["target"] == "train" else target
     variants = [
-        frontier.Chosen(model, to, tau, how) for how in frontier.DECODES for tau in taus
+        frontier.Chosen(model, to, tau, how)
+        for how in frontier.decodes(model, fields)
+        for tau in taus
     ]
 
     def of_all(split: str, wanted: Sequence[frontier.Chosen]) -> list[Evaluated]:

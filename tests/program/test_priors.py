@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from dirjax import correct, errors, evaluate, labels, predict
+from dirjax import correct, errors, evaluate, labels, predict, report
 from dirjax.evals import corrected, frontier
 from dirjax.labels import Bins
+from dirjax.report import frontiers
 from dirjax.workdir import run_files
 from tests import own_data, runs
 from tests.program.answers import COLUMNS, PARTS, to_csv
@@ -92,6 +93,26 @@ def test_evaluate_gives_the_frontier_of_the_result(plain):
     best = min(own, key=lambda p: (p["val"]["mae"]["all"], p["tau"]))
     assert found["prior"]["tau"] == best["tau"]
     assert found["test"]["mae"]["all"] == pytest.approx(best["test"]["mae"]["all"])
+
+
+def test_a_model_that_predicts_the_mode_has_a_frontier_of_it(tmp_path):
+    file = own_data.write(tmp_path, "mine.csv", to_csv(COLUMNS))
+    fields = {**FIELDS, "model__encoder": {"width": 8, "depth": 1}}
+    made = own_data.config(file, argument="histogram", **fields)
+    made["model"]["head_options"]["decode"] = "mode"
+    folder = tmp_path / "run"
+    runs.run(made, folder)
+    result = runs.result(folder)
+    assert result["prior"]["decode"] == "mode"
+    (own,) = points(result, 0.0, "mode")
+    want = result["test"]["mae"]["all"]
+    assert own["test"]["mae"]["all"] == pytest.approx(want, rel=1e-5)
+    assert len(points(result, 0.5, "median")) == 1
+    table = frontiers.by_method({"histogram": [report.read_run(folder)]}, None)
+    assert "corrected for uniform labels" in table
+    # The strength is chosen among its points.
+    found = evaluate.evaluate(folder, prior={"target": "uniform"})
+    assert found["prior"]["decode"] == "mode"
 
 
 def test_a_single_tau_is_used(plain):
