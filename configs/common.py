@@ -387,6 +387,7 @@ def depth():
             "lds": {"clip": None, "padding": "edge"},
             "fds": {"clip": (0.2, 5.0), "whole_rows": True, "alias": False},
             "ssir": {"epsilon": 5e-4},
+            "balanced_mse": {"padding": "edge"},
         }
     )
     return config

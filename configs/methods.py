@@ -167,10 +167,14 @@ BALANCED_MSE = {
     "form": "bmc",
     "sigma": 1.0,
     "learning_rate": 1e-2,
+    "unit": "deviation",
     "components": 8,
+    "scheme": "inverse",
     "size": 5,
     "kernel_sigma": 2.0,
+    "padding": "zero",
     "truncate": False,
+    "first_bin": 0,
 }
 # The weight is gamma: of ages 100, of text similarity 3e-4.
 RANKSIM = {"weight": 100.0, "interpolation": 2.0, **DRAWN}

@@ -22,6 +22,7 @@ from dirjax import checks
 from dirjax.labels.bins import Bins
 
 KERNELS = ("gaussian", "gaussian_exact", "triang", "laplace")
+PRIORS = ("inverse", "sqrt_inverse")
 _GRID = 4096  # Points of a kernel density.
 _PAD_MODES: Any = {"zero": "constant", "edge": "symmetric", "reflect": "reflect"}
 
@@ -162,6 +163,58 @@ def bin_density(
         density = smooth(density, kernel_window(kernel, size, sigma), padding)
     density = np.trunc(density) if truncate and scheme == "inverse" else density
     return np.pad(density, (first_bin, 0), mode="edge")
+
+
+def histogram_prior(
+    counts: ArrayLike,
+    *,
+    scheme: str = "inverse",
+    kernel: str | None = None,
+    size: int = 5,
+    sigma: float = 2.0,
+    padding: str = "zero",
+    truncate: bool = False,
+    first_bin: int = 0,
+) -> np.ndarray:
+    """Share of the training labels in each bin, smoothed or not, for Balanced MSE.
+
+    Args:
+      counts: `[num]` training labels in each bin.
+      scheme: "inverse" for shares of counts, "sqrt_inverse" for those of their roots;
+        named after the weights of `lds`, which are the inverse.
+      kernel: None, or the kernel that smooths the counts, see `kernel_window`.
+      size: its taps.
+      sigma: its width in bins.
+      padding: values beyond the end bins, see `smooth`.
+      truncate: whether smoothed counts are rounded down, as in the public code.
+      first_bin: bins before it have the value of this one, see `bin_density`.
+
+    Returns:
+      `[num]` float64 with sum 1. Bins without labels have a share if the kernel or
+      `first_bin` gives them one.
+
+    Raises:
+      ValueError: for an option out of range.
+
+    Example:
+      >>> histogram_prior([3, 0, 1]).tolist()
+      [0.75, 0.0, 0.25]
+      >>> histogram_prior([0, 4, 1], scheme="sqrt_inverse", first_bin=1)
+      array([0.4, 0.4, 0.2])
+    """
+    checks.one_of("scheme", scheme, PRIORS)
+    density = bin_density(
+        counts,
+        scheme,
+        clip=None,
+        kernel=kernel,
+        size=size,
+        sigma=sigma,
+        padding=padding,
+        truncate=truncate,
+        first_bin=first_bin,
+    )
+    return density / density.sum()
 
 
 def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:

@@ -21,16 +21,20 @@ training gives the same predictions.
 **Deviations** and readings:
 
 - `s` is in deviations of the training labels, so that one value serves labels of any
-  unit, and is never below 1e-3 of them (`gai_loss` and its like: 1e-3 label units). The
-  trained number is the inverse softplus of `s`, at a constant learning rate of its own
-  without weight decay; the public code trains `s` itself, which may pass 0.
+  unit (`unit="label"`: in theirs), and is never below 1e-3 of them (`gai_loss` and its
+  like: 1e-3 label units). The trained number is the inverse softplus of `s`, at a
+  constant learning rate of its own without weight decay; the public code trains `s`
+  itself, which may pass 0.
 - Weights of a batch count rows: of a row with weight 2 there are two, as candidates,
   too. The public code has no weights. The prior of `gai` and `bni` does not know them,
   so weights belong to `bmc`, or to rows that really count twice.
 - Equal labels in a batch compete, as there; their loss has a floor.
 - The mixture is fitted to the histogram of label bins (`labels/mixtures.py`), whose
   places are the mean labels of bins; there it is scikit-learn's of all labels.
-- Smoothed counts of `bni` keep their fractions, unless `truncate=True`.
+- Smoothed counts of `bni` keep their fractions, unless `truncate=True`. Smoothing gives
+  shares to bins without labels near others, as there.
+- Published for depth: `bni` with `padding="edge"` and `first_bin=7`, of counts or of
+  their roots (`scheme="sqrt_inverse"`); `gai` of 16 components, with `s` fixed at 1 m.
 """
 
 from __future__ import annotations
@@ -48,6 +52,7 @@ from dirjax.labels import weights as weights_lib
 from dirjax.objectives import base
 
 FORMS = ("bmc", "gai", "bni")
+UNITS = ("deviation", "label")
 # One row has no other label to compete with: the loss would be 0.
 FEWEST_ROWS = 2
 FLOOR = 1e-3
@@ -96,6 +101,11 @@ def _apart(
 
 
 def _variance(sigma: Any) -> jax.Array:
+    if jnp.ndim(sigma):
+        raise ValueError(
+            f"sigma must be one number, got shape {jnp.shape(sigma)}. Use one "
+            "deviation of the noise for all rows."
+        )
     return jnp.maximum(jnp.square(jnp.asarray(sigma, float)), FLOOR**2)
 
 
@@ -124,7 +134,8 @@ def bmc_loss(
       `[batch]`, arbitrary but finite for padding.
 
     Raises:
-      ValueError: for a batch of one row, or shapes that do not fit.
+      ValueError: for a batch of one row, or shapes that do not fit, such as weights
+        `[batch, 1]`.
 
     Example:
       >>> p, y = jnp.array([1.0, 2.5, 4.0]), jnp.array([1.0, 2.0, 5.0])
@@ -138,6 +149,11 @@ def bmc_loss(
             f"{labels.shape}, one per pixel. Give the term pixels to "
             "draw as rows, pixels=1024, or use form='gai' or 'bni'."
         )
+    checks.check_shapes(
+        labels=(labels, "rows" if labels.ndim == 1 else "rows labels"),
+        weights=(weights, "rows"),
+        mask=(mask, "rows"),
+    )
     size = len(labels)
     if size < FEWEST_ROWS:
         raise ValueError(
@@ -195,14 +211,17 @@ def gai_loss(
       >>> f"{loss.mean():.4f}"
       '-1.5068'
     """
+    one = jnp.ndim(means) == 1
+    checks.check_shapes(
+        means=(means, "num" if one else "num labels"),
+        variances=(variances, "num" if one else "num labels labels"),
+        proportions=(proportions, "num"),
+    )
     own, away = _apart(predictions, labels, means)
     variance = _variance(sigma)
-    if means.ndim == 1:
+    if one:
         spread = variances[:, None]
     else:
-        checks.check_shapes(
-            means=(means, "num labels"), variances=(variances, "num labels labels")
-        )
         spread, axes = jnp.linalg.eigh(variances)
         away = jnp.einsum("...kd,kde->...ke", away, axes)
     spread = spread + variance  # [num, labels]
@@ -243,6 +262,10 @@ def bni_loss(
       >>> f"{bni_loss(p, y, centers=y, proportions=q).mean():.4f}"
       '-1.5834'
     """
+    checks.check_shapes(
+        centers=(centers, "bins" if jnp.ndim(centers) == 1 else "bins labels"),
+        proportions=(proportions, "bins"),
+    )
     own, away = _apart(predictions, labels, centers)
     variance = _variance(sigma)
     squares = jnp.sum(jnp.square(away), axis=-1)
@@ -254,43 +277,6 @@ def bni_loss(
     return _scaled(loss, variance)
 
 
-def histogram_prior(
-    counts: np.ndarray,
-    *,
-    kernel: str | None = None,
-    size: int = 5,
-    sigma: float = 2.0,
-    truncate: bool = False,
-) -> np.ndarray:
-    """Share of the training labels in each bin, smoothed or not, for `bni_loss`.
-
-    Args:
-      counts: `[num]` training labels in each bin.
-      kernel: None, or the kernel that smooths the counts, see `lds`.
-      size: its taps.
-      sigma: its width in bins.
-      truncate: whether smoothed counts are rounded down, as in the public code.
-
-    Returns:
-      `[num]` float64 with sum 1; 0 in bins without labels, also after smoothing.
-
-    Example:
-      >>> histogram_prior(np.array([3, 0, 1])).tolist()
-      [0.75, 0.0, 0.25]
-    """
-    density = weights_lib.bin_density(
-        counts,
-        "inverse",
-        clip=None,
-        kernel=kernel,
-        size=size,
-        sigma=sigma,
-        truncate=truncate,
-    )
-    density = np.where(np.asarray(counts) > 0, density, 0)
-    return density / density.sum()
-
-
 def _inverse_softplus(x: float) -> float:
     return x + math.log(-math.expm1(-x))
 
@@ -300,11 +286,15 @@ def make(
     form: str = "bmc",
     sigma: float = 1.0,
     learning_rate: float = 1e-2,
+    unit: str = "deviation",
     components: int = 8,
+    scheme: str = "inverse",
     kernel: str | None = None,
     size: int = 5,
     kernel_sigma: float = 2.0,
+    padding: str = "zero",
     truncate: bool = False,
+    first_bin: int = 0,
 ) -> base.Objective:
     """Balanced MSE as a term, in place of another loss of the prediction.
 
@@ -315,13 +305,17 @@ def make(
 
     Args:
       form: "bmc", "gai" or "bni".
-      sigma: the first deviation of the noise, in deviations of the training labels.
+      sigma: the first deviation of the noise, in `unit`.
       learning_rate: of `sigma`, constant; 0 to keep it.
+      unit: of `sigma`: "deviation" of the training labels, or "label".
       components: of the mixture, for "gai".
-      kernel: see `histogram_prior`, for "bni", as the rest.
-      size: see `histogram_prior`.
-      kernel_sigma: `sigma` of `histogram_prior`.
-      truncate: see `histogram_prior`.
+      scheme: for "bni", as the rest: see `weights.histogram_prior`.
+      kernel: see `weights.histogram_prior`.
+      size: see `weights.histogram_prior`.
+      kernel_sigma: its `sigma`.
+      padding: see `weights.histogram_prior`.
+      truncate: see `weights.histogram_prior`.
+      first_bin: see `weights.histogram_prior`.
 
     Returns:
       An objective that logs `balanced_mse/sigma`, in label units. Its weighting is that
@@ -337,11 +331,21 @@ def make(
     checks.one_of("form", form, FORMS)
     checks.positive("sigma", sigma - FLOOR)
     checks.positive("learning_rate", learning_rate, zero=True)
+    checks.one_of("unit", unit, UNITS)
+    checks.one_of("scheme", scheme, weights_lib.PRIORS)
     checks.whole("components", components)
 
     def shares(spec):
-        options = {"size": size, "sigma": kernel_sigma, "truncate": truncate}
-        return histogram_prior(spec.counts, kernel=kernel, **options)
+        return weights_lib.histogram_prior(
+            spec.counts,
+            scheme=scheme,
+            kernel=kernel,
+            size=size,
+            sigma=kernel_sigma,
+            padding=padding,
+            truncate=truncate,
+            first_bin=first_bin,
+        )
 
     def mixture(spec):
         least = max(spec.bins.mean_width**2 / 12, 1e-12)
@@ -361,7 +365,8 @@ def make(
     def init(key, spec):
         del key
         raw = jnp.float32(_inverse_softplus(sigma - FLOOR))
-        state: dict[str, Any] = {"unit": jnp.float32(spec.label_std or 1.0)}
+        size_of_one = spec.label_std or 1.0 if unit == "deviation" else 1.0
+        state: dict[str, Any] = {"unit": jnp.float32(size_of_one)}
         law: dict[str, Any] = {}
         if form == "gai":
             law = mixture(spec)._asdict()

@@ -162,6 +162,16 @@ class TestPresets:
         focal = made("stsb_dir", "focal_r,huber").objective.terms.focal_r
         assert (focal.beta, focal.unit, focal.gamma) == (4.0, "label", 1.0)
         assert made("stsb_dir", "vanilla,huber").objective.terms.huber.beta == 1.5
+        conr = made("nyud2_dir", "conr").objective.terms.conr
+        assert (conr.weight, conr.window, conr.rate, conr.push, conr.unit) == (
+            *(0.2, 0.2, 0.2),
+            *("linear", "label"),
+        )
+        term = made("nyud2_dir", "bni_lds").objective.terms.balanced_mse
+        assert (term.padding, term.first_bin, term.form) == ("edge", 7, "bni")
+        term = made("nyud2_dir", "gai").objective.terms.balanced_mse
+        assert (term.components, term.sigma, term.unit) == (16, 1.0, "label")
+        assert term.learning_rate == 0
 
     def test_labels_of_the_digits(self):
         for option in ("slant", "rotation"):

@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from dirjax import objectives, optimizers
-from dirjax.labels import mixtures, specification
+from dirjax.labels import mixtures, specification, weights
 from dirjax.objectives import balanced_mse, base
 from dirjax.objectives.balanced_mse import bmc_loss, bni_loss, gai_loss
 from dirjax.training import parameters
@@ -34,14 +34,14 @@ def normal(at, center, cov):
     return multivariate_normal(center, cov).logpdf(at)
 
 
-def by_hand(form, p, y, s, weights=None, **law):
+def by_hand(form, p, y, s, count=None, **law):
     """The definition: density of the label over its expectation, for each row."""
-    weights = np.ones(len(p)) if weights is None else weights
+    count = np.ones(len(p)) if count is None else count
     noise, out = s**2 * np.eye(p.shape[1]), []
     for row, own in zip(p, y, strict=True):
         if form == "bmc":
             logs = [normal(row, other, noise) for other in y]
-            against = logsumexp(logs, b=weights)
+            against = logsumexp(logs, b=count)
         elif form == "gai":
             parts = zip(law["means"], law["variances"], strict=True)
             logs = [normal(row, m, v + noise) for m, v in parts]
@@ -97,7 +97,7 @@ def test_weights_count_rows():
 def law_of(name, case):
     if name == "bmse_bmc":
         return bmc_loss, {}
-    if name == "bmse_bni":
+    if name.startswith("bmse_bni"):
         found = {k: case[f"in.bucket_{k}"] for k in ("centers", "weights")}
         return bni_loss, {"centers": found["centers"], "proportions": found["weights"]}
     if int(case.get("p.which", 1)) == 0:
@@ -109,13 +109,15 @@ def law_of(name, case):
     }
 
 
-@pytest.mark.parametrize("name", ["bmse_bmc", "bmse_gai", "bmse_bni", "bmse_md"])
+@pytest.mark.parametrize(
+    "name", ["bmse_bmc", "bmse_gai", "bmse_bni", "bmse_bni_nyud2", "bmse_md"]
+)
 def test_golden(name):
     programs = {}
     for case in golden.cases(name):
         fn, law = law_of(name, case)
-        if name == "bmse_bni":
-            law = {**law, "centers": law["centers"][:, None]}
+        if name.startswith("bmse_bni"):
+            law = {**law, "centers": law["centers"].reshape(-1, 1)}
         if fn not in programs:
 
             def loss(p, s, y, fn=fn, **law):
@@ -130,27 +132,50 @@ def test_golden(name):
         np.testing.assert_allclose(slopes[1], case["grad.noise_sigma"], rtol=1e-7)
 
 
+def options_of(case):
+    return {
+        "kernel": "gaussian" if case["p.lds"] else None,
+        "size": int(case["p.ks"]),
+        "sigma": float(case["p.lds_sigma"]),
+        "truncate": True,
+    }
+
+
 def test_golden_histograms():
     for case in golden.cases("bmse_bni"):
         # Labels of 121 and more are left out there.
         labels = case["in.train_labels"].astype(int)
-        counts = np.bincount(labels, minlength=200)
-        counts[121:] = 0
-        kernel = "gaussian" if case["p.lds"] else None
-        shares = balanced_mse.histogram_prior(
-            counts,
-            kernel=kernel,
-            size=int(case["p.ks"]),
-            sigma=float(case["p.lds_sigma"]),
-            truncate=True,
-        )
-        centers = np.ravel(case["in.bucket_centers"]).astype(int)
-        held = shares[centers]
+        counts = np.bincount(labels[labels < 121], minlength=200)
+        shares = weights.histogram_prior(counts, **options_of(case))
+        held = np.flatnonzero(shares)
+        np.testing.assert_array_equal(held, np.ravel(case["in.bucket_centers"]))
         want = np.ravel(case["in.bucket_weights"])
-        if kernel:  # There, bins without labels near others keep the smoothed share.
-            want = want[counts[centers] > 0] / want[counts[centers] > 0].sum()
-            held = held[counts[centers] > 0]
-        np.testing.assert_allclose(held, want, rtol=1e-6)
+        np.testing.assert_allclose(shares[held], want, rtol=1e-12)
+
+
+def test_golden_histograms_of_depth():
+    """Mirrored ends, bins below the first that borrow its value, and roots."""
+    for case in golden.cases("bmse_bni_nyud2"):
+        shares = weights.histogram_prior(
+            case["in.train_bucket_num"],
+            scheme=("inverse", "sqrt_inverse")[int(case["p.reweight"])],
+            padding="edge",
+            first_bin=int(case["p.bucket_start"]),
+            **options_of(case),
+        )
+        want = np.ravel(case["in.bucket_weights"])
+        np.testing.assert_allclose(shares, want, rtol=1e-12)
+
+
+def test_the_prior_of_depth_reaches_the_term():
+    """Bins below the first have a share, though they have no labels."""
+    options = {"padding": "edge", "first_bin": 2, "scheme": "sqrt_inverse"}
+    spec = dataclasses.replace(toy.SPEC, counts=np.array([0, 0, 4, 9, 0, 1]))
+    objective = balanced_mse.make(form="bni", kernel="triang", size=3, **options)
+    prior = objective.init(jax.random.key(0), spec).state["prior"]
+    # Roots 2, 3, 0, 1 under 1/2, 1, 1/2 with mirrored ends; the first one repeated.
+    want = np.array([4.5, 4.5, 4.5, 4, 2, 1.5])
+    np.testing.assert_allclose(prior["proportions"], want / want.sum(), rtol=1e-6)
 
 
 def slope_of(fn, p, **options):
@@ -192,8 +217,41 @@ def test_guards():
         bmc_loss(np.ones((3, 1)), np.ones(3))
     with pytest.raises(ValueError, match="one per pixel"):
         bmc_loss(np.ones((3, 2, 2)), np.ones((3, 2, 2)))
-    with pytest.raises(ValueError, match="form must be one of bmc, gai, bni"):
-        balanced_mse.make(form="bnc")
+    for options, said in (
+        ({"form": "bnc"}, "form must be one of bmc, gai, bni"),
+        ({"scheme": "none"}, "scheme must be one of inverse, sqrt_inverse"),
+        ({"unit": "bin"}, "unit must be one of deviation, label"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            balanced_mse.make(**options)
+
+
+K = np.ones(3, np.float32) / 3
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "said"),
+    [
+        (gai_loss, {"variances": K.reshape(3, 1, 1)}, r"variances .*\(3, 1, 1\)"),
+        (gai_loss, {"variances": K[:1]}, r"variances .*\(1,\) .* means .*\(3,\)"),
+        (gai_loss, {"proportions": K[:, None]}, r"proportions .*\(3, 1\)"),
+        (gai_loss, {"means": K[:, None]}, r"variances must have 3 .*\(3,\)"),
+        (bni_loss, {"proportions": K[:, None]}, r"proportions .*\(3, 1\)"),
+        (bni_loss, {"proportions": K[:1]}, r"proportions .*\(1,\) .*centers .*\(3,\)"),
+        (bmc_loss, {"weights": np.ones((9, 1))}, r"weights .*\(9, 1\)"),
+        (bmc_loss, {"weights": np.ones(1)}, r"weights .*\(1,\) .*labels .*\(9,\)"),
+        (bmc_loss, {"mask": np.ones((9, 1))}, r"mask .*\(9, 1\)"),
+        (bmc_loss, {"sigma": np.ones(9)}, r"sigma must be one number.*\(9,\)"),
+    ],
+)
+def test_shapes_that_would_broadcast(fn, options, said):
+    law = {
+        gai_loss: {"means": K, "variances": K, "proportions": K},
+        bni_loss: {"centers": K, "proportions": K},
+        bmc_loss: {},
+    }[fn]
+    with pytest.raises(ValueError, match=said):
+        fn(P[:, 0], Y[:, 0], **{**law, **options})
 
 
 @pytest.mark.parametrize("form", balanced_mse.FORMS)
@@ -281,14 +339,15 @@ def test_sigma_has_a_rate_of_its_own():
     assert fixed.params == {}
 
 
-def test_sigma_in_units_of_labels():
-    objective = balanced_mse.make(sigma=0.5)
+@pytest.mark.parametrize("unit", balanced_mse.UNITS)
+def test_sigma_in_units_of_labels(unit):
+    objective = balanced_mse.make(sigma=0.5, unit=unit)
     variables = objective.init(jax.random.key(0), toy.SPEC)
     outputs = types.SimpleNamespace(prediction=np.float32(P[:, 0]))
     batch = {"label": np.float32(Y[:, 0])}
     batch |= {k: np.ones(9, np.float32) for k in ("weight", "mask")}
     out = objective.loss(variables, base.View(None, outputs, None, None), batch, None)
-    sigma = 0.5 * toy.SPEC.label_std
+    sigma = 0.5 * (toy.SPEC.label_std if unit == "deviation" else 1.0)
     np.testing.assert_allclose(out.metrics["balanced_mse/sigma"][0], sigma, rtol=1e-5)
     want = bmc_loss(outputs.prediction, batch["label"], sigma=sigma).mean()
     np.testing.assert_allclose(out.loss, want, rtol=1e-5)
