@@ -16,13 +16,19 @@ the weight of a row, so rare labels are pushed harder.
 **Deviations** and readings:
 
 - The denominator is the paper's. In the author's code every row that is no positive,
-  the row itself included, adds 1 to it (`denominator="code"`).
+  the row itself included, adds 1 to it (`denominator="code"`). The code for depth does
+  so too, divides the sum over positives by one more than their number (the row counts
+  itself), and takes a plain mean, where `eta` is in the push alone ("depth").
 - A row without positives has loss 0; there it makes the loss of the batch NaN. Two
   views of each image (the preset) guarantee a positive.
 - Windows and rates are in bins (`unit="bin"`): for ages of one year a bin that is the
-  published setting, w 1 and e 0.01; for depth, bins of 0.1 m, it is 2 and 0.02.
+  published setting, w 1 and e 0.01. Published for depth, which `nyud2_dir` sets: a
+  weight of 0.2, w 0.2 m, e 0.2 per m, `push="linear"` and temperature 0.2.
+- Labels and predictions at the edge of a window are within it, to float32 rounding:
+  else neighbouring bins of width 0.3 or 0.7 would be lost.
 - Three views there, one for the regression and two for ConR; here both losses see both.
-- The depth code compares means of images. Here labels of pixels are refused.
+- The depth code compares means of images: features flattened, labels, predictions and
+  weights averaged. Here rows are drawn pixels (`pixels`).
 - Temperature: the function for AgeDB-DIR overwrites its argument with 0.07, which is
   the default.
 - Predictions get no gradient, as there.
@@ -35,10 +41,10 @@ import jax.numpy as jnp
 
 from dirjax import checks
 from dirjax.objectives import base
-from dirjax.ops.numerics import masked_mean, product, unit
+from dirjax.ops.numerics import gaps, masked_mean, product, unit
 
 PUSHES = ("exponential", "linear")
-DENOMINATORS = ("paper", "code")
+DENOMINATORS = ("paper", "code", "depth")
 UNITS = ("bin", "deviation", "label")
 _LOWEST = -1e30
 
@@ -66,7 +72,7 @@ def conr_loss(
       rate: e, above 0, per unit of labels.
       temperature: divides cosines, above 0.
       push: "exponential" or "linear" in label distance.
-      denominator: "paper" or "code".
+      denominator: "paper", "code" or "depth", see the deviations above.
       weights: `[batch]` from 0. Default: 1.
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
 
@@ -82,6 +88,9 @@ def conr_loss(
       >>> p = jnp.array([20.0, 20.5, 50.0, 19.5, 31.0, 49.0])
       >>> f"{conr_loss(z, p, y, temperature=0.2):.4f}"
       '0.2472'
+      >>> depth = {"rate": 0.2, "push": "linear", "denominator": "depth"}
+      >>> f"{conr_loss(z, p, y, temperature=0.2, **depth):.6f}"
+      '0.280879'
     """
     checks.check_shapes(
         features=(features, "b d"),
@@ -97,13 +106,13 @@ def conr_loss(
     features = unit(jnp.where(mask[:, None] > 0, features, 0))
     logits = product(features, features.T) / temperature
 
-    def gaps(x):
-        x = jax.lax.stop_gradient(jnp.where(mask > 0, x, 0))
-        return jnp.abs(x[:, None] - x[None])
+    def pairs(x):
+        x = jnp.where(mask > 0, jnp.asarray(x, kind), 0)
+        apart, rounding = gaps(jax.lax.stop_gradient(x))
+        return apart, apart <= window + rounding
 
-    apart, alike = gaps(labels), gaps(predictions) <= window
+    (apart, near), (_, alike) = pairs(labels), pairs(predictions)
     real = (mask[:, None] > 0) & (mask[None] > 0)
-    near = apart <= window
     positive = real & near & ~jnp.eye(size, dtype=bool)
     negative = real & ~near & alike & (eta[:, None] > 0)
     count = jnp.sum(positive, axis=1)
@@ -117,14 +126,15 @@ def conr_loss(
         jnp.where(positive, logits, _LOWEST),
         jnp.where(negative, pushed, _LOWEST),
     ]
-    if denominator == "code":
+    if denominator != "paper":
         others = jnp.sum(mask) - count
         terms.append(jnp.where(others > 0, log(others), _LOWEST)[:, None])
     bottom = jax.nn.logsumexp(jnp.concatenate(terms, axis=1), axis=1)
     counts = (count > 0) & jnp.any(negative, axis=1)
     bottom = jnp.where(counts, bottom, 0)
     mean = jnp.sum(jnp.where(positive, logits, 0), axis=1) / jnp.maximum(count, 1)
-    return masked_mean(jnp.where(counts, eta * (bottom - mean), 0), mask)
+    share = count / (count + 1) if denominator == "depth" else eta
+    return masked_mean(jnp.where(counts, share * (bottom - mean), 0), mask)
 
 
 def _check(

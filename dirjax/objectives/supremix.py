@@ -24,7 +24,7 @@ Wu et al., 2023. https://arxiv.org/abs/2309.16633
   splits batches. Here each row has `partners` of them, drawn with equal chances among
   rows below and above within `window`.
 - Label distances, in the window and in the weights, are in label bins; rows have the
-  same label if they are in one bin.
+  same label if they are in one bin. A distance of `window` is outside, to rounding.
 - A row without a positive does not count. Batch weights do not enter.
 - Published: two views, 100 epochs of contrast alone, then a linear probe.
 """
@@ -87,6 +87,8 @@ def supremix_loss(
     checks.positive("temperature", temperature)
     checks.positive("window", window)
     checks.whole("partners", partners)
+    if not len(features):
+        return jnp.sum(features)
     real = jnp.ones(len(labels), bool) if mask is None else mask > 0
     features = jnp.where(real[:, None], features, 0)
     labels = jnp.where(real, labels, 0)
@@ -96,7 +98,7 @@ def supremix_loss(
     place = jnp.arange(len(labels))
     others = real[None] & real[:, None] & (place[:, None] != place[None])
     same = bins[:, None] == bins[None]
-    gaps = jnp.abs(labels[:, None] - labels[None])
+    gaps, _ = numerics.gaps(labels)
     plain = z @ z.T / temperature
     # Row i in a share of each negative: <z_i, a z_i + (1 - a) z_k>.
     share = _by_pair(key, len(labels), beta)
@@ -150,9 +152,10 @@ def _between(
     And whether there are both, of the same shape.
     """
     gap = labels[None] - labels[:, None]
+    size, rounding = numerics.gaps(labels)
     found = []
     for name, side in (("below", gap < 0), ("above", gap > 0)):
-        near = others & side & (jnp.abs(gap) < window)
+        near = others & side & (size < window - rounding)
         upto = jnp.cumsum(near, axis=1)
         keys = _keys(key, name, len(labels))
         draws = jax.vmap(lambda k: jax.random.uniform(k, (number,)))(keys)

@@ -66,6 +66,29 @@ def distances(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
 
 
+def gaps(values: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Absolute differences of all pairs, and how much of them may be rounding.
+
+    Labels that are multiples of 0.3 are none in float32, so that neighbours may be a
+    little more than 0.3 apart. Compare `gap <= window + rounding`, or `gap < window -
+    rounding`.
+
+    Args:
+      values: `[n]` float, each rounded twice at most.
+
+    Returns:
+      Both `[n, n]`.
+
+    Example:
+      >>> gap, rounding = gaps(jnp.float32([0.6, 0.9]) / jnp.float32(0.3))
+      >>> bool(gap[0, 1] <= 1 + rounding[0, 1]), bool(rounding[0, 1] < 1e-5)
+      (True, True)
+    """
+    size = jnp.abs(values)
+    rounding = 2 * jnp.finfo(values.dtype).eps * (size[:, None] + size[None])
+    return jnp.abs(values[:, None] - values[None]), rounding
+
+
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
     """Mean of `values` where `mask` is 1; 0 if the mask is empty.
 

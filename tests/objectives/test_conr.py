@@ -14,7 +14,9 @@ from tests import toy
 from tests.objectives import golden
 
 
-def by_loops(z, p, y, w=1.0, e=0.01, t=0.07, push="exponential", code=False, eta=None):
+def by_loops(
+    z, p, y, w=1.0, e=0.01, t=0.07, push="exponential", form="paper", eta=None
+):
     z, n = np.asarray(z, np.float64), len(z)
     eta = np.ones(n) if eta is None else eta
     length = np.linalg.norm(z, axis=1, keepdims=True)
@@ -29,12 +31,13 @@ def by_loops(z, p, y, w=1.0, e=0.01, t=0.07, push="exponential", code=False, eta
         ]
         if not pos or not neg:
             continue
-        below = sum(np.exp(s[i, j]) for j in pos) + (n - len(pos)) * code
+        below = sum(np.exp(s[i, j]) for j in pos) + (n - len(pos)) * (form != "paper")
         for j in neg:
             gap = e * abs(y[i] - y[j])
             force = np.exp(gap) if push == "exponential" else gap
             below += eta[i] * force * np.exp(s[i, j])
-        total += eta[i] * np.mean([np.log(below) - s[i, j] for j in pos])
+        each = sum(np.log(below) - s[i, j] for j in pos)
+        total += each / (len(pos) + 1) if form == "depth" else eta[i] * each / len(pos)
     return total / max(n, 1)
 
 
@@ -57,7 +60,7 @@ both = toy.jit(
 
 @pytest.mark.parametrize("denominator", conr.DENOMINATORS)
 @pytest.mark.parametrize("push", conr.PUSHES)
-@pytest.mark.quick("exponential-paper", "linear-code")
+@pytest.mark.quick("exponential-paper", "linear-code", "linear-depth")
 def test_against_loops(push, denominator):
     z, p, y, eta = rows()
     options = {"push": push, "denominator": denominator, "rate": 0.3}
@@ -69,7 +72,7 @@ def test_against_loops(push, denominator):
         y[real],
         e=0.3,
         push=push,
-        code=denominator == "code",
+        form=denominator,
         eta=eta[real],
     )
     np.testing.assert_allclose(got, want, rtol=1e-5)
@@ -102,12 +105,50 @@ def test_golden(which):
         with jax.enable_x64(True):
             value, slope = program(w, e, t)(*map(jnp.float64, (z, p, y, eta)))
         if np.isnan(case["out.loss"]):
-            want = by_loops(z, p, y, w, e, t, code=True, eta=eta)
+            want = by_loops(z, p, y, w, e, t, form="code", eta=eta)
             np.testing.assert_allclose(value, want, rtol=1e-9)
             assert np.isfinite(slope).all()
             continue
         np.testing.assert_allclose(value, case["out.loss"], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(slope, case["grad.features"], atol=1e-9)
+
+
+def test_golden_of_depth():
+    """The public code for depth, on means of images."""
+    for case in golden.cases("conr_nyud2"):
+        arrays = [case[f"in.{n}"] for n in ("output", "depth", "weights")]
+        p, y, eta = (x.reshape(len(x), -1).mean(1) for x in arrays)
+        options = {"window": "p.w", "temperature": "p.t", "rate": "p.e"}
+        options = {name: float(case[key]) for name, key in options.items()}
+
+        def loss(maps, p, y, eta, options=options):
+            options = {**options, "push": "linear", "denominator": "depth"}
+            return conr_loss(maps.reshape(len(maps), -1), p, y, weights=eta, **options)
+
+        with jax.enable_x64(True):
+            arrays = map(jnp.float64, (case["in.features"], p, y, eta))
+            value, slope = toy.jit(jax.value_and_grad(loss))(*arrays)
+        np.testing.assert_allclose(value, case["out.loss"], rtol=1e-9)
+        np.testing.assert_allclose(slope, case["grad.features"], atol=1e-9)
+
+
+@pytest.mark.parametrize("width", [0.3, 0.7, 0.25, 0.01, 0.1])
+def test_bins_of_any_width(width):
+    """Neighbours are one bin apart, though float32 has no multiples of 0.3."""
+    rng = np.random.default_rng(1)
+    z = np.float32(rng.normal(size=(120, 3)))
+    whole = np.arange(120) + rng.integers(0, 2, 120)
+    near = whole + rng.integers(-3, 4, 120)
+    bins = types.SimpleNamespace(mean_width=width)
+    spec = types.SimpleNamespace(label_std=1.0, bins=bins)
+    objective = conr.make()
+    variables = objective.init(jax.random.key(0), spec)
+    outputs = types.SimpleNamespace(prediction=np.float32(near * width))
+    ones = np.ones(120, np.float32)
+    batch = {"label": np.float32(whole * width), "weight": ones, "mask": ones}
+    view = base.View(jnp.asarray(z), outputs, None, None)
+    got = objective.loss(variables, view, batch, None).loss
+    np.testing.assert_allclose(got, by_loops(z, near, whole), rtol=1e-4)
 
 
 def test_degenerate_batches():

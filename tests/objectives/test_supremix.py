@@ -118,6 +118,17 @@ def test_partners_are_drawn_alike():
     ]
 
 
+@pytest.mark.parametrize("width", [0.1, 0.3, 0.7])
+def test_the_window_leaves_its_edge_out_for_any_width(width):
+    whole = np.arange(51)
+    others = ~jnp.eye(51, dtype=bool)
+    labels = jnp.float32(whole * width) / jnp.float32(width)
+    got, want = (
+        supremix._between(KEY, jnp.float32(y), others, 5.0, 4) for y in (labels, whole)
+    )
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="temperature must be"):
         supremix.make(temperature=0.0)
