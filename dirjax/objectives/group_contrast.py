@@ -238,6 +238,8 @@ def group_contrast_loss(
     check(temperature, similarity)
     if num_groups < 1:
         raise ValueError(f"num_groups must be at least 1, got {num_groups}.")
+    if not len(features):
+        return jnp.sum(features)
     mask = jnp.ones(len(features)) if mask is None else mask
     mask = (mask > 0).astype(features.dtype)
     real = jnp.sum(mask)

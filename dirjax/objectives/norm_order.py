@@ -166,6 +166,8 @@ def norm_order_loss(
       >>> float(norm_order_loss(z, jnp.array([2, 3, 5])))
       0.0
     """
+    if not len(features):
+        return jnp.sum(features)
     found = prototypes(features, bins, mask=mask, num_labels=num_bins, reading=reading)
     return order_divergence(
         found.norm,

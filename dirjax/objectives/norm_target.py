@@ -93,6 +93,8 @@ def norm_target_loss(
       8.0
     """
     checks.check_shapes(targets=(targets, "bins"))
+    if not len(features):
+        return jnp.sum(features)
     found = prototypes(
         features, bins, mask=mask, num_labels=len(targets), reading=reading
     )

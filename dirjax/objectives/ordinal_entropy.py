@@ -124,6 +124,11 @@ def ordinal_entropy_loss(
       '0.3685'
     """
     _check(of, 1)
+    checks.check_shapes(
+        features=(features, "b d"), labels=(labels, "b"), mask=(mask, "b")
+    )
+    if not len(features):
+        return jnp.sum(features)
     mask = jnp.ones(len(features), features.dtype) if mask is None else mask
     found = prototypes(features, labels, mask=mask, num_labels=num_labels)
     if of == "features":

@@ -17,7 +17,9 @@ authors' method, and its numbers are not theirs.
 
 - P and Q are normalised over all pairs; one of the two normalises rows.
 - Feature distances are L2; the other one takes 1 - cosine.
-- The spreading term is the second's; the first subtracts squares of 1 - cosine.
+- The spreading term is the second's; the first subtracts squares of 1 - cosine. No
+  value of its factor is known, and `spread=0` leaves it out unless you set one: by
+  default, and in the preset, `L_proxy` is the divergence alone.
 - All factors are guesses. Label distances are in deviations of the training labels.
 - Batch weights do not enter.
 """

@@ -24,6 +24,10 @@ the same for whole numbers in bins of width 1.
   so exponentials of far rows vanish. Here nothing is lost: where similarities spread
   further than float32 exponentials, sums are those of logarithms.
 - Distances within rounding of equal rows count as 0 with gradient 0.
+- Label distances are compared as they are in the dtype of the features. Two that are
+  equal in decimals, as 0.3 - 0.2 and 0.2 - 0.1, may differ by rounding, and then one
+  of the two rows is not in the denominator of the other, as in the author's code. Whole
+  numbers are exact, and with `labels="bins"` no rounding enters.
 - Published: SGD, learning rate 0.5, 400 epochs, then a linear probe with L1. The preset
   keeps the optimiser and the length of the data set, for both stages.
 - Batch weights do not enter.
@@ -157,6 +161,8 @@ def rank_n_contrast_loss(
         mask=(mask, "b"),
     )
     group_contrast.check(temperature, similarity)
+    if not len(features):
+        return jnp.sum(features)
     mask = jnp.ones(len(features)) if mask is None else mask
     mask = jnp.asarray(mask > 0, features.dtype)
     real = jnp.sum(mask)
