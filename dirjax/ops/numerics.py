@@ -5,6 +5,18 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+# Stirling's series of log Gamma(w) - log Gamma(w + 1/2) in 1/w, odd powers.
+_STIRLING = (
+    1 / 8,
+    -1 / 192,
+    1 / 640,
+    -17 / 14336,
+    31 / 18432,
+    -691 / 180224,
+    5461 / 425984,
+    -929569 / 15728640,
+)
+
 
 def norms(rows: jax.Array) -> jax.Array:
     """L2 norm of each row, with gradient 0 at 0.
@@ -111,12 +123,25 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 def log_gamma_step(x: jax.Array) -> jax.Array:
     """`log Gamma(x) - log Gamma(x + 1/2)` for `x > 0`, without cancellation.
 
+    By Stirling's series from 8 on, and below by the recursion from there,
+
+        f(x) = f(x + 8) + sum_{k < 8} log((x + k + 1/2) / (x + k))
+        f(w) = -log(w) / 2 + sum_k (1 - 4^-k) B_2k / (k (2 k - 1) w^(2 k - 1))
+
+    whose eight terms leave less than 1e-15. Slopes are as exact.
+
     Example:
       >>> f"{log_gamma_step(jnp.float32(1e6)):.4f}"  # -log(x) / 2
       '-6.9078'
     """
-    large = jnp.maximum(x, 8.0)
-    series = -0.5 * jnp.log(large) + (1 / 8 - 1 / (192 * large**2)) / large
-    small = jnp.minimum(x, 8.0)
-    direct = jax.lax.lgamma(small) - jax.lax.lgamma(small + 0.5)
-    return jnp.where(x > 8, series, direct)
+    below = x < 8
+    far, near = jnp.where(below, x + 8, x), jnp.where(below, x, 1)
+    square = jnp.square(1 / far)
+    series = jnp.zeros_like(far)
+    for factor in reversed(_STIRLING):
+        series = series * square + factor
+    steps = 1.0
+    for k in range(8):
+        steps = steps * ((near + k) / (near + k + 0.5))
+    steps = jnp.where(below, jnp.log(steps), 0)
+    return series / far - 0.5 * jnp.log(far) - steps
