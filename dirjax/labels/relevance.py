@@ -2,12 +2,17 @@
 
 Ribeiro and Moniz, "Imbalanced regression and extreme value prediction", Machine
 Learning 2020, https://doi.org/10.1007/s10994-020-05900-9; its monotone cubic is that of
-Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980.
+Fritsch and Carlson, "Monotone piecewise cubic interpolation", 1980. Sigmoid and density
+are those of the RESREG package: Gado et al., "Improving enzyme optimum temperature
+prediction with resampling strategies and ensemble learning", J. Chem. Inf. Model. 2020,
+https://doi.org/10.1021/acs.jcim.0c00489.
 
 **Deviations**: relevance beyond the smallest label of a side without outliers is 0
 (SMOGN package: 1); without any outliers relevance is 0 everywhere (SMOGN package: an
 error). Outside the given control points relevance is that of the nearest one (UBL
 package: a straight line; SMOGN package: 1 on the left, a straight line on the right).
+Two sigmoids whose sum is above 1 count as 1 (RESREG package: more than 1), and the
+slope takes the size of the centre, so that cut points may be negative.
 """
 
 from __future__ import annotations
@@ -102,6 +107,59 @@ def _through(points: np.ndarray, asked: np.ndarray) -> np.ndarray:
             slope[k : k + 2] *= 3 / size
     curve = CubicHermiteSpline(x, y, slope)
     return np.clip(curve(np.clip(asked, x[0], x[-1])), 0, 1)
+
+
+# Relevance at twice the cut point, and 1 - that at 0.
+_AT_TWICE = 1 - 1e-4
+
+
+def sigmoid_relevance(
+    labels: ArrayLike,
+    query: ArrayLike,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> np.ndarray:
+    """Relevance that rises beyond cut points, where it is about one half.
+
+    `1 / (1 + exp(-s (y - c)))` above a high cut point, mirrored below a low one, and
+    the sum of both if there are two. The centre `c` is the cut point, a thousandth of
+    the labels' deviation further out, and the slope `s = log(1e4 - 1) / |c|`: so
+    relevance depends on where labels have their 0, and suits labels above 0.
+
+    Args:
+      labels: training labels, for their deviation.
+      query: labels to evaluate, any shape.
+      low: cut point below which labels are relevant.
+      high: cut point above which labels are relevant.
+
+    Returns:
+      float64 of the query's shape, 0 to 1.
+
+    Raises:
+      ValueError: if a label is not finite, without a cut point, or for a centre of 0.
+
+    Example:
+      >>> sigmoid_relevance([5.0], [0, 10, 20], high=10.0).round(4).tolist()
+      [0.0001, 0.5, 0.9999]
+    """
+    array, asked = (labels_lib.numbers(x).astype(np.float64) for x in (labels, query))
+    beyond, phi = 1e-3 * array.std(), np.zeros_like(asked)
+    if low is None and high is None:
+        raise ValueError("sigmoid_relevance needs a cut point: give low, high or both.")
+    for sign, cut in ((-1, low), (1, high)):
+        if cut is None:
+            continue
+        center = cut + sign * beyond
+        if not center or not np.isfinite(center):
+            raise ValueError(
+                f"a cut point must be a finite number other than 0, got {cut}: its "
+                "distance from 0 sets the slope. Move the labels, or cut elsewhere."
+            )
+        slope = np.log(_AT_TWICE / (1 - _AT_TWICE)) / abs(center)
+        # The logistic function, without overflow.
+        phi += 0.5 * (1 + np.tanh(0.5 * sign * slope * (asked - center)))
+    return np.minimum(phi, 1)
 
 
 def _silverman(labels: np.ndarray) -> float:

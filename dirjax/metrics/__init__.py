@@ -15,6 +15,7 @@ from dirjax.metrics.regression import (
     shot_groups,
     zeros,
 )
+from dirjax.metrics.utility import relevance_scores
 
 __all__ = [
     "Sums",
@@ -26,6 +27,7 @@ __all__ = [
     "means",
     "per_bin",
     "rank_metrics",
+    "relevance_scores",
     "row_sums",
     "sera",
     "shot_groups",

@@ -17,6 +17,8 @@ https://arxiv.org/abs/2210.05775
 - Partners are drawn exactly and without a table of pairs, see `data/partners.py`.
 - Batches whose candidates are drawn first (the "batch" variant for images) are left
   out: it is a cheaper approximation of the same distribution.
+- The kernel is the Gaussian of the paper and the rows have one label. The public code
+  also has a tophat, and distances of several labels: see `data/partners.py`.
 - Rare labels find few partners; against the imbalance as such C-Mixup does nothing.
 """
 

@@ -5,59 +5,59 @@ import time
 import numpy as np
 import pytest
 
-from dirjax.data import stream
+from dirjax.data import partners, stream
 from dirjax.data.partners import Partners
 from tests.data.test_stream import split_of
 from tests.objectives import golden
 
-
-def by_rows(labels, bandwidth):
-    """`[n, n]` float64, the definition."""
-    y = np.float64(labels)
-    table = np.exp(-((y[:, None] - y[None]) ** 2) / (2 * bandwidth**2))
-    return table / table.sum(axis=1, keepdims=True)
+CASES = golden.cases("cmixup_rates")
 
 
-def test_golden():
+@pytest.mark.parametrize("case", CASES)
+def test_golden_rates(case):
+    """All kernels of the public code, of one label or several."""
+    # It has labels as float32.
+    y, kernel = np.float32(case["in.labels"]), partners.KERNELS[int(case["p.kernel"])]
+    found = partners.rates(
+        y[:, 0] if y.shape[1] == 1 else y,
+        kernel=kernel,
+        bandwidth=float(case["p.bandwidth"]) or 1.0,  # of "uniform" 0
+    )
+    np.testing.assert_allclose(found, case["out.rates"], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("case", CASES[:2] + CASES[5:7])
+def test_golden(case):
     """One block for each distinct label: its rates are those of the public code."""
-    tested = 0
-    for case in golden.cases("cmixup_rates"):
-        labels = case["in.labels"]
-        if int(case["p.kernel"]) or labels.shape[1] > 1:
-            continue
-        y, h = np.float64(np.float32(labels[:, 0])), float(case["p.bandwidth"])
-        found = Partners(y, h).block_rates(y)
-        levels, of_row, count = np.unique(y, return_inverse=True, return_counts=True)
-        assert found.shape[1] == len(levels)
-        share = found / found.sum(axis=1, keepdims=True) / count[None]
-        np.testing.assert_allclose(
-            share[:, of_row], case["out.rates"], rtol=1e-5, atol=1e-12
-        )
-        np.testing.assert_allclose(
-            by_rows(y, h), case["out.rates"], rtol=1e-5, atol=1e-12
-        )
-        tested += 1
-    assert tested >= 3
+    y = np.float64(np.float32(case["in.labels"][:, 0]))
+    found = Partners(y, float(case["p.bandwidth"])).block_rates(y)
+    levels, of_row, count = np.unique(y, return_inverse=True, return_counts=True)
+    assert found.shape[1] == len(levels)
+    share = found / found.sum(axis=1, keepdims=True) / count[None]
+    np.testing.assert_allclose(
+        share[:, of_row], case["out.rates"], rtol=1e-10, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("blocks", [1024, 3])
 def test_draws_follow_the_distribution(blocks):
     rng = np.random.default_rng(0)
     labels = np.concatenate([rng.normal(size=9), [0.3] * 3, [40.0]])
-    partners = Partners(labels, 0.6, blocks=blocks)
+    near = Partners(labels, 0.6, blocks=blocks)
+    want = partners.rates(labels, bandwidth=0.6)
     for row in (0, 9, 12):
-        found = partners.draw(np.full(20_000, row), seed=1, step=row)
+        found = near.draw(np.full(20_000, row), seed=1, step=row)
         share = np.bincount(found, minlength=len(labels)) / len(found)
-        np.testing.assert_allclose(share, by_rows(labels, 0.6)[row], atol=0.015)
+        np.testing.assert_allclose(share, want[row], atol=0.015)
 
 
 def test_draws_are_a_function_of_seed_and_step():
-    partners = Partners(np.arange(50.0), 9.0)
+    near = Partners(np.arange(50.0), 9.0)
     rows = np.arange(50)
-    one = partners.draw(rows, seed=3, step=7)
-    np.testing.assert_array_equal(one, partners.draw(rows, seed=3, step=7))
-    assert (one != partners.draw(rows, seed=4, step=7)).any()
-    assert (one != partners.draw(rows, seed=3, step=8)).any()
+    one = near.draw(rows, seed=3, step=7)
+    np.testing.assert_array_equal(one, near.draw(rows, seed=3, step=7))
+    assert (one != near.draw(rows, seed=4, step=7)).any()
+    assert (one != near.draw(rows, seed=3, step=8)).any()
 
 
 @pytest.mark.parametrize("bandwidth", [1e-30, 1e30])
@@ -70,10 +70,10 @@ def test_extremes(bandwidth):
 
 def test_a_million_rows():
     labels = np.random.default_rng(0).gamma(2.0, size=1_000_000)
-    partners = Partners(labels, 0.05)
+    near = Partners(labels, 0.05)
     start = time.process_time()
     rows = np.arange(256)
-    found = partners.draw(rows, seed=0, step=0)
+    found = near.draw(rows, seed=0, step=0)
     assert time.process_time() - start < 1.0
     assert 0.02 < np.std(labels[found] - labels[rows]) < 0.08
 
@@ -103,3 +103,7 @@ def test_what_is_refused():
         Partners(np.ones(3), 0.0)
     with pytest.raises(ValueError, match="this data has one per pixel"):
         Partners(np.ones((3, 2, 2)), 1.0)
+    with pytest.raises(ValueError, match="kernel must be one of gaussian, tophat"):
+        partners.rates([1.0, 2.0], kernel="box")
+    with pytest.raises(ValueError, match=r"labels must be .* got shape \(3, 2, 2\)"):
+        partners.rates(np.ones((3, 2, 2)))

@@ -34,6 +34,33 @@ def test_density_relevance_of_the_public_package(case):
     np.testing.assert_allclose(found, case["out.relevance"], atol=1e-5)
 
 
+@pytest.mark.parametrize("case", golden.cases("resreg_relevance_scores")[:3])
+def test_sigmoid_relevance_of_the_public_package(case):
+    cuts = {"low": float(case["p.cl"]), "high": float(case["p.ch"])}
+    cuts = {side: cut for side, cut in cuts.items() if not np.isnan(cut)}
+    found = relevance.sigmoid_relevance(case["in.y"], case["in.y"], **cuts)
+    np.testing.assert_allclose(found, case["out.relevance"], rtol=1e-9, atol=1e-15)
+
+
+def test_sigmoid_relevance_by_hand():
+    y = np.array([-3.0, 1.0, 2.0])  # mean 0, deviation sqrt(14 / 3)
+    beyond, slope = 1e-3 * np.sqrt(14 / 3), np.log(1e4 - 1)
+    asked = np.array([[-9.0, -1.5], [0.0, 4.0]])
+    below, above = -2 - beyond, 1 + beyond
+    low = 1 / (1 + np.exp(slope / abs(below) * (asked - below)))
+    high = 1 / (1 + np.exp(-slope / above * (asked - above)))
+    options = {"low": -2.0, "high": 1.0}
+    found = relevance.sigmoid_relevance(y, asked, **options)
+    np.testing.assert_allclose(found, low + high, rtol=1e-12)
+    # Sides that meet do not exceed 1, and far labels do not overflow.
+    found = relevance.sigmoid_relevance(y, [0.5, -1e9, 1e9], low=1.0, high=0.2)
+    assert found.tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="give low, high or both"):
+        relevance.sigmoid_relevance(y, asked)
+    with pytest.raises(ValueError, match="other than 0, got 0"):
+        relevance.sigmoid_relevance([1.0, 1.0], asked, high=0.0)
+
+
 def test_density_relevance_is_one_minus_the_scaled_density():
     rng = np.random.default_rng(0)
     y = rng.lognormal(size=150)
