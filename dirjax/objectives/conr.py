@@ -107,7 +107,7 @@ def conr_loss(
     logits = product(features, features.T) / temperature
 
     def pairs(x):
-        x = jnp.where(mask > 0, jnp.asarray(x, kind), 0)
+        x = jnp.where(mask > 0, x, 0)
         apart, rounding = gaps(jax.lax.stop_gradient(x))
         return apart, apart <= window + rounding
 

@@ -86,7 +86,7 @@ def gaps(values: jax.Array) -> tuple[jax.Array, jax.Array]:
     rounding`.
 
     Args:
-      values: `[n]` float, each rounded twice at most.
+      values: `[n]`, each rounded twice at most; whole numbers count as float32.
 
     Returns:
       Both `[n, n]`.
@@ -96,6 +96,8 @@ def gaps(values: jax.Array) -> tuple[jax.Array, jax.Array]:
       >>> bool(gap[0, 1] <= 1 + rounding[0, 1]), bool(rounding[0, 1] < 1e-5)
       (True, True)
     """
+    values = jnp.asarray(values)
+    values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     size = jnp.abs(values)
     rounding = 2 * jnp.finfo(values.dtype).eps * (size[:, None] + size[None])
     return jnp.abs(values[:, None] - values[None]), rounding

@@ -129,6 +129,12 @@ def test_the_window_leaves_its_edge_out_for_any_width(width):
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
+def test_whole_labels():
+    z, _, bins = rows()
+    got = supremix_loss(z, bins, bins, KEY)
+    np.testing.assert_allclose(got, supremix_loss(z, np.float32(bins), bins, KEY))
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="temperature must be"):
         supremix.make(temperature=0.0)
