@@ -62,7 +62,16 @@ TARGETS = ("both", "stopped")
 READINGS = {"pixel": {"norm": "pixel"}, "bins": {"units": "bins"}}
 # Reading -> data set -> base -> target -> (epsilon, lam), from validation. Others: as
 # published, with a radius of one bin for `bins`.
-TUNED_AS = {"pixel": {}, "bins": {}}
+TUNED_AS = {
+    "pixel": {
+        "rotation": {
+            "vanilla": {"both": (1e-4, 0.1), "stopped": (1e-3, 0.1)},
+            "sqinv": {"both": (5e-4, 0.1), "stopped": (5e-3, 0.1)},
+            "focal_r": {"both": (5e-4, 1.0), "stopped": (1e-3, 0.1)},
+        },
+    },
+    "bins": {},
+}
 _SEEDS = 5
 
 
