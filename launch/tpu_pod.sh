@@ -23,11 +23,13 @@
 #   PYTHON_VERSION  default 3.12
 #   TPU_TYPE, TPU_VERSION   for `keep`, what to make: v5litepod-16 and v2-alpha-tpuv5-lite
 #   WAIT            seconds between looks of `keep`, default 60
+#   TRIES           failed starts in a row after which `keep` gives up, default 5; one
+#                   that no repetition mends, such as an unknown REF (exit 2), is the last
 #   GCLOUD_ARGS     more arguments of gcloud, such as --project=NAME --internal-ip
 set -euo pipefail
 
 usage() {
-  sed -n '2,31s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,33s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 [ $# -ge 3 ] || usage
@@ -76,8 +78,9 @@ git fetch --quiet --tags origin
 # A branch is that of the server, not what an earlier start left behind.
 commit=\$(git rev-parse --verify --quiet $(printf '%q' "origin/$ref^{commit}") || git rev-parse --verify --quiet $(printf '%q' "$ref^{commit}")) || { echo $(printf '%q' "there is no $ref in $url") >&2; exit 2; }
 git checkout --quiet --force --detach \"\$commit\"
-[ -x .venv/bin/python ] || uv venv --quiet --python ${PYTHON_VERSION:-3.12} .venv
-uv pip install --quiet --python .venv/bin/python -e '.[tpu]'
+# 2 is for wrong input; of uv it may be a network that fails now.
+[ -x .venv/bin/python ] || uv venv --quiet --python ${PYTHON_VERSION:-3.12} .venv || exit 1
+uv pip install --quiet --python .venv/bin/python -e '.[tpu]' || exit 1
 cat >\"\$run/environment\" <<'DIRJAX_END'
 $(forwarded)
 DIRJAX_END
@@ -122,9 +125,11 @@ make() {
 }
 
 # keep: until all workers have ended with 0, or one failed for another reason than that
-# the slice was taken away (143 is SIGTERM, with the state saved).
+# the slice was taken away (143 is SIGTERM, with the state saved), or it cannot start. A
+# slice that is READY may not take ssh yet, so other failures than wrong input (2) are
+# tried again; a run that is still going on (3) is waited for.
 keep() {
-  local state found begun=
+  local state found code failed=0 begun=
   while :; do
     state=$(gcloud compute tpus tpu-vm describe "$name" --zone "$zone" \
       ${more[@]+"${more[@]}"} --format 'value(state)' 2>/dev/null || echo NONE)
@@ -134,7 +139,20 @@ keep() {
           if [ -z "$begun" ] || grep -qE 'no run|lost|exit 143$' <<<"$found"; then
             # What still runs beside a lost worker waits for it in vain.
             [ -z "$begun" ] || on all "$ending" || true
-            start "$@" && begun=yes
+            code=0
+            start "$@" || code=$?
+            case $code in
+              0) begun=yes failed=0 ;;
+              2) return 2 ;;
+              3) ;;
+              *)
+                failed=$((failed + 1))
+                if [ "$failed" -ge "${TRIES:-5}" ]; then
+                  echo "the run could not be started $failed times in a row (exit $code)" >&2
+                  return "$code"
+                fi
+                ;;
+            esac
           elif ! grep -qv 'exit 0$' <<<"$found"; then
             echo "$found"
             return 0

@@ -176,6 +176,27 @@ def test_keep_makes_a_slice_anew_and_tells_of_failures(pod):
     assert pod("keep", str(pod.url), "--workdir=x").returncode == 1
 
 
+def test_keep_ends_where_a_start_cannot_succeed(pod):
+    (pod.folder / "state").write_text("READY\n")
+    done = pod("keep", f"{pod.url}@nowhere", "--workdir=x")
+    assert done.returncode == 2
+    assert done.stderr.count("there is no nowhere in") == 1
+    done = pod("keep", str(pod.folder / "none"), "--workdir=x", TRIES="2")
+    assert done.returncode == 128
+    assert "could not be started 2 times in a row (exit 128)" in done.stderr
+    assert "none" in done.stderr
+
+
+def test_keep_tries_again_what_may_pass(pod):
+    (pod.folder / "state").write_text("READY\n")
+    uv = pod.folder / "bin" / "uv"
+    once = 'mkdir "$POD/once" 2>/dev/null && exit 2'
+    uv.write_text(uv.read_text().replace("[ ", f"{once}\n[ ", 1))
+    done = pod("keep", str(pod.url), "--workdir=x")
+    assert done.returncode == 0, done.stderr
+    assert len(pod.ran()) == 1
+
+
 def test_keep_needs_no_slice_type_where_there_is_one(pod):
     (pod.folder / "state").write_text("READY\n")
     assert pod("keep", str(pod.url), "--workdir=x").returncode == 0
