@@ -115,12 +115,13 @@ def main(argv: Sequence[str]) -> None:
     made, _ = config_files.parse(argv, workdir=False)
     if "data" not in made:
         raise errors.InputError("--config has no data. Give one of configs/*.py.")
+    given = errors.local_path("--output", _OUTPUT.value) if _OUTPUT.value else None
     config = frozen.plain(made)
     validation.validate_data(config["data"])
     source = data.from_config(config["data"])
     found = facts_lib.describe(source, config["data"])
     name = re.sub(r"[^\w.-]+", "_", found["name"])
-    folder = pathlib.Path(_OUTPUT.value or f"runs/describe/{name}").expanduser()
+    folder = given or pathlib.Path("runs", "describe", name)
     # Before printing, which ends the command if nobody reads all of it.
     written = write(found, folder)
     print(f"{text(found)}\n\nWritten: {', '.join(map(str, written))}")

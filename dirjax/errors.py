@@ -1,4 +1,4 @@
-"""Exceptions of dirjax, and readable messages for file system errors."""
+"""Exceptions of dirjax, what raises them, and messages for file system errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,34 @@ def require_field(ok: bool, field: str, expected: str, value: Any) -> None:
             f"config.{field} must be {expected}, got {value!r}. Set it with "
             f"--config.{field}=VALUE."
         )
+
+
+# pathlib makes gs:/b of gs://b. One letter is a drive of Windows.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def local_path(name: str, path: str | os.PathLike[str]) -> pathlib.Path:
+    """A path that a user names, with `~` as the home folder.
+
+    Args:
+      name: what names it, for the message, such as `--workdir`.
+      path: what came.
+
+    Raises:
+      InputError: for a URL such as gs://bucket/run. A run needs files that can be
+        locked, renamed and appended to, which buckets do not have; and a path of that
+        name would be a local folder `gs:`.
+
+    Example:
+      >>> local_path("--workdir", "runs/a").as_posix()
+      'runs/a'
+    """
+    if _URL.match(os.fspath(path)):
+        raise InputError(
+            f"{name} must be a path on this machine, {os.fspath(path)} is a URL. Mount "
+            "the bucket, for example with gcsfuse or as a volume, and give the folder."
+        )
+    return pathlib.Path(path).expanduser()
 
 
 def setting(field: str, *names: str) -> str:

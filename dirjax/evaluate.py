@@ -300,7 +300,7 @@ def _main(argv: Sequence[str]) -> None:
     parser.add_argument("--split", help="test (default), val or train")
     parser.add_argument(
         "--input",
-        type=pathlib.Path,
+        action=arguments.LocalPath,
         metavar="FILE",
         help="evaluate on this labelled file, with the bins and shots of the run",
     )
@@ -313,7 +313,10 @@ def _main(argv: Sequence[str]) -> None:
         help="strengths of the correction to compare, 0 to 1; a single one is used",
     )
     parser.add_argument(
-        "--output", type=pathlib.Path, metavar="FILE.json", help="write them here, too"
+        "--output",
+        action=arguments.LocalPath,
+        metavar="FILE.json",
+        help="write them here, too",
     )
     parser.add_argument(
         "--features",

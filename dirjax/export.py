@@ -6,7 +6,6 @@ batch of any size, `model.json` beside it, and its parameters as safetensors.
 
 from __future__ import annotations
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -28,7 +27,11 @@ def _main(argv: Sequence[str]) -> None:
         ),
     )
     parser.required.add_argument(
-        "--output", type=pathlib.Path, required=True, metavar="FOLDER", help="where to"
+        "--output",
+        action=arguments.LocalPath,
+        required=True,
+        metavar="FOLDER",
+        help="where to",
     )
     parser.add_argument(
         "--platforms",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shlex
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
+from dirjax import errors
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.runtime import startup
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
         frozen.plain(made),
         workdir,
         command=shlex.join(["python", "-m", "dirjax.main", *argv[1:]]),
-        data=pathlib.Path(_DATA.value) if _DATA.value else None,
+        data=errors.local_path("--data", _DATA.value) if _DATA.value else None,
     )
 
 

@@ -283,7 +283,10 @@ def _main(argv: Sequence[str]) -> None:
         help="normalised, unit_interval, raw255 or bins; default: of training",
     )
     parser.add_argument(
-        "--output", type=pathlib.Path, metavar="DIR", help="default: RUN/report"
+        "--output",
+        action=arguments.LocalPath,
+        metavar="DIR",
+        help="default: RUN/report",
     )
     options = parser.parse_args(argv)
     if options.epsilon is not None:

@@ -210,13 +210,13 @@ def _main(argv: Sequence[str]) -> None:
     )
     parser.required.add_argument(
         "--input",
-        type=pathlib.Path,
+        action=arguments.LocalPath,
         required=True,
         help="CSV, Parquet or NPZ file; a folder of images, or a table of their paths",
     )
     parser.required.add_argument(
         "--output",
-        type=pathlib.Path,
+        action=arguments.LocalPath,
         required=True,
         metavar="FILE",
         help="file of predictions, written when all of them are there; NPZ for a model "

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from dirjax.cli import usage
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.ops import densities
 
 
@@ -23,19 +23,24 @@ class Format(argparse.RawDescriptionHelpFormatter):
         return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
-def directory(text: str) -> pathlib.Path:
-    """The directory that a flag names.
+class LocalPath(argparse.Action):
+    """Takes a path or several on this machine, see `errors.local_path`.
 
-    Raises:
-      InputError: for a URL such as gs://bucket/run. A run needs files that can be
-        locked, renamed and appended to, which buckets do not have.
+    It is no `type`: argparse hides the message of an error in one.
     """
-    if "://" in text:
-        raise InputError(
-            f"--workdir must be a directory, {text} is a URL. Mount the bucket, for "
-            "example with gcsfuse or as a volume, and give the folder."
-        )
-    return pathlib.Path(text).expanduser()
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Stores the path, or the list of them."""
+        name = option_string or str(self.metavar)
+        several = isinstance(values, list)
+        found = [local_path(name, x) for x in (values if several else [values])]
+        setattr(namespace, self.dest, found if several else found[0])
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.required = self.add_argument_group("required flags")
         self.required.add_argument(
-            "--workdir", type=directory, required=True, help="directory of a run"
+            "--workdir", action=LocalPath, required=True, help="directory of a run"
         )
         self.add_argument("--step", default="best", help="best (default), last or N")
         self.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -90,7 +95,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     """Adds `--data`, for commands that read the data of a run."""
     parser.add_argument(
         "--data",
-        type=pathlib.Path,
+        action=LocalPath,
         metavar="PATH",
         help="where the data of the run is now, if it has moved; its content is "
         "checked",

@@ -17,8 +17,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from dirjax.cli import arguments
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 
 # The configs that come with dirjax.
 PACKAGE = "dirjax.configs"
@@ -80,6 +79,7 @@ def find(path: str) -> str:
     Raises:
       InputError: if there is none.
     """
+    local_path("--config", path)
     name, colon, argument = path.partition(":")
     if pathlib.Path(name).is_file():
         return path
@@ -293,4 +293,4 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
     for flag in (_CONFIG, _WORKDIR):
         if not flag.value and (workdir or flag is _CONFIG):
             raise InputError(f"--{flag.name} is missing. Give it, see --help.")
-    return _CONFIG.value, arguments.directory(_WORKDIR.value or ".")
+    return _CONFIG.value, local_path("--workdir", _WORKDIR.value or ".")

@@ -13,7 +13,7 @@ from dirjax import dotted
 from dirjax.config import fields, phases
 from dirjax.correct import priors
 from dirjax.data import catalog, readers
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.workdir import run_files
 from dirjax.workdir.run_files import unusable
 
@@ -83,6 +83,7 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
     Raises:
       InputError: if the directory holds another run, or cannot be read.
     """
+    local_path("--workdir", workdir)  # as of Python, where no flag was checked
     try:
         if workdir.exists() and not workdir.is_dir():
             raise InputError(f"--workdir must be a directory, {workdir} is a file.")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from dirjax.correct import priors, residuals
 from dirjax.data import readers, stress
 from dirjax.data.formats import decoding
-from dirjax.errors import InputError, require_field
+from dirjax.errors import InputError, local_path, require_field
 from dirjax.labels import SHOTS, scales
 from dirjax.labels.groups import WIDTH_MODES
 from dirjax.labels.support import SPACINGS
@@ -254,7 +253,7 @@ def _validate_prior(prior: Mapping[str, Any]) -> None:
         said = f"one of {', '.join('empty' if k is None else k for k in known)}"
         require_field(prior[field] in known, f"prior.{field}", said, prior[field])
     target, names = prior["target"], " or ".join(priors.TARGETS)
-    ok = target in priors.TARGETS or pathlib.Path(target).expanduser().is_file()
+    ok = target in priors.TARGETS or local_path("prior.target", target).is_file()
     said = f"{names}, or a file with labels that exists"
     require_field(ok, "prior.target", said, target)
     tau, taps = prior["tau"], prior["taps"]

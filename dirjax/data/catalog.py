@@ -7,7 +7,7 @@ import os
 import pathlib
 
 from dirjax.data import faces
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 
 EMBEDDED = {"bikeshare": "bikeshare.csv.gz", "mnist5k": "mnist5k.npz"}
 
@@ -80,7 +80,7 @@ def locate(name: str, path: str | None) -> pathlib.Path:
       InputError: if there is none; the message says where to get it.
     """
     if path:
-        file = pathlib.Path(path).expanduser()
+        file = local_path("data.path", path)
         if not file.exists():
             hint = f" {ELSEWHERE[name][1]}." if name in ELSEWHERE else ""
             raise InputError(

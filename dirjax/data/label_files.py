@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from dirjax.data import column_types, feature_columns, label_rules, row_checks
 from dirjax.data.column_types import ColumnReading
 from dirjax.data.formats import npz_files, table_files, text_files
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 
 
 def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
@@ -28,7 +27,7 @@ def read(path: str, record: Mapping[str, Any]) -> np.ndarray:
     Raises:
       InputError: if there is no such file or column, or a label is invalid.
     """
-    file, name = pathlib.Path(path).expanduser(), record["label"]
+    file, name = local_path("a file of labels", path), record["label"]
     if not file.is_file():
         raise InputError(
             "a label distribution must be train, uniform or a file of labels; there "

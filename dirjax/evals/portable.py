@@ -35,7 +35,7 @@ import numpy as np
 
 from dirjax import correct
 from dirjax.data.preprocess import TablePreprocessor
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.evals import corrected, frontier
 from dirjax.evals import predictor as predictor_lib
 from dirjax.evals.predictor import Predictor
@@ -261,7 +261,8 @@ def write(
                 f"--platforms must be of {', '.join((*PLATFORMS, 'rocm'))}, got "
                 f"{name!r}."
             )
-    workdir, folder = pathlib.Path(workdir), pathlib.Path(folder)
+    workdir = local_path("workdir", workdir)
+    folder = local_path("folder", folder)
     predict, arguments, about = function(workdir)
     (rows,) = jax.export.symbolic_shape("rows")
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.interface import frames
 from dirjax.runtime import startup
 from dirjax.workdir import run_files
@@ -90,7 +90,7 @@ class Model:
 
     def __init__(self, workdir: str | pathlib.Path):
         startup.quiet_orbax()
-        self.workdir = pathlib.Path(workdir)
+        self.workdir = local_path("workdir", workdir)
         self.config = run_files.read_config(self.workdir)
         self.result = run_files.read_result(self.workdir)
         self._folder: Temporary | None = None
@@ -271,7 +271,7 @@ class Model:
         Raises:
           InputError: if the folder exists.
         """
-        folder = pathlib.Path(folder)
+        folder = local_path("folder", folder)
         if folder.exists():
             raise InputError(f"the folder must be new, {folder} exists. Name another.")
         shutil.copytree(self.workdir, folder, ignore=shutil.ignore_patterns(".lock"))

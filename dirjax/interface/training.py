@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.interface import frames
 from dirjax.interface.model import Model, Temporary
 from dirjax.labels import targets
@@ -26,7 +26,7 @@ def folder_of(workdir: str | pathlib.Path | None) -> tuple[pathlib.Path, Any]:
     if workdir is None:
         temporary = Temporary()
         return temporary.path / "run", temporary
-    return pathlib.Path(workdir), None
+    return local_path("workdir", workdir), None
 
 
 def _written(

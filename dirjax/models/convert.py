@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from dirjax import errors
+
 _BLOCK = re.compile(r"stage(\d+)_block(\d+)/(conv|norm)(\d|_skip)")
 _LEAVES = {
     ("conv", "kernel"): "weight",
@@ -64,7 +66,7 @@ def read(file: str | pathlib.Path) -> dict[str, np.ndarray]:
       ValueError: if there is no such file, it cannot be read, or the package that
         reads it is missing.
     """
-    path = pathlib.Path(file).expanduser()
+    path = errors.local_path("a weights file", file)
     if not path.is_file():
         raise ValueError(f"there is no file {path}. Give a weights file.")
     reader = _read_safetensors if path.suffix == ".safetensors" else _read_torch

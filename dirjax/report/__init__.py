@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.cli import arguments, status, usage
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.report import formats, frontiers, page
 from dirjax.report import published as published_numbers
 from dirjax.report.figures import index, ranks, style
@@ -117,7 +117,7 @@ def _write(
 
 
 def _read(run_dirs: Sequence[str | pathlib.Path]) -> list[Run]:
-    found = (p for folder in run_dirs for p in find_runs(pathlib.Path(folder)))
+    found = (p for folder in run_dirs for p in find_runs(local_path("RUN", folder)))
     paths = {path.resolve(): path for path in found}
     return [run for path in paths.values() for run in read_runs(path)]
 
@@ -147,11 +147,12 @@ def write_report(
       InputError: if a directory is not a run and has none below it, no run is
         finished, or no run has the base method.
     """
+    output = local_path("output", output)
     runs = [_of_split(run, split) for run in _read(run_dirs)]
     tables = _tables(runs, base)
     if published:
         tables = [published_numbers.attach(one) for one in tables]
-    return _write(runs, tables, pathlib.Path(output))
+    return _write(runs, tables, output)
 
 
 def show(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -295,11 +296,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=arguments.Format,
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="directory of a run or study"
+        "runs",
+        nargs="+",
+        action=arguments.LocalPath,
+        metavar="RUN",
+        help="directory of a run or study",
     )
     parser.add_argument(
         "--output",
-        type=pathlib.Path,
+        action=arguments.LocalPath,
         metavar="DIR",
         help="default: RUN/report for one folder, ./report for several",
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dirjax.errors import InputError
+from dirjax.errors import InputError, local_path
 from dirjax.labels import SHOTS
 from dirjax.report.runs import Run, TrainBins, TrainGroups, data_of, finite
 from dirjax.workdir import run_files
@@ -240,7 +240,7 @@ def read_run(path: str | pathlib.Path) -> Run:
       ...     read_run(folder).seed
       3
     """
-    path = pathlib.Path(path)
+    path = local_path("RUN", path)
     if not path.is_dir():
         raise InputError(
             f"there is no folder {path}. Pass the --workdir of a run of dirjax.main."

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from dirjax.config import frozen
-from dirjax.errors import Failed, InputError
+from dirjax.errors import Failed, InputError, local_path
 from dirjax.models import convert
 from dirjax.runtime import sharding
 from dirjax.training import members, parameters
@@ -103,7 +103,7 @@ def read(
       InputError: if there is no such run, or it does not fit.
       Failed: if its checkpoint cannot be read.
     """
-    workdir = pathlib.Path(folder).expanduser()
+    workdir = local_path("config.init_from", folder)
     if not (workdir / "result.json").exists():
         raise InputError(
             f"config.init_from must be the directory of a finished run, {workdir} has "

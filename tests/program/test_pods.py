@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from dirjax.cli import arguments, config_files
-from dirjax.errors import InputError
+from dirjax.cli import config_files
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 # Runs the command of `ssh` in a home of its own for each worker.
@@ -239,8 +238,3 @@ def test_a_task_of_an_array_trains_its_seed(code, tmp_path):
     words = "-m dirjax.main --config c.py --config.seed=3 --workdir runs/a/seed-3\n"
     assert (tmp_path / "ran").read_text() == words
     assert (tmp_path / "requeued").exists() == (code == 143)
-
-
-def test_a_bucket_is_refused_in_a_sentence():
-    with pytest.raises(InputError, match=r"gs://b/run is a URL\. Mount"):
-        arguments.directory("gs://b/run")
