@@ -10,10 +10,13 @@ this machine's CPU. What is counted and what is a model:
   XLA for a TPU or GPU fuses otherwise and pads; take it as right within a factor of
   1.5. With --dtype the model computes in that type.
 - bytes all-reduced are counted in the compiled program: the gradients, and what
-  normalisation and losses exchange.
-- operations are counted in the program before it is spread over devices. The hours
-  assume a share (--efficiency, default 0.35) of the peak of each device (--tflops), no
-  wait for input, and an all-reduce over a ring at --gbps that does not overlap:
+  normalisation and losses exchange; what a loop reduces as often as it runs, which a
+  compiler for a TPU or GPU may put off until its end.
+- operations are those of matrix products and convolutions in the program before it is
+  spread over devices, in loops as often as they run (dirjax/runtime/operations.py). The
+  hours assume a share (--efficiency, default 0.35) of the peak of each device
+  (--tflops), no wait for input, and an all-reduce over a ring at --gbps that does not
+  overlap:
   steps x (operations / (devices x tflops x efficiency) + 2 (n - 1) / n x bytes / gbps).
   Evaluation, saves and compilation come on top.
 - input images a second are what the host or hosts must decode to keep up with that.
@@ -24,6 +27,8 @@ Nothing is trained or written.
 from __future__ import annotations
 
 import argparse
+import functools
+import math
 import os
 import re
 import sys
@@ -34,18 +39,51 @@ PEAKS = {"v4": 275.0, "v5e": 197.0, "v5p": 459.0, "a100": 312.0, "h100": 989.0}
 SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4}
 _RESULT = re.compile(r"= (\([^)]*\)|\S+) all-reduce(?:-start)?\(")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
+# The first line of a computation, what a line calls, and how often a loop runs.
+_HEAD = re.compile(r"(ENTRY )?%?([\w.-]+) \(.*\{$")
+_CALLED = re.compile(r"(\w+)=\{?((?:%[\w.-]+(?:, )?)+)")
+_TIMES = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+
+
+def size_of(shapes: str) -> int:
+    """Bytes of an array or tuple, as the text of a program has it.
+
+    Example:
+      >>> size_of("(f32[5]{0}, bf16[2,2]{1,0})")
+      28
+    """
+    return sum(
+        math.prod(map(int, filter(None, shape.split(",")))) * SIZES.get(kind, 4)
+        for kind, shape in _ARRAY.findall(shapes)
+    )
 
 
 def all_reduced(program: str) -> int:
-    """Bytes of the results of all-reduces in the text of a compiled program."""
-    total = 0
-    for result in _RESULT.findall(program):
-        for kind, shape in _ARRAY.findall(result):
-            count = 1
-            for size in filter(None, shape.split(",")):
-                count *= int(size)
-            total += count * SIZES.get(kind, 4)
-    return total
+    """Bytes of the results of all-reduces in the text of a compiled program.
+
+    Those in the body of a loop count as often as it runs, if the compiler knows that.
+    """
+    computations: dict[str, list[str]] = {"": []}
+    entry = name = ""
+    for line in program.splitlines():
+        if head := _HEAD.match(line):
+            name = head[2]
+            entry = name if head[1] else entry
+        computations.setdefault(name, []).append(line)
+
+    @functools.cache
+    def total(name: str) -> int:
+        found = 0
+        for line in computations[name]:
+            found += sum(map(size_of, _RESULT.findall(line)))
+            times = _TIMES.search(line)
+            for role, called in _CALLED.findall(line):
+                each = int(times[1]) if times and role == "body" else 1
+                known = computations.keys() & re.findall(r"%([\w.-]+)", called)
+                found += each * sum(map(total, known))
+        return found
+
+    return total(entry)
 
 
 def seconds(
@@ -72,6 +110,7 @@ def of_stage(pieces: Any, program: Any) -> dict[str, float]:
     import jax
     import numpy as np
 
+    from dirjax.runtime.operations import operations
     from dirjax.training.batches import batches
     from dirjax.training.stage_program import (
         abstract_state,
@@ -84,15 +123,14 @@ def of_stage(pieces: Any, program: Any) -> dict[str, float]:
     rows = example_rows(pieces, stage)
     _, _, batch = next(batches(pieces, rows, stage.start, stage.stop))
     state = abstract_state(pieces, program)
-    traced = compiled_steps(pieces, program).lower(
+    traced = compiled_steps(pieces, program).trace(
         state, batch, np.int32(1), seeds(pieces)
     )
-    whole = traced.cost_analysis() or {}
-    compiled = traced.compile()
+    compiled = traced.lower().compile()
     memory = compiled.memory_analysis()
     held = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     return {
-        "flops": float(whole.get("flops", 0.0)),
+        "flops": operations(traced.jaxpr),
         "reduced": all_reduced(compiled.as_text()),
         "memory": memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -108,14 +146,29 @@ def parsed(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="FILE.py:METHOD[,OPTION...]")
-    parser.add_argument("--devices", type=int, default=8)
+    parser.add_argument("--devices", type=int, default=8, help="how many, from 1")
     parser.add_argument("--device", choices=sorted(PEAKS), help="peak by its name")
     parser.add_argument("--tflops", type=float, help="peak of a device in TFLOP/s")
-    parser.add_argument("--efficiency", type=float, default=0.35)
+    parser.add_argument(
+        "--efficiency", type=float, default=0.35, help="share of the peak, above 0 to 1"
+    )
     parser.add_argument("--gbps", type=float, default=100.0, help="GB/s of a link")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"))
     args, rest = parser.parse_known_args(argv)
-    args.tflops = args.tflops or PEAKS[args.device or "v5e"]
+    if args.tflops is None:
+        args.tflops = PEAKS[args.device or "v5e"]
+    for flag, ok, expected in (
+        ("devices", args.devices >= 1, "a whole number from 1"),
+        ("tflops", 0 < args.tflops < math.inf, "a number above 0"),
+        ("efficiency", 0 < args.efficiency <= 1, "a share above 0, at most 1"),
+        ("gbps", 0 < args.gbps < math.inf, "a number above 0"),
+    ):
+        if not ok:
+            parser.exit(
+                2,
+                f"plan: --{flag} must be {expected}, got {getattr(args, flag)}. See "
+                "--help.\n",
+            )
     return args, rest
 
 
@@ -171,7 +224,7 @@ def main(argv: list[str]) -> int:
             f"  memory per device     {found['memory'] / 1e9:10.3f} GB (of it "
             f"{found['state'] / 1e9:.3f} GB the state, whole on each)\n"
             f"  all-reduced per step  {found['reduced'] / 1e6:10.1f} MB\n"
-            f"  operations per step   {found['flops'] / 1e9:10.1f} GFLOP\n"
+            f"  operations per step   {found['flops'] / 1e9:10.3f} GFLOP\n"
             f"  time per step         {step * 1e3:10.2f} ms, by the model\n"
             f"  input                 {rows / step:10,.0f} examples a second"
         )
