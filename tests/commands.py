@@ -1,5 +1,6 @@
-"""Runs commands as a user would, in separate processes."""
+"""Runs commands as a user would, in separate processes or in this one."""
 
+import contextlib
 import importlib.util
 import mmap
 import os
@@ -7,6 +8,12 @@ import pathlib
 import subprocess
 import sys
 import time
+import warnings
+from unittest import mock
+
+from absl import flags
+
+from dirjax.cli import status
 
 
 def _fast_compiler() -> str:
@@ -63,3 +70,25 @@ def wait_for_lines(workdir: pathlib.Path, running: list[subprocess.Popen]) -> No
         assert time.monotonic() < deadline
         assert all(process.poll() is None for process in running)
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _own_flags():
+    """Takes back what a command line does to the flags of the process."""
+    known = flags.FLAGS.flag_values_dict()
+    try:
+        yield
+    finally:
+        for name in set(flags.FLAGS) - set(known):
+            delattr(flags.FLAGS, name)
+        for name, value in known.items():
+            flags.FLAGS[name].value = value
+
+
+def here(main, *argv: str) -> int:
+    """The exit status of a command with flags of absl, in this process."""
+    # ml_collections makes the flags of fields from sys.argv, and loads files its way.
+    argv_of = mock.patch.object(sys, "argv", [*argv])
+    with _own_flags(), argv_of, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the load_module", DeprecationWarning)
+        return status.run(main, argv)

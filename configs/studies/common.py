@@ -83,8 +83,13 @@ def data(name):
     """A study of one data set of `DATASETS`, or of another file in configs/.
 
     Raises:
-      ValueError: if there is no such file.
+      ValueError: for an empty name. Whether the file exists turns out when it is read.
     """
+    if not name:
+        raise ValueError(
+            f"the data set must be one of {', '.join(DATASETS)} or another file in "
+            "configs/, got none. Name it behind the colon."
+        )
     file, options, seeds, epochs = DATASETS.get(name, (name, (), 5, None))
     study = get_config()
     study.configs = (f"configs/{file}.py",)
@@ -166,6 +171,24 @@ def lengths(study, stage, shares):
     if main.steps:
         values = (max(1, round(value)) for value in values)
     return f"stage.{stage}.{unit}", tuple(values)
+
+
+def parts(arg, form):
+    """The parts of an argument, as many as its form has, empty where they are left out.
+
+    Args:
+      arg: what stands behind the colon.
+      form: what may, such as "DATASET[,QUESTION]".
+
+    Raises:
+      ValueError: for more parts, or none.
+    """
+    found, most = [part.strip() for part in arg.split(",")], form.count(",") + 1
+    if len(found) > most or not found[0]:
+        raise ValueError(
+            f"the argument must be {form}, got {arg!r}. See its docstring."
+        )
+    return (*found, *[""] * (most - len(found)))
 
 
 def chosen(kind, name, known):

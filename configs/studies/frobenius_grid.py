@@ -15,7 +15,10 @@ phase):
     gamma        factor of the fine-tuning penalty, and none
     bins         width, and thus number, of label bins: those of `BINS`, otherwise 1, 2,
                  5 and 10 times that of the config. Shots change with it: compare `all`.
-                 Ordering norms by bin demands larger norms for narrow bins.
+                 Ordering norms by bin demands larger norms for narrow bins. Not of
+                 stsb, stsb_bilstm and nyud2: their shots are lists of bins of the
+                 published width, and so are the bins that test pixels of nyud2 are
+                 drawn from, so that even `all` would be of other pixels.
     prototypes   norm of a bin's mean feature in the batch, in a running mean or in the
                  whole training set, or mean of the norms in the batch, in all phases
     distance     distance of norms and labels in L_KL, absolute or squared
@@ -124,7 +127,7 @@ def _of(preset, fields):
 
 def get_config(arg="bikeshare,alpha"):
     """The study on DATASET,QUESTION[,PRESET]."""
-    dataset, question, preset = (*arg.split(","), "", "")[:3]
+    dataset, question, preset = common.parts(arg, "DATASET,QUESTION[,PRESET]")
     preset = preset or "frobenius"
     for name, known in ((question, QUESTIONS), (preset, PARTS)):
         if name not in known:

@@ -67,7 +67,7 @@ def _grid(study, question):
 
 def get_config(arg="bikeshare,length"):
     """The study on DATASET[,QUESTION[,CRITERION]]."""
-    dataset, question, method = (*arg.split(","), "", "")[:3]
+    dataset, question, method = common.parts(arg, "DATASET[,QUESTION[,CRITERION]]")
     question, method = question or "length", method or "group_dir"
     common.chosen("question", question, KNOWN)
     common.chosen("criterion", method, group.CRITERIA)

@@ -6,11 +6,11 @@
         --workdir runs/small
 
 The argument is a table or figure, and optionally a data set of `common.py` or another
-file in configs/, whose form, length and optimiser then replace those of the recipe: the
-small form. Groups and ordered norms have the fields that `group.py` and `frobenius.py`
-list for it. `--dry_run` lists the runs. The report in WORKDIR/report shows published
-numbers beside ours and draws the figures. Seeds are 0 to 2, `--config.seeds=0` for one
-as in the papers; the studies of Frobenius figures keep their own.
+file in configs/, no recipe, whose form, length and optimiser then replace those of the
+table's: the small form. Groups and ordered norms have the fields that `group.py` and
+`frobenius.py` list for it. `--dry_run` lists the runs. The report in WORKDIR/report
+shows published numbers beside ours and draws the figures. Seeds are 0 to 2,
+`--config.seeds=0` for one as in the papers; the studies of Frobenius figures keep their own.
 
     ssir_table1, 2, 3    methods on IMDB-WIKI-DIR, AgeDB-DIR, NYUD2-DIR
     ssir_table4, 5, 6    radius and factor on the same
@@ -186,6 +186,12 @@ def _small(study, dataset, rows):
 
 def _of_entry(table, dataset):
     entry = TABLES[table]
+    if dataset.startswith("recipes/"):
+        raise ValueError(
+            f"DATA of {table} must be a data set of configs/studies/common.py or "
+            f"another file in configs/, {dataset} is a recipe with rows of its own. "
+            f"Leave it out for the recipe of {table}, or name the table of that one."
+        )
     rows = importlib.import_module(f"dirjax.configs.recipes.{entry.recipe}").ROWS
     study = common.data(dataset or f"recipes/{entry.recipe}")
     study.seeds = study.seeds[:3]
@@ -205,7 +211,7 @@ def _of_entry(table, dataset):
 
 def get_config(arg="ssir_table2"):
     """The study of TABLE[,DATA]."""
-    table, _, dataset = arg.partition(",")
+    table, dataset = common.parts(arg, "TABLE[,DATA]")
     common.chosen("table", table, KNOWN)
     if table == PROGRAM:
         if dataset:

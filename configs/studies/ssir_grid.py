@@ -45,7 +45,7 @@ GRIDS = {
 
 def get_config(arg="bikeshare,focal_r"):
     """The study on DATASET,BASE[,TABLE]."""
-    dataset, base, table = (*arg.split(","), "", "")[:3]
+    dataset, base, table = common.parts(arg, "DATASET,BASE[,TABLE]")
     study = common.data(dataset)
     table = table or "agedb"
     known = [f"{b},{t}" for t, bases in GRIDS.items() for b in bases]

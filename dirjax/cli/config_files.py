@@ -285,8 +285,8 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
                 ) from error
         # ml_collections puts the error of a config file into a traceback text.
         text = str(error).strip().splitlines()[-1]
-        for kind in ("ValueError: ", "TypeError: ", "KeyError: "):
-            text = text.removeprefix(kind)
+        for kind in ("dirjax.errors.InputError", "ValueError", "TypeError", "KeyError"):
+            text = text.removeprefix(f"{kind}: ")
         raise InputError(f"{text.strip()}") from error
     if len(rest) > 1:
         raise InputError(f"unknown argument {rest[1]!r}. Flags begin with --.")

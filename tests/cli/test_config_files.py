@@ -8,11 +8,11 @@ import shlex
 import pytest
 from ml_collections import ConfigDict, config_dict
 
-from dirjax import errors
+from dirjax import errors, sweep
 from dirjax.cli import config_files
 from dirjax.config import fields
 from dirjax.configs import common
-from tests import runs
+from tests import commands, runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -100,6 +100,12 @@ def test_advice_in_sentences_can_be_pasted():
 def test_a_missing_file_suggests_the_nearest():
     with pytest.raises(errors.InputError, match=r"Did you mean configs/bikeshare\.py"):
         config_files.find("configs/bikshare.py")
+
+
+def test_an_error_of_a_config_file_is_one_sentence(tmp_path, capsys):
+    words = ("--config", "configs/studies/group_grid.py:nowhere", "--workdir")
+    assert commands.here(sweep.main, "sweep", *words, str(tmp_path / "run")) == 2
+    assert capsys.readouterr().err.startswith("dirjax: --config must be a file, ")
 
 
 class TestFields:

@@ -1,19 +1,16 @@
 """URLs of buckets: each command and function refuses them, and writes nothing."""
 
-import contextlib
 import importlib
 import pathlib
-import sys
 
 import pytest
-from absl import flags
 
 import dirjax
 from dirjax import train
 from dirjax.cli import status
 from dirjax.errors import InputError, local_path
 from dirjax.report import write_report
-from tests import runs
+from tests import commands, runs
 
 SMOKE = ("--config", "configs/bikeshare.py:vanilla,smoke")
 # Command -> arguments; * is the URL.
@@ -54,38 +51,20 @@ COMMANDS = {
 LINES = [(name, line) for name, lines in COMMANDS.items() for line in lines]
 
 
-@contextlib.contextmanager
-def own_flags():
-    """Takes back what a command line does to the flags of the process."""
-    known = flags.FLAGS.flag_values_dict()
-    try:
-        yield
-    finally:
-        for name in set(flags.FLAGS) - set(known):
-            delattr(flags.FLAGS, name)
-        for name, value in known.items():
-            flags.FLAGS[name].value = value
-
-
 def test_every_command_is_here():
     here = pathlib.Path(dirjax.__file__).parent
     files = {f.stem for f in here.glob("*.py") if "status.run(" in f.read_text()}
     assert files - {"__main__"} | {"report"} == set(COMMANDS)
 
 
-# ml_collections loads config files so.
-@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 @pytest.mark.parametrize("url", ["gs://b/run", "memory://run", "gs:/a/b"])
 @pytest.mark.parametrize(("name", "line"), LINES, ids=lambda x: str(x)[:60])
 def test_a_command_refuses_a_url(name, line, url, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(f"dirjax.{name}")
     words = [word.replace("*", url) for word in line]
-    # ml_collections makes the flags of fields from it.
-    monkeypatch.setattr(sys, "argv", [name, *words])
-    if name in ("main", "sweep", "choose", "describe"):  # with flags of absl
-        with own_flags():
-            code = status.run(module.main, [name, *words])
+    if name in ("main", "sweep", "choose", "describe"):
+        code = commands.here(module.main, name, *words)
     else:
         code = status.run(module._main, words)
     said = capsys.readouterr().err

@@ -90,6 +90,8 @@ def test_all_are_named():
     for wrong, why in (
         ("ssir_table7", "unknown table 'ssir_table7'"),
         ("ssir_fig2a,utkface", "makes its own data"),
+        ("ssir_table1,recipes/ssir_table2", "recipes/ssir_table2 is a recipe"),
+        ("ssir_table1,utkface,x", "must be TABLE"),
         ("ssir_fig4,nyud2", "under noise of ssir_fig4 are for one"),
     ):
         with pytest.raises(ValueError, match=why):

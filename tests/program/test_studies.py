@@ -11,6 +11,7 @@ from dirjax.configs.studies import (
     any_prior,
     baselines,
     benchmarks,
+    common,
     frobenius,
     frobenius_grid,
     frobenius_posthoc,
@@ -378,6 +379,26 @@ def test_the_questions_to_the_frobenius_method():
     ):
         with pytest.raises(ValueError, match=said):
             frobenius_grid.get_config(wrong)
+
+
+@pytest.mark.parametrize(
+    ("study", "arg"),
+    [
+        (group_grid, "bikeshare,length,group_dir,x"),
+        (group_grid, ""),
+        (frobenius_grid, "bikeshare,alpha,frobenius,x"),
+        (frobenius_grid, ",alpha"),
+        (ssir_grid, "bikeshare,focal_r,agedb,x"),
+    ],
+)
+def test_no_part_of_an_argument_is_ignored(study, arg):
+    with pytest.raises(ValueError, match=f"must be DATASET.*got '{arg}'"):
+        study.get_config(arg)
+
+
+def test_the_data_set_of_a_study_has_a_name():
+    with pytest.raises(ValueError, match=r"must be one of bikeshare, .* got none"):
+        common.data("")
 
 
 def test_the_proof_tunes_every_preset_alike():
