@@ -10,7 +10,8 @@ file in configs/, no recipe, whose form, length and optimiser then replace those
 table's: the small form. Groups and ordered norms have the fields that `group.py` and
 `frobenius.py` list for it. `--dry_run` lists the runs. The report in WORKDIR/report
 shows published numbers beside ours and draws the figures. Seeds are 0 to 2,
-`--config.seeds=0` for one as in the papers; the studies of Frobenius figures keep their own.
+`--config.seeds=0` for one as in the papers; the studies of Frobenius figures keep their
+own.
 
     ssir_table1, 2, 3    methods on IMDB-WIKI-DIR, AgeDB-DIR, NYUD2-DIR
     ssir_table4, 5, 6    radius and factor on the same
