@@ -11,8 +11,8 @@ black pixels, cropped at random and flipped with probability 1/2. ResNet-50 from
 scratch, Adam at 1e-3, times 0.1 after epochs 60 and 80 of 90, batch size 256, L1 loss;
 the best epoch by validation L1 is evaluated on test.
 
-The folder is read directly. Data prepared with `tfds build
-dirjax/data/builders/agedb_dir --manual_dir=FOLDER` gives the same batches with
+The folder is read directly. What `python -m dirjax.data build agedb_dir --manual_dir
+FOLDER --data_dir DATA_DIR` makes of it gives the same batches with
 --config.data.kind=tfds --config.data.path=DATA_DIR.
 
 Options: `resnet18`; `protocol2`, that of Rank-N-Contrast and BSAM: ResNet-18, SGD at

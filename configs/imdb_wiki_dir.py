@@ -8,7 +8,7 @@ imdb-wiki-dir/data) and the folders imdb_crop and wiki_crop of IMDB-WIKI's face 
 191,509 training images, ages 0 to 186, some of them wrong; ages above 120 share the
 last bin. 11,022 images each in val and test, ages 0 to 120. Images, model and training
 are those of `configs/agedb_dir.py`, as are the options `resnet18` and `protocol2`
-(named imdb_wiki_dir_p2 here; no paper reports it).
+(named imdb_wiki_dir_p2 here; no paper reports it), and `python -m dirjax.data build`.
 
 Decoded images take 30 GiB, so by default all cores decode them ahead of the training
 step. With enough memory, decode them only once: --config.data.memory=40.

@@ -11,6 +11,10 @@ benchmark's mask keeps 9,357 pixels per bin. Model and augmentation follow Hu et
 --config.model.pretrained=FILE. All pairs are kept in memory, 16 GB. Rooms with 5 % of
 the images are held out for validation.
 
+What `python -m dirjax.data build nyud2_dir --manual_dir FOLDER --data_dir DATA_DIR`
+makes of the folder gives the same batches with --config.data.kind=tfds
+--config.data.path=DATA_DIR.
+
 The public code selects the epoch on the test split and trains on all rows. The option
 `test_selection` does the same, and result.json and the report state it.
 

@@ -11,6 +11,10 @@ each in val and test, 50 in each quarter of a point. Bins are computed in float3
 float64, a quarter of the training pairs would change bins. A constant prediction has a
 test MSE of 2.16.
 
+What `python -m dirjax.data build stsb_dir --manual_dir FOLDER --data_dir DATA_DIR`
+makes of the folder gives the same batches with --config.data.kind=tfds
+--config.data.path=DATA_DIR --config.data.text.vectors=FILE, of GloVe.
+
 The default is the published network, a BiLSTM of 2 x 1500 on 300-dimensional GloVe,
 with the published training: Adam, learning rate 1e-4, batches of 128, validation every
 400 steps. Published training stops after ten validations without improvement, at most

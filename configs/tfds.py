@@ -4,8 +4,9 @@
         --workdir runs/mine --config.data.name=NAME --config.data.label=FEATURE
 
 `data.path` is the `data_dir` of TensorFlow Datasets, if not the default one. The data
-set must be prepared (`tfds build`); `--config.data.download=true` does this first. With
-the option `images`, the input is the image feature (`data.input` if there are several);
+set must be prepared; `--config.data.download=true` does this first. Those that `python
+-m dirjax.data build` makes are read with the config of their benchmark. With the
+option `images`, the input is the image feature (`data.input` if there are several);
 without it, the scalar features form a table. See docs/own-data.md.
 """
 

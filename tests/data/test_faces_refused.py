@@ -117,4 +117,5 @@ def test_the_builder_asks_for_the_folder(tmp_path, capsys):
     assert "imdb_crop.tar" in line
     fields = {"data__kind": "tfds"}
     line = own_data.sentence(capsys, lambda: load(tmp_path, "imdb_wiki_dir", **fields))
-    assert re.search(r"not in .* yet\..*tfds build .*kind=images\..*Rothe", line), line
+    assert re.search(r"not in .* yet\..*dirjax\.data build imdb_wiki_dir ", line), line
+    assert re.search(r"directly, without data\.kind\..*Rothe", line), line

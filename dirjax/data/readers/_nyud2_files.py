@@ -23,10 +23,13 @@ _WHERE = (
     "nyud2-dir/download_nyud2.py of github.com/YyzHarry/imbalanced-regression fetches "
     "it, and the last two are in that repository"
 )
+# The published files of tested pixels, and of rows for statistics.
+MASK, SUBSET = "test_balanced_mask.npy", "nyu2_train_FDS_subset.csv"
 # Values of `test_mask` that are not files.
 DRAWN, ALL = "drawn", "all"
-# Bits of depth images -> their Pillow modes.
+# Bits of depth images -> their Pillow modes, and the metres of one step.
 _MODES = {8: ("L",), 16: ("I;16", "I;16B", "I")}
+_METRES = {8: 10.0 / 255.0, 16: 0.001}
 _FIRST = 10  # missing files to name
 
 
@@ -65,17 +68,34 @@ def _scaled(image: Any, size: int, filter_: Any) -> Any:
     return image.resize(wanted, filter_)
 
 
-def _pair(
-    picture: bytes, depth: Any, size: int, bits: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """One image and its codes, scaled: bilinear and nearest pixel, respectively.
+def metres(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Depth in metres, float32, of the codes of depth images; see `codes_of`.
+
+    Example:
+      >>> metres(np.array([0, 2500]), 16).tolist()
+      [0.0, 2.5]
+    """
+    return (codes * _METRES[bits]).astype(np.float32)
+
+
+def codes_of(depth: np.ndarray, bits: int) -> np.ndarray:
+    """The codes that `metres` was given, uint8 or uint16.
+
+    Example:
+      >>> every = np.arange(256)
+      >>> bool((codes_of(metres(every, 8), 8) == every).all())
+      True
+    """
+    exact = np.rint(depth.astype(np.float64) / _METRES[bits])
+    return exact.astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def check_pair(opened: Any, depth: Any, bits: int) -> None:
+    """Checks that an opened depth image fits its image.
 
     Raises:
-      decoding.Unreadable: if one is unreadable, or they do not match.
+      decoding.Unreadable: if it does not.
     """
-    from PIL import Image
-
-    opened = decoding.opened(picture).convert("RGB")
     if depth.size != opened.size:
         raise decoding.Unreadable(
             f"the depth map is {depth.width} x {depth.height} but the image "
@@ -86,6 +106,26 @@ def _pair(
             f"the depth map must be grey with {bits} bits per pixel, its Pillow mode "
             f"is {depth.mode!r}"
         )
+
+
+def pair(
+    picture: bytes, depth: Any, size: int, bits: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """One image and its codes, scaled: bilinear and nearest pixel, respectively.
+
+    Args:
+      picture: the image file.
+      depth: the opened depth image.
+      size: shorter side after scaling.
+      bits: of a pixel of the depth image.
+
+    Raises:
+      decoding.Unreadable: if one is unreadable, or they do not match.
+    """
+    from PIL import Image
+
+    opened = decoding.opened(picture).convert("RGB")
+    check_pair(opened, depth, bits)
     made = np.asarray(_scaled(opened, size, Image.Resampling.BILINEAR))
     codes = np.asarray(_scaled(depth, size, Image.Resampling.NEAREST))
     if bits == 16:
@@ -128,7 +168,7 @@ def of_npz(
     labelling.thin(part, rules)
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
-        return _pair(content(row), Image.fromarray(depth[row]), size, 8)
+        return pair(content(row), Image.fromarray(depth[row]), size, 8)
 
     return Pairs(rows, part, read, lambda row: f"pair {row} of {file}", tested)
 
@@ -178,16 +218,30 @@ def of_folder(
         for name, bits in (("nyu2_train.csv", 8), ("nyu2_test.csv", 16))
     ]
     train, test = listed
-    rooms = [room(name) for name in train.names]
+    divide(train, test, [room(name) for name in train.names], rules, val_share)
+    return train, test
+
+
+def divide(
+    train: Pairs,
+    test: Pairs,
+    rooms: Sequence[str],
+    rules: label_rules.Rules,
+    val_share: float,
+) -> None:
+    """Sets the split of each row, in place: some rooms of `train` are for validation.
+
+    Raises:
+      InputError: for a share that is out of range, or leaves no room.
+    """
     try:
         train.part[:] = splits.hold_out(rooms, val_share, seed=rules.seed)
     except ValueError as error:
         raise InputError(f"data.depth.val_share: {error}") from error
     test.part[:] = 2
-    for pairs in listed:
+    for pairs in (train, test):
         pairs.part[~pairs.rows.good] = -1
     labelling.thin(train.part, rules)
-    return train, test
 
 
 def _listed(
@@ -211,7 +265,7 @@ def _listed(
 
     def read(row: int) -> tuple[np.ndarray, np.ndarray]:
         picture, depth = ((folder / p).read_bytes() for p in paths[row])
-        return _pair(picture, decoding.opened(depth), size, bits)
+        return pair(picture, decoding.opened(depth), size, bits)
 
     part = np.zeros(len(paths), np.int8)
     names = [picture for picture, _ in paths]
@@ -266,9 +320,22 @@ def chosen(
     listed = [picture for picture, _ in paths_of(file, file.parent)]
     at = {name: row for row, name in enumerate(names)}
     found = np.array([at[name] for name in listed if name in at], int)
-    if len(found) < len(listed):
+    return noted(found, len(listed), notes, file.name)
+
+
+def noted(
+    found: np.ndarray, listed: int, notes: list[str], file: str = SUBSET
+) -> np.ndarray | None:
+    """The rows found of those that a table lists, None for none; notes what is missing.
+
+    Example:
+      >>> notes = []
+      >>> noted(np.array([4, 2]), 3, notes).tolist(), notes[0][:38]
+      ([4, 2], 'feature statistics use 2 of the 3 rows')
+    """
+    if len(found) < listed:
         notes.append(
-            f"feature statistics use {len(found)} of the {len(listed)} rows in "
-            f"{file.name}; the others are not training rows of this run"
+            f"feature statistics use {len(found)} of the {listed} rows in {file}; the "
+            "others are not training rows of this run"
         )
     return found if len(found) else None

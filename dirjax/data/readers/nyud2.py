@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,19 @@ from dirjax.data.readers import _depth_maps
 from dirjax.data.readers import _nyud2_files as files
 from dirjax.data.readers._depth_maps import Maps
 from dirjax.errors import InputError, require_field
+
+
+def check_label(name: str, rules: label_rules.Rules) -> None:
+    """Checks that the label is depth in metres.
+
+    Raises:
+      InputError: for another one.
+    """
+    if rules.label != "depth" or rules.label_scale != "linear":
+        raise InputError(
+            f"{name} needs the label 'depth' on a linear scale, got {rules.label!r} "
+            f"and data.label_scale={rules.label_scale}. Leave both out."
+        )
 
 
 def source(
@@ -76,11 +89,7 @@ def source(
     Raises:
       InputError: naming file and row.
     """
-    if rules.label != "depth" or rules.label_scale != "linear":
-        raise InputError(
-            f"{name} needs the label 'depth' on a linear scale, got {rules.label!r} "
-            f"and data.label_scale={rules.label_scale}. Leave both out."
-        )
+    check_label(name, rules)
     file = path / inputs if inputs and path.is_dir() else path
     packed = file.suffix == ".npz"
     lists = (
@@ -89,27 +98,75 @@ def source(
         else files.of_folder(path, rules, size, val_share)
     )
     folder = path if path.is_dir() else path.parent
+
+    def tested(shape: tuple[int, ...]) -> np.ndarray:
+        return files.read_mask(folder / test_mask, shape)
+
+    def chosen(rows: np.ndarray, notes: list[str]) -> np.ndarray | None:
+        names = [lists[0].names[int(i)] for i in rows]
+        return files.chosen(folder / statistics, names, notes)
+
+    return of_lists(
+        name,
+        lists,
+        rules,
+        crop=crop,
+        maps=maps,
+        tested={files.DRAWN: None, files.ALL: _all}.get(test_mask, tested),
+        chosen=chosen if statistics and not packed else None,
+        where=str(path),
+    )
+
+
+def _all(shape: tuple[int, ...]) -> np.ndarray:
+    return np.ones(shape, bool)
+
+
+def of_lists(
+    name: str,
+    lists: Sequence[files.Pairs],
+    rules: label_rules.Rules,
+    *,
+    crop: tuple[int, int],
+    maps: tuple[int, int],
+    tested: Callable[[tuple[int, ...]], np.ndarray] | None,
+    chosen: Callable[[np.ndarray, list[str]], np.ndarray | None] | None,
+    where: str,
+) -> sources.Source:
+    """A source of lists of pairs, wherever they were read.
+
+    Args:
+      name: see `source`.
+      lists: of pairs; that of training rows comes first.
+      rules: see `source`.
+      crop: see `source`.
+      maps: see `source`.
+      tested: shape `(tested rows, *crop)` -> the tested pixels; None for a balanced
+        mask that is drawn.
+      chosen: training rows in the list, and notes to add to -> positions among them of
+        those for feature statistics, or None for all; None for all.
+      where: the data, for messages.
+
+    Raises:
+      InputError: naming the row.
+    """
     read: dict[str, Maps] = {}
-    notes, chosen = [], None
+    notes, few = [], None
     skipped: dict[str, int] = {}
     for pairs in lists:
         for position in np.unique(pairs.part[pairs.part >= 0]):
             split = labelling.SPLITS[position]
             read[split], kept = _decoded(pairs, position, split)
-            if split == "test" and test_mask != files.DRAWN:
-                shape = (len(pairs.tested), *crop)
-                mask = np.ones(shape, bool)
-                if test_mask != files.ALL:
-                    mask = files.read_mask(folder / test_mask, shape)
+            if split == "test" and tested:
+                mask = tested((len(pairs.tested), *crop))
                 mask = mask[np.isin(pairs.tested, kept)]
                 read[split] = dataclasses.replace(read[split], mask=mask)
-            if split == "train" and statistics and not packed:
-                names = [pairs.names[int(i)] for i in kept]
-                chosen = files.chosen(folder / statistics, names, notes)
+            if split == "train" and chosen:
+                few = chosen(kept, notes)
         for why, count in pairs.rows.skipped.items():
             skipped[why] = skipped.get(why, 0) + count
     if "train" not in read:
-        raise InputError(f"no training row is left of {path}. Fix the files.")
+        raise InputError(f"no training row is left of {where}. Fix the files.")
     if skipped:
         said = ", ".join(f"{n} {why}" for why, n in skipped.items())
         notes.append(f"rows left out: {said}")
@@ -119,7 +176,7 @@ def source(
         rules,
         crop=crop,
         size=maps,
-        statistics=chosen,
+        statistics=few,
         skipped=skipped,
         notes=tuple(notes),
     )

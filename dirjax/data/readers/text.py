@@ -110,8 +110,12 @@ def split_folder(path: pathlib.Path) -> pathlib.Path:
     return folder
 
 
-def _vector_file(path: pathlib.Path, name: str) -> pathlib.Path:
-    """The file of word vectors, relative to the data folder."""
+def vectors_in(path: pathlib.Path, name: str) -> pathlib.Path:
+    """The file of word vectors, relative to the data folder.
+
+    Raises:
+      InputError: saying what to get, if there is none.
+    """
     file = path / pathlib.Path(name).expanduser()
     if not file.is_file():
         raise InputError(
@@ -169,8 +173,12 @@ def _unordered(
     return np.unique(keys, return_inverse=True)[1]
 
 
-def _check(text: Mapping[str, Any]) -> None:
-    """Checks the fields of `data.text`."""
+def check_text(text: Mapping[str, Any]) -> None:
+    """Checks the fields of `data.text`.
+
+    Raises:
+      InputError: naming the first invalid field.
+    """
     for field in ("dim", "max_tokens", "max_words"):
         if text[field] < 1:
             raise InputError(
@@ -222,9 +230,9 @@ def load(
     Raises:
       InputError: naming file and row.
     """
-    _check(text)
-    folder, columns, length = split_folder(path), text["columns"], text["max_tokens"]
-    vector_file = _vector_file(path, text["vectors"])
+    check_text(text)
+    folder, columns = split_folder(path), text["columns"]
+    vector_file = vectors_in(path, text["vectors"])
     tables = []
     for part in pairs.PARTS.values():
         table = table_files.read(
@@ -234,7 +242,45 @@ def load(
             table.require(column, "data.text.columns")
         table.require(rules.label, "data.label")
         tables.append(table)
-    rows = Rows(tables, folder, rules.on_bad)
+    return from_tables(
+        name,
+        tables,
+        Rows(tables, folder, rules.on_bad),
+        vector_file,
+        rules,
+        text=text,
+        wishes=column_types.Wishes(decimal, thousands),
+        drop_leaks=drop_leaks,
+    )
+
+
+def from_tables(
+    name: str,
+    tables: Sequence[text_columns.Table],
+    rows: Rows,
+    vector_file: pathlib.Path,
+    rules: label_rules.Rules,
+    *,
+    text: Mapping[str, Any],
+    wishes: column_types.Wishes,
+    drop_leaks: bool,
+) -> sources.Source:
+    """A source of the tables of train, val and test, wherever they were read.
+
+    Args:
+      name: see `load`.
+      tables: of the three splits, with the columns of sentences and label.
+      rows: their rows.
+      vector_file: see `load`.
+      rules: see `load`.
+      text: see `load`.
+      wishes: how numbers are written.
+      drop_leaks: see `load`.
+
+    Raises:
+      InputError: naming file and row.
+    """
+    columns, length = text["columns"], text["max_tokens"]
     sizes = [len(table.number) for table in tables]
     part = np.repeat(np.arange(3, dtype=np.int8), sizes)
     both = split_words(tables, columns, rows)
@@ -243,7 +289,7 @@ def load(
         _column(tables, rules.label),
         rows,
         field="label",
-        wishes=column_types.Wishes(decimal, thousands),
+        wishes=wishes,
     )
     table_lib.tell_notations(readings, rows)
     whose = pairs.whose_split(y)

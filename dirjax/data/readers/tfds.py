@@ -2,7 +2,8 @@
 
 Besides `pipeline`, the only module that imports TensorFlow, on demand. Examples are
 read once, still encoded, into host memory, since training accesses rows by number. Data
-sets of dirjax's own builders (`dirjax.data.builders`) keep the order of their table.
+sets of dirjax's own builders (`dirjax.data.builders`) keep the order of their table;
+those of sentences and depth maps are read by `_built`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import importlib
 import math
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dirjax.data import (
+    catalog,
     faces,
     feature_columns,
     label_rules,
@@ -24,28 +27,40 @@ from dirjax.data import (
     row_checks,
     sources,
 )
-from dirjax.data.readers import _image_files, _typed_tables, images, table
+from dirjax.data.readers import (
+    _built,
+    _depth_maps,
+    _image_files,
+    _typed_tables,
+    images,
+    nyud2,
+    table,
+)
+from dirjax.data.readers import text as text_lib
 from dirjax.data.splits import PARTS
 from dirjax.errors import InputError
 
 # Of config.data.path; see `readers`.
 PATH = "optional"
+# Data set -> the builder of dirjax that makes it.
+OWN = {name: benchmark.builder for name, benchmark in faces.KNOWN.items()}
+OWN |= {name: name for name in _built.FIELDS}
 
 
 def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
     """The prepared builder of a data set."""
     import tensorflow_datasets as tfds
 
-    benchmark = faces.KNOWN.get(name)
+    own = OWN.get(name)
     try:
-        if benchmark:
-            name = benchmark.builder
+        if own:
+            name = own
             # This registers its builder.
             importlib.import_module(
                 f"dirjax.data.builders.{name}.{name}_dataset_builder"
             )
         builder = tfds.builder(name, data_dir=folder)
-        if download:
+        if download and not own:
             builder.download_and_prepare()
     except InputError:
         raise
@@ -57,15 +72,16 @@ def _builder(name: str, folder: pathlib.Path | None, download: bool) -> Any:
             "(its data_dir)."
         ) from error
     if not builder.info.splits:
-        if benchmark:
+        if own:
+            where = f" --data_dir {shlex.quote(str(folder))}" if folder else ""
             raise InputError(
-                f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds "
-                f"build in dirjax/data/builders/{name} --manual_dir FOLDER, or read "
-                f"the folder directly: --config.data.kind=images. {benchmark.get}."
+                f"{name!r} is not in {builder.data_dir} yet. Prepare it with python -m "
+                f"dirjax.data build {name} --manual_dir FOLDER{where}, or read the "
+                f"folder directly, without data.kind. {catalog.ELSEWHERE[name][1]}."
             )
         raise InputError(
-            f"{name!r} is not in {builder.data_dir} yet. Prepare it with tfds build, "
-            "or set --config.data.download=true."
+            f"{name!r} is not in {builder.data_dir} yet. Prepare it with "
+            "--config.data.download=true."
         )
     return builder
 
@@ -112,6 +128,9 @@ def load(
     both: int = 0,
     scaling: str = "robust",
     quantiles: int = 0,
+    text: Mapping[str, Any] | None = None,
+    drop_leaks: bool = False,
+    depth: Mapping[str, Any] | None = None,
 ) -> sources.Source:
     """Reads a data set of TensorFlow Datasets.
 
@@ -138,6 +157,10 @@ def load(
       both: see `table.load`.
       scaling: see `TablePreprocessor.fit`.
       quantiles: see `TablePreprocessor.fit`.
+      text: for the sentences of STS-B-DIR, see `text.load`; `vectors` is relative to
+        the data_dir.
+      drop_leaks: likewise.
+      depth: for the maps of NYUD2-DIR, see `nyud2.load`.
 
     Returns:
       The source.
@@ -150,6 +173,13 @@ def load(
 
     tf.config.set_visible_devices([], "GPU")
     builder = _builder(name, folder, download)
+    _built.check(builder.name, {"text": text, "depth": depth}, input)
+    if text is not None:
+        return _built.sentences(
+            builder, name, rules, fields=text, drop_leaks=drop_leaks
+        )
+    if depth is not None:
+        return _built.maps(builder, name, rules, image_size=image_size, fields=depth)
     known: Any = builder.info.features
     for wanted, field in (
         (rules.label, "data.label"),
@@ -262,6 +292,20 @@ def read_new(
     keep: Sequence[str] = (),
     label: str | None = None,
 ) -> Iterator[readers.Piece]:
-    """Reads rows to predict from files; see `images.read_new` and `table.read_new`."""
-    reader = images if record["kind"] == "images" else table
+    """Reads rows to predict from files, by `read_new` of the reader of such files."""
+    files = {"images": images, "text": text_lib, "dense": _depth_maps}
+    reader: Any = files.get(record["kind"], table)
     return reader.read_new(path, record, on_bad=on_bad, keep=keep, label=label)
+
+
+def check(data: Mapping[str, Any]) -> None:
+    """Checks the fields for depth maps, where a config has them.
+
+    Args:
+      data: the fields of `config.data`.
+
+    Raises:
+      InputError: naming the first invalid field.
+    """
+    if "depth" in data:
+        nyud2.check(data)

@@ -224,8 +224,11 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            (["train", "--config=configs/csv.py"], "must be describe, got 'train'"),
-            (["--config=configs/csv.py"], "must be describe, got '--config"),
+            (
+                ["train", "--config=configs/csv.py"],
+                "build or describe, got 'train'",
+            ),
+            (["--config=configs/csv.py"], "must be build or describe, got '--config"),
             (["describe"], "--config is missing"),
         ],
     )
@@ -242,6 +245,8 @@ class TestCommand:
     @pytest.mark.parametrize("argument", ["--help", "-h"])
     def test_help(self, argument, capsys):
         assert status.run(door.main, ["data", argument]) == 0
+        assert "build" in capsys.readouterr().out
+        assert status.run(door.main, ["data", "describe", argument]) == 0
         assert "--output DIR" in capsys.readouterr().out
 
 

@@ -140,13 +140,13 @@ class TestFolder:
 
     def test_limit_leaves_files_unread(self, folder, monkeypatch):
         read = []
-        pair = _nyud2_files._pair
+        pair = _nyud2_files.pair
 
         def counted(*a):
             read.append(1)
             return pair(*a)
 
-        monkeypatch.setattr(_nyud2_files, "_pair", counted)
+        monkeypatch.setattr(_nyud2_files, "pair", counted)
         source = load(folder, limit=4, statistics="")
         assert len(source.splits["train"].label) == 4
         assert len(read) == sum(len(s.label) for s in source.splits.values())

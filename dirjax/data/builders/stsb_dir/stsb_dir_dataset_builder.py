@@ -25,15 +25,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     position in the file of its split, from 0, which is also the key.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "The three files as they are."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "The three files as they are.",
+        "1.1.0": "Scores in double precision, as a reader of the files has them.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = _GET
 
     def _info(self) -> Any:
         sentences = {name: tfds.features.Text() for name in _SENTENCES}
+        # As bytes, since records hold numbers in single precision only.
+        score = tfds.features.Tensor(shape=(), dtype=np.float64, encoding="bytes")
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
-                {**sentences, _SCORE: np.float32, "row": np.int64}
+                {**sentences, _SCORE: score, "row": np.int64}
             ),
             homepage="https://github.com/YyzHarry/imbalanced-regression",
         )
