@@ -146,7 +146,7 @@ def synthesise(
         return made, seeds
     used, place = np.unique(seeds, return_inverse=True)
     reach = distances.half_medians(table, used, rng)[place]
-    far = np.linalg.norm(table[seeds] - table[mate], axis=1) >= reach
+    far = distances.apart(table.take(seeds), table.take(mate)) >= reach
     width = np.minimum(perturbation, reach[far])
     other = noisy(segment.take(seeds[far]), segment, width, rng)
     for mine, new in zip(made, other, strict=True):

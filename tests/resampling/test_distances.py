@@ -33,20 +33,64 @@ def test_points_neighbours_and_medians_are_those_of_heom():
         np.testing.assert_allclose(sorted(found), want, rtol=1e-12)
     want = [reference.half_median(rows, i, NUMERIC, every) for i in some]
     np.testing.assert_allclose(half, want, rtol=1e-9)
-    odd = distances.half_medians(table[:39], some[:2], np.random.default_rng(0))
+    odd = distances.half_medians(
+        table.take(np.arange(39)), some[:2], np.random.default_rng(0)
+    )
     want = [reference.half_median(rows[:39], i, NUMERIC, every) for i in some[:2]]
     np.testing.assert_allclose(odd, want, rtol=1e-9)
 
 
-def test_many_equal_rows_are_neighbours_and_never_their_own():
-    near = distances.neighbours(np.zeros((30, 2)), 5)
-    assert near.shape == (30, 5)
-    assert not (near == np.arange(30)[:, None]).any()
-    assert distances.neighbours(np.zeros((3, 1)), 5).shape == (3, 2)
+def dense(table):
+    return distances.Points(table, np.empty((len(table), 0), int))
+
+
+@pytest.mark.parametrize("width", [2, 12])
+def test_many_equal_rows_are_neighbours_and_never_their_own(width):
+    near = distances.neighbours(dense(np.zeros((300, width))), 5)
+    assert near.shape == (300, 5)
+    assert not (near == np.arange(300)[:, None]).any()
+    assert (np.diff(np.sort(near, axis=1)) > 0).all()
+    assert distances.neighbours(dense(np.zeros((3, width))), 5).shape == (3, 2)
+
+
+@pytest.mark.parametrize("width", [1, 10, 11, 40])
+def test_the_tree_and_the_search_among_all_find_the_same(width, monkeypatch):
+    monkeypatch.setattr(distances, "_BLOCK", 1 << 14)  # several blocks
+    table = dense(np.random.default_rng(width).normal(size=(700, width)))
+    found = distances.neighbours(table, 7)
+    np.testing.assert_array_equal(found, distances._by_tree(table.dense, 7))
+    np.testing.assert_array_equal(found, distances._among_all(table, 7))
+
+
+def test_columns_of_many_categories_are_compared(monkeypatch):
+    """17 categories and more are not coordinates; distances are the same."""
+    rng = np.random.default_rng(0)
+    numeric = rng.normal(size=(90, 2))
+    codes = np.stack([rng.integers(0, m, 90) for m in (1, 2, 9, 40, 90)], axis=1)
+    found = distances.points(numeric, codes, np.ones(2))
+    assert found.dense.shape == (90, 2 + 1 + 9)
+    assert found.codes.shape == (90, 2)
+    rows = np.concatenate([numeric, codes], axis=1).tolist()
+    kinds = [True] * 2 + [False] * 5
+    want = [[reference.heom(a, b, kinds, [1] * 7) ** 2 for b in rows] for a in rows]
+    np.testing.assert_allclose(distances.squares(found, found), want, atol=1e-12)
+    turned = found.take(np.roll(np.arange(90), 1))
+    away = distances.apart(found, turned) ** 2
+    np.testing.assert_allclose(away, np.diag(np.roll(want, 1, axis=1)), atol=1e-12)
+    near = distances.neighbours(found, 4)
+    away = np.take_along_axis(np.array(want), near, axis=1)
+    every = np.array(want) + np.diag([np.inf] * 90)
+    np.testing.assert_allclose(away, np.sort(every, axis=1)[:, :4], atol=1e-12)
+
+
+def test_rounding_does_not_blur_neighbours_far_from_zero():
+    table = np.array([[1e9], [1e9 + 1], [1e9 + 3], [1e9 + 7]]) + np.zeros((1, 11))
+    found = distances.points(table, np.empty((4, 0), int), np.ones(11))
+    assert distances.neighbours(found, 1).ravel().tolist() == [1, 0, 1, 2]
 
 
 def test_a_median_over_a_sample_is_close(monkeypatch):
-    table = np.random.default_rng(1).normal(size=(600, 4))
+    table = dense(np.random.default_rng(1).normal(size=(600, 4)))
     rows = np.arange(20)
     whole = distances.half_medians(table, rows, np.random.default_rng(0))
     monkeypatch.setattr(distances, "MOST", 200)
