@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,7 +57,11 @@ def positive(name: str, value: float, *, zero: bool = False) -> None:
     Example:
       >>> positive("lam", 0, zero=True)
     """
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    try:
+        wrong = not math.isfinite(value) or value < 0 or (value == 0 and not zero)
+    except TypeError:  # no number
+        wrong = True
+    if wrong:
         least = "from 0" if zero else "above 0"
         raise ValueError(f"{name} must be a number {least}, got {value!r}.")
 
@@ -70,8 +75,8 @@ def whole(name: str, value: Any, *, least: int = 1) -> None:
     Example:
       >>> whole("n_steps", 2)
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or value != int(value) or value < least:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or value % 1 != 0 or value < least:
         raise ValueError(f"{name} must be a whole number from {least}, got {value!r}.")
 
 

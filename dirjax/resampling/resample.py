@@ -53,7 +53,8 @@ def smoter(
     """Resamples by SMOTER: fewer common rows, and rare ones between neighbours.
 
     Args:
-      X: `[n, columns]` array, or data frame, without missing numbers.
+      X: `[n, columns]` array, or data frame, without missing numbers; a table of
+        pyarrow or polars is taken as the data frame of pandas that it becomes.
       y: `[n]` labels.
       categorical: names (array: positions) of columns that are categories; in a data
         frame those without numbers are, anyway.
@@ -153,10 +154,17 @@ def _relevance(
         return relevance_lib.relevance(label, label, control_points=control_points)
     if not isinstance(relevance, str):
         phi = np.asarray(relevance, np.float64)
-        if phi.shape != label.shape or not ((phi >= 0) & (phi <= 1)).all():
+        if phi.shape != label.shape:
             raise ValueError(
-                f"relevance must be numbers from 0 to 1, one for each of {len(label)} "
-                f"labels, got shape {phi.shape}."
+                f"relevance must be boxplot, density, or a number for each of the "
+                f"{len(label)} labels, got shape {phi.shape}."
+            )
+        wrong = ~((phi >= 0) & (phi <= 1))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"relevance must be from 0 to 1, row {row} has {phi[row]:g}. Scale "
+                "it, and fill what is missing."
             )
         return phi
     checks.one_of("relevance", relevance, ("boxplot", "density"))
@@ -197,18 +205,19 @@ def _resampled(
 ) -> Resampled:
     """`smoter`, or `smogn` with a perturbation."""
     checks.one_of("steps", steps, ("row", "column"))
-    if neighbors < 1:
-        raise ValueError(f"neighbors must be at least 1, got {neighbors}.")
+    checks.whole("neighbors", neighbors)
+    checks.positive("threshold", threshold, zero=True)
     scale = _scale(columns.numeric, distance)
     given = Rows(columns.numeric, columns.codes, labels_of(y, len(columns.numeric)))
     phi = _relevance(given.label, **of_relevance)
     parts = segments_lib.segments(given.label, phi, threshold)
     wanted = segments_lib.sizes([len(p) for p in parts], amount)
-    rng = np.random.default_rng(seed)
+    # Which rows are kept depends on labels alone, not on how many columns draw noise.
+    drops, rng = np.random.default_rng(seed).spawn(2)
     kept, made, seeds = [], [], []
     for rows, size in zip(parts, wanted, strict=True):
         if size <= len(rows):
-            kept.append(rng.permutation(rows)[:size] if under_sample else rows)
+            kept.append(drops.permutation(rows)[:size] if under_sample else rows)
             continue
         kept.append(rows)
         new, of = synthesise(
@@ -216,7 +225,7 @@ def _resampled(
             size - len(rows),
             rng,
             scale=scale,
-            neighbors=neighbors,
+            neighbors=int(neighbors),
             steps=steps,
             perturbation=perturbation,
         )

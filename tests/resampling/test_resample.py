@@ -110,7 +110,8 @@ def test_smogn_adds_noise_where_the_neighbour_is_far():
     table = distances.points(segment.numeric, segment.codes, span)
     half = distances.half_medians(table, np.arange(31), rng)
     close = distances.neighbours(table, 5)
-    reach = np.linalg.norm(table[:, None] - table[close], axis=2) < half[:, None]
+    away = np.sqrt(distances.squares(table, table))
+    reach = np.take_along_axis(away, close, axis=1) < half[:, None]
     inner = np.flatnonzero(reach.all(axis=1))
     assert len(inner)
     for i in inner:  # all its rows are on the way to a neighbour
@@ -199,23 +200,115 @@ def test_frames_keep_columns_types_and_values(make):
     assert rooms.max() <= 8
 
 
+def test_types_of_pandas_and_arrow_are_kept():
+    pd = pytest.importorskip("pandas")
+    pa = pytest.importorskip("pyarrow")
+    X, y = frame(pd.DataFrame)
+    words = pd.array(["p", None, "q", "p"] * 30, dtype="string")
+    X = X.assign(
+        nullable=pd.array(range(120), dtype="Int64"),
+        real=pd.array(y, dtype="Float64"),
+        small=pd.array([0, 255] * 60, dtype="UInt8"),
+        arrow=pd.array(range(120), dtype=pd.ArrowDtype(pa.int64())),
+        words=words,
+        known=pd.array([True, None] * 60, dtype="boolean"),
+        level=pd.Categorical(["a", "b", None] * 40),
+    )
+    found = resampling.smogn(X, y, perturbation=3.0)
+    assert dict(found.X.dtypes) == dict(X.dtypes)
+    old = ~found.synthetic
+    pd.testing.assert_frame_equal(
+        found.X[old], X.iloc[found.seed[old]].reset_index(drop=True)
+    )
+    assert set(found.X["words"].dropna()) == {"p", "q"}
+    assert found.X["words"].isna().any()
+    assert found.X["small"].between(0, 255).all()
+    assert not found.X[["nullable", "real", "arrow"]].isna().any(axis=None)
+    X.loc[3, "nullable"] = pd.NA
+    with pytest.raises(ValueError, match="row 3 has nan in nullable"):
+        resampling.smogn(X, y)
+    table = pa.Table.from_pandas(X[["size", "place"]])
+    made = resampling.smogn(table, pd.Series(y)).X
+    assert list(made.columns) == ["size", "place"]
+    assert len(made) == 120
+
+
+def test_noise_stays_within_the_type_of_a_column():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    y = rng.lognormal(size=200)
+    X = pd.DataFrame({"a": rng.choice([0, 255], 200).astype(np.uint8)})
+    made = resampling.smogn(X, y, perturbation=5.0).X["a"]
+    assert made.dtype == np.uint8
+    # Rounded and kept within 0 to 255: around the corner, noise on 255 were small.
+    assert (made == 255).sum() > 0.3 * len(made)
+    half = (60000 * rng.choice([-1, 1], (200, 1))).astype(np.float16)
+    assert np.isfinite(resampling.smogn(half, y, perturbation=5.0).X).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": np.arange(120).astype(str)}, "'id' of X has another value in each"),
+        ({"when": np.arange(120).astype("M8[D]")}, "make it a number if it is a time"),
+        ({"list": [[1]] * 120}, "'list' of X must hold numbers or categories"),
+    ],
+)
+def test_columns_that_say_nothing_are_refused(change, said):
+    pd = pytest.importorskip("pandas")
+    X, y = frame(pd.DataFrame)
+    with pytest.raises(ValueError, match=said):
+        resampling.smogn(X.assign(**change), y)
+
+
+def test_frames_that_are_not_clear_are_refused():
+    pd = pytest.importorskip("pandas")
+    X, y = frame(pd.DataFrame)
+    with pytest.raises(ValueError, match="'size' names 2"):
+        resampling.smogn(pd.concat([X, X[["size"]]], axis=1), y)
+    with pytest.raises(ValueError, match="at least one column"):
+        resampling.smogn(X[[]], y)
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(ValueError, match="toarray"):
+        resampling.smogn(sparse.csr_matrix(np.ones((120, 2))), y)
+
+
+@BOTH
+def test_which_rows_are_kept_depends_on_labels_alone(method):
+    X, y = skewed()
+    few, many = (method(x, y) for x in (X[:, :1], X))
+    old = ~few.synthetic
+    np.testing.assert_array_equal(few.seed[old], many.seed[~many.synthetic])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"X": np.full((4, 1), np.nan)}, "X must be finite"),
         ({"X": np.zeros(4)}, "X must have two axes"),
         ({"X": np.array([["a"]] * 4, object)}, "must hold numbers"),
-        ({"y": [1, 2, 3]}, "one finite label for each of the 4 rows"),
-        ({"y": [1, 2, 3, np.nan]}, "one finite label"),
+        ({"X": np.array([[1], [2**60], [2], [3]])}, "row 1 has 1.15292e"),
+        ({"X": np.array([[1.0], [2], [1e200], [3]])}, "within 1e.100, row 2 has 1e"),
+        ({"X": np.zeros((4, 0))}, "at least one column, it has none"),
+        ({"X": np.zeros((0, 1)), "y": []}, "one label for each of the 0 rows"),
+        ({"y": [1, 2, 3]}, r"one label for each of the 4 rows.*got shape \(3,\)"),
+        ({"y": [1, 2, 3, np.nan]}, "y must be finite.*row 3 has nan"),
+        ({"y": [1, 1e300, 3, 4]}, "y must be .* within 1e.100, row 1 has 1e"),
+        ({"y": ["a", "b", "c", "d"]}, "y must hold numbers"),
         ({"y": [1, 2, 3, 4]}, "nothing is rare"),
         ({"categorical": ["b"]}, "categorical must name columns"),
         ({"relevance": "auto"}, "relevance must be one of boxplot, density"),
-        ({"relevance": [1, 2]}, "relevance must be numbers from 0 to 1"),
-        ({"neighbors": 0}, "neighbors must be at least 1"),
+        ({"relevance": [1, 2]}, "a number for each of the 4 labels, got shape"),
+        ({"relevance": [0, 1, 2, 0]}, "relevance must be from 0 to 1, row 2 has 2"),
+        ({"relevance": [0, np.nan, 1, 0]}, "from 0 to 1, row 1 has nan"),
+        ({"neighbors": 0}, "neighbors must be a whole number from 1"),
+        ({"neighbors": 1.5}, "neighbors must be a whole number from 1, got 1.5"),
+        ({"threshold": "high"}, "threshold must be a number"),
         ({"amount": "much"}, "amount must be one of balance, extreme"),
         ({"distance": "l1"}, "distance must be one of"),
         ({"steps": "both"}, "steps must be one of"),
         ({"perturbation": 0.0}, "perturbation must be"),
+        ({"perturbation": None}, "perturbation must be a number above 0, got None"),
         ({"neighbours": 3}, "Did you mean 'neighbors'"),
     ],
 )
