@@ -48,6 +48,9 @@ def faces(name):
     main.schedule = "step"
     config.eval.batch_size = 256
     config.eval.gm_epsilon = 0.0
+    # Ages have no outliers among the young, whom a box plot therefore takes for common:
+    # of the 203 few-shot rows of AgeDB-DIR, the 93 below 20 years would lose some.
+    config.base.changes.resample = {"relevance": "density"}
     # Methods with groups divide the ages 0 to 100; older ones are in the last group.
     # Groups over all 121 bins would be empty above age 101, where no label is.
     config.groups = ConfigDict({"label_range": (0.0, 100.0)})

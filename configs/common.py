@@ -320,7 +320,7 @@ def get_config():
     )
     # The loss that replaces `BASE` in a preset: l1 | mse | huber; options of the same
     # names change it. `maps`: whether labels are one per pixel. `changes`: fields of
-    # wrappers and terms that the data set overrides.
+    # wrappers and terms, and of `resample`, that the data set overrides.
     config.base = ConfigDict({"term": "l1", "beta": 1.0, "maps": False, "changes": {}})
     return config
 

@@ -7,6 +7,7 @@ is accepted and ignored.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ from absl import flags
 from dirjax import data, errors, labels
 from dirjax.cli import config_files, entry, status, usage
 from dirjax.config import frozen, validation
+from dirjax.data import resampled
 from dirjax.data.describe import facts as facts_lib
 from dirjax.data.describe.text import text
 from dirjax.runtime import startup
@@ -88,6 +90,22 @@ def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     return [table, *images]
 
 
+def _with_stages(source: data.Source, config: Mapping[str, Any]) -> data.Source:
+    """The source, with notes on stages that resample features.
+
+    Raises:
+      InputError: if they cannot.
+    """
+    notes: list[str] = []
+    for name in config.get("stages", ()):
+        fields = config["stage"][name]["resample"]
+        if fields:
+            where = f"stage.{name}.resample"
+            rows = resampled.expected(fields, source, where=where)
+            notes += resampled.stage_notes(name, fields, rows, source)
+    return dataclasses.replace(source, notes=(*source.notes, *notes))
+
+
 def help_text() -> str:
     """The text of `--help`."""
     from dirjax.config import choices
@@ -118,7 +136,7 @@ def main(argv: Sequence[str]) -> None:
     given = errors.local_path("--output", _OUTPUT.value) if _OUTPUT.value else None
     config = frozen.plain(made)
     validation.validate_data(config["data"])
-    source = data.from_config(config["data"])
+    source = _with_stages(data.from_config(config["data"]), config)
     found = facts_lib.describe(source, config["data"])
     name = re.sub(r"[^\w.-]+", "_", found["name"])
     folder = given or pathlib.Path("runs", "describe", name)

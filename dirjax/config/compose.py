@@ -157,7 +157,7 @@ def finish(
     elif "groups" in config:
         del config.groups  # Of the data set, for presets that use groups.
     if "resample" in preset:
-        config.data.resample = _resample(preset["resample"])
+        config.data.resample = _resample(config, preset["resample"])
     if "support" in preset:
         config.support = ConfigDict({**preset["support"], **config.get("support", {})})
     for field, value in preset.get("model", {}).items():
@@ -195,13 +195,13 @@ def _with_ssir(config: Any, preset: Mapping[str, Any], book: Any) -> Mapping[str
     return book.PRESETS.get(known) or book.with_ssir(preset)
 
 
-def _resample(options: Mapping[str, Any]) -> Any:
-    """Options of resampling, with those that are empty."""
+def _resample(config: Any, options: Mapping[str, Any]) -> Any:
+    """Options of resampling, with those that are empty and those of the data set."""
     empty = {
         "bandwidth": config_dict.placeholder(float),
         "control_points": config_dict.placeholder(tuple),
     }
-    return ConfigDict({**empty, **options})
+    return ConfigDict({**empty, **options, **config.base.changes.get("resample", {})})
 
 
 def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
@@ -219,7 +219,7 @@ def _stages(config: Any, preset: Mapping[str, Any], book: Any) -> None:
             if field == "objective":
                 value = _objective(config, value, book)
             elif field == "resample":
-                value = _resample(value)
+                value = _resample(config, value)
             config.stage[key][field] = value
     if "phases" in preset:
         _divide(config, preset["phases"])

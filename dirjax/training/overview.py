@@ -138,11 +138,8 @@ def _notes(pieces: Pieces, programs: Sequence[StageProgram]) -> Iterator[str]:
     for stage in pieces.plan.stages:
         if stage.resample:
             rows = pieces.expected[stage.name]
-            method, size = stage.resample["method"], len(source.training.label)
-            yield (
-                f"note: {stage.name} trains the head on features, of which {method} "
-                f"makes {resampled.told(rows, size)}"
-            )
+            for said in resampled.stage_notes(stage.name, stage.resample, rows, source):
+                yield f"note: {said}"
     changes = config["data"]["augment"]
     if options.augments(**changes):
         yield f"note: training images are augmented: {options.described(changes)}"

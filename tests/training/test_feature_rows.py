@@ -5,11 +5,12 @@ import jax
 import numpy as np
 import pytest
 
-from dirjax import resampling
+from dirjax import describe, resampling
 from dirjax.data import resampled
 from dirjax.errors import InputError
 from dirjax.evals import corrected
 from dirjax.evals.predictor import Predictor
+from dirjax.training import overview
 from dirjax.training import stage_program as programs_lib
 from dirjax.training.batches import batches
 from dirjax.training.build import build
@@ -67,6 +68,16 @@ def test_how_many_rows_there_are_is_known_before_features(built):
     np.testing.assert_array_equal(pieces.spec.counts, pieces.source.spec.counts)
     assert pieces.learnt(main.stage) is pieces.spec
     np.testing.assert_array_equal(pieces.learnt(head.stage).counts, counts[1])
+
+
+def test_the_overview_says_what_becomes_of_few_shot_rows(built):
+    pieces, programs = built
+    source, head = pieces.source, programs[1].stage
+    rows = pieces.expected["head"]
+    want = resampled.stage_notes("head", head.resample, rows, source)
+    assert f"note: {want[0]}\n" in overview.overview(pieces, programs)
+    noted = describe._with_stages(source, pieces.config)
+    assert noted.notes == (*source.notes, *want)
 
 
 def test_weights_of_the_stage_are_those_of_resampled_labels():
