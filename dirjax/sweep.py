@@ -229,7 +229,10 @@ def run(
     from dirjax.config import validation
 
     study_lib.check(study)
-    if not dry_run:
+    if dry_run:
+        for config, method in study["left_out"]:
+            print(f"none  {jobs.name_of(config)}/{method} (config.left_out)")
+    else:
         _one_process(study["together"])
     entry.interruptible()  # Runs clean up.
 

@@ -37,12 +37,15 @@ own.
 
 Rows of methods that dirjax lacks are left out, and so are Figs. 1 and 9 to 13 and
 Tables 4 to 6 of Group-DIR: the first is a drawing, the others are in no text that was
-available. Predictions under noise are of one label per row, not of depth maps.
+available. Predictions under noise are of one label per row, not of depth maps; SMOTER
+and SMOGN make rows with one label, so that on depth maps their rows are left out
+(`left_out`), which `--dry_run` says.
 """
 
 import importlib
 from typing import Any, NamedTuple
 
+from dirjax.configs import methods as presets
 from dirjax.configs.recipes import groups
 from dirjax.configs.studies import (
     common,
@@ -171,9 +174,19 @@ PROBES = {name for name, entry in TABLES.items() if entry.noise}
 _MORE = set(groups.CRITERIA) - {"group_dir"}
 
 
+def _resamples(method):
+    """Whether a preset makes training rows, of columns or of features."""
+    preset = presets.PRESETS[method]
+    return any("resample" in p for p in (preset, *preset.get("stage", {}).values()))
+
+
 def _small(study, dataset, rows):
     """Puts the rows of a recipe on the data set of a study, in its own form."""
     methods = {row: rows[row][0].partition(",")[0] for row in study.methods}
+    if common.maps(study):
+        study.left_out = tuple(
+            (study.configs[0], row) for row, m in methods.items() if _resamples(m)
+        )
     study.arguments = tuple((r, m) for r, m in methods.items() if r != m)
     of_objective = tuple(
         (row, path, value)

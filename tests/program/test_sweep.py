@@ -157,6 +157,15 @@ def test_a_wrong_share_is_refused(share, tmp_path):
         sweep.run(study(), tmp_path, job=share)
 
 
+def test_a_dry_run_says_what_is_left_out(tmp_path, capsys):
+    left = (("configs/bikeshare.py", "lds"),)
+    made = study(methods=("vanilla", "lds"), left_out=left)
+    sweep.run(made, tmp_path, dry_run=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "none  bikeshare/lds (config.left_out)"
+    assert [line.split()[0] for line in said[1:]] == ["todo"] * 2
+
+
 @pytest.mark.slow
 def test_shares_skip_finish_and_report(tmp_path, capsys):
     made = study(methods=("vanilla", "sqinv"), seeds=(0,))
