@@ -18,7 +18,7 @@ its own share of the way); the default takes one share for a row, as SMOGN and t
 packages do. Seeds take turns, so that each makes the same number of rows, plus or minus
 one. Numbers are divided by their range over all rows, not over the segment; with
 `distance="euclidean"` they are not divided at all, as in the SMOGN package for tables
-of numbers. The median distance in a segment of more than 1,024 rows is that from 1,024
+of numbers. The median distance in a segment of more than 1,023 rows is that from 1,023
 of them, drawn at random. From the packages (smogn 0.1.2, resreg 0.2, UBL): the
 distances behind a label are added up over columns (smogn and UBL keep that of the last
 column only), equal rows give the mean of both labels, rows are never taken from other

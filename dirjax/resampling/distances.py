@@ -18,7 +18,7 @@ import numpy as np
 _BLOCK = 1 << 19
 MOST = 1023
 # Coordinates up to which the tree is faster, and rows in its leaves.
-_TREE, _LEAF = 10, 32
+_TREE, _LEAF = 10, 64
 # Categories of a column that are coordinates each: a product of matrices is then faster
 # than comparing.
 _UNITS = 16
