@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +81,19 @@ def test_batch_norm_moves_in_training_only():
     for old, new in zip(*map(jax.tree.leaves, (state, moved)), strict=True):
         assert not np.array_equal(old, new)
     assert net.head(params, features).prediction.shape == (4, 3, 3)
+
+
+class VariantsTest(chex.TestCase):
+    @chex.all_variants(with_pmap=True)
+    def test_encoder(self):
+        model = depth.SmallUNet(width=4, levels=2)
+        x = jax.random.normal(jax.random.key(0), (2, 6, 8, 3))
+        variables = toy.jit(functools.partial(model.init, train=False))(
+            jax.random.key(1), x
+        )
+        want = model.apply(variables, x, train=False)
+        got = self.variant(lambda v, x: model.apply(v, x, train=False))(variables, x)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
 class TestHead:

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +90,19 @@ def test_an_up_projection_is_that_of_a_loop():
     skip = slow_conv(wide, both[..., 3:]) / norm
     want = np.maximum(slow_conv(first, second) / norm + skip, 0)
     np.testing.assert_allclose(got[0], want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+class VariantsTest(chex.TestCase):
+    @chex.all_variants(with_pmap=True)
+    def test_encoder(self):
+        model = fused_depth.FusedDepth(**SMALL)
+        x = jax.random.normal(jax.random.key(0), (2, 17, 23, 3))
+        init = functools.partial(model.init, train=False)
+        variables = toy.jit(init)(jax.random.key(1), x)
+        want = jax.jit(lambda v, x: model.apply(v, x, train=False))(variables, x)
+        got = self.variant(lambda v, x: model.apply(v, x, train=False))(variables, x)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 class TestHead:
