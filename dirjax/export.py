@@ -6,6 +6,7 @@ batch of any size, `model.json` beside it, and its parameters as safetensors.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,13 @@ def _main(argv: Sequence[str]) -> None:
         options.workdir, options.output, options.platforms.split(",")
     )
     print(f"Written: {', '.join(map(str, files))}")
+    about = json.loads((options.output / "model.json").read_text(encoding="utf-8"))
+    for name, of_target in {"": about, **about.get("targets", {})}.items():
+        if "uncorrected" in of_target:
+            print(
+                f"{name or 'The function'} predicts as trained and takes no label "
+                f"distribution: {of_target['uncorrected']}"
+            )
 
 
 def main() -> int:

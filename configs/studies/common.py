@@ -194,4 +194,5 @@ def parts(arg, form):
 def chosen(kind, name, known):
     """Raises a ValueError for an unknown question, base or table of a study."""
     if name not in known:
-        raise ValueError(f"unknown {kind} {name!r}. Known: {', '.join(known)}.")
+        named = ", ".join(filter(None, known))
+        raise ValueError(f"unknown {kind} {name!r}. Known: {named}.")

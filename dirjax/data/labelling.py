@@ -292,9 +292,12 @@ def label_rows(
     binned = {"label_range": ends, "dtype": np.dtype(rules.bin_dtype)}
     try:
         bins = labels.Bins.covering(cover, width=width, **binned)
-        _stressed(part, label, bins, real, rows, rules)
-        train = y[part == 0][real[part == 0]]
-        _check_train(train, rows, rules)
+    except ValueError as error:
+        raise InputError(f"the training labels cannot be binned: {error}") from error
+    _stressed(part, label, bins, real, rows, rules)
+    train = y[part == 0][real[part == 0]]
+    _check_train(train, rows, rules)
+    try:
         spec = labels.spec(
             scale.forward(train),
             bin_width=width,

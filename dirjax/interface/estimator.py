@@ -136,6 +136,11 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
                 )
         part = np.zeros(len(y), np.int8)
         if eval_set is not None:
+            if len(eval_set) != 2:
+                raise InputError(
+                    "eval_set must be inputs and labels of validation rows, (X, y), "
+                    f"got {len(eval_set)} parts."
+                )
             more, labels = self._checked(*eval_set, reset=False)
             X, y = _joined(X, more), np.concatenate([y, labels])
             part = np.concatenate([part, np.ones(len(labels), np.int8)])

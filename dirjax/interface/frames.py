@@ -52,9 +52,9 @@ def table(data: Any) -> Any:
         if hasattr(data, "iloc") and hasattr(data, "columns"):
             frame = data.rename(columns=str)
             return pa.Table.from_pandas(frame, preserve_index=False)
-        if hasattr(data, "__arrow_c_stream__"):
+        if hasattr(data, "__arrow_c_stream__") and not hasattr(data, "iloc"):
             return pa.table(data)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
         raise InputError(
             f"columns must hold one type each: {error}. Convert them to numbers or to "
             "text."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import pathlib
 import shutil
 import tempfile
@@ -167,7 +168,12 @@ class Model:
         """The correction of each target for a label distribution."""
         from dirjax.evals import corrected
 
-        given = {"target": prior, "tau": tau}
+        if prior is not None and not isinstance(prior, (str, os.PathLike)):
+            raise InputError(
+                "prior must be 'train', 'uniform' or a file of labels, got "
+                f"{type(prior).__name__}. Write the labels into a file, one a row."
+            )
+        given = {"target": prior if prior is None else str(prior), "tau": tau}
         given = {name: value for name, value in given.items() if value is not None}
         fields = corrected.merged(self.config["prior"], given)
         corrected.check_tau(fields, tau is not None)
@@ -210,17 +216,23 @@ class Model:
 
         if quantiles is not None and interval is not None:
             raise InputError("give quantiles or interval, not both.")
+        if interval is not None and not 0 < interval < 1:
+            raise InputError(
+                f"interval must be a coverage between 0 and 1, such as 0.9, got "
+                f"{interval!r}."
+            )
+        if quantiles is not None and np.ndim(quantiles) != 1:
+            raise InputError(
+                f"quantiles must be several levels, such as [0.1, 0.9], got "
+                f"{quantiles!r}."
+            )
         own = corrected.is_own(self.config["prior"])
         if prior is tau is quantiles is interval is None and own:
             return self._stacked(
                 [f["prediction"] for f in self._outputs(data).values()]
             )
         chosen = self._chosen(prior, tau)
-        if self._predictors.get("", None) and self._dense:
-            raise InputError(
-                "the model predicts one value per pixel: use python -m dirjax.predict "
-                "for its corrections."
-            )
+        self._refuse_maps()
         rows = self._rows(data)
         if quantiles is not None:
             return self._stacked(
@@ -233,9 +245,14 @@ class Model:
         ends = [np.stack([c["low"], c["high"]], axis=1) for c in found]
         return prediction, self._stacked(ends)
 
-    @property
-    def _dense(self) -> bool:
-        return self._predictors[""].record["kind"] == "dense"
+    def _refuse_maps(self) -> None:
+        """Raises an error for what only `dirjax.predict` does on maps."""
+        one = self._predictors.get("")
+        if one is not None and one.record["kind"] == "dense":
+            raise InputError(
+                "the model predicts one value per pixel: use python -m dirjax.predict "
+                "for its corrections."
+            )
 
     def _corrected(
         self, name: str, chosen: Any, rows: Any, interval: float | None
@@ -261,6 +278,7 @@ class Model:
         Returns:
           A `Distribution`; of several targets one for each, in a dict by name.
         """
+        self._refuse_maps()
         chosen, rows = self._chosen(prior, tau), self._rows(data)
         found = {n: _distribution(chosen[n], rows[n]) for n in rows}
         return found if self._several else found[""]

@@ -151,6 +151,10 @@ def bin_density(
             f"first_bin must be a bin from 0 to {density.size - 1}, got {first_bin}."
         )
     density = density[first_bin:]
+    if not density.any():
+        raise ValueError(
+            f"first_bin must be at most the last bin with labels, got {first_bin}."
+        )
     if scheme == "none":
         if kernel is not None:
             raise ValueError(f"scheme 'none' has no weights for kernel {kernel!r}.")
@@ -194,7 +198,7 @@ def histogram_prior(
       `first_bin` gives them one.
 
     Raises:
-      ValueError: for an option out of range.
+      ValueError: for an option out of range, or labels below `first_bin`.
 
     Example:
       >>> histogram_prior([3, 0, 1]).tolist()
@@ -203,6 +207,12 @@ def histogram_prior(
       array([0.4, 0.4, 0.2])
     """
     checks.one_of("scheme", scheme, PRIORS)
+    below = np.asarray(counts)[:first_bin]
+    if below.any():
+        raise ValueError(
+            f"first_bin must have no labels below, got {first_bin} with "
+            f"{below.sum():g} of them. Use the first bin that holds labels, or 0."
+        )
     density = bin_density(
         counts,
         scheme,

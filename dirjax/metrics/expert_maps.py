@@ -58,8 +58,9 @@ def batch_sums(
       mask: `[...]`, above 0 for real entries.
 
     Returns:
-      The sums, float32. Those by bin are NaN where a real pixel has a NaN among its
-      logits; such a pixel is in no predicted group.
+      The sums, float32. `hit` and `distance` are NaN where a real pixel has a NaN among
+      its logits, which is in no predicted group, `oracle_abs` and `oracle_sq` where the
+      value of its group is NaN.
 
     Example:
       >>> found = batch_sums(jnp.array([[0.0, 1.0]]), jnp.array([[1.0, 5.0]]),

@@ -74,6 +74,13 @@ def relevance_scores(
         np.asarray(x, np.float64)
         for x in (predictions, labels, of_predictions, of_labels)
     )
+    for name, phi in (("of_predictions", phi_p), ("of_labels", phi_y)):
+        wrong = ~((phi >= 0) & (phi <= 1))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"{name} must be relevances from 0 to 1, row {row} has {phi[row]}."
+            )
     away = np.abs(p - y)
     hit = away <= error
     smooth = 1 - np.exp(-k * np.square((np.where(hit, away, 0) - error) / error))

@@ -357,7 +357,7 @@ def output_layer(
       ValueError: for a kernel that is not odd, or above 1 for features that are not
         maps.
     """
-    if kernel < 1 or kernel % 2 == 0:
+    if kernel < 1 or kernel % 2 != 1:
         raise ValueError(
             f"model.head_options.kernel must be odd and above 0, got {kernel}."
         )

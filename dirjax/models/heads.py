@@ -187,7 +187,8 @@ class Experts(nn.Module):
       start: initial biases of the values: "zeros" or "centers".
       rule_out_empty: whether logits of groups without training rows start at -30, so
         that they are not predicted unless training changes them.
-      kernel: side of a convolution over feature maps, odd; 1 for a linear layer.
+      kernel: side of a convolution over feature maps, odd; 1 for a linear layer. The
+        fixed frame of "etf" has no layer, and takes the features of each pixel.
     """
 
     shift: float = 0.0

@@ -353,7 +353,10 @@ def make(
 
     def weighting(spec, given):
         if form == "gai":
-            density = mixture(spec).density(spec.centers)
+            # Far from all components the density is 0 in numbers, and one label would
+            # weigh more than all others: a bin holds a hundredth of a label at least.
+            least = 0.01 / (spec.counts.sum() * spec.bins.mean_width)
+            density = np.maximum(mixture(spec).density(spec.centers), least)
         else:
             density = shares(spec) if form == "bni" else spec.counts / spec.counts.sum()
         held = spec.counts > 0

@@ -64,6 +64,12 @@ def _columns(X: Any) -> tuple[list[Any], list[Any]]:
                 f"{twice.count(twice[0])}. Rename them."
             )
         columns = [X.iloc[:, j] for j in range(len(names))]
+        for name, column in zip(names, columns, strict=True):
+            if hasattr(column.dtype, "fill_value"):
+                raise ValueError(
+                    f"columns of X must not be sparse, {name!r} is. Give it dense: "
+                    "column.sparse.to_dense()."
+                )
     else:
         array = np.asarray(X)
         if array.ndim != 2:
@@ -223,7 +229,7 @@ def labels_of(y: ArrayLike, rows: int) -> np.ndarray:
       ValueError: if there is not one finite label for each row.
     """
     try:
-        label = _numbers(y)
+        label = _numbers(_frame(y))
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers: {error}.") from error
     if label.shape != (rows,) or not rows:

@@ -128,7 +128,7 @@ def test_what_was_reached_is_said(tmp_path):
 def test_what_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match=r"at most \d+, the training rows of"):
         labelled(tmp_path, imbalance=1000.0)
-    with pytest.raises(errors.InputError, match="imbalance must be at least 1"):
+    with pytest.raises(errors.InputError, match=r"^data\.imbalance must be at least 1"):
         labelled(tmp_path, imbalance=0.5)
     with pytest.raises(errors.InputError, match="unseen_share must be above 0"):
         labelled(tmp_path, unseen="blind_spot", unseen_share=1.5)

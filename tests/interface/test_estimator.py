@@ -102,6 +102,19 @@ def test_rows_without_any_value_keep_their_place(fitted):
     assert np.isfinite(found[[0, 1, 3, 4]]).all()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"quantiles": 0.5}, "quantiles must be several levels"),
+        ({"interval": 1.5}, "interval must be a coverage between 0 and 1"),
+        ({"prior": np.ones(3)}, "prior must be 'train', 'uniform' or a file"),
+    ],
+)
+def test_arguments_of_predictions(fitted, arguments, said):
+    with pytest.raises(InputError, match=said):
+        fitted.model_.predict(rows(3)[0], **arguments)
+
+
 def test_distributions(fitted):
     x, y = rows(200, seed=4)
     own, ends = fitted.predict(x, interval=0.9)

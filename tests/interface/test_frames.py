@@ -44,6 +44,7 @@ def test_arrays_have_names_and_gaps():
         ([1, 2], "data must be a data frame .* got list"),
         (np.zeros(3), r"an array \[rows, columns\], got one of shape \(3,\)"),
         ({"a": [1, "x"]}, "columns must hold one type each"),
+        ({"a": 1.0, "b": 2.0}, "columns must hold one type each"),
     ],
 )
 def test_refused(data, said):

@@ -53,3 +53,9 @@ def test_what_is_refused():
         relevance_scores(one, one, **{**options, "error": 0.0})
     with pytest.raises(ValueError, match="threshold must be a relevance from 0 to 1"):
         relevance_scores(one, one, **options, threshold=2.0)
+
+
+def test_relevances_out_of_range_are_refused():
+    phi = {"of_labels": [0.0, np.nan], "of_predictions": [0.0, 1.0]}
+    with pytest.raises(ValueError, match=r"of_labels must be .* row 1 has nan"):
+        relevance_scores([1, 2], [1, 2], error=1.0, **phi)

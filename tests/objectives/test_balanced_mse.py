@@ -12,7 +12,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from dirjax import objectives, optimizers
+from dirjax import labels, objectives, optimizers
 from dirjax.labels import mixtures, specification, weights
 from dirjax.objectives import balanced_mse, base
 from dirjax.objectives.balanced_mse import bmc_loss, bni_loss, gai_loss
@@ -372,3 +372,25 @@ def test_mixture_is_as_likely_as_that_of_scikit_learn():
     chex.assert_trees_all_close(ours.proportions.sum(), 1.0)
     mean = ours.proportions @ ours.means
     np.testing.assert_allclose(mean, labels.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("components", [1, 8])
+def test_labels_far_from_all_components_have_a_weight(components):
+    """The density of a mixture is 0 in numbers there."""
+    y = np.append(np.exp(2 * np.random.default_rng(0).normal(size=2000)), 3e4)
+    spec = labels.spec(y, bin_width=13.0)
+    form = {"form": "gai", "components": components}
+    objective = objectives.from_config({"balanced_mse": form})
+    table = objective.weighting(spec, np.ones(spec.bins.num))
+    assert np.isfinite(table).all()
+    held = spec.counts * table
+    assert held.sum() == pytest.approx(len(y))
+    # The last label weighs much, but not more than all others.
+    assert 1 < held[-1] < 0.5 * len(y)
+
+
+def test_labels_below_the_first_bin_are_refused():
+    with pytest.raises(ValueError, match="no labels below, got 1 with 3 of them"):
+        weights.histogram_prior([3, 0, 5], first_bin=1)
+    with pytest.raises(ValueError, match="at most the last bin with labels, got 2"):
+        weights.bin_density([0, 3, 0], "inverse", clip=None, first_bin=2)

@@ -51,8 +51,8 @@ def prepare(
         raise InputError(checks.unknown("builder", name, names()))
     if not manual_dir.is_dir():
         raise InputError(
-            f"--manual_dir must be a folder, {manual_dir} does not exist. Give the one "
-            f"that configs/{name}.py describes."
+            f"--manual_dir must be a folder that exists, {manual_dir} is none. Give "
+            f"the one that configs/{name}.py describes."
         )
     import tensorflow_datasets as tfds
 
