@@ -55,6 +55,7 @@ def from_config(
       ValueError: for a name without a module.
 
     Example:
+      >>> import jax
       >>> from_config({"l1": {"weight": 0.5}}).init(jax.random.key(0), None).state
       {'l1': {}}
     """

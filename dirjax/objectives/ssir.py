@@ -317,6 +317,7 @@ def make(
         are not images.
 
     Example:
+      >>> from dirjax import objectives
       >>> make(objectives.from_config({"l1": {}}), epsilon=5e-3).precise
       True
     """
