@@ -25,8 +25,8 @@ from dirjax.ops.random import stream_key
 def draw(key: jax.Array, mask: jax.Array, num: int) -> jax.Array:
     """Numbers of pixels, drawn evenly and without replacement.
 
-    Each image has a random stream of its own, so that the pixels drawn from real images
-    do not depend on the images that fill up the batch.
+    Images that fill up the batch change nothing: random numbers of JAX depend on their
+    place alone (`jax_threefry_partitionable`, the default).
 
     Args:
       key: random key.
@@ -42,8 +42,7 @@ def draw(key: jax.Array, mask: jax.Array, num: int) -> jax.Array:
       >>> sorted(draw(jax.random.key(0), mask, 2).tolist())
       [1, 2]
     """
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(mask)))
-    order = jax.vmap(lambda k: jax.random.uniform(k, mask.shape[1:]))(keys)
+    order = jax.random.uniform(key, mask.shape)
     order = jnp.where(mask > 0, order, -1.0).reshape(-1)
     return jax.lax.top_k(order, min(num, order.size))[1]
 
