@@ -242,7 +242,7 @@ def test_maps_are_read_as_they_were_built(change, said, maps):
     [
         (("stsb_di", "--manual_dir", "."), "Did you mean 'stsb_dir'"),
         (("stsb_dir",), "required: --manual_dir"),
-        (("stsb_dir", "--manual_dir", "nowhere"), "nowhere does not exist"),
+        (("stsb_dir", "--manual_dir", "nowhere"), "nowhere is none"),
         (("stsb_dir", "--manual_dir", "gs://b/x"), "is a URL. Mount the bucket"),
         (("stsb_dir", "--manual_dir", ".", "--data_dir", "s3://x"), "is a URL"),
         (("stsb_dir", "--manual_dir", ".", "--data_dir", "to"), "must hold train_new"),
