@@ -33,6 +33,9 @@ training gives the same predictions.
   places are the mean labels of bins; there it is scikit-learn's of all labels.
 - Smoothed counts of `bni` keep their fractions, unless `truncate=True`. Smoothing gives
   shares to bins without labels near others, as there.
+- Labels beyond the first and the last centre that has a share count as these in `bni`:
+  for a label beyond them the loss has no lower bound, and its prediction runs away (on
+  bikeshare, where the first bin holds 0 to 9 rentals, to millions).
 - Published for depth: `bni` with `padding="edge"` and `first_bin=7`, of counts or of
   their roots (`scheme="sqrt_inverse"`); `gai` of 16 components, with `s` fixed at 1 m.
 """
@@ -375,6 +378,8 @@ def make(
             law = mixture(spec)._asdict()
         elif form == "bni":
             law = {"centers": spec.centers, "proportions": shares(spec)}
+            held = spec.centers[law["proportions"] > 0]
+            state["ends"] = jnp.asarray([held.min(), held.max()], jnp.float32)
         state["prior"] = {k: jnp.asarray(v, jnp.float32) for k, v in law.items()}
         if learning_rate:
             return base.Variables({"raw_sigma": raw}, state)
@@ -390,7 +395,9 @@ def make(
         if form == "bmc":
             options |= {"weights": weight, "mask": mask}
         of_form = {"bmc": bmc_loss, "gai": gai_loss, "bni": bni_loss}[form]
-        value = of_form(view.outputs.prediction, batch["label"], **options)
+        label = batch["label"]
+        label = jnp.clip(label, *state["ends"]) if form == "bni" else label
+        value = of_form(view.outputs.prediction, label, **options)
         metrics = {"balanced_mse/sigma": (noise, jnp.ones(()))}
         return base.Outcome(base.masked_mean(value * weight, mask), state, metrics)
 

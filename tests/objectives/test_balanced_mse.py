@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal
 
 from dirjax import labels, objectives, optimizers
 from dirjax.labels import mixtures, specification, weights
+from dirjax.models import heads
 from dirjax.objectives import balanced_mse, base
 from dirjax.objectives.balanced_mse import bmc_loss, bni_loss, gai_loss
 from dirjax.training import parameters
@@ -394,3 +395,20 @@ def test_labels_below_the_first_bin_are_refused():
         weights.histogram_prior([3, 0, 5], first_bin=1)
     with pytest.raises(ValueError, match="at most the last bin with labels, got 2"):
         weights.bin_density([0, 3, 0], "inverse", clip=None, first_bin=2)
+
+
+def test_bni_is_bounded_for_labels_below_the_first_centre():
+    """The mean of the first bin is above some of its labels."""
+    spec = labels.spec([0.1, 0.7, 0.7, 1.5, 2.2], bin_width=1.0)
+    assert spec.centers[0] == pytest.approx(0.5)
+    objective = balanced_mse.make(form="bni", sigma=0.5, learning_rate=0.0)
+    variables = jax.tree.map(jnp.asarray, objective.init(jax.random.key(0), spec))
+    one = {"label": jnp.float32([0.1]), "weight": jnp.ones(1), "mask": jnp.ones(1)}
+
+    def loss(p):
+        view = base.View(None, heads.Outputs(jnp.float32([p])), None, None)
+        return objective.loss(variables, view, one, None).loss
+
+    far = [float(loss(-(10.0**k))) for k in range(1, 5)]
+    # Without the clip, -0.8 times the distance.
+    assert min(far) > -1.0
