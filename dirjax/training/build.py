@@ -217,7 +217,7 @@ def _resampled(spec: labels.Spec, last: Stage, rows: data.Split) -> labels.Spec:
       rows: what is known of its rows.
     """
     made = specification.resampled(spec, rows.label)
-    table = _table(made, last, lambda: (rows.label, rows.weight))
+    table = _table(made, last, rows.weight, lambda: rows.label)
     # Of the resampled labels, so that those of the file keep their number.
     found = specification.weighted(made, table, lambda: rows.label, rows.weight)
     share = spec.counts.sum() / made.counts.sum()
@@ -297,7 +297,7 @@ def _weighted(spec: labels.Spec, stage: Stage, train: data.Split) -> labels.Spec
     if own is not None:
         shape = train.weight.shape + (1,) * (len(train.label.shape) - 1)
         own = train.real(np.broadcast_to(own.reshape(shape), train.label.shape))
-    table = _table(spec, stage, lambda: (train.real(train.label), own))
+    table = _table(spec, stage, own, lambda: train.real(train.label))
     if own is None and np.ptp(table) == 0:
         return spec
     return specification.weighted(spec, table, lambda: train.real(train.label), own)
@@ -306,19 +306,20 @@ def _weighted(spec: labels.Spec, stage: Stage, train: data.Split) -> labels.Spec
 def _table(
     spec: labels.Spec,
     stage: Stage,
-    rows: Callable[[], tuple[np.ndarray, np.ndarray | None]],
+    own: np.ndarray | None,
+    labels_of: Callable[[], np.ndarray],
 ) -> np.ndarray:
     """Weights of labels of each bin in a stage, beside those of their rows.
 
     Args:
       spec: of the labels.
       stage: the stage, which may draw rows unevenly.
-      rows: gives labels `[n]` and the weights of their rows, None if all are 1.
+      own: weights of the rows of labels `[n]`, None if all are 1.
+      labels_of: gives the labels `[n]`; those of all pixels take memory.
     """
-    label, own = rows()
     mean = np.ones(spec.bins.num)
     if own is not None:
-        index = spec.bins.index(label)
+        index = spec.bins.index(labels_of())
         total, count = (np.bincount(index, w, spec.bins.num) for w in (own, None))
         mean = np.where(count > 0, total / np.maximum(count, 1), 1.0)
     drawn = of_bins(stage, spec)
