@@ -43,7 +43,15 @@ class LocalPath(argparse.Action):
         setattr(namespace, self.dest, found if several else found[0])
 
 
-class Parser(argparse.ArgumentParser):
+class Raising(argparse.ArgumentParser):
+    """A parser that raises InputError instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InputError."""
+        raise InputError(f"{message}. See {self.prog} --help.")
+
+
+class Parser(Raising):
     """A parser with `--workdir`, `--step` and `--debug` that raises InputError.
 
     Args:
@@ -69,10 +77,6 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--step", default="best", help="best (default), last or N")
         self.add_argument("--debug", action="store_true", help="show tracebacks")
-
-    def error(self, message: str) -> NoReturn:
-        """Raises InputError."""
-        raise InputError(f"{message}. See {self.prog} --help.")
 
 
 def add_on_bad(parser: Parser, rows: str, skipped: str) -> None:

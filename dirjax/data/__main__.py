@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from dirjax import describe
 from dirjax.cli import arguments, status, usage
@@ -38,15 +36,9 @@ def help_text() -> str:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raises InputError."""
-        raise InputError(f"{message}. See {self.prog} --help.")
-
-
 def _build(argv: Sequence[str]) -> None:
     """Builds a data set, and prints how it is read."""
-    parser = _Parser(
+    parser = arguments.Raising(
         prog="python -m dirjax.data build",
         description="Makes a data set for TensorFlow Datasets, whole or not at all. "
         "Training does not need it: configs read the same folder directly.",

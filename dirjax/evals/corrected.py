@@ -243,7 +243,7 @@ def of_rows(
 
     def points() -> list[dict[str, Any]]:
         kept = run_files.read_result(workdir)["frontier"]
-        how = prior["decode"] or model.decode
+        how = frontier.decode_of(model, prior)
         known = {p["decode"] for p in kept["points"]} if kept else ()
         same = how in known and kept["target"] == prior["target"]
         if record["kind"] == "dense" and same:

@@ -250,6 +250,11 @@ def best(
     return min(known, key=lambda p: (p[split][metric][shot], p["tau"]), default=None)
 
 
+def decode_of(model: correct.Correction, prior: Mapping[str, Any]) -> str:
+    """Which value of a distribution is predicted: as asked for, or the model's own."""
+    return prior["decode"] or model.decode
+
+
 def decodes(model: correct.Correction, prior: Mapping[str, Any]) -> tuple[str, ...]:
     """Values of a distribution that a frontier has: `DECODES`, and what is predicted.
 
@@ -257,7 +262,7 @@ def decodes(model: correct.Correction, prior: Mapping[str, Any]) -> tuple[str, .
       model: from `correction`.
       prior: the fields of `config.prior`.
     """
-    own = prior["decode"] or model.decode
+    own = decode_of(model, prior)
     return DECODES if own in DECODES else (*DECODES, own)
 
 
@@ -288,7 +293,7 @@ def choose(
     Raises:
       InputError: if no strength is given and nothing chooses it.
     """
-    decode, tau = prior["decode"] or model.decode, prior["tau"]
+    decode, tau = decode_of(model, prior), prior["tau"]
     if prior["target"] == "train":
         return Chosen(model, target, 0.0, decode)
     if tau is None and prior["target"] not in priors.TARGETS:

@@ -170,15 +170,7 @@ def bin_density(
 
 
 def histogram_prior(
-    counts: ArrayLike,
-    *,
-    scheme: str = "inverse",
-    kernel: str | None = None,
-    size: int = 5,
-    sigma: float = 2.0,
-    padding: str = "zero",
-    truncate: bool = False,
-    first_bin: int = 0,
+    counts: ArrayLike, *, scheme: str = "inverse", first_bin: int = 0, **options: Any
 ) -> np.ndarray:
     """Share of the training labels in each bin, smoothed or not, for Balanced MSE.
 
@@ -186,12 +178,8 @@ def histogram_prior(
       counts: `[num]` training labels in each bin.
       scheme: "inverse" for shares of counts, "sqrt_inverse" for those of their roots;
         named after the weights of `lds`, which are the inverse.
-      kernel: None, or the kernel that smooths the counts, see `kernel_window`.
-      size: its taps.
-      sigma: its width in bins.
-      padding: values beyond the end bins, see `smooth`.
-      truncate: whether smoothed counts are rounded down, as in the public code.
       first_bin: bins before it have the value of this one, see `bin_density`.
+      **options: others of `bin_density`; counts are not clipped.
 
     Returns:
       `[num]` float64 with sum 1. Bins without labels have a share if the kernel or
@@ -213,17 +201,7 @@ def histogram_prior(
             f"first_bin must have no labels below, got {first_bin} with "
             f"{below.sum():g} of them. Use the first bin that holds labels, or 0."
         )
-    density = bin_density(
-        counts,
-        scheme,
-        clip=None,
-        kernel=kernel,
-        size=size,
-        sigma=sigma,
-        padding=padding,
-        truncate=truncate,
-        first_bin=first_bin,
-    )
+    density = bin_density(counts, scheme, clip=None, first_bin=first_bin, **options)
     return density / density.sum()
 
 

@@ -159,7 +159,7 @@ def load(
       quantiles: see `TablePreprocessor.fit`.
       text: for the sentences of STS-B-DIR, see `text.load`; `vectors` is relative to
         the data_dir.
-      drop_leaks: likewise.
+      drop_leaks: whether training pairs that are tested are left out, see `text.load`.
       depth: for the maps of NYUD2-DIR, see `nyud2.load`.
 
     Returns:
