@@ -33,7 +33,7 @@ import jax.numpy as jnp
 
 from dirjax import checks
 from dirjax.objectives import base
-from dirjax.ops.numerics import masked_mean, product, unit
+from dirjax.ops.numerics import gram, masked_mean, unit
 
 _LOWEST = -1e30
 # Squared sines below this are float32 rounding.
@@ -81,7 +81,7 @@ def accon_loss(
     size = len(features)
     real = jnp.ones(size, bool) if mask is None else jnp.asarray(mask) > 0
     units = unit(jnp.where(real[:, None], features, 0))
-    cosine = jnp.clip(product(units, units.T), -1, 1)
+    cosine = jnp.clip(gram(units), -1, 1)
     square = 1 - cosine**2
     sine = jnp.where(square > _FLAT, jnp.sqrt(jnp.where(square > _FLAT, square, 1)), 0)
     labels = jax.lax.stop_gradient(jnp.where(real, labels, 0))

@@ -41,7 +41,7 @@ import jax.numpy as jnp
 
 from dirjax import checks
 from dirjax.objectives import base
-from dirjax.ops.numerics import gaps, masked_mean, product, unit
+from dirjax.ops.numerics import gaps, gram, masked_mean, unit
 
 PUSHES = ("exponential", "linear")
 DENOMINATORS = ("paper", "code", "depth")
@@ -104,7 +104,7 @@ def conr_loss(
     mask = jnp.ones(size, kind) if mask is None else jnp.asarray(mask > 0, kind)
     eta = jnp.ones(size, kind) if weights is None else jnp.asarray(weights, kind)
     features = unit(jnp.where(mask[:, None] > 0, features, 0))
-    logits = product(features, features.T) / temperature
+    logits = gram(features) / temperature
 
     def pairs(x):
         x = jnp.where(mask > 0, x, 0)

@@ -43,7 +43,7 @@ import jax.numpy as jnp
 from dirjax import checks
 from dirjax.labels import specification
 from dirjax.objectives import base
-from dirjax.ops.numerics import distances, product, unit
+from dirjax.ops.numerics import distances, gram, product, unit
 
 SIMILARITIES = ("l2_normalised", "cosine", "l2")
 # Batches up to this size are one block; larger ones are blocks of `_ROWS` rows.
@@ -129,7 +129,7 @@ def prepared(features: jax.Array, mask: jax.Array, similarity: str) -> jax.Array
 def similarities(rows: jax.Array, columns: jax.Array, similarity: str) -> jax.Array:
     """Similarity of all `[n, dim]` prepared rows with all columns, `[n, m]`."""
     if similarity == "cosine":
-        return product(rows, columns.T)
+        return gram(rows) if columns is rows else product(rows, columns.T)
     return -distances(rows, columns)
 
 

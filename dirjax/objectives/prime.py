@@ -31,7 +31,7 @@ import jax.numpy as jnp
 
 from dirjax import checks
 from dirjax.objectives import base
-from dirjax.ops.numerics import distances, masked_mean, product, unit
+from dirjax.ops.numerics import distances, gram, masked_mean, unit
 
 _LOWEST = -1e30
 
@@ -69,7 +69,7 @@ def proxy_loss(
     wanted, found = logs(-tau_t * gaps), logs(-tau_f * distances(proxies, proxies))
     apart = jnp.where(other.ravel(), jnp.exp(wanted) * (wanted - found), 0)
     units = unit(proxies)
-    close = jnp.maximum(product(units, units.T), 0)
+    close = jnp.maximum(gram(units), 0)
     pairs = len(places) * (len(places) - 1)
     return jnp.sum(apart) + spread * jnp.sum(jnp.where(other, gaps * close, 0)) / pairs
 

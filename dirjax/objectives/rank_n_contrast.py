@@ -115,10 +115,9 @@ def _block(
         order = sorting.of_valleys(gaps)
     else:
         order = sorting.ascending(gaps.T).T
-    take = functools.partial(jnp.take_along_axis, indices=order, axis=0)
-    count = _shares(take(gaps), rows.mask)
+    count = _shares(sorting.in_order(gaps, order), rows.mask)
     lowest = jnp.min(jnp.where(pairs, logits, 0.0))
-    tails = _log_tails(take(logits), lowest > -_SPREAD)
+    tails = _log_tails(sorting.in_order(logits, order), lowest > -_SPREAD)
     sums = jnp.sum(jnp.where(count > 0, count * tails, 0.0))
     return sums - jnp.sum(jnp.where(pairs, logits, 0.0))
 

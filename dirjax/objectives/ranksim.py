@@ -43,7 +43,7 @@ import jax.numpy as jnp
 from dirjax import checks
 from dirjax.objectives import base
 from dirjax.ops import sorting
-from dirjax.ops.numerics import product, unit
+from dirjax.ops.numerics import gram, unit
 
 # Below all similarities, and below them after any step of the interpolation.
 _LAST = -3e38
@@ -177,7 +177,7 @@ def ranksim_loss(
     units = unit(features)
     near = -jnp.abs(labels[:, None] - labels[None]).astype(features.dtype)
     wanted = _ranks(jax.lax.stop_gradient(near), there)
-    found: Any = normalised_ranks(product(units, units.T), there, interpolation)
+    found: Any = normalised_ranks(gram(units), there, interpolation)
     pairs = there[:, None] & there[None]
     squares = jnp.where(pairs, jnp.square(found - wanted), 0)
     return jnp.sum(squares) / jnp.maximum(jnp.sum(there), 1)

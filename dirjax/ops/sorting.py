@@ -61,6 +61,27 @@ def places(order: jax.Array) -> jax.Array:
     )
 
 
+def in_order(columns: jax.Array, order: jax.Array) -> jax.Array:
+    """Columns, each in an order of its own.
+
+    As `jnp.take_along_axis`, but the gradient may rely on each entry being taken once,
+    which on a CPU makes it three times as fast.
+
+    Args:
+      columns: `[n, rows]`.
+      order: `[n, rows]` int, permutations of each column.
+
+    Returns:
+      `[n, rows]`.
+
+    Example:
+      >>> in_order(jnp.array([[5.0], [3.0]]), jnp.array([[1], [0]]))[:, 0].tolist()
+      [3.0, 5.0]
+    """
+    column = jax.lax.broadcasted_iota(order.dtype, order.shape, 1)
+    return columns.at[order, column].get(unique_indices=True, mode="promise_in_bounds")
+
+
 def of_valleys(columns: jax.Array) -> jax.Array:
     """The ascending order of columns that fall and then rise, not stable.
 
