@@ -220,7 +220,7 @@ def run(
 
     Raises:
       InputError: if the study is wrong; every config is built before the first run.
-      Failed: at the end, if a run failed; the others are finished.
+      Failed: at the end, if a run failed; the report is on the others.
     """
     number, count = _share(job)
     if study.get("program"):
@@ -249,8 +249,13 @@ def run(
             data.locate(config["data"])
         return configs
 
-    def done(every: Sequence[Job], tunes: bool = False) -> bool:
-        """Does this job's share of runs; whether all of them are finished."""
+    def done(every: Sequence[Job], tunes: bool = False) -> tuple[bool, list[str]]:
+        """Does this job's share of runs.
+
+        Returns:
+          Whether all are finished or fail, or start from one that does, and what is
+          wrong with those of this job that fail, but for points that are only tried.
+        """
         pairs = list(zip(every, built(every), strict=True))
         known.extend(pairs)
         units = units_lib.units(pairs, workdir, study["together"])
@@ -259,13 +264,13 @@ def run(
             for j, c in itertools.chain(*mine):
                 there = units_lib.done(workdir, j, c)
                 print(f"{'done' if there else 'todo'}  {j.folder}")
-            return all(units_lib.done(workdir, *one) for one in pairs)
+            return all(units_lib.done(workdir, *one) for one in pairs), []
         _check_data(known, workdir)
 
         def fails(j: Job, config: Mapping[str, Any]) -> bool:
             return tunes and bool(tuning.failed(workdir / j.folder, config))
 
-        broken = []
+        broken, here = [], set()
         for unit, said, error in _train([u for u in mine if not fails(*u[0])], workdir):
             # A full disk, say, does not tell that the point is bad.
             if tunes and isinstance(error, (errors.Diverged, errors.InputError)):
@@ -274,13 +279,14 @@ def run(
                     tuning.fail(workdir / j.folder, config, said)
             else:
                 broken.append(said)
-        if broken:
-            what = "run failed" if len(broken) == 1 else "runs failed"
-            raise errors.Failed(
-                f"{len(broken)} {what}: {'; '.join(broken)} On those that are "
-                f"finished: python -m dirjax.report {workdir}"
-            )
-        return all(units_lib.done(workdir, *one) or fails(*one) for one in pairs)
+                here.update(j.folder for j, _ in unit)
+        whole = all(
+            units_lib.done(workdir, *one)
+            or fails(*one)
+            or {one[0].folder, one[0].start} & here
+            for one in pairs
+        )
+        return whole, broken
 
     chosen = {}
     if study["tuning"]:
@@ -292,7 +298,10 @@ def run(
         built(list(jobs.jobs(first)))
         if not dry_run:
             tuning.begin(workdir)
-        if not done(tried, tunes=True):
+        whole, broken = done(tried, tunes=True)
+        if broken:
+            raise errors.Failed(_told(broken, "Repeat the command to try again."))
+        if not whole:
             if not dry_run:
                 print("Tuning goes on in other jobs. Repeat the command after them.")
             return
@@ -303,11 +312,24 @@ def run(
     every = [j.within(workdir) for j in jobs.jobs(study, chosen)]
     if not every:
         raise errors.InputError("config.left_out leaves no run. Shorten it.")
-    whole = done(every)
-    if whole and not dry_run:
-        _report(study, every, workdir)
-    elif not whole and not dry_run:
+    whole, broken = done(every)
+    finished = [j for j in every if (workdir / j.folder / run_files.RESULT).exists()]
+    if dry_run:
+        return
+    what_now = f"On those that are finished: python -m dirjax.report {workdir}"
+    if whole and finished:
+        _report(study, finished, workdir)
+        what_now = "The report is on the others. Repeat the command to try again."
+    if broken:
+        raise errors.Failed(_told(broken, what_now))
+    if not whole:
         print("Runs are left to other jobs. Repeat the command after them.")
+
+
+def _told(broken: Sequence[str], what_now: str) -> str:
+    """A sentence on runs that failed, and one on what to do."""
+    what = "run failed" if len(broken) == 1 else "runs failed"
+    return f"{len(broken)} {what}: {'; '.join(broken)} {what_now}"
 
 
 def _one_process(together: bool) -> None:

@@ -52,7 +52,8 @@ class Spread(NamedTuple):
     def half(self, *, seeds: float = 1.0, rows: float = 1.0) -> float | None:
         """Half the 95 % interval, if there were `seeds` and `rows` times as many.
 
-        None for a single seed without rows, and for a single row.
+        None for a single seed without rows, for a single row, and for equal values of
+        all seeds without rows: that the seed makes no difference tells nothing.
         """
         if self.mean is None or (self.std is None and self.rows < 2):
             return None
@@ -62,8 +63,10 @@ class Spread(NamedTuple):
         ends = self.size * seeds, self.rows * rows
         parts = (self.std or 0.0) ** 2 / ends[0], self.by_rows / rows
         total = sum(parts)
-        if not total or not math.isfinite(total):
-            return None if total else 0.0
+        if not math.isfinite(total):
+            return None
+        if not total:
+            return None if self.mean and not self.rows else 0.0
         loss = sum(p**2 / (n - 1) for p, n in zip(parts, ends, strict=True) if p)
         quantile = special.stdtrit(total**2 / loss, 1 - 0.025 / self.tests)
         return float(quantile) * math.sqrt(total)

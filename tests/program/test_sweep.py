@@ -395,6 +395,45 @@ def test_what_makes_a_point_bad(error, remembered, tmp_path, monkeypatch, capsys
     assert bool(tuning.failed(tmp_path / good.folder, config)) == remembered
 
 
+def test_the_report_is_on_the_runs_that_did_not_fail(tmp_path, monkeypatch):
+    made = study(
+        methods=("vanilla", "bad", "after"),
+        arguments=(("bad", "vanilla"), ("after", "vanilla")),
+        starts=(("after", "bad"),),
+        base="",
+    )
+    monkeypatch.setattr(sweep, "_check_data", lambda *_: None)
+    monkeypatch.setattr(
+        sweep.units_lib, "done", lambda d, j, _: (d / j.folder / "result.json").exists()
+    )
+
+    def train(units, workdir):
+        broken = []
+        for unit in units:
+            ((job, _),) = unit
+            error = errors.Diverged("not finite.")
+            if "bad" in job.folder.parts:
+                broken.append((unit, f"{job.folder}: {error}", error))
+            elif job.start is None:
+                finished(workdir, job, 1.0)
+        return broken
+
+    monkeypatch.setattr(sweep, "_train", train)
+    reported = []
+    monkeypatch.setattr(sweep, "_report", lambda _, every, __: reported.append(every))
+    with pytest.raises(errors.Failed, match=r"2 runs.*report is on the others"):
+        sweep.run(made, tmp_path)
+    ((zero, one),) = reported
+    assert [str(j.folder) for j in (zero, one)] == [
+        "bikeshare/vanilla/seed_0",
+        "bikeshare/vanilla/seed_1",
+    ]
+    # Runs of another job are not there yet.
+    with pytest.raises(errors.Failed, match=r"2 runs.*those that are finished"):
+        sweep.run(made, tmp_path / "part", job="2/3")
+    assert len(reported) == 1
+
+
 @pytest.mark.slow
 def test_a_point_that_diverges_is_told_and_left(tmp_path, capsys):
     rates = (("stage.main.learning_rate", (1e30, 1e-2)),)

@@ -84,6 +84,11 @@ def test_seeds_and_rows_both_count(label):
     # Bonferroni: 1 - 0.025 / 5 = 0.995 of t with two degrees is 9.925.
     five = Spread(1.0, 2.0, 3, tests=5).half()
     assert five == pytest.approx(9.925 * 2 / math.sqrt(3), 1e-3)
+    # Seeds that make no difference say nothing about other test rows.
+    assert Spread(1.0, 0.0, 3).interval() is None
+    assert Spread(1.0, 0.0, 3).sign == 0
+    assert Spread(0.0, 0.0, 3).interval() == (0.0, 0.0)
+    assert Spread(1.0, 0.0, 3, by_rows=1.0, rows=9).sign == 0
 
 
 @pytest.mark.slow
