@@ -14,15 +14,12 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from dirjax import checks
-
-if TYPE_CHECKING:
-    pass
 
 SHOTS = ("many", "median", "few")
 _MAX_BINS = 10_000_000

@@ -106,9 +106,15 @@ def spec(
     counts = histogram(array, bins)
     shots = shot_groups(counts, many, few, shot_lists)
     mean, std = (float(f(array, dtype=np.float64)) for f in (np.mean, np.std))
-    flat = array.ravel().astype(np.float64)
-    means = np.bincount(bins.index(flat), flat - mean, bins.num) / np.maximum(counts, 1)
-    return Spec(bins, counts, shots, mean, std, array.size, means=means + mean)
+    means = _means(array, bins, mean)
+    return Spec(bins, counts, shots, mean, std, array.size, means=means)
+
+
+def _means(labels: np.ndarray, bins: Bins, origin: float) -> np.ndarray:
+    """Mean label of each bin, `[num]`; `origin`, against rounding, in empty ones."""
+    index, flat = bins.index(labels).ravel(), labels.ravel().astype(np.float64)
+    count = np.bincount(index, minlength=bins.num)
+    return np.bincount(index, flat - origin, bins.num) / np.maximum(count, 1) + origin
 
 
 def from_config(fields: Mapping[str, Any] | None, spec: Spec) -> Groups | None:
@@ -192,6 +198,8 @@ def weighted(
 def resampled(spec: Spec, labels: ArrayLike) -> Spec:
     """The specification of resampled training labels, in the bins and shots of `spec`.
 
+    Mean and deviation, the units of losses, stay those of the labels as they were.
+
     Example:
       >>> found = resampled(spec([0, 0, 0, 1], bin_width=1, many=2, few=2), [0, 1, 1])
       >>> found.counts.tolist(), found.shots.tolist()
@@ -200,7 +208,12 @@ def resampled(spec: Spec, labels: ArrayLike) -> Spec:
     array = numbers(labels)
     counts = histogram(array, spec.bins)
     return dataclasses.replace(
-        spec, counts=counts, examples=array.size, weights=counts.astype(np.float64)
+        spec,
+        counts=counts,
+        examples=array.size,
+        weights=counts.astype(np.float64),
+        # Synthetic labels may lie in bins that had none.
+        means=_means(array, spec.bins, spec.label_mean),
     )
 
 

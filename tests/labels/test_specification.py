@@ -39,6 +39,22 @@ def test_spec():
     assert listed.bins.edges.dtype == np.float32
 
 
+def test_resampled_labels_have_places_of_their_own():
+    """Also in bins that held no label before."""
+    before = labels.spec([0.0, 0.0, 0.25, 4.0], bin_width=1)
+    after = specification.resampled(before, [0.5, 2.25, 2.75, 4.0])
+    assert after.counts.tolist() == [1, 0, 2, 0, 1]
+    assert after.centers.tolist() == [0.5, 1.5, 2.5, 3.5, 4.0]
+    assert (after.label_mean, after.label_std) == (before.label_mean, before.label_std)
+
+
+def test_means_are_those_of_the_labels_that_are_counted():
+    """The float32 label 0.7 is counted in the bin that starts at 0.7."""
+    made = labels.spec(np.float32([0.1, 0.1, 0.7]), bin_width=0.1, label_range=(0, 1))
+    assert made.counts.tolist() == [0, 2, 0, 0, 0, 0, 0, 1, 0, 0]
+    np.testing.assert_allclose(made.centers[[1, 7]], [0.1, 0.7], rtol=1e-6)
+
+
 def read_agedb(folder):
     path = folder / "agedb-dir" / "agedb.csv.gz"
     if not path.is_file():
