@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde, wasserstein_distance
 
+from dirjax.labels import specification
 from dirjax.objectives import dist_loss as module
 from dirjax.objectives.dist_loss import dist_loss, label_quantiles
 from tests import toy
@@ -50,3 +51,16 @@ def test_quantiles_are_those_of_a_kernel_density():
         assert share == pytest.approx(level, abs=2e-3)
     with pytest.raises(ValueError, match="bandwidth must be a number above 0"):
         module.make(bandwidth=0.0)
+
+
+def test_quantiles_of_narrow_kernels_are_those_of_the_labels():
+    """Also where the kernel is narrower than any grid, or all labels are equal."""
+    labels = np.concatenate([np.random.default_rng(2).normal(size=999), [500.0]])
+    spec = specification.spec(labels, bin_width=0.125)
+    found = module.make(bandwidth=1e-4).init(None, spec).state["quantiles"]
+    want = np.quantile(labels, np.linspace(0, 1, 1024))
+    # To a step of the grid, and the bins of one end and the other.
+    np.testing.assert_allclose(found[5:-5], want[5:-5], atol=0.3)
+    equal = specification.spec([5.0, 5.0], bin_width=1.0, label_range=(0, 10))
+    found = module.make().init(None, equal).state["quantiles"]
+    np.testing.assert_allclose(found[1:-1], 5.0, atol=5e-3)
