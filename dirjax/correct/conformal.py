@@ -22,6 +22,8 @@ import numpy as np
 
 # Parts are as many as leave this many rows beyond the interval in each, at most _PARTS.
 _OUTSIDE, _PARTS = 5, 10
+# What rounding makes of a whole number of rows: 100 * 0.55 is 55.00000000000001.
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Widening:
 
 def _needed(scores: np.ndarray, coverage: float) -> float:
     """The score that a share of `coverage` of new rows stays below."""
-    rank = math.ceil((scores.size + 1) * coverage)
+    rank = math.ceil((scores.size + 1) * coverage - _ROUNDING)
     return float(np.sort(scores)[rank - 1]) if rank <= scores.size else math.inf
 
 
@@ -99,7 +101,8 @@ def fit(
         raise ValueError("intervals need labelled rows for calibration, got none.")
     scores = np.maximum(low - labels, labels - high)
     everywhere = _needed(scores, coverage)
-    count = min(int(scores.size * (1 - coverage) / _OUTSIDE), _PARTS)
+    count = int(scores.size * (1 - coverage) / _OUTSIDE + _ROUNDING)
+    count = min(count, _PARTS)
     if count < 2:
         return Widening(coverage, everywhere)
     starts = np.unique(np.quantile(predictions, np.arange(1, count) / count))

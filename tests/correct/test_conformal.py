@@ -48,13 +48,22 @@ def test_coverage_over_all_and_by_prediction():
         assert by[part].mean() == pytest.approx(0.9, abs=0.03)
 
 
-@pytest.mark.parametrize(("num", "coverage"), [(9, 0.9), (19, 0.9), (99, 0.5)])
+@pytest.mark.parametrize(
+    ("num", "coverage"), [(9, 0.9), (19, 0.9), (99, 0.5), (99, 0.55)]
+)
 def test_the_rank_by_hand(num, coverage):
     labels = np.random.default_rng(1).permutation(num) + 1.0
     zero = np.zeros(num)
     found = conformal.fit(zero, zero, labels, zero, coverage=coverage)
     # The k-th smallest score, k = ceil((n + 1) coverage).
     assert found.everywhere == np.ceil(round((num + 1) * coverage, 9))
+
+
+@pytest.mark.parametrize(("num", "parts"), [(99, 0), (100, 2), (149, 2), (150, 3)])
+def test_each_part_has_five_rows_outside(num, parts):
+    f = np.linspace(0, 1, num)
+    found = conformal.fit(f, f, f, f, coverage=0.9)
+    assert len(found.parts) == parts
 
 
 def test_too_few_rows_cover_everything():
