@@ -4,6 +4,7 @@ A new file in that folder is under test here without another line. Wrappers are 
 around `l1`, and nested as `configs/methods.py` nests them.
 """
 
+import dataclasses
 import functools
 import importlib
 import inspect
@@ -175,6 +176,22 @@ def degenerate():
 def moved(state, before):
     """What an SGD step did to the parameters."""
     return jax.tree.map(lambda a, b: a - b, state.params, before.params)
+
+
+def test_an_unknown_width_of_features_is_refused():
+    """Or does not matter: no state or parameters without entries."""
+    unknown, refused = dataclasses.replace(toy.SPEC, feature_dim=0), {}
+    for case in MODULES:
+        make = functools.partial(objective_of(case).init, spec=unknown)
+        try:
+            found = jax.eval_shape(make, jax.random.key(0))
+        except ValueError as error:
+            refused[case] = str(error)
+        else:
+            assert all(x.size for x in jax.tree.leaves(found)), case
+    assert {"fds", "prime", "srl", "vir"} <= set(refused)
+    for case, said in refused.items():
+        assert "needs spec.feature_dim above 0, got 0" in said, case
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -229,3 +229,17 @@ def of_spec(spec: Any, method: str) -> Groups:
             "sets config.groups, such as group_dir."
         )
     return spec.groups
+
+
+def feature_dim_of(spec: Any, method: str) -> int:
+    """The width of the encoder's output.
+
+    Raises:
+      ValueError: if it is not known yet, naming the method that needs it.
+    """
+    if spec.feature_dim <= 0:
+        raise ValueError(
+            f"{method} needs spec.feature_dim above 0, got {spec.feature_dim}. Set it "
+            "to the width of the features: dataclasses.replace(spec, feature_dim=64)."
+        )
+    return spec.feature_dim

@@ -35,6 +35,7 @@ from dirjax.features.prototypes import (
     prototypes,
     recall,
 )
+from dirjax.labels import specification
 from dirjax.objectives import base
 
 SOURCES = ("batch", "running", "data")
@@ -75,12 +76,8 @@ class Source:
         """
         if self.name == "batch":
             return {}
-        num, dim = spec.bins.num, spec.feature_dim
-        if dim <= 0:
-            raise ValueError(
-                f"source={self.name!r} needs spec.feature_dim above 0, got {dim}: set "
-                "it."
-            )
+        dim = specification.feature_dim_of(spec, f"source={self.name!r}")
+        num = spec.bins.num
         row = jnp.zeros(num)
         return {"memory": Memory(row, jnp.zeros((num, dim)), row)}
 

@@ -56,7 +56,7 @@ from dirjax.features.smoothing import calibrate as calibrate
 from dirjax.features.smoothing import identity as identity
 from dirjax.features.smoothing import smooth as smooth
 from dirjax.features.smoothing import update as update
-from dirjax.labels import weights
+from dirjax.labels import specification, weights
 from dirjax.objectives import base
 
 
@@ -143,15 +143,13 @@ def make(
     }
 
     def init(spec):
-        num, dim = len(spec.counts), spec.feature_dim
+        num, dim = len(spec.counts), specification.feature_dim_of(spec, "fds")
         last = num - 1 if last_bin is None else last_bin
         if not first_bin <= last < num:
             raise ValueError(
                 f"fds needs first_bin and last_bin from 0 to {num - 1} for {num} bins, "
                 f"got {first_bin} and {last}."
             )
-        if dim <= 0:
-            raise ValueError(f"fds needs spec.feature_dim above 0, got {dim}: set it.")
         return {"fds": identity(last - first_bin + 1, dim)}
 
     def loss(own, inside, view, batch, key):

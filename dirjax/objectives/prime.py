@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax import checks
+from dirjax.labels import specification
 from dirjax.objectives import base
 from dirjax.ops.numerics import distances, gram, masked_mean, unit
 
@@ -137,7 +138,8 @@ def make(
       their labels in deviations, and `unit`, the deviation.
 
     Raises:
-      ValueError: for an option out of range; in a step, for labels of pixels.
+      ValueError: for an option out of range; at init, if `spec.feature_dim` is unknown;
+        in a step, for labels of pixels.
     """
     checks.whole("proxies", proxies, least=2)
     for name, value in (("tau_t", tau_t), ("tau_f", tau_f)):
@@ -150,7 +152,8 @@ def make(
         size = spec.label_std or 1.0
         low, high = (float(spec.bins.edges[at]) / size for at in (0, -1))
         places = jnp.linspace(low, high, int(proxies), dtype=jnp.float32)
-        start = unit(jax.random.normal(key, (int(proxies), spec.feature_dim)))
+        dim = specification.feature_dim_of(spec, "prime")
+        start = unit(jax.random.normal(key, (int(proxies), dim)))
         state = {"places": places, "unit": jnp.float32(size)}
         return base.Variables({"proxies": start}, state)
 

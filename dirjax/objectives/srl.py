@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from dirjax import checks
+from dirjax.labels import specification
 from dirjax.objectives import base
 from dirjax.ops.numerics import masked_mean, product, unit
 
@@ -136,7 +137,8 @@ def make(
       bins, `stored` `[num_bins, dim]` and `known` `[num_bins]`.
 
     Raises:
-      ValueError: for an option out of range; in a step, for labels of pixels.
+      ValueError: for an option out of range; at init, if `spec.feature_dim` is unknown;
+        in a step, for labels of pixels.
     """
     checks.positive("envelope", envelope, zero=True)
     checks.positive("homogeneity", homogeneity, zero=True)
@@ -146,9 +148,9 @@ def make(
         raise ValueError(f"momentum must be from 0 to 1, got {momentum!r}.")
 
     def init(key, spec):
-        shape = (spec.bins.num, spec.feature_dim)
-        drawn = unit(jax.random.normal(key, (int(points), spec.feature_dim)))
-        state = {"stored": jnp.zeros(shape), "known": jnp.zeros(spec.bins.num)}
+        num, dim = spec.bins.num, specification.feature_dim_of(spec, "srl")
+        drawn = unit(jax.random.normal(key, (int(points), dim)))
+        state = {"stored": jnp.zeros((num, dim)), "known": jnp.zeros(num)}
         return base.Variables({}, {"points": drawn, **state})
 
     def loss(variables, view, batch, key):

@@ -45,11 +45,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dirjax import checks
 from dirjax.features import smoothing
 from dirjax.features.moments import Moments
 from dirjax.features.smoothing import Statistics
-from dirjax.labels import weights
+from dirjax.labels import specification, weights
 from dirjax.objectives import base
 from dirjax.ops.random import stream_key
 
@@ -326,8 +325,8 @@ def make(
         )
 
     def init(key, spec):
-        checks.positive("spec.feature_dim", spec.feature_dim)
-        dim, below = spec.feature_dim, inner.init(key, spec)
+        dim = specification.feature_dim_of(spec, "vir")
+        below = inner.init(key, spec)
         bias = jnp.full(dim, jnp.float32(_START))
         layer = {"kernel": jnp.zeros((dim, dim)), "bias": bias}
         return base.Variables(

@@ -182,5 +182,5 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="clip as"):
         vir.make(toy.l1(), clip=(2.0, 1.0))
     spec = dataclasses.replace(toy.SPEC, feature_dim=0)
-    with pytest.raises(ValueError, match="feature_dim must be"):
+    with pytest.raises(ValueError, match=r"vir needs spec\.feature_dim above 0"):
         vir.make(toy.l1()).init(jax.random.key(0), spec)
