@@ -364,8 +364,9 @@ def make(
         space = {"epsilon": epsilon, "unit": unit, "low": low, "high": high}
         if noise == "random":
             there = domain_lib.real(batch["inputs"])
+            own = random.stream_key(key, "direction")
             moved = input_noise.random_noise(
-                key, inputs, real=there, norm=norm, **space
+                own, inputs, real=there, norm=norm, **space
             )
         else:
             moved = ssir_noise(

@@ -221,6 +221,11 @@ def test_the_random_control_has_the_same_norm_and_another_direction():
         assert np.abs(a - b).max() > 0.05
 
 
+def test_every_draw_has_a_key_of_its_own():
+    with jax.debug_key_reuse(True):
+        spied(around_l1(noise="random", units="bins"))
+
+
 def test_bounds_limit_what_moves():
     """In units of the inputs: rows outside may come in and not go further out."""
     out, moved, _, _ = spied(around_l1(bounds=(-100.0, 100.0)))
