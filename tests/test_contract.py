@@ -211,6 +211,13 @@ def test_loss_and_gradients_are_finite(case):
 
 @pytest.mark.parametrize("case", CASES)
 @by_default
+def test_every_draw_has_a_key_of_its_own(case):
+    with jax.debug_key_reuse(True):
+        jax.jit(step_of(case)).lower(start_of(case), toy.batch())
+
+
+@pytest.mark.parametrize("case", CASES)
+@by_default
 def test_exact_predictions_have_finite_gradients(case):
     """All errors are zero, and all predictions are tied."""
     state, run, _ = started(case)

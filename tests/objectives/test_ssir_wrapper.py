@@ -222,8 +222,10 @@ def test_the_random_control_has_the_same_norm_and_another_direction():
 
 
 def test_every_draw_has_a_key_of_its_own():
+    objective = around_l1(noise="random", units="bins")
+    step = toy.train_step(objective, toy.network())
     with jax.debug_key_reuse(True):
-        spied(around_l1(noise="random", units="bins"))
+        jax.jit(step).lower(toy.start(objective), toy.batch())
 
 
 def test_bounds_limit_what_moves():
