@@ -31,6 +31,8 @@ Wu et al., 2023. https://arxiv.org/abs/2309.16633
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -64,7 +66,7 @@ def supremix_loss(
       mask: `[batch]`, 1 for real rows and 0 for padding. Default: all real.
       temperature: `t`, above 0.
       window: the largest label distance of rows mixed to a positive.
-      beta: of the Beta distribution of the share of row i in a negative.
+      beta: of the Beta distribution of the share of row i in a negative, both above 0.
       partners: mixed positives of each row.
 
     Returns:
@@ -84,9 +86,7 @@ def supremix_loss(
         bins=(bins, "b"),
         mask=(mask, "b"),
     )
-    checks.positive("temperature", temperature)
-    checks.positive("window", window)
-    checks.whole("partners", partners)
+    _check(temperature, window, beta, partners)
     if not len(features):
         return jnp.sum(features)
     real = jnp.ones(len(labels), bool) if mask is None else mask > 0
@@ -99,11 +99,11 @@ def supremix_loss(
     others = real[None] & real[:, None] & (place[:, None] != place[None])
     same = bins[:, None] == bins[None]
     gaps, _ = numerics.gaps(labels)
-    plain = z @ z.T / temperature
+    plain = numerics.product(z, z.T) / temperature
     # Row i in a share of each negative: <z_i, a z_i + (1 - a) z_k>.
     share = _by_pair(key, len(labels), beta)
     own = jnp.sum(z * fixed, axis=1)[:, None]
-    crossed = z @ fixed.T
+    crossed = numerics.product(z, fixed.T)
     mixed = (share * own + (1 - share) * crossed) / temperature
     far = 1 + (1 - share) * gaps
     pairs, there = _between(key, labels, others, window, partners)
@@ -125,6 +125,16 @@ def supremix_loss(
     mean = jnp.sum(jnp.where(pulled, logits, 0), axis=1) / jnp.maximum(number, 1)
     rows = jnp.where(number > 0, against - mean, 0)
     return numerics.masked_mean(rows, (number > 0).astype(rows.dtype))
+
+
+def _check(
+    temperature: float, window: float, beta: tuple[float, float], partners: int
+) -> None:
+    checks.positive("temperature", temperature)
+    checks.positive("window", window)
+    if len(beta) != 2 or not all(0 < x < math.inf for x in beta):
+        raise ValueError(f"beta must be two numbers above 0, got {beta!r}.")
+    checks.whole("partners", partners)
 
 
 def _keys(key: jax.Array, name: str, rows: int) -> jax.Array:
@@ -187,9 +197,7 @@ def make(
     Raises:
       ValueError: for an option out of range; in a step, for labels of pixels.
     """
-    checks.positive("temperature", temperature)
-    checks.positive("window", window)
-    checks.whole("partners", partners)
+    _check(temperature, window, beta, partners)
     options = {"temperature": temperature, "window": window, "partners": partners}
 
     def init(key, spec):

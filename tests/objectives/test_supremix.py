@@ -138,5 +138,15 @@ def test_whole_labels():
 def test_what_is_refused():
     with pytest.raises(ValueError, match="temperature must be"):
         supremix.make(temperature=0.0)
+    for beta in ((-1.0, 8.0), (2.0, 0.0), (2.0,)):
+        with pytest.raises(ValueError, match="beta must be two numbers above 0, got"):
+            supremix.make(beta=beta)
+
+
+def test_similarities_are_exact_on_any_device():
+    """At the default precision the products of a TPU or GPU have a few digits."""
+    z, y, bins = rows()
+    traced = str(jax.make_jaxpr(supremix_loss)(z, y, bins, KEY))
+    assert traced.count("precision=(Precision.HIGHEST") == traced.count("dot_general[")
     with pytest.raises(ValueError, match="partners"):
         supremix.make(partners=0)
