@@ -228,15 +228,15 @@ class Stream:
         self._batch_size = batch_size
         self._part = (process, processes)
         self._reader = reader
-        self._order = permutation
+        # Of each network the epoch that it reads, and at its end the next one.
+        kept = functools.lru_cache(maxsize=2 * len(self._seeds))
+        self._order = kept(permutation)
         if bags or weights is not None:
             every = np.ones(len(split.label)) if weights is None else weights
             own = functools.lru_cache(maxsize=len(self._seeds))(
                 lambda seed: bag(seed, every) if bags else every
             )
-            self._order = functools.lru_cache(maxsize=4)(
-                lambda seed, epoch, size: drawn(seed, epoch, own(seed))
-            )
+            self._order = kept(lambda seed, epoch, size: drawn(seed, epoch, own(seed)))
         self._partners = None
         if bandwidth is not None:
             self._partners = partners.Partners(split.label, bandwidth)

@@ -315,3 +315,22 @@ def test_each_member_has_a_bag_of_its_own():
     assert found[0] != found[1]
     alone = stream.Stream(split, seed=4, **options).rows(0, 40)
     np.testing.assert_array_equal(alone, two[:, 1])
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(24)])
+def test_each_member_makes_the_order_of_an_epoch_once(monkeypatch, weights):
+    made = []
+    for name in ("permutation", "drawn"):
+        make = getattr(stream, name)
+
+        def counted(*args, make=make):
+            made.append(args[:2])
+            return make(*args)
+
+        monkeypatch.setattr(stream, name, counted)
+    reader = stream.Stream(
+        split_of(24), seed=0, batch_size=6, members=5, weights=weights
+    )
+    for step in range(8):  # two epochs
+        reader.rows(step, 1)
+    assert sorted(made) == [(seed, epoch) for seed in range(5) for epoch in (0, 1)]
