@@ -210,8 +210,9 @@ def _binned(
 ) -> Dispersion:
     """Means over parts of equal weight, shrunk."""
     order = np.argsort(predictions, kind="stable")
-    reached = np.cumsum(weights[order])
-    part = np.minimum(reached / reached[-1] * _PARTS, _PARTS - 1).astype(int)
+    # A row is where the middle of its weight is.
+    reached = np.cumsum(weights[order]) - weights[order] / 2
+    part = np.minimum(reached / weights.sum() * _PARTS, _PARTS - 1).astype(int)
     found: dict[float, float] = {}
     for number in np.unique(part):
         rows = order[part == number]

@@ -63,6 +63,14 @@ def test_dispersion_follows_the_residuals(name):
     assert ratio.max() / ratio.min() < 1.25
 
 
+def test_parts_of_the_predictions_are_shrunk_to_the_mean_over_all():
+    """Ten parts of one row each count for one row, all together for twenty."""
+    f, r = np.arange(10.0), np.where(np.arange(10) < 5, 1.0, -3.0)
+    found = residuals.fit_dispersion("binned", f, r, equal(10), EDGES)
+    want = (np.abs(r) + 20 * 2.0) / 21
+    np.testing.assert_allclose(found(f), want)
+
+
 def test_weights_choose_the_rows():
     f = np.array([1.0, 1.0, 9.0, 9.0])
     r = np.array([-1.0, 1.0, -5.0, 5.0])
