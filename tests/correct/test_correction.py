@@ -69,6 +69,18 @@ def test_the_order_of_rows_and_of_validation_labels_does_not_matter(fitted):
     np.testing.assert_allclose(found, fitted.apply(PREDICTIONS, tau=0.5), rtol=1e-9)
 
 
+def test_validation_rows_count_as_often_as_their_labels_in_training(fitted):
+    """However many of them there are: balanced rows stand for those of training."""
+    again = np.repeat(np.arange(600), np.where(LABELS > 15, 3, 1))
+    bins = fitted.prior.bins
+    assert (
+        bins.index(LABELS[LABELS > 15]) > bins.index(LABELS[LABELS <= 15].max())
+    ).all()
+    more = correct.fit(PREDICTIONS[again], LABELS[again], train_labels=TRAIN, bins=bins)
+    found = more.apply(PREDICTIONS, tau=0.5)
+    np.testing.assert_allclose(found, fitted.apply(PREDICTIONS, tau=0.5), rtol=1e-9)
+
+
 def test_labels_on_a_logarithmic_scale():
     """The correction on the scale of the logarithm is that of logarithms."""
     scale = scales.fit("log", TRAIN, offset=1.0)

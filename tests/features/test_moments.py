@@ -105,6 +105,15 @@ def test_many_small_batches_with_a_large_mean():
     assert_close(got, want)
 
 
+def test_a_mean_between_two_float32_numbers():
+    """Squares are those around the mean itself, not around the number next to it."""
+    x = np.float32(1e6 + np.array([[0.0], [0.0625]]))
+    assert np.spacing(x[0, 0]) == 0.0625
+    found = moments.from_batch(x, np.zeros(2, int), np.ones(2), num_bins=1)
+    assert found.m2.tolist() == [[2 * 0.03125**2]]
+    assert float(found.mean[0, 0]) + float(found.rest[0, 0]) == 1e6 + 0.03125
+
+
 def test_one_device_equals_four():
     features, bins, mask = draw(6)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))

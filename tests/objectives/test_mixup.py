@@ -52,6 +52,21 @@ def test_blends(share):
     assert np.corrcoef(first, s[differ])[0, 1] > 0.2
 
 
+def test_a_blend_on_an_edge_is_in_the_bin_that_begins_there():
+    """And one of a row with padding is padding."""
+    batch = {
+        "inputs": np.ones((4, 1), np.float32),
+        "label": np.zeros(4, np.float32),
+        "bin": np.zeros(4, np.int32),
+        "weight": np.ones(4, np.float32),
+        "mask": np.float32([1, 1, 1, 0]),
+    }
+    edges = np.float32([-1, 0, 1])
+    out = mixup.mixed(batch, edges, jax.random.key(0), alpha=2.0)
+    assert out["bin"].tolist() == [1, 1]
+    assert out["mask"].tolist() == [1, 0]
+
+
 @pytest.mark.slow
 def test_a_step_is_that_on_the_blends():
     objective = objectives.from_config({"l1": {}}, ("mixup",))

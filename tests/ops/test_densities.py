@@ -36,6 +36,13 @@ def test_a_level_for_each_row_and_the_ends():
     np.testing.assert_allclose(found, [-1.0, 0.25, 4.0])
 
 
+def test_the_end_is_that_of_the_last_bin_with_a_probability():
+    """Also where rounding leaves less than 1 in all."""
+    with np.errstate(divide="ignore"):
+        rows = np.log(np.array([[0.5, 0.499999, 0.0, 0.0], [0.3, 0.3, 0.399, 0.0]]))
+    np.testing.assert_allclose(densities.quantile(rows, EDGES, 1.0), [0.5, 2.0])
+
+
 def test_density():
     density = np.exp(densities.log_density(LOG, EDGES, LABELS))
     np.testing.assert_allclose(density, [0.2 / 0.5, 0.0, 0.5])

@@ -109,6 +109,24 @@ def test_smogn_adds_noise_where_the_neighbour_is_far():
     np.testing.assert_allclose(label.std(), 0.02 * segment.label.std(), rtol=0.4)
     table = distances.points(segment.numeric, segment.codes, span)
     half = distances.half_medians(table, np.arange(31), rng)
+    # A larger deviation is that of half the median distance.
+    widths = []
+    for perturbation in (2.0, 200.0):
+        wide, seeds_of = synthetic.synthesise(
+            segment,
+            31 * 40,
+            np.random.default_rng(4),
+            scale=span,
+            neighbors=5,
+            steps="row",
+            perturbation=perturbation,
+        )
+        widths.append((wide.numeric[seeds_of == 30] - lone).std(axis=0))
+    assert half[30] < 2.0
+    np.testing.assert_array_equal(*widths)
+    np.testing.assert_allclose(
+        widths[0], half[30] * segment.numeric.std(axis=0), rtol=0.4
+    )
     close = distances.neighbours(table, 5)
     away = np.sqrt(distances.squares(table, table))
     reach = np.take_along_axis(away, close, axis=1) < half[:, None]
