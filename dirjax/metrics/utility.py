@@ -40,7 +40,7 @@ def relevance_scores(
       predictions: `[n]`.
       labels: `[n]`.
       of_predictions: `[n]`, relevance of the predictions, 0 to 1, for example
-        `labels.relevance(train_labels, predictions)`.
+        `relevance.relevance(train_labels, predictions)`.
       of_labels: `[n]`, relevance of the labels.
       error: `t`, above 0: the largest error with a utility, in label units.
       threshold: relevance from which a label or prediction counts, 0 to 1.

@@ -253,7 +253,7 @@ def make(
       tau: see `order_divergence`.
       label_scale: see `order_divergence`.
       eps: see `order_divergence`.
-      tightness: see `ordinal_entropy_loss`.
+      tightness: see `ordinal_entropy.ordinal_entropy_loss`.
 
     Returns:
       An objective whose state holds `bins` `[num_bins]` float32, their indices, and the

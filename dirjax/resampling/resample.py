@@ -58,13 +58,13 @@ def smoter(
       y: `[n]` labels.
       categorical: names (array: positions) of columns that are categories; in a data
         frame those without numbers are, anyway.
-      relevance: `"boxplot"` (`labels.relevance`), `"density"`
-        (`labels.density_relevance`), or `[n]` numbers of your own, from 0 to 1.
-      control_points: relevance by labels, see `labels.relevance`; instead of
+      relevance: `"boxplot"` (`labels.relevance.relevance`), `"density"`
+        (`labels.relevance.density_relevance`), or `[n]` numbers of your own, 0 to 1.
+      control_points: relevance by labels, see `labels.relevance.relevance`; instead of
         `relevance`.
-      coef: see `labels.relevance`.
-      side: see `labels.relevance`.
-      bandwidth: see `labels.density_relevance`.
+      coef: see `labels.relevance.relevance`.
+      side: see `labels.relevance.relevance`.
+      bandwidth: see `labels.relevance.density_relevance`.
       threshold: labels are rare from this relevance on.
       amount: see `segments.sizes`.
       neighbors: number of nearest neighbours, of which one is drawn.

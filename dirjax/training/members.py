@@ -4,7 +4,7 @@ With `model.members = k`, parameters, running statistics and the states of objec
 optimiser have a leading axis `[k]`. Member m is the run of the seed `seed + m`: its
 initial parameters, order of rows, dropout and augmentation, and its best state are
 those of that run. The model predicts the mean of its members' distributions
-(`evals.members`).
+(`evals.eval_step.together`).
 
 Source: Lakshminarayanan et al., "Simple and Scalable Predictive Uncertainty Estimation
 using Deep Ensembles", NeurIPS 2017.

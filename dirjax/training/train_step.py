@@ -141,7 +141,7 @@ def make_train_step(
       average_decay: decay of the parameters' moving average; 0 keeps none.
       start: first step of the stage, where the average starts to warm up.
       augment: `(key, batch) -> batch`, applied to the raw batch, see
-        `augment.from_config`; None for no augmentation.
+        `augment.build.from_config`; None for no augmentation.
 
     Returns:
       `(state, batch) -> (state, metrics)`.

@@ -55,7 +55,7 @@ def findings(
     Args:
       source: the data.
       fields: the fields of `config.data` used to load it, plain.
-      facts: from `describe.describe`, without findings.
+      facts: from `facts.describe`, without findings.
     """
     value = np.concatenate([s.value for s in source.splits.values()])
     found = [
@@ -87,7 +87,7 @@ def of_columns(inputs: Mapping[str, Any]) -> Found:
     """Columns that number the rows, or leak the label.
 
     Args:
-      inputs: from `describe.inputs`.
+      inputs: from `columns.describe_inputs`.
     """
     for name in inputs.get("row_numbers", ()):
         yield (
@@ -115,8 +115,8 @@ def of_duplicates(
     """Training rows repeated in other splits, and equal inputs with different labels.
 
     Args:
-      sizes: from `describe.shares`.
-      found: from `describe.duplicates`.
+      sizes: from `facts.shares`.
+      found: from `facts.duplicates`.
     """
     leaked = {
         name: known
@@ -260,7 +260,7 @@ def of_bins(source: sources.Source, bins: Mapping[str, Any]) -> Found:
 
     Args:
       source: the data.
-      bins: from `describe.bins`.
+      bins: from `facts.bins`.
     """
 
     def wider(good: Callable[[np.ndarray], bool]) -> str:
@@ -333,7 +333,7 @@ def of_splits(
 
     Args:
       source: the data.
-      sizes: from `describe.shares`.
+      sizes: from `facts.shares`.
       column: column of the split, if there can be one.
     """
     where = f" in the column {column!r}" if column else ""

@@ -29,7 +29,7 @@ dirjax.describe` prints and writes as `describe.json`:
     {"same_label", "other_label": rows whose inputs a training row has, too}. Inputs
     are compared as the model sees them.
   notes, skipped: what the reader decided, in sentences; reason -> rows left out.
-  findings: [{"name", "text"}], see `dirjax.data.advice`; empty if all is well.
+  findings: [{"name", "text"}], see `dirjax.data.describe.advice`; empty if all is well.
 
 Of several labels per row, `name`, `rows`, `notes`, `skipped` and the `findings` that
 hold for each of them; and `targets`: label -> all of the above for the rows that have

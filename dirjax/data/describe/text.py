@@ -76,7 +76,7 @@ def histogram(bins: Mapping[str, Any], digits: int = 10) -> list[str]:
     """The training labels as bars of text.
 
     Args:
-      bins: from `describe.bins`.
+      bins: from `facts.bins`.
       digits: significant digits of the edges.
 
     Returns:
@@ -149,7 +149,7 @@ def _findings_text(findings: Sequence[Mapping[str, str]], heading: str) -> list[
 
 
 def text(facts: Mapping[str, Any]) -> str:
-    """The result of `describe.describe`, for a terminal of 88 columns."""
+    """The result of `facts.describe`, for a terminal of 88 columns."""
     several = facts.get("targets", {})
     blocks = [[f"{facts['name']}: {count(facts['rows'], 'row')}"]]
     for name, own in (several or {"": facts}).items():
