@@ -226,7 +226,7 @@ def gai_loss(
         spread = variances[:, None]
     else:
         spread, axes = jnp.linalg.eigh(variances)
-        away = jnp.einsum("...kd,kde->...ke", away, axes)
+        away = jnp.einsum("...kd,kde->...ke", away, axes, precision="highest")
     spread = spread + variance  # [num, labels]
     log_det = 0.5 * jnp.sum(jnp.log(spread), axis=-1)
     lead = tuple(range(away.ndim - 2))
