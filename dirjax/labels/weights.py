@@ -205,6 +205,24 @@ def histogram_prior(
     return density / density.sum()
 
 
+def of_mean_one(weights: ArrayLike, counts: ArrayLike) -> np.ndarray:
+    """Weights scaled to mean 1 over the training labels.
+
+    Args:
+      weights: `[num]`, or `[num, k]` for k weights of each bin, from 0.
+      counts: `[num]` training labels in each bin.
+
+    Returns:
+      Same shape, float64.
+
+    Example:
+      >>> of_mean_one([1.0, 3.0], [3, 1]).round(3).tolist()
+      [0.667, 2.0]
+    """
+    weights, counts = (np.asarray(x, np.float64) for x in (weights, counts))
+    return weights * (counts.sum() / (weights.T * counts).T.sum(axis=0))
+
+
 def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:
     """Weight of each bin, 1 / density, scaled to mean 1 over the training examples.
 
@@ -224,9 +242,9 @@ def bin_weights(counts: ArrayLike, scheme: str, **options: Any) -> np.ndarray:
       >>> bin_weights([1, 4, 9, 0, 1], "sqrt_inverse").round(6).tolist()
       [2.142857, 1.071429, 0.714286, 2.142857, 2.142857]
     """
-    counts, density = np.asarray(counts), bin_density(counts, scheme, **options)
+    density = bin_density(counts, scheme, **options)
     inverse = 1 / np.where(density > 0, density, density[density > 0].min())
-    return inverse * (counts.sum() / (counts * inverse).sum())
+    return of_mean_one(inverse, counts)
 
 
 def sample_weights(

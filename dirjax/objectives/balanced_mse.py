@@ -280,6 +280,27 @@ def bni_loss(
     return _scaled(loss, variance)
 
 
+def balancing_weights(density: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights of labels under which a plain model learns what a balanced one does.
+
+    Args:
+      density: `[bins]`, of the training labels, above 0 where they are.
+      counts: `[bins]` training labels from 0.
+
+    Returns:
+      `[bins]` float64, one over the density, of mean 1 over the training labels; a bin
+      without labels has the largest weight of the others.
+
+    Example:
+      >>> balancing_weights(np.array([0.6, 0.2, 0.2]), np.array([3, 1, 0])).round(3)
+      array([0.667, 2.   , 2.   ])
+    """
+    held = counts > 0
+    inverse = 1 / np.where(held, density, 1)
+    inverse = np.where(held, inverse, inverse[held].max())
+    return weights_lib.of_mean_one(inverse, counts)
+
+
 def _inverse_softplus(x: float) -> float:
     return x + math.log(-math.expm1(-x))
 
@@ -362,11 +383,8 @@ def make(
             density = np.maximum(mixture(spec).density(spec.centers), least)
         else:
             density = shares(spec) if form == "bni" else spec.counts / spec.counts.sum()
-        held = spec.counts > 0
-        inverse = 1 / np.where(held, density, 1)
-        inverse = np.where(held, inverse, inverse[held].max())
-        inverse = inverse * (spec.counts.sum() / (spec.counts * inverse).sum())
-        return inverse if form == "bmc" else inverse * given
+        balancing = balancing_weights(density, spec.counts)
+        return balancing if form == "bmc" else balancing * given
 
     def init(key, spec):
         del key

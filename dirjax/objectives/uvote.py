@@ -92,7 +92,7 @@ def expert_weights(
     least = density[counts > 0].min()
     powers = np.linspace(0, 1, experts)
     table = np.maximum(density, least)[:, None] ** -powers[None]
-    return table * (counts.sum() / (counts[:, None] * table).sum(axis=0))
+    return weights.of_mean_one(table, counts)
 
 
 def make(*, experts: int = 3, bandwidth: float | None = None) -> base.Objective:
