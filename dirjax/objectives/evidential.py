@@ -155,9 +155,11 @@ def make(*, coefficient: float = 0.01, weigh: str = "loss") -> base.Objective:
                 )
             nu, alpha = weighted_evidence(nu, alpha, weight)
             weight = jnp.ones_like(weight)
-        y, gamma = batch["label"] / unit, outputs.center / unit
-        value = nig_nll(y, gamma, nu, alpha, outputs.beta / unit**2)
-        value = value + coefficient * nig_regulariser(y, gamma, nu, alpha)
+        # The difference comes first: quotients of large labels are rounded.
+        error = (outputs.center - batch["label"]) / unit
+        zero = jnp.zeros_like(error)
+        value = nig_nll(zero, error, nu, alpha, outputs.beta / unit**2)
+        value = value + coefficient * nig_regulariser(zero, error, nu, alpha)
         total = base.masked_mean(value * weight, batch["mask"])
         evidence = jnp.sum(jnp.where(batch["mask"] > 0, nu, 0.0))
         metrics = {"evidential/nu": (evidence, jnp.sum(batch["mask"]))}

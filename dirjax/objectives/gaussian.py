@@ -79,8 +79,8 @@ def make(*, beta: float = 0.0) -> base.Objective:
     def elementwise(outputs, labels, unit):
         if not hasattr(outputs, "deviation"):
             raise ValueError("the term gaussian needs model.head='gaussian'.")
-        return gaussian_loss(
-            outputs.center / unit, outputs.deviation / unit, labels / unit, beta=beta
-        )
+        # The difference comes first: quotients of large labels are rounded.
+        error, deviation = (outputs.center - labels) / unit, outputs.deviation / unit
+        return gaussian_loss(error, deviation, jnp.zeros_like(error), beta=beta)
 
     return base.in_deviations(elementwise)

@@ -135,7 +135,8 @@ def make(
 
     Returns:
       An objective that trains `proxies` `[proxies, dim]`; its state holds `places`,
-      their labels in deviations, and `unit`, the deviation.
+      their labels above the lowest one, `low`, in deviations, and `unit`, the
+      deviation.
 
     Raises:
       ValueError: for an option out of range; at init, if `spec.feature_dim` is unknown;
@@ -150,11 +151,15 @@ def make(
 
     def init(key, spec):
         size = spec.label_std or 1.0
-        low, high = (float(spec.bins.edges[at]) / size for at in (0, -1))
-        places = jnp.linspace(low, high, int(proxies), dtype=jnp.float32)
+        low, high = (float(spec.bins.edges[at]) for at in (0, -1))
+        places = jnp.linspace(0, (high - low) / size, int(proxies), dtype=jnp.float32)
         dim = specification.feature_dim_of(spec, "prime")
         start = unit(jax.random.normal(key, (int(proxies), dim)))
-        state = {"places": places, "unit": jnp.float32(size)}
+        state = {
+            "places": places,
+            "low": jnp.float32(low),
+            "unit": jnp.float32(size),
+        }
         return base.Variables({"proxies": start}, state)
 
     def loss(variables, view, batch, key):
@@ -164,7 +169,7 @@ def make(
         first = proxy_loss(held, state["places"], spread=spread, **sharpness)
         second = alignment_loss(
             view.features,
-            batch["label"] / state["unit"],
+            (batch["label"] - state["low"]) / state["unit"],
             held,
             state["places"],
             mask=batch["mask"],

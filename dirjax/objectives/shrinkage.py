@@ -73,8 +73,10 @@ def make(*, speed: float = 10.0, at: float = 0.2) -> base.Objective:
     """
     checks.positive("speed", speed)
     checks.positive("at", at, zero=True)
-    return base.in_deviations(
-        lambda outputs, labels, unit: shrinkage_loss(
-            outputs.prediction / unit, labels / unit, speed=speed, at=at
-        )
-    )
+
+    def elementwise(outputs, labels, unit):
+        # The difference comes first: quotients of large labels are rounded.
+        error = (outputs.prediction - labels) / unit
+        return shrinkage_loss(error, jnp.zeros_like(error), speed=speed, at=at)
+
+    return base.in_deviations(elementwise)

@@ -129,10 +129,10 @@ def make(*, experts: int = 3, bandwidth: float | None = None) -> base.Objective:
                 f"the term uvote needs model.head='vote' with {experts} experts "
                 f"(model.head_options.experts), got {found or 'another head'}."
             )
-        unit = state["unit"]
-        value = laplace_nll(
-            batch["label"] / unit, outputs.centers / unit, outputs.scales / unit
-        )
+        label, unit = batch["label"], state["unit"]
+        # The difference comes first: quotients of large labels are rounded.
+        errors = (outputs.centers - label[..., None]) / unit
+        value = laplace_nll(jnp.zeros_like(label), errors, outputs.scales / unit)
         value = jnp.sum(value * state["table"][batch["bin"]], axis=-1)
         total = base.masked_mean(value * batch["weight"], batch["mask"])
         real, surest = batch["mask"], jnp.argmin(outputs.scales, axis=-1)
