@@ -298,7 +298,9 @@ def make(
             batch[name].reshape(-1) for name in ("label", "bin", "mask", "weight")
         )
         groups, unit = state["of_bin"][bins], state["unit"]
-        errors = expert_loss(values / unit, label / unit, groups, loss=loss)
+        # The difference comes first: quotients of large labels are rounded.
+        away = (values - label[:, None]) / unit
+        errors = expert_loss(away, jnp.zeros_like(label), groups, loss=loss)
         entropy, floor = jax.vmap(classify, (0, 0, None))(logits, groups, members)
         regression = numerics.masked_mean(errors * weight, mask)
         classification = numerics.masked_mean(

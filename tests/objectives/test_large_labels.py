@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dirjax import labels
+from dirjax.labels import groups
 from dirjax.models.distributions import GaussianOutputs, QuantileOutputs
 from dirjax.models.evidential import EvidentialOutputs
 from dirjax.models.voting import fused
@@ -20,6 +21,7 @@ from dirjax.objectives import (
     evidential,
     focal_r,
     gaussian,
+    group_dir,
     huber,
     l1,
     mse,
@@ -46,6 +48,7 @@ TERMS = {
     "evidential": evidential.make(),
     "focal_r": focal_r.make(),
     "gaussian": gaussian.make(),
+    "group_dir": group_dir.make(),
     "huber": huber.make(),
     "l1": l1.make(),
     "mse": mse.make(),
@@ -64,6 +67,9 @@ def outputs_of(name, p):
         return EvidentialOutputs(p, p, S, S + 1, S)
     if name == "gaussian":
         return GaussianOutputs(p, p, S)
+    if name == "group_dir":
+        values = jnp.stack([p, p + 1, p - 2], 1)
+        return types.SimpleNamespace(prediction=p, logits=Z[:, :3], values=values)
     if name == "quantile":
         return QuantileOutputs(p, p[:, None] + np.float32([[-0.5, 0.0, 0.75]]))
     if name == "uvote":
@@ -91,14 +97,15 @@ def both_of(name):
             bin_width=1.0,
             label_range=(shift, shift + 6.0),
         )
-        spec = dataclasses.replace(spec, feature_dim=4)
+        made = groups.make(spec.bins, spec.counts, num=3)
+        spec = dataclasses.replace(spec, feature_dim=4, groups=made)
         variables = TERMS[name].init(jax.random.key(0), spec)
         label = Y + np.float32(shift)
         yield run(Z, P + np.float32(shift), variables, label, spec.bins.index(label))
 
 
 @pytest.mark.parametrize("name", TERMS)
-@pytest.mark.quick("evidential", "gaussian", "prime", "shrinkage", "uvote")
+@pytest.mark.quick("evidential", "gaussian", "group_dir", "prime", "shrinkage", "uvote")
 def test_a_shift_changes_nothing(name):
     (value, slopes), (shifted, moved) = both_of(name)
     np.testing.assert_allclose(shifted, value, rtol=1e-5)
