@@ -41,11 +41,6 @@ class Ranks(NamedTuple):
     p_value: float
     left_out: tuple[str, ...] = ()
 
-    def beaten(self, method: str) -> list[str]:
-        """Methods that rank worse than this one beyond the critical difference."""
-        limit = self.mean[method] + self.critical
-        return [other for other, rank in self.mean.items() if rank > limit]
-
 
 def critical_difference(methods: int, datasets: int) -> float:
     """Smallest difference of mean ranks that is significant at 5 %.
