@@ -99,7 +99,7 @@ def supremix_loss(
     others = real[None] & real[:, None] & (place[:, None] != place[None])
     same = bins[:, None] == bins[None]
     gaps, _ = numerics.gaps(labels)
-    plain = numerics.product(z, z.T) / temperature
+    plain = numerics.gram(z) / temperature
     # Row i in a share of each negative: <z_i, a z_i + (1 - a) z_k>.
     share = _by_pair(key, len(labels), beta)
     own = jnp.sum(z * fixed, axis=1)[:, None]
