@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from dirjax import checks
@@ -67,6 +68,47 @@ def schedule(
     )
 
 
+class InFirstState(NamedTuple):
+    """The state of `in_first`.
+
+    Attributes:
+      unit: largest entry of the first gradient that is not 0; 0 before there is one.
+    """
+
+    unit: jax.Array
+
+
+def in_first() -> optax.GradientTransformation:
+    """Divides gradients by the largest entry of the first one.
+
+    Adam adds 1e-8 to the root of its second moment, which is nothing beside gradients
+    of labels of usual size, and everything beside those of labels in units like 1e-9.
+    After this, the unit of a loss does not matter.
+
+    Example:
+      >>> tx = in_first()
+      >>> state = tx.init(jnp.zeros(2))
+      >>> moved, state = tx.update(jnp.array([4e-12, -8e-12]), state)
+      >>> moved.tolist(), tx.update(jnp.array([2e-12, 0.0]), state)[0].tolist()
+      ([0.5, -1.0], [0.25, 0.0])
+    """
+
+    def init(params: Any) -> InFirstState:
+        del params
+        return InFirstState(jnp.zeros((), jnp.float32))
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        # Squares of small gradients would vanish, so not the norm.
+        ends = [jnp.max(jnp.abs(g)) for g in jax.tree.leaves(updates) if g.size]
+        largest = jnp.max(jnp.stack(ends)) if ends else state.unit
+        unit = jnp.where(state.unit > 0, state.unit, largest.astype(jnp.float32))
+        safe = jnp.where(unit > 0, unit, 1.0)
+        return jax.tree.map(lambda g: g / safe, updates), InFirstState(unit)
+
+    return optax.GradientTransformation(init, update)
+
+
 def make(
     name: str,
     learning_rate: optax.ScalarOrSchedule,
@@ -77,6 +119,7 @@ def make(
     b2: float = 0.999,
     clip: float = 0.0,
     accumulate: int = 1,
+    small: bool = False,
 ) -> optax.GradientTransformation:
     """Builds an optimiser.
 
@@ -91,6 +134,8 @@ def make(
       clip: largest global gradient norm; 0 means no clipping.
       accumulate: steps whose gradients are averaged into one update. This is not a
         larger batch for losses over pairs, which see one step's rows only.
+      small: whether gradients are so small that "adam" and "adamw" take them relative
+        to the first one, see `in_first`.
 
     Returns:
       The gradient transformation.
@@ -105,6 +150,7 @@ def make(
         return jax.tree.map(lambda p: decay == "all" or p.ndim > 1, params)
 
     parts = [optax.clip_by_global_norm(clip)] if clip else []
+    parts += [in_first()] if small and name != "sgd" else []
     decayed = optax.add_decayed_weights(weight_decay, decays)
     if name == "adamw":
         adam = optax.adamw(

@@ -230,3 +230,19 @@ def test_wrong_names():
         optimizers.make("lion", 0.1)
     with pytest.raises(ValueError, match="one of kernels, all, got 'biases'"):
         optimizers.make("sgd", 0.1, decay="biases")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("unit", [1e-9, 1e-18, 1e-30])
+def test_small_gradients_move_parameters_as_others_do(name, unit):
+    """The 1e-8 of Adam would hold them, and their squares would vanish."""
+    tx = optimizers.make(name, 0.1, weight_decay=0.3, decay="all", small=True)
+    none = jax.tree.map(jnp.zeros_like, GRADS)
+    given = [none, GRADS, GRADS_2]
+    want, _ = after(tx, given)
+    got, _ = after(tx, jax.tree.map(lambda g: unit * g, given))
+    for leaf in PARAMS:
+        np.testing.assert_allclose(got[leaf], want[leaf], rtol=1e-5, err_msg=leaf)
+    same, _ = after(optimizers.make("sgd", 0.1, small=True), [GRADS])
+    plain, _ = after(optimizers.make("sgd", 0.1), [GRADS])
+    np.testing.assert_array_equal(same["bias"], plain["bias"])

@@ -25,6 +25,10 @@ from dirjax.training import parameters, train_step
 from dirjax.training.build import Pieces, init_model
 from dirjax.training.train_step import TrainState
 
+# Deviation of labels below which gradients of their losses, in squared units at most,
+# come near the 1e-8 of Adam.
+_SMALL = 1e-2
+
 
 @dataclasses.dataclass(frozen=True)
 class StageProgram:
@@ -67,7 +71,8 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
             f"got {stage.views}. Leave it out."
         )
     rate = optimizers.schedule(**stage.schedule)
-    tx = optimizers.make(learning_rate=rate, **stage.optimizer)
+    small = _small(pieces)
+    tx = optimizers.make(learning_rate=rate, small=small, **stage.optimizer)
     tree = {"model": shapes, "objective": variables.params}
     try:
         tx, trainable = parameters.divide(
@@ -75,7 +80,7 @@ def stage_program(pieces: Pieces, stage: Stage) -> StageProgram:
             tree,
             stage.trainable,
             objective.rates,
-            functools.partial(_own_tx, stage),
+            functools.partial(_own_tx, stage, small),
         )
     except ValueError as error:
         raise InputError(f"stage.{stage.name}.trainable: {error}") from error
@@ -148,10 +153,15 @@ def training_rows(
     )
 
 
-def _own_tx(stage: Stage, rate: float) -> optax.GradientTransformation:
+def _small(pieces: Pieces) -> bool:
+    """Whether labels are small; several targets are learnt in their deviations."""
+    return not pieces.targets and pieces.spec.label_std < _SMALL
+
+
+def _own_tx(stage: Stage, small: bool, rate: float) -> optax.GradientTransformation:
     """The optimiser of a stage at a constant rate and without decay."""
     options = {**stage.optimizer, "weight_decay": 0.0}
-    return optimizers.make(learning_rate=rate, **options)
+    return optimizers.make(learning_rate=rate, small=small, **options)
 
 
 def preflight(pieces: Pieces, program: StageProgram) -> None:

@@ -4,9 +4,11 @@ import functools
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dirjax import optimizers
 from dirjax.errors import InputError
 from dirjax.evals import corrected, frontier
 from dirjax.training.batches import batches
@@ -20,7 +22,7 @@ from dirjax.training.stage_program import (
     seeds,
 )
 from dirjax.workdir import run_files
-from tests import runs
+from tests import own_data, runs
 
 
 @pytest.mark.parametrize(
@@ -104,3 +106,17 @@ def test_runs_that_differ_in_their_seeds_share_programs(argument, members):
             )
         )
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("unit", "small"), [("", False), ("e-6", True)])
+def test_labels_in_a_small_unit_are_told_to_the_optimiser(tmp_path, unit, small):
+    rows = [f"{i / 7:.3f},{'rgb'[i % 3]},{i % 10}{unit}" for i in range(60)]
+    file = own_data.write(tmp_path, "mine.csv", own_data.table(rows))
+    _, (program,) = runs.built(own_data.config(file))
+    state = program.tx.init(jax.tree.map(jnp.zeros_like, {"model": jnp.ones(2)}))
+    of_first = [x for x in jax.tree.leaves(state, is_leaf=is_first) if is_first(x)]
+    assert bool(of_first) == small
+
+
+def is_first(x):
+    return isinstance(x, optimizers.InFirstState)
