@@ -15,8 +15,9 @@ from dirjax.labels import scales
 
 _MAX_BINS = 10_000
 _AUTO_BINS = 1_000
-# Squares of labels must be finite in single precision.
+# Squares of labels must be finite in single precision, and those of errors above 0.
 _MAX_LABEL = 1e18
+_MIN_SPREAD = 1e-15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +117,13 @@ def check_labels(
             "; --config.data.label_scale=log1p takes 0, and data.label_offset shifts "
             "labels",
         )
+    if rules.label_low is not None:
+        refuse(
+            "label below data.label_low",
+            y < rules.label_low,
+            f"labels must be at least data.label_low, {rules.label_low:g}, below which "
+            "there are no predictions",
+        )
     if rules.label_range and rules.outside == "error":
         low, high = rules.label_range
         refuse(
@@ -123,6 +131,31 @@ def check_labels(
             (y < low) | (y > high),
             f"labels must lie in data.label_range {low:g} to {high:g}",
             "; with --config.data.outside=end such labels go to the end bins",
+        )
+
+
+def check_spread(y: np.ndarray, rows: row_checks.Rows, rules: Rules) -> None:
+    """Checks that labels differ, and by enough for metrics in single precision.
+
+    Args:
+      y: those that count, of any shape.
+      rows: their rows.
+      rules: see `Rules`.
+
+    Raises:
+      InputError: if they do not.
+    """
+    low, high = y.min(), y.max()
+    if low == high:
+        raise InputError(
+            f"labels must differ, all {y.size} in {rules.label!r} of {rows.file} "
+            f"are {low:g}. Name another label with --config.data.label=NAME."
+        )
+    if high - low < _MIN_SPREAD:
+        raise InputError(
+            f"labels must spread over at least {_MIN_SPREAD:g}, or squares of errors "
+            f"would vanish in single precision; those in {rules.label!r} of "
+            f"{rows.file} go from {low:g} to {high:g}. Use another unit."
         )
 
 

@@ -258,11 +258,7 @@ def label_rows(
         raise InputError(f"{rows.file} has no usable row. Give another file.")
     # Masked labels must be finite, too, or gradients become NaN.
     y = np.where(real, y, y[real][0])
-    if y.min() == y.max():
-        raise InputError(
-            f"labels must differ, all {real.sum()} in {rules.label!r} of {rows.file} "
-            f"are {y.min():g}. Name another label with --config.data.label=NAME."
-        )
+    label_rules.check_spread(y[real], rows, rules)
     split_note = ""
     if part is None:
         part, split_note = _made_split(y, real, rows, rules, keys, group)

@@ -205,6 +205,21 @@ class TestWrongInput:
         with pytest.raises(InputError, match=r"'part' .*train, val or test, row 7"):
             table(file)
 
+    @pytest.mark.parametrize("scale", ["linear", "yeo_johnson"])
+    def test_labels_whose_squares_vanish(self, tmp_path, scale):
+        rows = [f"{i},{'rg'[i % 2]},{i}e-20,train" for i in range(9)]
+        file = write(tmp_path, HEADER + "\n".join(rows))
+        with pytest.raises(InputError, match=r"spread over .*0 to 8e-20\. Use another"):
+            table(file, label_scale=scale)
+
+    def test_labels_below_the_least_prediction(self, tmp_path):
+        file = write(tmp_path, HEADER + "\n".join(ROWS))
+        with pytest.raises(InputError, match=r"data\.label_low, 1, .*row 2 .*\(9 such"):
+            table(file, label_low=1.0)
+        kept = table(file, label_low=1.0, on_bad="skip")
+        assert kept.splits["train"].label.min() == 1.0
+        assert len(table(file, label_low=0.0).splits["train"].label) == len(ROWS)
+
     def test_no_training_row(self, tmp_path):
         text = (HEADER + "\n".join(ROWS)).replace("train", "val")
         with pytest.raises(InputError, match="names no training row"):
