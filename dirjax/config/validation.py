@@ -82,6 +82,10 @@ def validate_data(data: Mapping[str, Any]) -> None:
     widths = data["bin_widths"] or ()
     ok = _numbers(widths) and all(w > 0 for w in widths)
     require_field(ok, "data.bin_widths", "positive and finite", widths)
+    for field in ("label_offset", "label_low"):
+        value = data[field]
+        ok = value is None or math.isfinite(value)
+        require_field(ok, f"data.{field}", "finite", value)
     ends = data["label_range"]
     numbers = ends is None or all(isinstance(e, (int, float)) for e in ends)
     ok = ends is None or (numbers and len(ends) == 2 and ends[0] < ends[1])
@@ -268,6 +272,8 @@ def _validate_model(model: Mapping[str, Any], init_from: str | None) -> None:
     for field, value in model["encoder"].items():
         ok = not isinstance(value, int) or isinstance(value, bool) or value >= 1
         require_field(ok, f"model.encoder.{field}", "at least 1", value)
+    dropout = model["encoder"].get("dropout", 0.0)
+    require_field(0 <= dropout < 1, "model.encoder.dropout", "in [0, 1)", dropout)
     for field, known in (
         ("dtype", ("float32", "bfloat16")),
         ("label_scaling", ("standard", "deviation", "range", "none")),
@@ -305,7 +311,15 @@ def _validate_stage(stage: Mapping[str, Any], where: str) -> None:
         ),
         ("warmup", 0 <= stage["warmup"] <= 1, "in [0, 1]"),
         ("final", 0 <= stage["final"] <= 1, "in [0, 1]"),
-        ("learning_rate", stage["learning_rate"] > 0, "positive"),
+        (
+            "learning_rate",
+            0 < stage["learning_rate"] < math.inf,
+            "positive and finite",
+        ),
+        ("weight_decay", 0 <= stage["weight_decay"] < math.inf, "from 0 and finite"),
+        ("momentum", 0 <= stage["momentum"] < 1, "in [0, 1)"),
+        ("b2", 0 <= stage["b2"] < 1, "in [0, 1)"),
+        ("clip", 0 <= stage["clip"] < math.inf, "from 0 and finite"),
         ("accumulate", stage["accumulate"] >= 1, "at least 1"),
     ):
         require_field(ok, f"{where}.{field}", said, stage[field])

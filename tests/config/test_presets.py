@@ -1,6 +1,7 @@
 """The door: every preset builds, and wrong input is answered with a sentence."""
 
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -205,6 +206,7 @@ class TestFind:
 WRONG = {
     "data__label": (None, "given"),
     "data__bin_width": (0.0, "positive"),
+    "data__label_low": (math.nan, "finite"),
     "data__batch_size": (0, "at least 1"),
     "data__reader": ("csv", "'array' or 'tf'"),
     "data__views": (3, "1 or 2"),
@@ -216,6 +218,7 @@ WRONG = {
     "eval__batch_size": (0, "at least 1"),
     "log__every": (0, "at least 1"),
     "model__dtype": ("float16", "'float32' or 'bfloat16'"),
+    "model__encoder__dropout": (2.0, "in [0, 1)"),
     "model__label_scaling": ("log", "'standard', 'deviation', 'range'"),
     "select__metric": ("mea", "mae"),
     "select__shot": ("medium", "median"),
@@ -228,6 +231,10 @@ WRONG = {
     "stage__main__views": (3, "empty, 0, 1, 2"),
     "stage__main__epochs": (0.0, "positive"),
     "stage__main__learning_rate": (-1.0, "positive"),
+    "stage__main__weight_decay": (-1.0, "from 0"),
+    "stage__main__momentum": (2.0, "in [0, 1)"),
+    "stage__main__b2": (1.0, "in [0, 1)"),
+    "stage__main__clip": (-1.0, "from 0"),
     "stage__main__accumulate": (0, "at least 1"),
 }
 
