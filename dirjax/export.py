@@ -42,6 +42,7 @@ def _main(argv: Sequence[str]) -> None:
     )
     options = parser.parse_args(argv)
     startup.prepare()
+    from dirjax.data.formats import levels
     from dirjax.evals import portable
 
     files = portable.write(
@@ -49,6 +50,19 @@ def _main(argv: Sequence[str]) -> None:
     )
     print(f"Written: {', '.join(map(str, files))}")
     about = json.loads((options.output / "model.json").read_text(encoding="utf-8"))
+    for name, step in about.get("rounded", {}).items():
+        print(
+            f"Column {name!r} is rounded to {step:g}, since the function takes numbers "
+            "in single precision: predictions will differ from those of "
+            "dirjax.predict. Train with less a constant in it for an export."
+        )
+    if "pixels" in about:
+        ranges = about["pixels"]["ranges"].values()
+        said = " and ".join(levels.between(ends) for ends in ranges)
+        print(
+            f"The function takes images as float32, with 0 for the lower end of the "
+            f"pixels' range and 255 for the upper ({said})."
+        )
     for name, of_target in {"": about, **about.get("targets", {})}.items():
         if "uncorrected" in of_target:
             print(

@@ -17,9 +17,13 @@ bins of each are in `about["targets"]`.
 Source: https://docs.jax.dev/en/latest/export/export.html. The correction is that of
 `correct.Correction`; see `docs/any-prior.md`.
 
-**Deviations** from `dirjax.predict`: all of it is float32, also raw columns; around the
-predictions of a model of single values, the distribution of residuals is interpolated
-between 4,096 predictions.
+Images come as the model sees them: of its size, with pixels from 0 to 255, uint8. Where
+training had pixels of more than 8 bits or floats, they are float32, 0 at the lower end
+of the range in `about["pixels"]` and 255 at the upper.
+
+**Deviations** from `dirjax.predict`: all of it is float32, also raw columns, and those
+that this rounds are in `about["rounded"]`; around the predictions of a model of single
+values, the distribution of residuals is interpolated between 4,096 predictions.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ from dirjax.workdir import run_files
 
 PLATFORMS = ("cpu", "tpu", "cuda")
 _PLACES = 4096
+# Steps between numbers of a column, in its spread, that change predictions visibly.
+_ROUNDED = 1e-3
 
 
 def prepare_table(fitted: TablePreprocessor) -> Callable[[Any, Any], dict[str, Any]]:
@@ -156,13 +162,38 @@ def _target(predictor: Predictor) -> _Target:
     return _Target(predictor, make_corrected(chosen), about, prior.bins.num)
 
 
-def _inputs(record: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any], Any]:
-    """Shapes of raw inputs, how they are prepared, and what `model.json` says."""
+def _coarse(fitted: TablePreprocessor) -> dict[str, float]:
+    """Numeric columns that single precision rounds, with the step between numbers.
+
+    They are far from 0 for how much they vary, such as seconds since 1970 of one day.
+    """
+    ends = np.maximum(np.abs(fitted.low), np.abs(fitted.high))
+    steps = np.spacing(ends.astype(np.float32)).astype(np.float64)
+    each = zip(fitted.numeric, steps, fitted.scale, strict=True)
+    return {name: float(step) for name, step, scale in each if step > _ROUNDED * scale}
+
+
+def inputs_of(
+    record: Mapping[str, Any],
+) -> tuple[Any, Callable[[Any], Any], dict[str, Any]]:
+    """Shapes and types of raw inputs, how they are prepared, and what is said of them.
+
+    Args:
+      record: data record of a run, as in `data.json`.
+
+    Returns:
+      `(shape, dtype)`, or a dict of them, with None for the batch; a function from
+      them to the inputs of the model; and entries of `model.json`.
+    """
     if record["kind"] != "table":
         shapes = {k: (None, *v) for k, v in record["shapes"].items()}
-        dtype = "float32" if record["kind"] == "pairs" else "uint8"
-        made = {name: (shape, dtype) for name, shape in shapes.items()}
-        return made.get("inputs", made), lambda given: given, {"inputs": shapes}
+        levels = record.get("pixel_scale")
+        whole = record["kind"] != "pairs" and not levels
+        made = {
+            n: (shape, "uint8" if whole else "float32") for n, shape in shapes.items()
+        }
+        about = {"inputs": shapes, **({"pixels": levels} if levels else {})}
+        return made.get("inputs", made), lambda given: given, about
     fitted = TablePreprocessor.from_json(record["table"])
     prepare = prepare_table(fitted)
     made = {
@@ -172,6 +203,8 @@ def _inputs(record: Mapping[str, Any]) -> tuple[Any, Callable[[Any], Any], Any]:
     # Code i + 1 is value i; 0 is any other.
     codes = zip(fitted.categorical, map(list, fitted.values), strict=True)
     about = {"numeric": list(fitted.numeric), "categorical": dict(codes)}
+    coarse = _coarse(fitted)
+    about |= {"rounded": coarse} if coarse else {}
     return made, lambda x: prepare(x["numeric"], x["categorical"]), about
 
 
@@ -192,7 +225,7 @@ def function(
     """
     targets = {k: _target(p) for k, p in predictor_lib.of_run(workdir).items()}
     first = next(iter(targets.values())).predictor
-    inputs, prepare, about = _inputs(first.record)
+    inputs, prepare, about = inputs_of(first.record)
     several = "" not in targets
     label = text_of(tuple(targets)) if several else first.record["label"]
     about = {"run": str(workdir), "label": label, "step": first.step, **about}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dirjax import errors
+from dirjax.data.preprocess import TablePreprocessor
 from dirjax.evals import portable
 from dirjax.interface.model import Model
 from tests import own_data, runs
@@ -97,3 +98,27 @@ def test_maps_and_images(tmp_path):
 def test_refused(tmp_path):
     with pytest.raises(errors.InputError, match="--platforms must be of cpu"):
         portable.write(tmp_path, tmp_path / "out", ("phone",))
+
+
+def test_columns_that_single_precision_rounds_are_named():
+    """Seconds of one hour of 2023 are 128 apart; years and small numbers are exact."""
+    some = np.linspace(0, 1, 50)
+    columns = {
+        "seconds": 1.7e9 + 3600 * some,
+        "year": np.repeat([2019.0, 2020.0], 25),
+        "tiny": 1e-9 * some,
+        "gap": np.full(50, np.nan),
+    }
+    fitted = TablePreprocessor.fit(columns, numeric=tuple(columns), categorical=())
+    shapes, _, about = portable.inputs_of({"kind": "table", "table": fitted.to_json()})
+    assert shapes["numeric"] == ((None, 4), "float32")
+    assert about["rounded"] == {"seconds": 128.0}
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_pixels_of_more_than_8_bits_are_levels_without_rounding(deep):
+    scale = {"ranges": {"whole": [0.0, 4095.0]}, "window": False} if deep else None
+    record = {"kind": "images", "shapes": {"inputs": (8, 8, 1)}, "pixel_scale": scale}
+    made, _, about = portable.inputs_of(record)
+    assert made == ((None, 8, 8, 1), "float32" if deep else "uint8")
+    assert about.get("pixels") == scale
