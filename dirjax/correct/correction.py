@@ -15,6 +15,7 @@ range of labels is that of the bins, and tau may be between 0 and 1.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from dirjax import checks
 from dirjax.correct import priors
 from dirjax.correct import residuals as residuals_lib
 from dirjax.labels import Bins, Scale, auto_width, histogram
+from dirjax.labels import bins as bins_lib
 from dirjax.labels.bins import numbers
 from dirjax.ops import densities
 
@@ -269,6 +271,20 @@ def _on_scale(name: str, values: ArrayLike, scale: Scale) -> np.ndarray:
     return found
 
 
+def _covering(train: np.ndarray, labels: np.ndarray) -> Bins:
+    """Bins of the default width; some labels far out would make millions of them."""
+    width, ends = auto_width(train), None
+    if np.ptp(labels) / width > bins_lib.AUTO_BINS:
+        low, high = ends = bins_lib.around_most(train, width)
+        warnings.warn(
+            f"labels far from the others, beyond {low:g} to {high:g}, count in the end "
+            "bins, and corrected predictions lie within; give `bins` to "
+            "dirjax.correct.fit for others.",
+            stacklevel=3,
+        )
+    return Bins.covering(labels, width=width, label_range=ends)
+
+
 def fit(
     predictions: ArrayLike,
     labels: ArrayLike,
@@ -294,7 +310,8 @@ def fit(
       train_weights: `[m]`, of these rows in the loss of the model, which then learns
         the label distribution with these weights. Default: all alike.
       bins: label bins on the scale. Default: of width `auto_width(train_labels)`, over
-        all labels.
+        all labels; over the middle of them, with a warning, if that would be more than
+        a thousand.
       scale: on which residuals are alike, such as that of the logarithm for prices.
         Default: the label itself.
       law: of residuals, see `residuals`.
@@ -318,7 +335,7 @@ def fit(
     train = _on_scale("train_labels", np.ravel(train_labels), scale)
     if bins is None:
         truth = _on_scale("labels", labels, scale)
-        bins = Bins.covering(np.concatenate([train, truth]), width=auto_width(train))
+        bins = _covering(train, np.concatenate([train, truth]))
     counts = histogram(train, bins)
     if train_weights is not None:
         weights = _vector("train_weights", train_weights)

@@ -13,9 +13,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.utils import get_tags
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_array,
+    check_consistent_length,
     check_is_fitted,
+    column_or_1d,
     validate_data,
 )
 
@@ -81,18 +85,34 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
         self.taps = taps
         self.floor = floor
 
+    @property
+    def _regressor(self) -> Any:
+        given = self.estimator
+        return HistGradientBoostingRegressor() if given is None else given
+
+    def __sklearn_tags__(self) -> Any:
+        """What X may hold is up to the regressor."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self._regressor).input_tags
+        return tags
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> PriorCorrectedRegressor:
         """Trains the regressor and fits the correction.
 
         Args:
-          X: `[n, features]`.
+          X: `[n, features]`, of any kind that the regressor takes.
           y: `[n]` labels.
           sample_weight: `[n]` weights of the rows for a regressor that takes them. The
             label distribution that it learns, and that is corrected, has them, too.
         """
-        X, y = validate_data(self, X, y, y_numeric=True, ensure_min_samples=2)
-        given = self.estimator
-        regressor: Any = HistGradientBoostingRegressor() if given is None else given
+        # The regressor checks X: it may take frames, categories, and missing values.
+        validate_data(self, X, y, skip_check_array=True)
+        y = np.asarray(check_array(y, ensure_2d=False, dtype="numeric", input_name="y"))
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        if len(y) < 2:
+            raise ValueError(f"X must have 2 rows or more, got n_samples = {len(y)}.")
+        regressor = self._regressor
         fresh: Any = clone(regressor)
         weights = {}
         if sample_weight is not None:
@@ -122,7 +142,9 @@ class PriorCorrectedRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator)
     def predict(self, X: Any) -> np.ndarray:
         """Predictions `[n]` for the wanted label distribution."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        # The regressor says what is wrong with a vector.
+        if len(getattr(X, "shape", (0, 0))) > 1:
+            validate_data(self, X, reset=False, skip_check_array=True)
         found = self.estimator_.predict(X)
         if self.correction_ is None:
             return found

@@ -11,10 +11,10 @@ import numpy as np
 from dirjax import labels
 from dirjax.data import row_checks
 from dirjax.errors import InputError
+from dirjax.labels import bins as bins_lib
 from dirjax.labels import scales
 
 _MAX_BINS = 10_000
-_AUTO_BINS = 1_000
 # Squares of labels must be finite in single precision, and those of errors above 0.
 _MAX_LABEL = 1e18
 _MIN_SPREAD = 1e-15
@@ -207,8 +207,8 @@ def width_and_range(
             f"the bin width is {auto:g} (labels.auto_width); "
             "--config.data.bin_width=WIDTH changes it"
         )
-        if (high - low) / auto > _AUTO_BINS:
-            ends = _around_most(label, auto)
+        if (high - low) / auto > bins_lib.AUTO_BINS:
+            ends = bins_lib.around_most(label, auto)
             out = int(np.sum((label < ends[0]) | (label > ends[1])))
             notes.append(
                 f"{out} labels far from the others count in the end bins; bins cover "
@@ -233,15 +233,6 @@ def width_and_range(
             "Subtract a constant from them, or use another unit."
         )
     return width, ends, notes
-
-
-def _around_most(label: np.ndarray, width: float) -> tuple[float, float]:
-    """The middle 99 % of labels, and as much again on both sides, in whole bins."""
-    low, high = np.quantile(label, [0.005, 0.995])
-    span = high - low
-    low, high = max(label.min(), low - span), min(label.max(), high + span)
-    low, high = np.floor(low / width) * width, np.ceil(high / width) * width
-    return float(f"{low:.12g}"), float(f"{high:.12g}")
 
 
 def all_bins(

@@ -23,6 +23,8 @@ from dirjax import checks
 
 SHOTS = ("many", "median", "few")
 _MAX_BINS = 10_000_000
+# More bins than this of the default width, and they cover most labels only.
+AUTO_BINS = 1_000
 _CHUNK = 1 << 16
 
 
@@ -279,6 +281,25 @@ def auto_width(labels: ArrayLike) -> float:
     )
     nice = float(f"{near[0]}e{near[1]}")
     return max(nice, 1.0) if whole else nice
+
+
+def around_most(labels: ArrayLike, width: float) -> tuple[float, float]:
+    """The middle 99 % of labels, and as much again on both sides, in whole bins.
+
+    Args:
+      labels: finite numbers of any shape.
+      width: of a bin, above 0.
+
+    Example:
+      >>> around_most([*range(1000), 10**9], 10.0)
+      (0.0, 1990.0)
+    """
+    array = numbers(labels).astype(np.float64)
+    low, high = np.quantile(array, [0.005, 0.995])
+    span = high - low
+    low, high = max(array.min(), low - span), min(array.max(), high + span)
+    low, high = np.floor(low / width) * width, np.ceil(high / width) * width
+    return float(f"{low:.12g}"), float(f"{high:.12g}")
 
 
 def histogram(labels: ArrayLike, bins: Bins) -> np.ndarray:

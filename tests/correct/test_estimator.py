@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from dirjax.correct import priors
@@ -89,3 +90,26 @@ def test_wrong_options():
     model = PriorCorrectedRegressor(LinearRegression(), tau=2).fit(X, Y)
     with pytest.raises(ValueError, match="tau must be one number from 0 to 1, got 2"):
         model.predict(X)
+
+
+def test_what_the_regressor_takes_is_passed_on():
+    """Missing values of boosting, and the columns of a frame by their names."""
+    gaps = np.where(X > 2, np.nan, X)
+    found = PriorCorrectedRegressor().fit(gaps, Y).predict(gaps)
+    assert np.isfinite(found).all()
+    pd = pytest.importorskip("pandas")
+    city = np.where(X[:, 1] > 0, "Rome", "Oslo")
+    frame = pd.DataFrame({"size": X[:, 0], "city": city})
+    columns = make_column_transformer(
+        (OneHotEncoder(), ["city"]), remainder="passthrough"
+    )
+    model = PriorCorrectedRegressor(make_pipeline(columns, LinearRegression()), tau=0.5)
+    assert model.fit(frame, Y).predict(frame[["size", "city"]]).shape == Y.shape
+    assert model.feature_names_in_.tolist() == ["size", "city"]
+
+
+def test_a_label_far_from_the_others():
+    y = np.append(Y[:-1], 1e7)
+    with pytest.warns(UserWarning, match="far from the others, beyond"):
+        model = PriorCorrectedRegressor(LinearRegression()).fit(X, y)
+    assert model.correction_.prior.bins.num <= 1000
