@@ -226,10 +226,12 @@ def width_and_range(
             f"{_MAX_BINS:,} bins, {width:g} gives {much}. Try "
             f"--config.data.bin_width={auto:g}, or leave it out for the default."
         )
-    if width < 4 * np.spacing(np.float32(np.abs(label).max())):
+    # Labels beyond the bins count in the end ones, however coarse they are.
+    far = np.abs(np.clip(label, *ends) if ends else label).max()
+    if width < 4 * np.spacing(np.float32(far)):
         raise InputError(
             f"labels must differ in single precision, those in {rules.label!r} of "
-            f"{rows.file} (around {label[0]:.10g}) do not, with bins of {width:g}. "
+            f"{rows.file} (up to {far:.10g}) do not, with bins of {width:g}. "
             "Subtract a constant from them, or use another unit."
         )
     return width, ends, notes

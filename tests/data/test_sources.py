@@ -212,6 +212,17 @@ class TestWrongInput:
         with pytest.raises(InputError, match=r"spread over .*0 to 8e-20\. Use another"):
             table(file, label_scale=scale)
 
+    def test_labels_that_single_precision_cannot_tell_apart(self, tmp_path):
+        rows = [f"{i},{'rg'[i % 2]},{10**9 + i},train" for i in range(90)]
+        file = write(tmp_path, HEADER + "\n".join(rows))
+        with pytest.raises(InputError, match=r"\(up to 1000000089\) do not, with bins"):
+            table(file)
+        # One label far out is no reason to refuse the others.
+        rows = [f"{i},{'rg'[i % 2]},{i / 50},train" for i in range(500)]
+        text = HEADER + "\n".join([*rows, "7,r,10000000,train"])
+        found = table(write(tmp_path, text), bin_width=None)
+        assert any(note.startswith("1 labels far") for note in found.notes)
+
     def test_labels_below_the_least_prediction(self, tmp_path):
         file = write(tmp_path, HEADER + "\n".join(ROWS))
         with pytest.raises(InputError, match=r"data\.label_low, 1, .*row 2 .*\(9 such"):
