@@ -173,6 +173,45 @@ def _type_of(config: Any, path: str) -> type:
     return config.get_type(name)
 
 
+_NAMED = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "True or False",
+    tuple: "a tuple",
+}
+
+
+def assign(config: Any, field: str, value: Any, file: str) -> None:
+    """Sets a field of a config in place.
+
+    Args:
+      config: from `load`.
+      field: dotted path.
+      value: of the type of the field.
+      file: where the config comes from, for messages.
+
+    Raises:
+      InputError: for a field that the config lacks, or a value of another type.
+    """
+    known = list(_paths(config))
+    if field not in known:
+        found = close(field, known)
+        meant = f" Did you mean {' or '.join(found)}?" if found else ""
+        raise InputError(
+            f"{file} has no field {field}, which is set to {value!r}.{meant} Its "
+            "fields are those of configs/common.py and of its preset."
+        )
+    try:
+        config.update_from_flattened_dict({field: value})
+    except (KeyError, AttributeError, TypeError) as error:
+        kind = _type_of(config, field)
+        raise InputError(
+            f"{field} of {file} must be {_NAMED.get(kind, 'a group of fields')}, "
+            f"got {value!r}."
+        ) from error
+
+
 _FIELD = re.compile(r"--?config\.([\w.]+)(=.*)?", re.DOTALL)
 
 

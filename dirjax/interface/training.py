@@ -7,7 +7,7 @@ import html
 import pathlib
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from dirjax.errors import InputError, local_path
@@ -19,6 +19,9 @@ from dirjax.workdir import writers
 
 _CONFIG = "configs/csv.py"
 DATA = "data.parquet"
+# Of the notes on data, those that a fit without output gives as warnings: columns or
+# rows that are not used, and errors or bins that are not what they seem.
+_WARNED = ("left out", "says little of new ones", "count in the end bins")
 
 
 def folder_of(workdir: str | pathlib.Path | None) -> tuple[pathlib.Path, Any]:
@@ -29,12 +32,14 @@ def folder_of(workdir: str | pathlib.Path | None) -> tuple[pathlib.Path, Any]:
     return local_path("workdir", workdir), None
 
 
-def _written(
+def written(
     data: Any, label: str | Sequence[str], folder: pathlib.Path
 ) -> dict[str, Any]:
     """Writes a frame into a folder; the fields of the config that name it."""
     frame = frames.table(data)
-    names = [label] if isinstance(label, str) else list(label)
+    several = isinstance(label, Iterable) and not isinstance(label, str)
+    # Names of columns that are numbers became text with the frame.
+    names = [str(name) for name in (label if several else [label])]
     for name in names:
         if name not in frame.column_names:
             raise InputError(
@@ -93,7 +98,7 @@ def fit(
     from dirjax import train
 
     folder, temporary = folder_of(workdir)
-    own = _written(data, label, folder)
+    own = written(data, label, folder)
     config = config_of(method, {**own, **(fields or {})})
     show = "all" if verbose else "bar"
     return finished(config, folder, temporary, show=show, run=train)
@@ -112,7 +117,7 @@ def finished(
     startup.keep_programs()
     result = run.train_and_evaluate(config, folder, show=show)
     for note in result["notes"] if show != "all" else ():
-        if "left out" in note:
+        if any(said in note for said in _WARNED):
             warnings.warn(note, stacklevel=3)
     model = Model(folder)
     model.keep(temporary)
@@ -163,7 +168,7 @@ def description(
     from dirjax.data.describe import facts
 
     with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
-        own = _written(data, label, pathlib.Path(folder))
+        own = written(data, label, pathlib.Path(folder))
         config = config_of("vanilla", {**own, **(fields or {})})
         validation.validate_data(config["data"])
         source = data_lib.from_config(config["data"])
@@ -231,7 +236,7 @@ def choice(
     from dirjax.choosing import portfolio
 
     folder, temporary = folder_of(workdir)
-    own = _written(data, label, folder)
+    own = written(data, label, folder)
     request = choose.Request(
         file=_CONFIG,
         options=(),

@@ -10,7 +10,6 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dirjax import errors
 from dirjax.cli import config_files
 
 
@@ -133,20 +132,15 @@ def build(job: Job) -> dict[str, Any]:
     """The config of a job, as plain values.
 
     Raises:
-      InputError: if the file, the method or a field does not exist.
+      InputError: if the file, the method or a field does not exist, or a value does
+        not fit.
     """
     from dirjax.config import frozen
 
     config = config_files.load(job.file, job.argument or None)
     config.lock()
     for field, value in job.fields.items():
-        try:
-            config.update_from_flattened_dict({field: value})
-        except (KeyError, AttributeError, TypeError) as error:
-            raise errors.InputError(
-                f"the study sets {field}={value!r}, which does not fit {job.file}: "
-                f"{error}."
-            ) from error
+        config_files.assign(config, field, value, job.file)
     return frozen.plain(config)
 
 

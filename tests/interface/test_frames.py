@@ -1,3 +1,8 @@
+import pathlib
+import types
+import unittest.mock
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -85,3 +90,30 @@ def test_the_data_of_another_run_stays(tmp_path):
         frames.keep(lambda half: frames.write_table(other, half), file)
     assert file.read_bytes() == before
     assert [f.name for f in file.parent.iterdir()] == ["data.parquet"]
+
+
+def test_a_label_whose_name_is_a_number(tmp_path):
+    """Columns of pandas may be numbers; those of files are text."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.ones((3, 2)))
+    assert training.written(frame, 1, tmp_path)["data.label"] == "1"
+    with pytest.raises(InputError, match=r"got '2'; it has 0, 1\."):
+        training.written(frame, 2, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("note", "told"),
+    [
+        ("9 rows share theirs, so that the test error says little of new ones", 1),
+        ("1 labels far from the others count in the end bins; bins cover 0 to 9", 1),
+        ("column 'id' is left out: it numbers the rows", 1),
+        ("the bin width is 5 (labels.auto_width)", 0),
+    ],
+)
+def test_a_fit_without_output_warns_of_what_matters(monkeypatch, note, told):
+    run = types.SimpleNamespace(train_and_evaluate=lambda *_, **__: {"notes": [note]})
+    monkeypatch.setattr(training, "Model", unittest.mock.MagicMock())
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        training.finished({}, pathlib.Path(), None, show="bar", run=run)
+    assert [str(w.message) for w in found] == [note] * told

@@ -89,8 +89,14 @@ def test_a_method_may_have_a_name_of_the_study():
     [
         ({"methods": ("vanila",)}, "Did you mean 'vanilla'"),
         ({"configs": ("configs/no.py",)}, "does not exist"),
-        ({"fields": (("data.bin_widht", 1.0),)}, "bin_widht"),
-        ({"grid": (("data.bin_width", ("x",)),)}, "bin_width='x'"),
+        (
+            {"fields": (("data.bin_widht", 1.0),)},
+            r"no field data\.bin_widht, .* 1\.0\. Did you mean data\.bin_width",
+        ),
+        (
+            {"grid": (("data.bin_width", ("x",)),)},
+            r"data\.bin_width of .* must be a number, got 'x'\.$",
+        ),
         ({"methods": ()}, r"a list, as in --config\.methods=lds"),
         (
             {"grid": ("data.bin_width", "5")},
@@ -346,7 +352,7 @@ def test_tuning_does_not_look_at_the_test_split(tmp_path):
                 "method_grids": (("vanilla", ()),),
                 "method_fields": (("vanilla", "stage.main.learning_rate", -1.0),),
             },
-            "must be positive, got -1.0",
+            "must be positive and finite, got -1.0",
         ),
     ],
 )
