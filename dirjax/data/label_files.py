@@ -7,10 +7,40 @@ from typing import Any
 
 import numpy as np
 
+from dirjax import labels
 from dirjax.data import column_types, feature_columns, label_rules, row_checks
 from dirjax.data.column_types import ColumnReading
 from dirjax.data.formats import npz_files, table_files, text_files
 from dirjax.errors import InputError, local_path
+
+
+def within(path: str, record: Mapping[str, Any], bins: labels.Bins) -> np.ndarray:
+    """Reads the labels in a file, most of which must lie in the bins of a run.
+
+    Args:
+      path: see `read`.
+      record: see `read`.
+      bins: of the run, on the scale on which it learns the label.
+
+    Returns:
+      `[n]` float64, on the scale of the bins.
+
+    Raises:
+      InputError: see `read`, and if more than half of the labels lie outside, where all
+        would count in the end bins.
+    """
+    scale = labels.Scale.from_json(record["scale"])
+    found = scale.forward(read(path, record))
+    low, high = (float(end) for end in bins.edges[[0, -1]])
+    outside = int(np.sum((found < low) | (found > high)))
+    if 2 * outside > found.size:
+        ends = scale.inverse(np.array([low, high]))
+        raise InputError(
+            f"the labels in {path} must be in the unit of those of the run, "
+            f"{outside:,} of {found.size:,} lie outside of its bins, {ends[0]:g} to "
+            f"{ends[1]:g}. Convert them."
+        )
+    return found
 
 
 def read(path: str, record: Mapping[str, Any]) -> np.ndarray:

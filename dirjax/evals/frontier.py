@@ -150,14 +150,14 @@ def wanted(
       record: data record of the run.
 
     Raises:
-      InputError: if the file cannot be read.
+      InputError: if the file cannot be read, or its labels have another unit.
     """
     target = prior["target"]
     if target in priors.TARGETS:
         return target
     of = model.prior
     return priors.of_labels(
-        of.scale.forward(label_files.read(target, record)),
+        label_files.within(target, record, of.bins),
         of.bins,
         taps=prior["taps"],
         floor=prior["floor"],

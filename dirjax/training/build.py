@@ -411,7 +411,7 @@ def check_prior(pieces: Pieces) -> None:
                 + ". Mark rows as val, or leave it out."
             )
         if target not in priors.TARGETS:
-            label_files.read(target, one.source.record)
+            label_files.within(target, one.source.record, one.spec.bins)
 
 
 def check_select(pieces: Pieces) -> None:

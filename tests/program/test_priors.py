@@ -297,6 +297,7 @@ class TestFileOfLabels:
             (None, "must be train, uniform or a file of labels; there is no file"),
             ("z\n1\n", "has no column 'y' .the label of the run"),
             ("y\n1\nmany\n", "many"),
+            ("y\n1e6\n2e6\n1\n", r"2 of 3 lie outside of its bins.*Convert them"),
         ],
     )
     def test_refused(self, plain, text, said, tmp_path):
