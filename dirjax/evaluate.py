@@ -195,10 +195,12 @@ def _corrected(
     )
     each = more.get("targets", {"": more})
     if any(own["prior"] is None for own in each.values()):
+        splits = pieces.source.splits
+        rows = len(splits["val"].label) if "val" in splits else 0
         raise errors.InputError(
-            "--prior needs a prediction for each row, and validation rows for the "
-            f"residuals of a model that predicts numbers; {workdir} has none. Leave it "
-            "out."
+            "--prior needs a prediction for each row, and of a model that predicts "
+            "numbers two validation rows or more for its residuals; the data of "
+            f"{workdir} have {rows or 'none'}. Leave it out."
         )
     if pieces.targets:
         return scores[split], {n: of[split] for n, of in stored.items()}, more

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 # Columns of the output that the model makes; `low` and `high` on request.
+# Endings of an output of rows; others promise another format.
+_OF_ROWS = (".csv", ".CSV", ".txt", "")
 _COLUMNS = ("prediction", "low", "high")
 Columns = Mapping[str, np.ndarray]
 
@@ -99,8 +101,8 @@ def predict(
     predictors = predictor_lib.of_run(workdir, step)
     first = next(iter(predictors.values()))
     dense = first.record["kind"] == "dense"
-    if dense != (output.suffix == ".npz"):
-        expected, per = ("an .npz file", "pixel") if dense else ("a CSV file", "row")
+    if output.suffix not in ((".npz",) if dense else _OF_ROWS):
+        expected, per = ("an .npz file", "pixel") if dense else ("a .csv file", "row")
         raise errors.InputError(
             f"--output must be {expected}, since the model of --workdir predicts one "
             f"value per {per}, got {output}."

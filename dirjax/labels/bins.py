@@ -243,13 +243,21 @@ class Bins:
         return out.reshape(array.shape)
 
 
+def _middle(array: np.ndarray) -> tuple[float, float]:
+    """The ends of the middle 99 %; of 20 numbers or more, no smallest and largest."""
+    outside = max(0.005, 1 / (array.size - 1)) if array.size >= 20 else 0.005
+    low, high = np.quantile(array, [outside, 1 - outside])
+    return float(low), float(high)
+
+
 def auto_width(labels: ArrayLike) -> float:
     """A default bin width, computed from the labels alone.
 
     Freedman and Diaconis' `2 IQR n^(-1/3)`, clipped to between 1/100 and 1/20 of the
-    range of the middle 99 % of labels, then rounded to the nearest of 1, 2, 5 times a
-    power of ten. For integer labels the width is an integer, and 1 if that gives at
-    most 100 bins over that range.
+    range of the middle 99 % of labels, without the smallest and the largest of 20
+    labels or more, then rounded to the nearest of 1, 2, 5 times a power of ten. For
+    integer labels the width is an integer, and 1 if that gives at most 100 bins over
+    that range.
 
     Args:
       labels: finite numbers of any shape, at least two of them distinct.
@@ -267,7 +275,8 @@ def auto_width(labels: ArrayLike) -> float:
     array = numbers(labels).astype(np.float64).ravel()
     if array.min() == array.max():
         raise ValueError(f"labels must differ to get a bin width, all are {array[0]}.")
-    first, low, high, last = np.quantile(array, [0.25, 0.005, 0.995, 0.75])
+    first, last = np.quantile(array, [0.25, 0.75])
+    low, high = _middle(array)
     span = (high - low) or (array.max() - array.min())
     whole = bool(np.all(array == np.round(array)))
     if whole and span <= 100:
@@ -286,6 +295,8 @@ def auto_width(labels: ArrayLike) -> float:
 def around_most(labels: ArrayLike, width: float) -> tuple[float, float]:
     """The middle 99 % of labels, and as much again on both sides, in whole bins.
 
+    The smallest and the largest of 20 labels or more are not in the middle.
+
     Args:
       labels: finite numbers of any shape.
       width: of a bin, above 0.
@@ -295,7 +306,7 @@ def around_most(labels: ArrayLike, width: float) -> tuple[float, float]:
       (0.0, 1990.0)
     """
     array = numbers(labels).astype(np.float64)
-    low, high = np.quantile(array, [0.005, 0.995])
+    low, high = _middle(array)
     span = high - low
     low, high = max(array.min(), low - span), min(array.max(), high + span)
     low, high = np.floor(low / width) * width, np.ceil(high / width) * width

@@ -131,7 +131,7 @@ class TestPixels:
         ("run", "output", "said"),
         [
             ("on_pixels", "out.csv", "an .npz file, since .* one value per pixel"),
-            ("on_channels", "out.npz", "a CSV file, since .* one value per row"),
+            ("on_channels", "out.npz", r"a \.csv file, since .* one value per row"),
         ],
     )
     def test_the_other_kind_of_file(self, run, output, said, request, tmp_path, capsys):

@@ -139,6 +139,8 @@ class TestWrongInput:
         assert re.search("--output must be a file, .* is a folder", line)
         line = self.said(capsys, run, file, file.parent / "none" / "out.csv")
         assert re.search("the folder of --output must exist, .*none does not", line)
+        line = self.said(capsys, run, file, file.parent / "out.parquet")
+        assert re.search(r"--output must be a \.csv file, .* got .*out\.parquet", line)
         assert own_data.snapshot(file.parent) == before
 
     def test_the_input_is_not_overwritten(self, run, new, capsys):
