@@ -10,7 +10,8 @@ The argument is a data set of `common.py` (or another file in configs/, also a r
     length       contrastive epochs, 0.1 to 6 times those of the main stage, and number
                  of groups; the supplementary has 300 and 50 to 90
     temperature  of the contrast, as in the supplementary, 1 to 5
-    factors      lambda1 of the regression and lambda2 of the classification
+    factors      lambda2 of the classification over lambda1 of the regression; Adam's
+                 steps depend on their ratio alone
     start        biases of the experts at the start: zeros, or centres of their groups
     beta         slope of the soft labels
     rate         learning rate of both stages, relative to that of the config; for
@@ -33,10 +34,10 @@ from dirjax.configs.studies.group import CONTRAST, TERM
 # Contrastive epochs relative to those of the main stage; the paper's are 3.3 to 6.
 SHARES = (0.1, 0.3, 1.0, 3.0, 6.0)
 NUMBERS = (5, 10, 20, 40)
-FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+FACTORS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 QUESTIONS = {
     "temperature": ((f"{CONTRAST}.temperature", groups.TEMPERATURES),),
-    "factors": ((f"{TERM}.lambda1", FACTORS), (f"{TERM}.lambda2", FACTORS)),
+    "factors": ((f"{TERM}.lambda2", FACTORS),),
     "start": (("model.head_options.start", ("zeros", "centers")),),
     "beta": ((f"{TERM}.beta", (0.5, 1.0, 2.0, 4.0)),),
     "finetuning": (("stage.main.epochs", groups.EPOCHS),),
