@@ -180,9 +180,12 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
         if self.learning_rate is not None:
             own["stage.main.learning_rate"] = self.learning_rate
         fields = {**fields, **own, **(self.fields or {})}
-        config = training.config_of(self.method + options, fields, file)
         show = "all" if self.verbose else "nothing"
-        self.model_ = training.finished(config, folder, temporary, show=show, run=train)
+        with frames.speaking_of(folder):
+            config = training.config_of(self.method + options, fields, file)
+            self.model_ = training.finished(
+                config, folder, temporary, show=show, run=train
+            )
 
     def _checked(self, X: Any, y: Any, *, reset: bool = True) -> tuple[Any, np.ndarray]:
         """Inputs and labels, in the same number of rows."""

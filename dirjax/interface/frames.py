@@ -6,8 +6,10 @@ so remains complete: it resumes, and the commands take it.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from dirjax.errors import InputError
 
 # Counts rows of new data, so that rows without any value keep their place.
 ROW = "row of the frame"
+# An option of commands in errors.
+_OPTION = re.compile(r"--config\.([\w.]+)=([^\s,;]*[^\s,;.])")
 
 
 def table(data: Any) -> Any:
@@ -63,6 +67,33 @@ def table(data: Any) -> Any:
         "data must be a data frame (pandas, polars, pyarrow), a mapping of columns or "
         f"an array [rows, columns], got {type(data).__name__}."
     )
+
+
+@contextlib.contextmanager
+def speaking_of(folder: pathlib.Path) -> Iterator[None]:
+    """Errors speak of the data that was given, not of the file that holds it.
+
+    Rows of such files count from 0 anyway; options of commands become `fields`.
+
+    Args:
+      folder: where the file is.
+    """
+
+    def field(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        # Placeholders such as NAME, and numbers, are no text.
+        plain = value.isupper() or re.fullmatch(r"[-+.\d(].*|True|False|None", value)
+        said = value if plain else f'"{value}"'
+        return f'fields={{"{name}": {said}}}'
+
+    try:
+        yield
+    except InputError as error:
+        file = rf"{re.escape(str(folder.resolve()))}/\w+\.(parquet|npz)"
+        said = _OPTION.sub(field, re.sub(file, "the data", str(error)))
+        if said == str(error):
+            raise
+        raise type(error)(said) from None
 
 
 def with_column(frame: Any, name: str, values: Any) -> Any:

@@ -129,7 +129,10 @@ class Model:
         """
         from dirjax.data import new_rows
 
-        with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="dirjax-") as folder,
+            frames.speaking_of(pathlib.Path(folder)),
+        ):
             file, rows = frames.write_new(data, pathlib.Path(folder))
             if not rows:
                 raise InputError("data must have rows, got none.")

@@ -98,10 +98,11 @@ def fit(
     from dirjax import train
 
     folder, temporary = folder_of(workdir)
-    own = written(data, label, folder)
-    config = config_of(method, {**own, **(fields or {})})
     show = "all" if verbose else "bar"
-    return finished(config, folder, temporary, show=show, run=train)
+    with frames.speaking_of(folder):
+        own = written(data, label, folder)
+        config = config_of(method, {**own, **(fields or {})})
+        return finished(config, folder, temporary, show=show, run=train)
 
 
 def finished(
@@ -167,7 +168,10 @@ def description(
     from dirjax.config import validation
     from dirjax.data.describe import facts
 
-    with tempfile.TemporaryDirectory(prefix="dirjax-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="dirjax-") as folder,
+        frames.speaking_of(pathlib.Path(folder)),
+    ):
         own = written(data, label, pathlib.Path(folder))
         config = config_of("vanilla", {**own, **(fields or {})})
         validation.validate_data(config["data"])
@@ -236,13 +240,14 @@ def choice(
     from dirjax.choosing import portfolio
 
     folder, temporary = folder_of(workdir)
-    own = written(data, label, folder)
-    request = choose.Request(
-        file=_CONFIG,
-        options=(),
-        fields={**own, **(fields or {})},
-        wanted=portfolio.weights(wanted),
-        minutes=minutes,
-        undecided=undecided,
-    )
-    return Choice(folder, choose.choose(request, folder, say=say), temporary)
+    with frames.speaking_of(folder):
+        own = written(data, label, folder)
+        request = choose.Request(
+            file=_CONFIG,
+            options=(),
+            fields={**own, **(fields or {})},
+            wanted=portfolio.weights(wanted),
+            minutes=minutes,
+            undecided=undecided,
+        )
+        return Choice(folder, choose.choose(request, folder, say=say), temporary)

@@ -117,3 +117,17 @@ def test_a_fit_without_output_warns_of_what_matters(monkeypatch, note, told):
         warnings.simplefilter("always")
         training.finished({}, pathlib.Path(), None, show="bar", run=run)
     assert [str(w.message) for w in found] == [note] * told
+
+
+def test_errors_speak_of_the_data_and_of_fields():
+    """Not of a file in a temporary folder, and of rows as Python counts them."""
+    frame = {"a": np.arange(60.0), "y": np.arange(60.0)}
+    frame["y"][7] = np.nan
+    with pytest.raises(InputError) as error:
+        training.fit(frame, "y")
+    assert "row 7 of the data has nan in 'y'" in str(error.value)
+    assert 'skip such rows: fields={"data.on_bad": "skip"}.' in str(error.value)
+    frame["y"] = np.zeros(60)
+    with pytest.raises(InputError, match="all 60 in 'y' of the data are 0") as error:
+        training.description(frame, "y")
+    assert 'with fields={"data.label": NAME}.' in str(error.value)

@@ -113,7 +113,7 @@ def of_arrow(
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             odd[name] = str(column.type)
     return text_columns.without_index(
-        file, cells, np.arange(start, start + columns.num_rows), odd=odd
+        file, cells, np.arange(start, start + columns.num_rows), odd=odd, first=0
     )
 
 

@@ -132,7 +132,7 @@ class TestParquet:
         cells[4]["bytes"], cells[9]["bytes"] = b"no", None
         content = own_data.to_parquet(image=pa.array(cells, STRUCT), label=LABELS)
         file = own_data.write(tmp_path, "mine.parquet", content)
-        with pytest.raises(InputError, match=r"row 11 of .*parquet has no 'image'"):
+        with pytest.raises(InputError, match=r"row 9 of .*parquet has no 'image'"):
             load(file)
         skipped = load(file, on_bad="skip").skipped
         assert skipped == {"no path": 1, "unreadable image": 1}
