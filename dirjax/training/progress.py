@@ -42,7 +42,8 @@ class Means:
             raise Diverged(
                 f"step {bad + 1} gave a value that is not finite, in "
                 f"{', '.join(names) or 'the update'}. All checkpoints are from earlier "
-                "steps. Try a smaller learning rate or --config.stage.NAME.clip=1.0."
+                "steps. Try a smaller learning rate, --config.stage.NAME.clip=1.0 or, "
+                "for labels beyond a million, a larger unit."
             )
 
     def take(self) -> dict[str, float]:
