@@ -282,10 +282,7 @@ def choose(
             f"{portfolio.FEWEST}, the smallest error says nothing."
         )
     if winner is not base:
-        shots = dict.fromkeys([*request.wanted, "all", *SHOTS])
-        test = verdict.Rows.of_run(first, "test")
-        said = verdict.compared(winner, base, test, "test", list(shots))
-        parts.append(f"{winner.name}, test MAE: {said}.")
+        parts.append(_tested(winner, base, first, request.wanted))
     sentence = " ".join(parts)
     say(sentence)
     chosen = _copied(winner, request.wanted, workdir)
@@ -328,6 +325,24 @@ def choose(
         "predictions.csv"
     )
     return record
+
+
+def _tested(
+    winner: verdict.Candidate,
+    base: verdict.Candidate,
+    run: pathlib.Path,
+    wanted: Mapping[str, float],
+) -> str:
+    """How the winner does on the test split, which data need not have."""
+    from dirjax.choosing import verdict
+    from dirjax.workdir import run_files
+
+    if not run_files.read_result(run)["test"]:
+        return f"{winner.name} is untested: the data have no test split."
+    shots = dict.fromkeys([*wanted, "all", *SHOTS])
+    test = verdict.Rows.of_run(run, "test")
+    said = verdict.compared(winner, base, test, "test", list(shots))
+    return f"{winner.name}, test MAE: {said}."
 
 
 def _told(one: verdict.Candidate, value: float, gap: Spread) -> dict[str, Any]:

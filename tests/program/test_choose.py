@@ -156,6 +156,15 @@ def test_the_run_that_is_handed_out_is_the_best_by_what_counts(tmp_path, monkeyp
             choose._copied(winner, wanted, tmp_path / "choice")
 
 
+def test_data_need_not_have_a_test_split(tmp_path):
+    """What was trained for minutes is not lost at the last sentence."""
+    (tmp_path / run_files.RESULT).write_text('{"test": {}}')
+    model = models.Runs("sqinv", {0: tmp_path})
+    one = verdict.Candidate(model, 0.5, "mean")
+    said = choose._tested(one, one, tmp_path, {"all": 1.0})
+    assert said == "sqinv, tau=0.5 is untested: the data have no test split."
+
+
 @pytest.mark.parametrize(
     ("val", "wanted", "said"),
     [
