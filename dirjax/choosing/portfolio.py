@@ -44,18 +44,20 @@ def weights(given: str) -> dict[str, float]:
     if given == "balanced":
         return {shot: 1 / len(SHOTS) for shot in SHOTS}
     found: dict[str, float] = {}
+    parts = given.split(",")
     try:
-        for part in given.split(","):
+        for part in parts:
             name, equals, value = part.partition("=")
             found[name.strip()] = float(value) if equals else 1.0
     except ValueError:
         found = {}
     total = sum(found.values())
     ok = set(found) <= set(NAMES) and 0 < total < math.inf
+    ok = ok and len(found) == len(parts)  # Of one shot twice, which would count?
     if not ok or min(found.values()) < 0:
         raise InputError(
             f"--for must be {', '.join(NAMES)}, balanced, or weights such as "
-            f"few=2,all=1, got {given!r}."
+            f"few=2,all=1, each once, got {given!r}."
         )
     return {name: value / total for name, value in found.items() if value}
 

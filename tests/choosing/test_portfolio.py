@@ -20,7 +20,7 @@ def test_weights(given, want):
 
 @pytest.mark.parametrize(
     "given",
-    ["rare", "few=x", "few=0", "few=-1,all=2", "few=inf", "few=nan", ""],
+    ["rare", "few=x", "few=0", "few=-1,all=2", "few=inf", "few=nan", "few=2,few=1", ""],
 )
 def test_wrong_weights(given):
     with pytest.raises(InputError, match="--for must be all, many, median, few"):
