@@ -355,7 +355,7 @@ def _report(
         base=study["base"],
         published=True,
     )
-    print((workdir / "report" / "table.txt").read_text())
+    print((workdir / "report" / "table.txt").read_text(encoding="utf-8"))
     print(f"Report: {page}")
     if study["noise"]:
         first = study["seeds"][0]

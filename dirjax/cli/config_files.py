@@ -101,7 +101,9 @@ def find(path: str) -> str:
 def load(path: str, argument: str | None = None) -> Any:
     """The config of a file: what its `get_config(argument)` returns.
 
-    Without an argument, the one in `path` is used.
+    Args:
+      path: the file, without an argument behind a colon.
+      argument: None for that of the file's own default.
 
     Raises:
       InputError: if there is no such file, or it rejects the argument.

@@ -203,7 +203,8 @@ class Choice:
 
         said = html.escape(self.record["sentence"])
         page = self.workdir / "report" / "report.html"
-        return f"<p>{said}</p>{report.framed(page.read_text())}"
+        document = page.read_text(encoding="utf-8")
+        return f"<p>{said}</p>{report.framed(document)}"
 
 
 def choice(
@@ -226,8 +227,8 @@ def choice(
         balanced, or weights such as "few=2,all=1".
       minutes: how long to start runs.
       undecided: what to take where nothing is better than "vanilla" beyond noise: that,
-        or "best", what has the smallest validation error. Default: "vanilla" with
-        `wanted` "all", else "best".
+        or "best", what has the smallest validation error. Default: see
+        `portfolio.undecided`.
       workdir: folder of all runs; a stopped choice goes on there. Default: a temporary
         one, which lasts as long as the answer's model.
       fields: as in `fit`.
