@@ -39,6 +39,7 @@ def balanced_split(
     cap: int = 30,
     seed: int,
     keys: ArrayLike | None = None,
+    numerator: int = 1,
 ) -> np.ndarray:
     """Split into train, validation and test by AgeDB-DIR's rule.
 
@@ -50,11 +51,12 @@ def balanced_split(
     Args:
       labels: `[n]`.
       bins: the label bins.
-      denominator: 2 or more; also the size of the smallest bin that gives examples
-        away.
+      denominator: 2 or more, of the share of a bin that goes to each; also the size of
+        the smallest bin that gives examples away.
       cap: most examples of a bin in validation, and in test.
       seed: any integer.
       keys: `[n]` distinct integers or strings (file names). Default: row numbers.
+      numerator: of that share, which is at most a half.
 
     Returns:
       `[n]` int8: 0 train, 1 validation, 2 test.
@@ -67,8 +69,11 @@ def balanced_split(
       >>> np.bincount(balanced_split([7] * 9, one, seed=0)).tolist()
       [3, 3, 3]
     """
-    if denominator < 2 or cap < 0:
-        raise ValueError(f"need denominator >= 2, cap >= 0, got {denominator}, {cap}.")
+    if denominator < 2 * numerator or cap < 0:
+        raise ValueError(
+            f"need a share of at most 1/2 and cap >= 0, got {numerator}/{denominator} "
+            f"and {cap}."
+        )
     index = bins.index(labels)
     names = np.arange(index.size) if keys is None else np.asarray(keys)
     if index.ndim != 1 or names.shape != index.shape:
@@ -87,7 +92,7 @@ def balanced_split(
     order = by_hash[np.argsort(small[by_hash], kind="stable")]
     counts = np.bincount(index, minlength=bins.num)
     rank = np.arange(index.size) - (np.cumsum(counts) - counts)[index[order]]
-    share = np.minimum(counts // denominator, cap)[index[order]]
+    share = np.minimum(counts * numerator // denominator, cap)[index[order]]
     parts = np.empty(index.size, np.int8)
     parts[order] = np.where(rank < share, 1, np.where(rank < 2 * share, 2, 0))
     return parts
@@ -101,6 +106,7 @@ def balanced_group_split(
     denominator: int = 3,
     cap: int = 30,
     seed: int,
+    numerator: int = 1,
 ) -> np.ndarray:
     """A split as near to `balanced_split` as whole groups allow.
 
@@ -116,6 +122,7 @@ def balanced_group_split(
       denominator: see `balanced_split`.
       cap: see `balanced_split`.
       seed: any integer.
+      numerator: see `balanced_split`.
 
     Returns:
       `[n]` int8: 0 train, 1 validation, 2 test; rows of one group have the same.
@@ -134,7 +141,7 @@ def balanced_group_split(
             f"need [n] labels and groups, got {index.shape}, {group.shape}."
         )
     counts = np.bincount(index, minlength=bins.num)
-    quota = np.minimum(counts // denominator, cap)
+    quota = np.minimum(counts * numerator // denominator, cap)
     weight = 1 / np.maximum(quota, 1)
     # Bins that a group has, and how often, as pieces of two arrays.
     pairs, often = np.unique(group * bins.num + index, return_counts=True)

@@ -6,6 +6,8 @@ run directory as `dirjax.main` does.
 
 from __future__ import annotations
 
+import fractions
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -121,11 +123,6 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
           InputError: if the data or a parameter is wrong.
         """
         X, y = self._checked(X, y)
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(
-                sample_weight, y, dtype=np.float64, ensure_non_negative=True
-            )
         if groups is not None:
             groups = column_or_1d(groups)
             check_consistent_length(y, groups)
@@ -134,6 +131,16 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
                     "groups divide the validation split that is made, and eval_set "
                     "gives one. Leave one of them out."
                 )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, y, dtype=np.float64, ensure_non_negative=True
+            )
+            kept = weight > 0
+            if not kept.any():
+                raise InputError("sample_weight must be above 0 for a training row.")
+            X, y, weight = _rows(X, kept), y[kept], weight[kept]
+            groups = groups if groups is None else groups[kept]
         part = np.zeros(len(y), np.int8)
         if eval_set is not None:
             if len(eval_set) != 2:
@@ -148,12 +155,6 @@ class DIRRegressor(RegressorMixin, BaseEstimator):
                 weight = np.concatenate([weight, np.ones(len(labels))])
         elif self.validation_fraction:
             part = _held_out(y, self.validation_fraction, groups)
-        if weight is not None:
-            kept = (weight > 0) | (part == 1)
-            if not (weight[part == 0] > 0).any():
-                raise InputError("sample_weight must be above 0 for a training row.")
-            X, y, part, weight = _rows(X, kept), y[kept], part[kept], weight[kept]
-            weight = np.where(weight > 0, weight, 1.0)
         self._train(X, y, part, weight)
         return self
 
@@ -306,24 +307,27 @@ def _held_out(y: np.ndarray, share: float, groups: Any) -> np.ndarray:
     from dirjax.data import splits
     from dirjax.labels import targets
 
-    if not 0 < share <= 0.5:
+    if not 0.001 <= share <= 0.5:
         raise InputError(
-            f"validation_fraction must be between 0 and 0.5, got {share:g}."
+            "validation_fraction must be between 0.001 and 0.5, or 0 for no validation "
+            f"rows, got {share:g}."
         )
     columns = [column for column in y.reshape(len(y), -1).T if np.ptp(column)]
     if not columns:
         return np.zeros(len(y), np.int8)
     own = [labels.Bins.covering(c, width=labels.auto_width(c)) for c in columns]
-    divisor = round(1 / share)
+    part = fractions.Fraction(float(share)).limit_denominator(1000)
     y, bins = columns[0], own[0]
     if len(columns) > 1:
-        y, bins, _ = targets.strata(np.stack(columns, axis=1), own, divisor)
-    rule = {"denominator": divisor, "cap": 30, "seed": 0}
+        fewest = math.ceil(1 / part)
+        y, bins, _ = targets.strata(np.stack(columns, axis=1), own, fewest)
+    rule = {"numerator": part.numerator, "denominator": part.denominator}
+    rule |= {"cap": 30, "seed": 0}
     if groups is None:
-        part = splits.balanced_split(y, bins, **rule)
+        found = splits.balanced_split(y, bins, **rule)
     else:
-        part = splits.balanced_group_split(y, bins, groups, **rule)
-    return (part == 1).astype(np.int8)
+        found = splits.balanced_group_split(y, bins, groups, **rule)
+    return (found == 1).astype(np.int8)
 
 
 def _written(

@@ -53,7 +53,7 @@ def test_split_seeds_and_keys_matter():
         splits.balanced_split([0, 0], bins, seed=0, keys=["a", "a"])
     with pytest.raises(ValueError, match=r"need \[n\] labels"):
         splits.balanced_split([0, 0], bins, seed=0, keys=[1])
-    with pytest.raises(ValueError, match="denominator >= 2"):
+    with pytest.raises(ValueError, match="a share of at most 1/2"):
         splits.balanced_split([0, 0], bins, seed=0, denominator=1)
 
 

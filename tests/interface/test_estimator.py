@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import (
 import dirjax
 from dirjax import evaluate, predict
 from dirjax.errors import InputError
+from dirjax.interface import estimator
 from tests import runs
 
 TINY = {"model.encoder.width": 8, "model.encoder.depth": 1, "train.chunk": 10}
@@ -168,6 +169,34 @@ class TestFit:
         found = regressor(validation_fraction=0).fit(x, y, sample_weight=weight)
         less = regressor(validation_fraction=0).fit(x[40:], y[40:])
         np.testing.assert_allclose(found.predict(x), less.predict(x), rtol=1e-5)
+
+    def test_a_row_of_weight_0_does_not_validate_either(self, monkeypatch):
+        seen = []
+
+        def train(self, X, y, part, weight):
+            seen.append((y, part, weight))
+
+        monkeypatch.setattr(dirjax.DIRRegressor, "_train", train)
+        x, y = rows()
+        weight = np.arange(120) % 2.0
+        regressor().fit(x, y, sample_weight=weight, groups=np.arange(120) // 4)
+        regressor().fit(x[1::2], y[1::2], groups=np.arange(1, 120, 2) // 4)
+        (label, part, kept), (other, alone, none) = seen
+        np.testing.assert_array_equal(label, other)
+        np.testing.assert_array_equal(part, alone)
+        assert part.any()
+        assert (kept == 1).all()
+        assert none is None
+
+    @pytest.mark.parametrize("share", [0.1, 0.15, 0.3, 0.4, 0.5])
+    @pytest.mark.parametrize("groups", [None, np.arange(300)])
+    def test_the_share_that_is_held_out(self, share, groups):
+        """Three bins of a hundred labels; 0.4 was one in round(2.5) = 2."""
+        y = np.repeat([1.0, 2.0, 3.0], 100)
+        held = estimator._held_out(
+            y[::5], share, None if groups is None else groups[::5]
+        )
+        assert held.sum() == round(3 * 20 * share)
 
     @pytest.mark.slow
     def test_several_targets(self):
