@@ -28,9 +28,7 @@ leaves open. All noise sizes share a row's offset and random direction.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -162,7 +160,7 @@ def probe(
     width = source.spec.bins.mean_width
     try:
         program = input_noise.make_probe(pieces.network, bin_width=width, **settings)
-        _prepare(folder)
+        files_lib.make_output(folder)
         found, pictures = input_noise.measure(
             program,
             model,
@@ -187,15 +185,6 @@ def probe(
     arrays |= {name: np.asarray(settings[name]) for name in (*_SAID, "epsilon")}
     files_lib.write_npz(folder / "noise.npz", arrays)
     return arrays, _draw(pieces, shown, arrays, pictures, folder)
-
-
-def _prepare(folder: pathlib.Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise errors.InputError(
-            f"--output must be a writable folder, {folder} is not. Choose another."
-        )
 
 
 def _draw(

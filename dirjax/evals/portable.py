@@ -28,7 +28,6 @@ values, the distribution of residuals is interpolated between 4,096 predictions.
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -45,6 +44,7 @@ from dirjax.evals import predictor as predictor_lib
 from dirjax.evals.predictor import Predictor
 from dirjax.labels.targets import text as text_of
 from dirjax.ops import densities
+from dirjax.workdir import files as files_lib
 from dirjax.workdir import run_files
 
 PLATFORMS = ("cpu", "tpu", "cuda")
@@ -286,7 +286,8 @@ def write(
       The files. Parameters are written where `safetensors` is installed.
 
     Raises:
-      InputError: if the run or a platform does not exist.
+      InputError: if the run or a platform does not exist, or the folder cannot be
+        written.
     """
     for name in platforms:
         if name not in (*PLATFORMS, "rocm"):
@@ -296,6 +297,8 @@ def write(
             )
     workdir = local_path("workdir", workdir)
     folder = local_path("folder", folder)
+    run_files.read_config(workdir)  # no folder for what is no run
+    files_lib.make_output(folder)
     predict, arguments, about = function(workdir)
     (rows,) = jax.export.symbolic_shape("rows")
 
@@ -310,17 +313,17 @@ def write(
     )
     about["platforms"] = list(platforms)
     about["arguments"] = [str(x) for x in exported.in_avals]
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "model.stablehlo", folder / "model.json"]
-    files[0].write_bytes(bytes(exported.serialize()))
-    files[1].write_text(json.dumps(about, indent=1), encoding="utf-8")
+    with files_lib.whole(files[0]) as opened:
+        opened.write(exported.serialize())
+    files_lib.write_json(files[1], about)
     return files + _parameters(workdir, folder / "model.safetensors")
 
 
 def _parameters(workdir: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]:
     """Writes parameters and running statistics under their paths."""
     try:
-        from safetensors.numpy import save_file  # pyright: ignore
+        from safetensors.numpy import save  # pyright: ignore
     except ImportError:
         return []
     params, state = next(iter(predictor_lib.of_run(workdir).values())).state
@@ -330,5 +333,7 @@ def _parameters(workdir: pathlib.Path, file: pathlib.Path) -> list[pathlib.Path]
         for path, x in jax.tree_util.tree_leaves_with_path(tree)
     }
     config = run_files.read_config(workdir)
-    save_file(named, file, metadata={"format": "flax", "method": config["method"]})
+    said = {"format": "flax", "method": config["method"]}
+    with files_lib.whole(file) as opened:
+        opened.write(save(named, metadata=said))
     return [file]

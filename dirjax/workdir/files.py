@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dirjax.errors import writing
+from dirjax.errors import InputError, writing
 
 # .NAME.PID.dirjax-tmp: an incomplete file.
 _TEMPORARY = re.compile(r"\..+\.\d+\.dirjax-tmp")
@@ -53,6 +53,20 @@ def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def make_output(folder: pathlib.Path) -> None:
+    """Creates the folder of `--output`, before the work that fills it.
+
+    Raises:
+      InputError: if there cannot be one that can be written.
+    """
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise InputError(
+            f"--output must be a writable folder, {folder} is not. Choose another."
+        )
 
 
 def remove_temporary(folder: pathlib.Path) -> None:

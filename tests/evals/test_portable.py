@@ -122,3 +122,13 @@ def test_pixels_of_more_than_8_bits_are_levels_without_rounding(deep):
     made, _, about = portable.inputs_of(record)
     assert made == ((None, 8, 8, 1), "float32" if deep else "uint8")
     assert about.get("pixels") == scale
+
+
+def test_the_folder_is_checked_before_the_work(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(errors.InputError, match="--output must be a writable folder"):
+        portable.write(tmp_path, tmp_path / "out")
+    with pytest.raises(errors.InputError, match="no readable config"):
+        portable.write(tmp_path / "none", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
