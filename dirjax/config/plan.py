@@ -34,7 +34,7 @@ def _stage(
     """A stage of the config, from a step on."""
     name = config["stages"][number]
     record = config["stage"][name]
-    rows_read = int(record["epochs"] * size)
+    rows_read = int(round(record["epochs"] * size, 6))  # 1.15 * 100 is below 115
     steps = record["steps"] or max(1, -(-rows_read // batch_size))
     return stages.Stage(
         name=name,

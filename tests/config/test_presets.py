@@ -270,6 +270,9 @@ class TestPlan:
         assert plan_lib.plan(config, 100).stop == 8
         config = plain(stage__main__epochs=2.0, data__batch_size=50)
         assert plan_lib.plan(config, 100).stop == 4
+        config = plain(stage__main__epochs=1.15, data__batch_size=19)
+        # 115 rows are six batches and one row.
+        assert plan_lib.plan(config, 100).stop == 7
 
     def test_steps_come_before_epochs(self):
         config = plain(stage__main__epochs=2.5, stage__main__steps=17)
