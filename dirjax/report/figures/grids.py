@@ -119,6 +119,11 @@ def _keys(lines: Sequence[_Line], base: Row | None) -> dict[str, Any]:
     return keys
 
 
+def _split(table: Table) -> str:
+    """The split of the errors, as a sentence begins with it."""
+    return "Validation" if table.split == "val" else "Test"
+
+
 @style.styled
 def draw(grid: Grid, table: Table, metric: str, bins: TrainBins | None = None) -> Any:
     """A metric against a field, with a line per method or per value of the other field.
@@ -152,10 +157,9 @@ def draw(grid: Grid, table: Table, metric: str, bins: TrainBins | None = None) -
         ax.set_ylabel(
             style.error_axis(bins, NAMES[metric]) if has_unit else NAMES[metric]
         )
-    split = "Validation" if table.split == "val" else "Test"
     what = "error" if lower_is_better(metric) else NAMES[metric]
     alone = f": {next(iter(grid.points))}" if len(grid.points) == 1 else ""
-    style.headline(figure, f"{split} {what} against {grid.names[-1]}{alone}")
+    style.headline(figure, f"{_split(table)} {what} against {grid.names[-1]}{alone}")
     if keys:
         below = {"loc": "outside lower center", "ncols": across}
         figure.legend(list(keys.values()), list(keys), **below)
@@ -195,6 +199,6 @@ def figures(table: Table, found: Sequence[Grid], bins: Any) -> Iterator[Drawn]:
                 draw(grid, table, metric, bins),
                 f"grid{kind}" + (f"_{k + 1}" if len(found) > 1 else ""),
                 " ".join(said),
-                f"Test {NAMES[metric]} of {', '.join(methods)} against "
+                f"{_split(table)} {NAMES[metric]} of {', '.join(methods)} against "
                 f"{' and '.join(reversed(grid.names))}.",
             )
