@@ -8,7 +8,6 @@ is accepted and ignored.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import re
 import sys
@@ -78,9 +77,8 @@ def write(facts: Mapping[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for image, content in images.items():
-            temporary = folder / f".{image.name}.{os.getpid()}"
-            temporary.write_bytes(content)
-            os.replace(temporary, image)
+            files_lib.half(image).write_bytes(content)
+            files_lib.half(image).replace(image)
         files_lib.write_json(table, facts)
     except OSError as error:
         raise errors.InputError(

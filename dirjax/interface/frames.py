@@ -7,6 +7,7 @@ so remains complete: it resumes, and the commands take it.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dirjax.errors import InputError
+from dirjax.workdir import files
 
 # Counts rows of new data, so that rows without any value keep their place.
 ROW = "row of the frame"
@@ -147,12 +149,12 @@ def keep(write: Callable[[pathlib.Path], None], file: pathlib.Path) -> None:
       InputError: if other data is there: it is that of another run.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    half = file.with_name(f".{file.name}")
+    half = files.half(file)
     try:
         write(half)
         if not file.exists():
             half.rename(file)
-        elif half.read_bytes() != file.read_bytes():
+        elif not filecmp.cmp(half, file, shallow=False):
             raise InputError(
                 f"workdir must be new, or that of a run on the same data, {file} holds "
                 "other data. Name another folder."

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import html
-import os
 import pathlib
 import re
 import sys
@@ -38,6 +37,7 @@ from dirjax.report.reading import find_runs, read_run
 from dirjax.report.runs import Run
 from dirjax.report.tables import METRICS, REPORTED, Table, table
 from dirjax.report.targets import read_runs
+from dirjax.workdir import files
 
 __all__ = ["Run", "main", "read_run", "show", "table", "write_report"]
 
@@ -111,9 +111,9 @@ def _write(
     document = page.render(
         sections, unfinished, overall=_pictures(ranks.figures(tables), output)
     )
-    temporary = output / f".report.html.{os.getpid()}"
-    temporary.write_text(document, encoding="utf-8")
-    return temporary.replace(output / "report.html")
+    file = output / "report.html"
+    files.half(file).write_text(document, encoding="utf-8")
+    return files.half(file).replace(file)
 
 
 def _read(run_dirs: Sequence[str | pathlib.Path]) -> list[Run]:

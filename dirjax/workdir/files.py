@@ -35,6 +35,11 @@ def clean(value: Any) -> Any:
     return value
 
 
+def half(file: pathlib.Path) -> pathlib.Path:
+    """Where this process writes a file until it is complete; see `remove_temporary`."""
+    return file.with_name(f".{file.name}.{os.getpid()}.dirjax-tmp")
+
+
 @contextlib.contextmanager
 def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
     """Opens a new file that gets its name only when it is completely on disk.
@@ -42,7 +47,7 @@ def whole(file: pathlib.Path) -> Iterator[BinaryIO]:
     Raises:
       Failed: if the file system refuses.
     """
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.dirjax-tmp")
+    temporary = half(file)
     with writing(file):
         try:
             with temporary.open("wb") as opened:
@@ -70,7 +75,7 @@ def make_output(folder: pathlib.Path) -> None:
 
 
 def remove_temporary(folder: pathlib.Path) -> None:
-    """Removes files that `whole` left in a folder when its process was killed."""
+    """Removes what `half` names in a folder, of a process that was killed."""
     for file in folder.iterdir():
         if _TEMPORARY.fullmatch(file.name):
             file.unlink(missing_ok=True)

@@ -88,7 +88,8 @@ class Lock:
                 raise unsaved(self._workdir, error.errno) from error
             raise unusable(self._workdir, error) from error
         if self._handle is not None:
-            files.remove_temporary(self._workdir)
+            for folder in run_files.folders(self._workdir):
+                files.remove_temporary(folder)
 
     def _make_folders(self) -> None:
         missing = [p for p in (self._workdir, *self._workdir.parents) if not p.exists()]

@@ -52,6 +52,11 @@ def numbered(number: int, name: str) -> str:
     return f"{number}-{slug}".rstrip("-")
 
 
+def folders(workdir: pathlib.Path) -> list[pathlib.Path]:
+    """The folders that hold the files of a run: its own, and those of its targets."""
+    return [workdir, *sorted((workdir / TARGETS).glob("*"))]
+
+
 def read_targets(workdir: pathlib.Path) -> dict[str, pathlib.Path]:
     """The targets of a run, in order, and their folders; empty with a single one.
 
@@ -156,7 +161,7 @@ def read_predictions(workdir: pathlib.Path, split: str) -> dict[str, np.ndarray]
     try:
         with np.load(workdir / name) as found:
             return dict(found)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{workdir} has no readable {name}, its predictions for {split} rows. "
             f"Train with a {split} split, and to the end."

@@ -129,6 +129,13 @@ class TestTemporaryFiles:
             names = {f.name for f in tmp_path.iterdir()}
             assert names == {*others, ".lock"}
 
+    def test_those_of_a_target_too(self, tmp_path):
+        folder = tmp_path / "targets" / "0-height"
+        folder.mkdir(parents=True)
+        (folder / ".result.json.123.dirjax-tmp").write_text("x")
+        with Lock(tmp_path):
+            assert not any(folder.iterdir())
+
     def test_they_have_that_form(self, tmp_path):
         with files.whole(tmp_path / "result.json"):
             (file,) = tmp_path.iterdir()

@@ -80,6 +80,22 @@ def test_without_a_method_it_is_that_of_the_config():
     assert found == frozen.plain(config_files.load("configs/csv.py"))
 
 
+def test_two_processes_do_not_write_into_one_file(tmp_path, monkeypatch):
+    """Another process begins while this one writes."""
+    file, seen = tmp_path / "data.parquet", []
+
+    def write(half):
+        seen.append(half)
+        half.write_bytes(b"ours")
+        if len(seen) == 1:
+            monkeypatch.setattr(frames.files.os, "getpid", lambda: 7)
+            frames.keep(write, file)
+
+    frames.keep(write, file)
+    assert len({*seen}) == 2
+    assert [f.name for f in tmp_path.iterdir()] == ["data.parquet"]
+
+
 def test_the_data_of_another_run_stays(tmp_path):
     file = tmp_path / "run" / "data.parquet"
     frames.keep(lambda half: frames.write_table(TABLE, half), file)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dirjax.errors import Failed, InputError
-from dirjax.workdir import files, writers
+from dirjax.workdir import files, run_files, writers
 from tests.faults import disks
 
 NAN, INF = float("nan"), float("inf")
@@ -212,6 +212,13 @@ class TestWholeOrNotAtAll:
             for name, want in arrays.items():
                 np.testing.assert_array_equal(back[name], want)
         assert [f.name for f in tmp_path.iterdir()] == ["p.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_damaged_predictions_are_told(tmp_path, content):
+    (tmp_path / run_files.PREDICTIONS).write_bytes(content)
+    with pytest.raises(InputError, match=r"no readable predictions\.npz"):
+        run_files.read_predictions(tmp_path, "test")
 
 
 class TestConsole:
