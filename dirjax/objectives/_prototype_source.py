@@ -3,10 +3,10 @@
 A batch holds few labels, with few rows of each (`features/prototypes.py`). By source,
 the memory for label b is
 
-    "batch" nothing "running" c_b <- m c_b + (1 - m) (mean of the batch's rows of b), in
-    each step "data" c_b over the whole training set, in evaluation mode: at the start
-    of a
-                stage and after each of its epochs
+    "batch"    nothing
+    "running"  c_b <- m c_b + (1 - m) (mean of the batch's rows of b), in each step
+    "data"     c_b over the whole training set, in evaluation mode: at the start of a
+               stage and after each of its epochs
 
 The gradient is that of the batch's prototype, evaluated at the memory: a row of b moves
 along `c_b / (n_b ||c_b||)`. Labels outside the batch are constants.

@@ -43,6 +43,7 @@ training gives the same predictions.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -301,6 +302,37 @@ def balancing_weights(density: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return weights_lib.of_mean_one(inverse, counts)
 
 
+def _prior(
+    spec: Any, form: str, components: int, smoothing: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The law of the training labels, as keywords of the loss of a form.
+
+    Args:
+      spec: label specification.
+      form: see `make`.
+      components: of the mixture.
+      smoothing: options of `weights.histogram_prior`.
+    """
+    if form == "gai":
+        least = max(spec.bins.mean_width**2 / 12, 1e-12)
+        found = mixtures.fit(spec.centers, spec.counts, components, least=least)
+        return found._asdict()
+    if form == "bni":
+        shares = weights_lib.histogram_prior(spec.counts, **smoothing)
+        return {"centers": spec.centers, "proportions": shares}
+    return {}  # The labels of a batch are the law.
+
+
+def _density(spec: Any, form: str, law: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`[bins]` density of the training labels that a form balances."""
+    if form == "gai":
+        # Far from all components the density is 0 in numbers, and one label would
+        # weigh more than all others: a bin holds a hundredth of a label at least.
+        least = 0.01 / (spec.counts.sum() * spec.bins.mean_width)
+        return np.maximum(mixtures.Mixture(**law).density(spec.centers), least)
+    return law["proportions"] if form == "bni" else spec.counts / spec.counts.sum()
+
+
 def _inverse_softplus(x: float) -> float:
     return x + math.log(-math.expm1(-x))
 
@@ -359,31 +391,19 @@ def make(
     checks.one_of("scheme", scheme, weights_lib.PRIORS)
     checks.whole("components", components)
 
-    def shares(spec):
-        return weights_lib.histogram_prior(
-            spec.counts,
-            scheme=scheme,
-            kernel=kernel,
-            size=size,
-            sigma=kernel_sigma,
-            padding=padding,
-            truncate=truncate,
-            first_bin=first_bin,
-        )
-
-    def mixture(spec):
-        least = max(spec.bins.mean_width**2 / 12, 1e-12)
-        return mixtures.fit(spec.centers, spec.counts, components, least=least)
+    smoothing = {
+        "scheme": scheme,
+        "kernel": kernel,
+        "size": size,
+        "sigma": kernel_sigma,
+        "padding": padding,
+        "truncate": truncate,
+        "first_bin": first_bin,
+    }
 
     def weighting(spec, given):
-        if form == "gai":
-            # Far from all components the density is 0 in numbers, and one label would
-            # weigh more than all others: a bin holds a hundredth of a label at least.
-            least = 0.01 / (spec.counts.sum() * spec.bins.mean_width)
-            density = np.maximum(mixture(spec).density(spec.centers), least)
-        else:
-            density = shares(spec) if form == "bni" else spec.counts / spec.counts.sum()
-        balancing = balancing_weights(density, spec.counts)
+        law = _prior(spec, form, components, smoothing)
+        balancing = balancing_weights(_density(spec, form, law), spec.counts)
         return balancing if form == "bmc" else balancing * given
 
     def init(key, spec):
@@ -391,11 +411,8 @@ def make(
         raw = jnp.float32(_inverse_softplus(sigma - FLOOR))
         size_of_one = spec.label_std or 1.0 if unit == "deviation" else 1.0
         state: dict[str, Any] = {"unit": jnp.float32(size_of_one)}
-        law: dict[str, Any] = {}
-        if form == "gai":
-            law = mixture(spec)._asdict()
-        elif form == "bni":
-            law = {"centers": spec.centers, "proportions": shares(spec)}
+        law = _prior(spec, form, components, smoothing)
+        if form == "bni":
             held = spec.centers[law["proportions"] > 0]
             state["ends"] = jnp.asarray([held.min(), held.max()], jnp.float32)
         state["prior"] = {k: jnp.asarray(v, jnp.float32) for k, v in law.items()}

@@ -49,6 +49,9 @@ taps; see `weights.kernel_window`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+import jax
 
 # What a loss of one's own needs, without the wrapper.
 from dirjax.features.smoothing import Statistics as Statistics
@@ -72,6 +75,25 @@ def _check(mode, features, clip, momentum, fill_empty, first_bin, last_bin) -> N
     ):
         if not good:
             raise ValueError(f"fds needs {expected}, got {got!r}: change this option.")
+
+
+def _moved(
+    view: base.View, move: Callable[[jax.Array], jax.Array], features: str
+) -> base.View:
+    """The view whose head gets moved features; see `features` of `make`."""
+    if features == "raw":
+
+        def head(z, **how):
+            return view.head(move(z), **how)
+
+        return dataclasses.replace(view, head=head, outputs=head(view.features))
+    moved = move(view.features)
+    return dataclasses.replace(
+        view,
+        features=moved,
+        outputs=view.head(moved),
+        encode=lambda x, **how: move(view.encode(x, **how)),
+    )
 
 
 def make(
@@ -158,21 +180,7 @@ def make(
         def move(z):
             return smooth(z, batch["bin"], own["fds"], **calibration)
 
-        if features == "raw":
-
-            def head(z, **how):
-                return view.head(move(z), **how)
-
-            seen = dataclasses.replace(view, head=head, outputs=head(view.features))
-        else:
-            moved = move(view.features)
-            seen = dataclasses.replace(
-                view,
-                features=moved,
-                outputs=view.head(moved),
-                encode=lambda x, **how: move(view.encode(x, **how)),
-            )
-        return inside(seen, batch)
+        return inside(_moved(view, move, features), batch)
 
     def collect(own, moments):
         new = update(

@@ -44,6 +44,7 @@ https://arxiv.org/abs/2203.09081
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -164,6 +165,51 @@ def dot_regression_loss(scores: jax.Array, group: jax.Array) -> jax.Array:
     return 0.5 * (scores[group] - 1.0) ** 2
 
 
+def classification_loss(
+    logits: jax.Array,
+    group: jax.Array,
+    members: jax.Array,
+    *,
+    criterion: str = "soft",
+    beta: float = 1.0,
+    slope: str = "uniform",
+    tau: float = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """Loss of the group of one row, and its lower bound.
+
+    Args:
+      logits: `[num_groups]`.
+      group: scalar int, the true group.
+      members: `[num_groups]` training rows of each group.
+      criterion: see `make`.
+      beta: see `group_soft_labels`.
+      slope: see `group_soft_labels`.
+      tau: see `adjusted_logits`.
+
+    Returns:
+      Two scalars.
+
+    Example:
+      >>> even = jnp.zeros(2)
+      >>> loss, least = classification_loss(even, jnp.array(0), even, criterion="ce")
+      >>> f"{loss:.4f}", float(least)
+      ('0.6931', 0.0)
+    """
+    num = len(members)
+    if criterion == "etf":
+        return dot_regression_loss(logits, group), jnp.zeros(())
+    if criterion in ("ce", "la"):
+        hot = jax.nn.one_hot(group, num)
+        if criterion == "la":
+            logits = adjusted_logits(logits, members, tau)
+        return soft_cross_entropy(logits, hot), jnp.zeros(())
+    counts = members if criterion == "soft_asymmetric" else None
+    soft = group_soft_labels(
+        group, num_groups=num, beta=beta, slope=slope, counts=counts
+    )
+    return soft_cross_entropy(logits, soft), entropy_floor(soft)
+
+
 def expert_loss(
     values: jax.Array, labels: jax.Array, groups: jax.Array, *, loss: str = "mse"
 ) -> jax.Array:
@@ -270,21 +316,9 @@ def make(
         }
         return base.Variables({}, state)
 
-    def classify(logits, group, members):
-        """Loss of one row and its lower bound."""
-        num = len(members)
-        if criterion == "etf":
-            return dot_regression_loss(logits, group), jnp.zeros(())
-        if criterion in ("ce", "la"):
-            hot = jax.nn.one_hot(group, num)
-            if criterion == "la":
-                logits = adjusted_logits(logits, members, tau)
-            return soft_cross_entropy(logits, hot), jnp.zeros(())
-        counts = members if criterion == "soft_asymmetric" else None
-        soft = group_soft_labels(
-            group, num_groups=num, beta=beta, slope=slope, counts=counts
-        )
-        return soft_cross_entropy(logits, soft), entropy_floor(soft)
+    classify = functools.partial(
+        classification_loss, criterion=criterion, beta=beta, slope=slope, tau=tau
+    )
 
     def term(variables, view, batch, key):
         del key

@@ -42,6 +42,7 @@ and rates. The form of this term follows the author's public code.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -52,7 +53,7 @@ import numpy as np
 
 from dirjax import checks
 from dirjax.features import norm_line
-from dirjax.features.prototypes import norms, of_data, prototypes
+from dirjax.features.prototypes import Prototypes, norms, of_data, prototypes
 from dirjax.labels import SHOTS
 from dirjax.objectives import base
 from dirjax.objectives._prototype_source import Source
@@ -98,12 +99,34 @@ def norm_target_loss(
     found = prototypes(
         features, bins, mask=mask, num_labels=len(targets), reading=reading
     )
-    return jnp.sum(_gaps(found.norm, found.label, found.count, targets) ** 2)
+    return _penalty(found, targets)[0]
 
 
-def _gaps(norms, labels, count, targets) -> jax.Array:
-    wanted = jax.lax.stop_gradient(targets)[labels.astype(jnp.int32)]
-    return jnp.where(count > 0, norms - wanted, 0)
+def _penalty(
+    found: Prototypes,
+    targets: jax.Array,
+    *,
+    unit: str = "norm",
+    spread: Any = 1.0,
+    label_std: Any = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """The penalty of a batch, and the root mean square gap of its labels.
+
+    Args:
+      found: prototypes of the batch.
+      targets: `[num_bins]` norms.
+      unit: see `make`.
+      spread: deviation of many-shot norms, for "deviation".
+      label_std: deviation of the training labels, for "deviation".
+    """
+    wanted = jax.lax.stop_gradient(targets)[found.label.astype(jnp.int32)]
+    gaps = jnp.where(found.count > 0, found.norm - wanted, 0)
+    total = jnp.sum(gaps**2)
+    num = jnp.maximum(jnp.sum(found.count > 0), 1)
+    size = jnp.sqrt(jax.lax.stop_gradient(total) / num)
+    if unit == "deviation":
+        total = label_std * total / num / spread**2
+    return total, size
 
 
 def fit_targets(
@@ -132,7 +155,7 @@ def fit_targets(
       batch_size: see `make`.
 
     Returns:
-      `measured`, `target`, `line` and `misfit`, see `make`.
+      `measured`, `target`, `line`, `misfit` and `spread`, see `make`.
 
     Example:
       >>> norms, many = jnp.array([1.0, 2.0, 9.0]), jnp.array([1.0, 1.0, 0.0])
@@ -155,13 +178,60 @@ def fit_targets(
             batch_size=batch_size,
         )
     predicted = norm_line.predict(line, labels, fit=fit)
+    spread = jnp.std(measured, where=many > 0)
     keeps = (many > 0) if targets == "measured" else jnp.zeros_like(many, bool)
     return {
         "measured": measured,
         "target": jnp.where(keeps, measured, predicted),
         "line": line,
         "misfit": _misfit(measured, predicted, many),
+        "spread": jnp.where(spread > 0, spread, 1.0),
     }
+
+
+def _misfit(measured, predicted, many) -> jax.Array:
+    """The residual of a line in deviations of the norms; 1 if all norms are equal."""
+    total = jnp.maximum(jnp.sum(many), 1)
+    mean = jnp.sum(many * measured) / total
+    spread = jnp.sum(many * (measured - mean) ** 2)
+    left = jnp.sum(many * (measured - predicted) ** 2)
+    return jnp.where(spread > 0, jnp.sqrt(left / jnp.where(spread > 0, spread, 1)), 1)
+
+
+def _many_shot(spec: Any) -> np.ndarray:
+    """`[num_bins]` bool, bins with many training labels; there must be one."""
+    many = (spec.shots == SHOTS.index("many")) & (np.asarray(spec.counts) > 0)
+    if not many.any():
+        raise ValueError(
+            "norm_target needs many-shot label bins, and there is none: the "
+            f"largest of {spec.bins.num} bins has {int(np.max(spec.counts))}. "
+            "Lower the threshold of many-shot bins, or widen the bins."
+        )
+    return many
+
+
+def _by_bin(variables: base.Variables, *, fit: str) -> dict[str, jax.Array]:
+    """What the features of a run store, see `make`."""
+    state = variables.state
+    labels = jnp.arange(len(state["target"]), dtype=jnp.float32)
+    return {
+        "norm_measured": state["measured"],
+        "norm_line": norm_line.predict(state["line"], labels, fit=fit),
+        "norm_target": state["target"],
+    }
+
+
+def _advise(means: Mapping[str, float]) -> list[str]:
+    left = means["norm/misfit"]
+    if left <= _POOR:
+        return []
+    return [
+        f"{left:.0%} of the spread of many-shot norms remains unexplained by the "
+        "norm line, so targets of other labels are unreliable. Feature norms may "
+        "not follow the label (scaled by 'standard', they follow its distance from "
+        "the mean: set --config.model.label_scaling=deviation); with fit='sgd' set "
+        "more epochs or a larger learning_rate of norm_target."
+    ]
 
 
 def make(
@@ -220,15 +290,11 @@ def make(
     ):
         if not (math.isfinite(value) and value >= least):
             raise ValueError(f"{name} must be a number from {least}, got {value!r}.")
+    by_gradients = {"epochs": epochs, "steps": steps}
+    by_gradients |= {"learning_rate": learning_rate, "batch_size": batch_size}
 
     def init(key, spec):
-        many = (spec.shots == SHOTS.index("many")) & (np.asarray(spec.counts) > 0)
-        if not many.any():
-            raise ValueError(
-                "norm_target needs many-shot label bins, and there is none: the "
-                f"largest of {spec.bins.num} bins has {int(np.max(spec.counts))}. "
-                "Lower the threshold of many-shot bins, or widen the bins."
-            )
+        many = _many_shot(spec)
         empty = jnp.zeros(len(many))
         state = {
             "many": jnp.asarray(many, jnp.float32),
@@ -245,20 +311,9 @@ def make(
     def start(variables, moments):
         state = variables.state
         measured = norms(of_data(moments), reading=reading)
-        new = fit_targets(
-            measured,
-            state["many"],
-            jax.random.key(state["seed"]),
-            targets=targets,
-            fit=fit,
-            epochs=epochs,
-            steps=steps,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-        )
-        many = state["many"] > 0
-        spread = jnp.std(measured, where=many)
-        new["spread"] = jnp.where(spread > 0, spread, 1.0)
+        key = jax.random.key(state["seed"])
+        how: dict[str, Any] = {"targets": targets, "fit": fit, **by_gradients}
+        new = fit_targets(measured, state["many"], key, **how)
         new = variables._replace(state=state | new)
         remember = kept.collect.start
         return remember(new, moments) if remember else new
@@ -270,51 +325,18 @@ def make(
         bins, mask = (batch[name].reshape(-1) for name in ("bin", "mask"))
         num = len(state["target"])
         found, _, state = kept.find(state, features, bins, mask, num)
-        gaps = _gaps(found.norm, found.label, found.count, state["target"])
-        total = jnp.sum(gaps**2)
-        num = jnp.maximum(jnp.sum(found.count > 0), 1)
-        size = jnp.sqrt(jax.lax.stop_gradient(total) / num)
-        if unit == "deviation":
-            total = state["label_std"] * total / num / state["spread"] ** 2
+        scales = {name: state[name] for name in ("spread", "label_std")}
+        total, size = _penalty(found, state["target"], unit=unit, **scales)
         metrics = {
             "norm/gap": (size, jnp.ones(())),
             "norm/misfit": (state["misfit"], jnp.ones(())),
         }
         return base.Outcome(total, state, metrics)
 
-    def by_bin(variables):
-        state = variables.state
-        labels = jnp.arange(len(state["target"]), dtype=jnp.float32)
-        return {
-            "norm_measured": state["measured"],
-            "norm_line": norm_line.predict(state["line"], labels, fit=fit),
-            "norm_target": state["target"],
-        }
-
-    def advise(means: Mapping[str, float]) -> list[str]:
-        left = means["norm/misfit"]
-        if left <= _POOR:
-            return []
-        return [
-            f"{left:.0%} of the spread of many-shot norms remains unexplained by the "
-            "norm line, so targets of other labels are unreliable. Feature norms may "
-            "not follow the label (scaled by 'standard', they follow its distance from "
-            "the mean: set --config.model.label_scaling=deviation); with fit='sgd' set "
-            "more epochs or a larger learning_rate of norm_target."
-        ]
-
+    by_bin = functools.partial(_by_bin, fit=fit)
     return base.Objective(
         init,
         loss,
         collect=kept.collect._replace(start=start),
-        diagnostics=base.Diagnostics(advise, by_bin),
+        diagnostics=base.Diagnostics(_advise, by_bin),
     )
-
-
-def _misfit(measured, predicted, many) -> jax.Array:
-    """The residual of a line in deviations of the norms; 1 if all norms are equal."""
-    total = jnp.maximum(jnp.sum(many), 1)
-    mean = jnp.sum(many * measured) / total
-    spread = jnp.sum(many * (measured - mean) ** 2)
-    left = jnp.sum(many * (measured - predicted) ** 2)
-    return jnp.where(spread > 0, jnp.sqrt(left / jnp.where(spread > 0, spread, 1)), 1)

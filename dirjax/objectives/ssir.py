@@ -261,6 +261,35 @@ def unit_of(domain: Domain, units: str) -> Any:
     return jnp.asarray(domain.unit) / (255 if units == "raw255" else 1)
 
 
+def _gaps(
+    clean: jax.Array, noisy: jax.Array, width: jax.Array, mask: jax.Array
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Metrics of the gaps between predictions, see `make`; sums and counts."""
+    gap = jax.lax.stop_gradient(jnp.abs(clean - noisy))
+    size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(clean), jnp.abs(noisy)))
+    rounding = SPACINGS * jnp.finfo(jnp.float32).eps * size
+    real, found = jnp.sum(mask), {}
+    for name, values in (
+        ("gap", gap),
+        ("gap_bins", gap / width),
+        ("within_bin", gap <= width),
+        ("rounding", gap <= rounding),
+    ):
+        found[f"ssir/{name}"] = (jnp.sum(jnp.where(mask > 0, values, 0.0)), real)
+    return found
+
+
+def _moves(
+    inputs: jax.Array, moved: input_noise.Noise, mask: jax.Array
+) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Metrics of the noise before and after clipping, see `make`."""
+    rows, found = mask.reshape(len(mask), -1).max(axis=1), {}
+    for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
+        total = jnp.sum(jnp.where(rows > 0, input_noise.lengths(moves), 0.0))
+        found[f"ssir/{name}"] = (total, jnp.sum(rows))
+    return found
+
+
 def _advise(means: Any) -> list[str]:
     share = means["ssir/rounding"]
     if share < 0.5:
@@ -376,21 +405,11 @@ def make(
         apart = ssir_loss(clean, noisy, distance=distance, target=target)
         apart = numerics.masked_mean(apart * batch["weight"], mask)
 
-        gap = jax.lax.stop_gradient(jnp.abs(clean - noisy))
-        size = jax.lax.stop_gradient(jnp.maximum(jnp.abs(clean), jnp.abs(noisy)))
-        rounding = SPACINGS * jnp.finfo(jnp.float32).eps * size
-        real, rows = jnp.sum(mask), mask.reshape(len(mask), -1).max(axis=1)
-        metrics = {"loss/consistency": (apart, jnp.ones(()))}
-        for name, values in (
-            ("gap", gap),
-            ("gap_bins", gap / width),
-            ("within_bin", gap <= width),
-            ("rounding", gap <= rounding),
-        ):
-            metrics[f"ssir/{name}"] = (jnp.sum(jnp.where(mask > 0, values, 0.0)), real)
-        for name, moves in (("noise", moved.noise), ("moved", moved.inputs - inputs)):
-            total = jnp.sum(jnp.where(rows > 0, input_noise.lengths(moves), 0.0))
-            metrics[f"ssir/{name}"] = (total, jnp.sum(rows))
+        metrics = {
+            "loss/consistency": (apart, jnp.ones(())),
+            **_gaps(clean, noisy, width, mask),
+            **_moves(inputs, moved, mask),
+        }
         return out._replace(loss=out.loss + lam * apart, metrics=out.metrics | metrics)
 
     return base.wrap(inner, init=init, loss=loss, precise=True, advise=_advise)
