@@ -17,7 +17,8 @@ Constraint", Nie et al., ICLR 2025. https://arxiv.org/abs/2411.15216
 - Sorting is exact, with the gradient of the order that it finds, which is that of the
   Wasserstein distance; the public code sorts softly, with strength 0.1.
 - Labels are those of bins, at their means, and the density is confined to the range of
-  the bins. The bandwidth is in deviations of the labels, 0.5 as published.
+  the bins and of these means, which labels outside of the bins may move beyond. The
+  bandwidth is in deviations of the labels, 0.5 as published.
 - The public code multiplies the k-th sorted value by the weight of the k-th row, which
   is another one. Here batch weights do not enter.
 - Published as the second stage of RRT with weights and L1 for both parts.
@@ -129,7 +130,10 @@ def make(*, bandwidth: float = 0.5) -> base.Objective:
 
     def init(key, spec):
         del key
-        low, high = (float(spec.bins.edges[at]) for at in (0, -1))
+        # Labels beyond the bins count in the end bins, whose means they move.
+        held = spec.centers[spec.counts > 0]
+        low = min(float(spec.bins.edges[0]), float(held.min()))
+        high = max(float(spec.bins.edges[-1]), float(held.max()))
         wide = max(bandwidth * spec.label_std, 1e-6 * (high - low))
         found = label_quantiles(
             spec.centers, spec.counts, low=low, high=high, bandwidth=wide

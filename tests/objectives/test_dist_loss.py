@@ -64,3 +64,14 @@ def test_quantiles_of_narrow_kernels_are_those_of_the_labels():
     equal = specification.spec([5.0, 5.0], bin_width=1.0, label_range=(0, 10))
     found = module.make().init(None, equal).state["quantiles"]
     np.testing.assert_allclose(found[1:-1], 5.0, atol=5e-3)
+
+
+def test_labels_beyond_the_bins_are_not_cut_off():
+    """A fifth of the labels is far above the bins, and counts in the last one."""
+    labels = np.concatenate([np.arange(80) / 8, np.full(20, 30.0)])
+    spec = specification.spec(labels, bin_width=1.0, label_range=(0, 10))
+    found = module.make(bandwidth=1e-4).init(None, spec).state["quantiles"]
+    last = spec.centers[-1]
+    assert last > 20
+    np.testing.assert_allclose(found[-100:-1], last, atol=0.02)
+    assert found[600] < 10
