@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 
 from dirjax import checks
 from dirjax.labels import bins as labels_lib
+from dirjax.labels.kernel_density import kernel_density
 
 
 def relevance(
@@ -169,18 +170,13 @@ def _silverman(labels: np.ndarray) -> float:
     return float(0.9 * spread * len(labels) ** -0.2)
 
 
-# Points of the grid for each bandwidth, and at most.
-_FINE, _MOST = 200, 1 << 21
-
-
 def density_relevance(
     labels: ArrayLike, query: ArrayLike, *, bandwidth: float | None = None
 ) -> np.ndarray:
     """Relevance by rarity: 1 where training labels are sparsest, 0 where densest.
 
     `1 - (p(y) - min p) / (max p - min p)`, with the Gaussian kernel density `p` of the
-    training labels and its extremes over them. It is computed on a grid of a two
-    hundredth of the bandwidth, to about 1e-5.
+    training labels and its extremes over them, see `kernel_density`.
 
     Args:
       labels: training labels.
@@ -200,23 +196,12 @@ def density_relevance(
     """
     array, asked = (labels_lib.numbers(x).astype(np.float64) for x in (labels, query))
     array = array.ravel()
-    low, high = array.min(), array.max()
     if bandwidth is not None:
         checks.positive("bandwidth", bandwidth)
-    if low == high:
+    if array.min() == array.max():
         return np.zeros_like(asked)
     width = _silverman(array) if bandwidth is None else bandwidth
-    step = max(width / _FINE, (high - low) / _MOST)
-    place = (array - low) / step
-    cell = place.astype(np.int64)
-    share, size = place - cell, int(cell.max()) + 2
-    mass = np.bincount(cell, 1 - share, size) + np.bincount(cell + 1, share, size)
-    reach = int(np.ceil(8 * width / step))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
-    total = size + 2 * reach
-    spectrum = np.fft.rfft(mass, total) * np.fft.rfft(kernel, total)
-    density = np.fft.irfft(spectrum, total)
-    grid = low + step * np.arange(-reach, size + reach)
+    grid, density = kernel_density(array, bandwidth=width)
     seen = np.interp(array, grid, density)
     span = seen.max() - seen.min()
     if span <= 1e-5 * seen.max():  # as dense everywhere

@@ -20,10 +20,11 @@ from numpy.typing import ArrayLike
 
 from dirjax import checks
 from dirjax.labels.bins import Bins
+from dirjax.labels.kernel_density import kernel_density
 
 KERNELS = ("gaussian", "gaussian_exact", "triang", "laplace")
 PRIORS = ("inverse", "sqrt_inverse")
-_GRID = 4096  # Points of a kernel density.
+_REACH = 4  # Bandwidths beyond the labels where a kernel density has its least value.
 _PAD_MODES: Any = {"zero": "constant", "edge": "symmetric", "reflect": "reflect"}
 
 
@@ -288,13 +289,16 @@ def dense_density(
     *,
     bandwidth: float | None = None,
 ) -> np.ndarray:
-    """Gaussian kernel density of labels, relative to its largest value.
+    """Gaussian kernel density of labels, see `kernel_density`, scaled to 0 to 1.
+
+    It is 1 where it is largest and 0 where it is least, between the labels or up to
+    four bandwidths beyond them.
 
     Args:
       values: `[n]`, where labels are.
       counts: `[n]` from 0, how many are there, one above 0.
-      at: where it is wanted, any shape; beyond the labels that of the nearest grid
-        point.
+      at: where it is wanted, any shape; further beyond the labels, that of four
+        bandwidths.
       bandwidth: deviation of the kernel, above 0. Default: `1.06 std n^(-1/5)`.
 
     Returns:
@@ -318,13 +322,10 @@ def dense_density(
     usual = 1.06 * std * total**-0.2 or 1.0
     wide = usual if bandwidth is None else float(bandwidth)
     checks.positive("bandwidth", wide)
-    reach = 4 * wide
-    grid = np.linspace(values.min() - reach, values.max() + reach, _GRID)
-    density = np.zeros(_GRID)
-    for start in range(0, values.size, 1024):
-        part = slice(start, start + 1024)
-        away = (grid[:, None] - values[part]) / wide
-        density += np.exp(-0.5 * away**2) @ counts[part]
+    grid, density = kernel_density(values, counts, bandwidth=wide)
+    least, most = values.min() - _REACH * wide, values.max() + _REACH * wide
+    near = (grid >= least) & (grid <= most)
+    grid, density = grid[near], density[near]
     density = (density - density.min()) / (density.max() - density.min())
     return np.interp(np.asarray(at, np.float64), grid, density)
 

@@ -29,6 +29,21 @@ def test_golden():
             np.testing.assert_allclose(got[inside], want[inside], atol=close)
 
 
+@pytest.mark.parametrize("bandwidth", [None, 0.3])
+def test_the_density_of_outliers(bandwidth):
+    """Ten thousand bandwidths of labels, with kernels that 4096 points would miss."""
+    y = np.random.default_rng(0).lognormal(0, 2, 3000).round(2)
+    values, counts = np.unique(y, return_counts=True)
+    wide = bandwidth or 1.06 * y.std() * len(y) ** -0.2
+
+    def density(at):
+        return np.exp(-0.5 * ((at[:, None] - values) / wide) ** 2) @ counts
+
+    most = density(np.linspace(-wide, 20 * wide, 9999)).max()
+    found = weights.dense_density(values, counts, values, bandwidth=bandwidth)
+    np.testing.assert_allclose(found, density(values) / most, rtol=1e-3)
+
+
 def test_worked_example():
     y = np.array([0, 0, 0.1, 0.2, 0.2, 0.3, 1, 2])
     for alpha, want in (
