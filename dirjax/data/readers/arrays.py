@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,10 @@ from dirjax.data import (
     sources,
     targets,
 )
-from dirjax.data.formats import levels, npz_files, text_files
+from dirjax.data.formats import npz_files, text_files
 from dirjax.data.formats.decoding import Reading
 from dirjax.data.formats.npz_files import check_inputs, columns, encoded, read, require
+from dirjax.data.formats.pictures import Pictures
 from dirjax.data.readers import (
     _image_arrays,
     _image_files,
@@ -115,16 +116,7 @@ def load(
     image_file = encoded(arrays, inputs, file)
     if image_file is None:
         x = check_inputs(x, inputs, file)
-        for field, got, none in (
-            ("fit", fit, "stretch"),
-            ("ground", ground, "white"),
-            ("view_size", view_size, 0),
-        ):
-            if got != none:
-                raise InputError(
-                    f"data.{field} is for image files; without any, as in {file}, it "
-                    f"must be {none!r}, got {got!r}. Leave it out."
-                )
+        _refuse_of_files(file, fit=fit, ground=ground, view_size=view_size)
     count = len(x) if image_file is None else len(arrays["offsets"]) - 1
     named = npz_files.label_arrays(arrays, rules.label, inputs, count, file)
     if len(named) == 1:
@@ -142,66 +134,32 @@ def load(
     single = [n for n in facts if not (dense and n in named)]
     if any(facts[n].size != count for n in single):
         first = inputs if image_file is None else "offsets"
-        shapes = {first: arrays[first]} | facts
-        said = ", ".join(f"{n} {list(a.shape)}" for n, a in shapes.items())
         more = "; labels of pixels are [rows, height, width]" if pictured else ""
-        raise InputError(
-            f"arrays must have one entry per row, {file} has {said}{more}. Make them "
-            "equally long."
-        )
+        raise _other_lengths(file, {first: arrays[first]} | facts, more)
     for fact in (*named, *([weight] if weight else [])):
-        if facts[fact].dtype.kind not in "biuf":
-            raise InputError(
-                f"{'labels' if fact in named else 'weights'} must be numbers, "
-                f"{fact!r} of {file} has type {facts[fact].dtype}. Convert them."
-            )
+        what = "labels" if fact in named else "weights"
+        _refuse_text(what, fact, facts[fact], file)
     rows = row_checks.Rows(np.arange(count), file, rules.on_bad, first=0)
     part = None
     if split in arrays:
         part = labelling.parts_of(rows, arrays[split].ravel(), split)
-    found, reading, first = None, None, False
-    scale = levels.Scale.given(pixel_range) if pixel_range else None
-    if image_file is not None:
-        x, reading = _image_files.read_all(
-            range(count),
+    weights = arrays[weight].astype(np.float64).ravel() if weight else None
+    if pictured:
+        how = _image_files.reading_of(image_size, channels, fit, ground, pixel_range)
+        x, reading, first = _pictures(
+            x,
             image_file,
             rows,
-            lambda i: f"image {i} of {file}",
-            _image_files.reading_of(image_size, channels, fit, ground, pixel_range),
+            how,
             memory=memory,
-            progress="reading images",
+            channels_first=channels_first,
+            name=inputs,
         )
-    elif pictured:
-        x, first, said = _image_arrays.channels_last(
-            x, channels_first, f"{inputs!r} of {file}", "data.channels_first"
-        )
-        rows.notes += [said] if said else []
-        x, scale = _image_arrays.to_levels(x, rows, scale)
-        reading = Reading((x.shape[1], x.shape[2]), x.shape[3], scale=scale)
-    else:
-        found = feature_columns.typed(
-            columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
-        )
-    real = None
-    if dense:
-        y = _image_arrays.maps(y, rules.label, file)
-        seen = _image_arrays.maps(arrays[mask], mask, file) if mask in arrays else None
-        y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
-        if part is None:
-            part = _image_arrays.split_by_mean(y, real, rows, rules)
-    weights = arrays[weight].astype(np.float64).ravel() if weight else None
-    if dense:
-        y = y.astype(np.float64)
-        labelled = labelling.label_rows(
-            y, rows, rules, part=part, weight=weights, mask=real
-        )
-    else:
-        each = [a.astype(np.float64).ravel() for a in named.values()]
-        y = each[0] if len(each) == 1 else np.stack(each, axis=1)
-        labelled = targets.label_rows(
-            y, rows, rules, tuple(named), part=part, weight=weights
-        )
-    if found is None:
+        if dense:
+            seen = {mask: arrays[mask]} if mask in arrays else {}
+            labelled = _labelled_pixels(y, seen, rows, rules, part, weights)
+        else:
+            labelled = _labelled(named, rows, rules, part, weights)
         return images.from_arrays(
             name,
             x,
@@ -211,6 +169,10 @@ def load(
             channels_first=first,
             view=view_size,
         )
+    found = feature_columns.typed(
+        columns(x), rows, numeric=numeric, categorical=categorical, drop=drop
+    )
+    labelled = _labelled(named, rows, rules, part, weights)
     return _typed_tables.from_features(
         name,
         found,
@@ -220,6 +182,107 @@ def load(
         scaling=scaling,
         quantiles=quantiles,
     )
+
+
+def _refuse_of_files(file: pathlib.Path, **given: Any) -> None:
+    """Refuses fields about image files, where there are none."""
+    for field, none in (("fit", "stretch"), ("ground", "white"), ("view_size", 0)):
+        if given[field] != none:
+            raise InputError(
+                f"data.{field} is for image files; without any, as in {file}, it "
+                f"must be {none!r}, got {given[field]!r}. Leave it out."
+            )
+
+
+def _other_lengths(
+    file: pathlib.Path, arrays: Mapping[str, np.ndarray], more: str
+) -> InputError:
+    """The error for arrays of which one has not an entry for each row."""
+    said = ", ".join(f"{n} {list(a.shape)}" for n, a in arrays.items())
+    return InputError(
+        f"arrays must have one entry per row, {file} has {said}{more}. Make them "
+        "equally long."
+    )
+
+
+def _refuse_text(what: str, name: str, array: np.ndarray, file: pathlib.Path) -> None:
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{what} must be numbers, {name!r} of {file} has type {array.dtype}. "
+            "Convert them."
+        )
+
+
+def _pictures(
+    x: np.ndarray,
+    image_file: Callable[[int], bytes] | None,
+    rows: row_checks.Rows,
+    how: Reading,
+    *,
+    memory: float,
+    channels_first: bool | None,
+    name: str,
+) -> tuple[np.ndarray | Pictures, Reading, bool]:
+    """The levels of images, how they were read, and whether channels came first.
+
+    Args:
+      x: the array of pixels, if there is one.
+      image_file: gives the content of the file of a row, if there are files.
+      rows: the rows.
+      how: how files are to be read; its scale is that of pixels, too.
+      memory: see `_image_files.read_all`.
+      channels_first: see `load`.
+      name: of the array, for messages.
+    """
+    file = rows.file
+    if image_file is not None:
+        pixels, reading = _image_files.read_all(
+            range(len(rows.number)),
+            image_file,
+            rows,
+            lambda i: f"image {i} of {file}",
+            how,
+            memory=memory,
+            progress="reading images",
+        )
+        return pixels, reading, False
+    x, first, said = _image_arrays.channels_last(
+        x, channels_first, f"{name!r} of {file}", "data.channels_first"
+    )
+    rows.notes += [said] if said else []
+    x, scale = _image_arrays.to_levels(x, rows, how.scale)
+    return x, Reading((x.shape[1], x.shape[2]), x.shape[3], scale=scale), first
+
+
+def _labelled(
+    named: Mapping[str, np.ndarray],
+    rows: row_checks.Rows,
+    rules: label_rules.Rules,
+    part: np.ndarray | None,
+    weights: np.ndarray | None,
+) -> labelling.Labelled:
+    """Rows with one label each, or several."""
+    each = [a.astype(np.float64).ravel() for a in named.values()]
+    y = each[0] if len(each) == 1 else np.stack(each, axis=1)
+    return targets.label_rows(y, rows, rules, tuple(named), part=part, weight=weights)
+
+
+def _labelled_pixels(
+    y: np.ndarray,
+    mask: Mapping[str, np.ndarray],
+    rows: row_checks.Rows,
+    rules: label_rules.Rules,
+    part: np.ndarray | None,
+    weights: np.ndarray | None,
+) -> labelling.Labelled:
+    """Rows with a label for each pixel, and the mask by its name, if there is one."""
+    y = _image_arrays.maps(y, rules.label, rows.file)
+    masks = (_image_arrays.maps(m, name, rows.file) for name, m in mask.items())
+    seen = next(masks, None)
+    y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
+    if part is None:
+        part = _image_arrays.split_by_mean(y, real, rows, rules)
+    return labelling.label_rows(y, rows, rules, part=part, weight=weights, mask=real)
 
 
 def read_new(
