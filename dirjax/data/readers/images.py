@@ -26,7 +26,6 @@ from dirjax.data import (
     faces,
     label_rules,
     labelling,
-    row_checks,
     sources,
     targets,
 )
@@ -102,11 +101,8 @@ def load(
     table = listing.table
     if benchmark:
         benchmark.check_columns(table, wanted, rules.label, split)
-    short = {"row length": table.skipped} if table.skipped else {}
-    rows = row_checks.Rows(
-        table.number, table.file, rules.on_bad, short, first=table.first
-    )
-    rows.notes += [*table.notes, *listing.notes]
+    rows = table_lib.rows_of(table, table.file, rules.on_bad)
+    rows.notes += listing.notes
     names = targets.names_of(rules, table.cells)
     y, part, weights, readings = table_lib.row_facts(
         table,
@@ -129,10 +125,8 @@ def load(
         name = benchmark.identify(name, table.file, rows)
 
     def place(i: int) -> str:
-        row = rows.place(i)
-        if benchmark or not listing.names[i]:
-            return f"that of {row}"
-        return f"{listing.names[i]} ({row})"
+        row, path = rows.place(i), "" if benchmark else listing.names[i]
+        return f"{path} ({row})" if path else f"that of {row}"
 
     pixels = read_all(
         range(len(rows.number)),
@@ -160,7 +154,15 @@ def load(
         reading=pixels.reading,
         view=view_size,
     )
-    # For the labels of new tables; without any, as from other readers of images.
+    return _with_readings(source, readings, missing)
+
+
+def _with_readings(
+    source: sources.Source,
+    readings: Mapping[str, column_types.ColumnReading],
+    missing: Sequence[str],
+) -> sources.Source:
+    """Records how labels were read, where that is not plain, for new tables."""
     kept = {"readings": column_types.to_json(readings), "missing": list(missing)}
     kept = {name: value for name, value in kept.items() if value}
     return dataclasses.replace(source, record=source.record | kept)

@@ -37,6 +37,20 @@ TARGETS = "names"
 SAME_GROUP = 0.9
 
 
+def rows_of(table: Table, file: pathlib.Path, on_bad: str) -> row_checks.Rows:
+    """The rows of a table, with its notes and what it has skipped.
+
+    Args:
+      table: the table.
+      file: its file, for messages.
+      on_bad: see `row_checks.Rows`.
+    """
+    short = {"row length": table.skipped} if table.skipped else {}
+    rows = row_checks.Rows(table.number, file, on_bad, short, first=table.first)
+    rows.notes += table.notes
+    return rows
+
+
 def row_facts(
     table: Table,
     rows: row_checks.Rows,
@@ -186,9 +200,7 @@ def load(
     """
     sources.require_file(file)
     table = table_files.read(file, on_bad=rules.on_bad, missing=missing, sheet=sheet)
-    short = {"row length": table.skipped} if table.skipped else {}
-    rows = row_checks.Rows(table.number, file, rules.on_bad, short, first=table.first)
-    rows.notes += table.notes
+    rows = rows_of(table, file, rules.on_bad)
     if split == labelling.SPLIT and split not in table.cells:
         split = _other_split(table, rows) or split
     groups = None
@@ -217,13 +229,7 @@ def load(
             keep_dates=dates,
         )
         if groups is not None:
-            rows.refuse(
-                "no group",
-                np.asarray(groups == ""),
-                lambda i: (
-                    f"data.group={group} must have a value, {rows.place(i)} has none"
-                ),
-            )
+            _refuse_no_group(groups, str(group), rows)
         told = rows.has_problems and np.isnan(y).all()
         if not told:
             targets.check_labels(y, rows, rules, names)
@@ -278,6 +284,15 @@ def _refuse_totals(table: Table, rows: row_checks.Rows) -> None:
                     f"{name!r}"
                 ),
             )
+
+
+def _refuse_no_group(groups: np.ndarray, name: str, rows: row_checks.Rows) -> None:
+    """Refuses rows without a value in the column of groups."""
+    rows.refuse(
+        "no group",
+        np.asarray(groups == ""),
+        lambda i: f"data.group={name} must have a value, {rows.place(i)} has none",
+    )
 
 
 def _other_split(table: Table, rows: row_checks.Rows) -> str | None:

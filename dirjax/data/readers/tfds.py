@@ -169,7 +169,6 @@ def load(
       InputError: if there is no such data set or feature.
     """
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     tf.config.set_visible_devices([], "GPU")
     builder = _builder(name, folder, download)
@@ -191,19 +190,7 @@ def load(
                 f"{name!r} has no feature {wanted!r} ({field}); it has "
                 f"{', '.join(known)}. Name one of them."
             )
-    pictures = [k for k, f in known.items() if isinstance(f, tfds.features.Image)]
-    if input and input not in pictures:
-        raise InputError(
-            f"data.input must name an image feature, {input!r} of {name!r} is not one. "
-            "Image features: "
-            f"{', '.join(pictures) or 'none; leave it out for a table'}."
-        )
-    if not input and len(pictures) > 1:
-        raise InputError(
-            f"{name!r} has several image features: {', '.join(pictures)}. Name one "
-            "with --config.data.input=NAME."
-        )
-    picture = input or (pictures[0] if pictures else "")
+    picture = _picture(known, input, name)
     facts = [rules.label, *([weight] if weight else [])]
     scalars = [k for k, f in known.items() if f.shape == () and k not in facts]
     keep = [*facts, *([picture] if picture else scalars)]
@@ -218,15 +205,8 @@ def load(
         )
 
     def numbers(feature: str, what: str) -> np.ndarray:
-        """A feature as `[rows]` float64."""
-        try:
-            return np.asarray(values[feature], np.float64).reshape(len(part))
-        except (ValueError, TypeError) as error:
-            kind, shape = type(known[feature]).__name__, list(known[feature].shape)
-            raise InputError(
-                f"{what} must be one number per example; {feature!r} of {name!r} is "
-                f"{kind} {shape}. Name another feature."
-            ) from error
+        what = f"{what} must be one number per example; {feature!r} of {name!r}"
+        return _numbers(values[feature], known[feature], what)
 
     rows = row_checks.Rows(np.arange(len(part)), name, rules.on_bad, first=0)
     if benchmark:
@@ -273,6 +253,36 @@ def load(
         reading=pixels.reading,
         view=view_size,
     )
+
+
+def _picture(known: Mapping[str, Any], input: str, name: str) -> str:
+    """The feature of images: the wanted one, else the only one; empty for a table."""
+    import tensorflow_datasets as tfds
+
+    pictures = [k for k, f in known.items() if isinstance(f, tfds.features.Image)]
+    if input and input not in pictures:
+        raise InputError(
+            f"data.input must name an image feature, {input!r} of {name!r} is not one. "
+            "Image features: "
+            f"{', '.join(pictures) or 'none; leave it out for a table'}."
+        )
+    if not input and len(pictures) > 1:
+        raise InputError(
+            f"{name!r} has several image features: {', '.join(pictures)}. Name one "
+            "with --config.data.input=NAME."
+        )
+    return input or (pictures[0] if pictures else "")
+
+
+def _numbers(values: Sequence[Any], feature: Any, what: str) -> np.ndarray:
+    """The values of a feature as `[rows]` float64; `what` begins the error."""
+    try:
+        return np.asarray(values, np.float64).reshape(len(values))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{what} is {type(feature).__name__} {list(feature.shape)}. Name another "
+            "feature."
+        ) from error
 
 
 def _column(values: list[Any]) -> np.ndarray:
