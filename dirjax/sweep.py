@@ -41,7 +41,7 @@ from dirjax.workdir import files, run_files
 def _share(text: str) -> tuple[int, int]:
     """`K/N` -> `(K, N)`."""
     number, slash, count = text.partition("/")
-    if not (slash and number.isdigit() and count.isdigit()) or not (
+    if not (slash and number.isdecimal() and count.isdecimal()) or not (
         1 <= int(number) <= int(count)
     ):
         raise errors.InputError(f"--job must be K/N with K from 1 to N, got {text!r}.")

@@ -325,7 +325,8 @@ def parse(argv: Sequence[str], workdir: bool = True) -> tuple[Any, pathlib.Path]
                     "fields are those of configs/common.py and of its preset."
                 ) from error
         # ml_collections puts the error of a config file into a traceback text.
-        text = str(error).strip().splitlines()[-1]
+        silent = f"--config raises {type(error).__name__}; --debug shows where."
+        *_, text = silent, *str(error).strip().splitlines()
         for kind in ("dirjax.errors.InputError", "ValueError", "TypeError", "KeyError"):
             text = text.removeprefix(f"{kind}: ")
         raise InputError(f"{text.strip()}") from error

@@ -228,7 +228,7 @@ class Checkpoints:
             best = self.best() if step == "best" else None
             return best[0] if best else last
         saved = sorted(self._manager.all_steps())
-        if not step.isdigit() or int(step) not in saved:
+        if not step.isdecimal() or int(step) not in saved:
             raise InputError(
                 f"--step must be best, last or one of {', '.join(map(str, saved))}, "
                 f"got {step!r}."

@@ -108,6 +108,15 @@ def test_an_error_of_a_config_file_is_one_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("dirjax: --config must be a file, ")
 
 
+def test_an_error_without_words_has_its_name(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("def get_config(argument=None):\n    assert argument\n")
+    words = ("--config", str(file), "--workdir", str(tmp_path / "run"))
+    assert commands.here(sweep.main, "sweep", *words) == 2
+    said = "dirjax: --config raises AssertionError; --debug shows where.\n"
+    assert capsys.readouterr().err == said
+
+
 class TestFields:
     """A field that nothing reads is refused, from one's own config file, too."""
 

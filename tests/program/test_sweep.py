@@ -157,7 +157,7 @@ def test_lists_are_typed_with_commas(typed, methods):
     assert list(found) == methods
 
 
-@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0"])
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "a/b", "1/0", "²/3"])
 def test_a_wrong_share_is_refused(share, tmp_path):
     with pytest.raises(errors.InputError, match="--job must be K/N"):
         sweep.run(study(), tmp_path, job=share)
