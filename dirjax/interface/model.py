@@ -290,12 +290,24 @@ class Model:
         """Copies the run, whole, to a new folder; `dirjax.load` reads it.
 
         Raises:
-          InputError: if the folder exists.
+          InputError: if the folder exists, or would be in the run itself.
         """
         folder = local_path("folder", folder)
         if folder.exists():
             raise InputError(f"the folder must be new, {folder} exists. Name another.")
-        shutil.copytree(self.workdir, folder, ignore=shutil.ignore_patterns(".lock"))
+        if folder.resolve().is_relative_to(self.workdir.resolve()):
+            raise InputError(
+                f"the folder must be outside of {self.workdir}, which is copied, got "
+                f"{folder}. Name another."
+            )
+        half = folder.with_name(f".{folder.name}")
+        left_out = shutil.ignore_patterns(run_files.LOCK)
+        try:
+            shutil.copytree(self.workdir, half, ignore=left_out)
+            half.rename(folder)
+        except BaseException:
+            shutil.rmtree(half, ignore_errors=True)
+            raise
         return folder
 
     def __getstate__(self) -> dict[str, Any]:

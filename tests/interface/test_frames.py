@@ -10,7 +10,8 @@ import pytest
 from dirjax.cli import config_files
 from dirjax.config import frozen
 from dirjax.errors import InputError
-from dirjax.interface import frames, training
+from dirjax.interface import frames, model, training
+from dirjax.workdir import run_files
 
 
 class Exporting:
@@ -94,6 +95,28 @@ def test_two_processes_do_not_write_into_one_file(tmp_path, monkeypatch):
     frames.keep(write, file)
     assert len({*seen}) == 2
     assert [f.name for f in tmp_path.iterdir()] == ["data.parquet"]
+
+
+def test_a_run_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (run_files.CONFIG, run_files.RESULT, run_files.LOCK):
+        (run / name).write_text("{}")
+    found = model.Model(run)
+    with pytest.raises(InputError, match="must be outside of"):
+        found.save(run / "report" / "copy")
+
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "rename", full)
+        with pytest.raises(OSError, match="No space"):
+            found.save(tmp_path / "copy")
+    assert [f.name for f in tmp_path.iterdir()] == ["run"]
+    saved = found.save(tmp_path / "copy")
+    names = {f.name for f in saved.iterdir()}
+    assert names == {run_files.CONFIG, run_files.RESULT}
 
 
 def test_the_data_of_another_run_stays(tmp_path):
