@@ -13,8 +13,10 @@ the squared error as base loss it is DenseLoss.
 - Weights are those of label bins: the density is that of bin counts at the mean labels
   of bins, and a label has the weight of its bin. `labels.weights.dense_weights` takes
   single labels.
-- The density is computed exactly on 4096 points and interpolated; the public code uses
-  an FFT and the point to the left. Weights differ by less than 1e-3 of the largest.
+- The density is interpolated on a grid far finer than its kernel
+  (`labels.kernel_density`); the public code has 4096 points over all labels and takes
+  the one to the left. On the frozen cases weights differ by up to 0.5 % of the largest;
+  with heavy tails, whose outliers fall between its points, by more.
 """
 
 from __future__ import annotations
