@@ -96,9 +96,11 @@ def plain(value: float) -> str:
     """
     if not value or not math.isfinite(value):
         return f"{value:g}"
-    power = _power(abs(value))
-    power = 0 if _SMALL <= power < _LARGE else power
-    text = f"{value / 10.0**power:,.12f}".rstrip("0").rstrip(".")
+    first = _power(abs(value))
+    power = 0 if _SMALL <= first < _LARGE else first
+    # To twelve significant digits: further ones are those of floating point.
+    text = f"{value / 10.0**power:,.{11 - first + power}f}"
+    text = text.rstrip("0").rstrip(".")
     return f"{text}e{power}" if power else text
 
 

@@ -44,6 +44,12 @@ def test_one_number():
     assert digits.short(float("nan")) == "nan"
 
 
+def test_a_tick_has_no_digits_of_floating_point():
+    written = ["123,456.789", "1,000.1", "0.3", "-2,000", "2.5e-6", "1e9", "0.001"]
+    values = (123456.789, 1000.1, 0.1 + 0.2, -2000.0, 2.5e-6, 1e9, 1e-3)
+    assert [digits.plain(v) for v in values] == written
+
+
 def test_ticks():
     assert digits.ticks([0.0, 0.25, 0.5]) == ["0.00", "0.25", "0.50"]
     assert digits.ticks([0.1, 0.2, 0.1 + 0.2]) == ["0.1", "0.2", "0.3"]
