@@ -71,7 +71,7 @@ def _run_program(
             "divided."
         )
     if dry_run:
-        done = (workdir / "result.json").exists()
+        done = (workdir / run_files.RESULT).exists()
         print(f"{'done' if done else 'todo'}  {name}")
         return
     module.run_study(study, workdir)

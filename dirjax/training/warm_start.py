@@ -104,7 +104,7 @@ def read(
       Failed: if its checkpoint cannot be read.
     """
     workdir = local_path("config.init_from", folder)
-    if not (workdir / "result.json").exists():
+    if not (workdir / run_files.RESULT).exists():
         raise InputError(
             f"config.init_from must be the directory of a finished run, {workdir} has "
             "no result.json. Give another run directory, or let this run finish."
@@ -198,7 +198,7 @@ def pretrained(file: str, *, params: Any, model_state: Any) -> tuple[Any, Any]:
 
 def _check_data(workdir: pathlib.Path, record: Mapping[str, Any], head: bool) -> None:
     try:
-        before = json.loads((workdir / "data.json").read_text())
+        before = json.loads((workdir / run_files.DATA).read_text())
     except (OSError, ValueError) as error:
         raise InputError(
             f"config.init_from: {workdir} has no readable data.json, so the inputs of "

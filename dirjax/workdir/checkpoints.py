@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 
 from dirjax.errors import Failed, InputError, cause, unsaved
 from dirjax.runtime import sharding
-from dirjax.workdir import integrity
+from dirjax.workdir import integrity, run_files
 
 # Read errors that say nothing about the files.
 _NOT_DAMAGE = (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -205,7 +205,7 @@ class Checkpoints:
         Raises:
           InputError: if it has none.
         """
-        folder = workdir / "checkpoints"
+        folder = workdir / run_files.CHECKPOINTS
         if any(f.name.isdigit() for f in folder.glob("*")):
             found = cls(folder, read_only=True)
             if found.latest() is not None:

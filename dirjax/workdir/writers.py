@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 from dirjax import digits, dotted
 from dirjax.errors import InputError, writing
 from dirjax.labels import SHOTS
+from dirjax.workdir import run_files
 from dirjax.workdir.files import clean, whole
 
 
@@ -351,7 +352,7 @@ def make(
     if not first:
         return Many([])
     check(names)
-    writers: list[Writer] = [Jsonl(workdir / "metrics.jsonl", step)]
+    writers: list[Writer] = [Jsonl(workdir / run_files.METRICS, step)]
     if show != "nothing":
         writers.append(Console(total, step, lines=show == "all"))
     if "tensorboard" in names:
