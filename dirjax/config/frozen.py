@@ -95,14 +95,26 @@ def finished(config: Mapping[str, Any], workdir: pathlib.Path) -> dict[str, Any]
                 f"{workdir} holds checkpoints but no {run_files.CONFIG}, so their run "
                 "is unknown. Use another --workdir."
             )
-        file = workdir / run_files.RESULT
-        result = json.loads(file.read_text()) if file.exists() else None
+        result = _result(workdir / run_files.RESULT)
         patience = config["train"]["patience"]
         if result and differ and _goes_on(differ, patience, result):
             return None
         return result
     except OSError as error:
         raise unusable(workdir, error) from error
+
+
+def _result(file: pathlib.Path) -> dict[str, Any] | None:
+    """The content of result.json; None if there is none."""
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{file} is damaged ({error}). Delete it: the same command then evaluates "
+            "the run again, without training."
+        ) from error
 
 
 def _may_change(path: str) -> bool:

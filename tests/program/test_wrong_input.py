@@ -9,6 +9,7 @@ import re
 
 import pytest
 
+from dirjax.config import frozen
 from tests import commands, own_data, runs
 from tests.own_data import ROWS, changed, table
 from tests.program.wrong_arrays import ARRAYS, IMAGES
@@ -77,6 +78,17 @@ class TestDirectory:
             capsys, lambda: own_data.trained(made, tmp_path / "run")
         )
         assert re.search(r"config\.json is no config.*another --workdir", line)
+        assert own_data.snapshot(tmp_path) == disk
+
+    def test_with_a_result_that_is_none(self, tmp_path, capsys):
+        made = own_data.config(own_data.write(tmp_path, "mine.csv", table()))
+        own_data.write(tmp_path, "run/config.json", json.dumps(frozen.to_json(made)))
+        own_data.write(tmp_path, "run/result.json", '{"test": ')
+        disk = own_data.snapshot(tmp_path)
+        line = own_data.sentence(
+            capsys, lambda: own_data.trained(made, tmp_path / "run")
+        )
+        assert re.search(r"result\.json is damaged .*Delete it", line)
         assert own_data.snapshot(tmp_path) == disk
 
     def test_that_is_new_is_not_made(self, tmp_path, capsys):
