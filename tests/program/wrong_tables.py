@@ -432,13 +432,13 @@ TABLES = {
     ),
     "Parquet with a missing label": parquet(
         "labels must be finite",
-        r"row 52 of .*mine\.parquet",
+        r"row 50 of .*mine\.parquet",
         "'y'",
         y=[None if i == 50 else i % 7 for i in range(60)],
     ),
     "Parquet with an infinite feature": parquet(
         "features must be finite",
-        r"row 2 of .*mine\.parquet has inf in 'x'",
+        r"row 0 of .*mine\.parquet has inf in 'x'",
         x=[np.inf, *range(59)],
     ),
 }
