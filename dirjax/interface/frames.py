@@ -91,7 +91,9 @@ def speaking_of(folder: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        file = rf"{re.escape(str(folder.resolve()))}/\w+\.(parquet|npz)"
+        # A temporary folder may be named by a link.
+        names = "|".join(re.escape(str(f)) for f in (folder.resolve(), folder))
+        file = rf"({names})/\w+\.(parquet|npz)"
         said = _OPTION.sub(field, re.sub(file, "the data", str(error)))
         if said == str(error):
             raise
