@@ -83,18 +83,24 @@ def speaking_of(folder: pathlib.Path) -> Iterator[None]:
 
     def field(found: re.Match[str]) -> str:
         name, value = found.groups()
+        rest = ")" if value.endswith(")") and "(" not in value else ""
+        value = value.removesuffix(rest)
         # Placeholders such as NAME, and numbers, are no text.
         plain = value.isupper() or re.fullmatch(r"[-+.\d(].*|True|False|None", value)
         said = value if plain else f'"{value}"'
-        return f'fields={{"{name}": {said}}}'
+        return f'fields={{"{name}": {said}}}{rest}'
 
     try:
         yield
     except InputError as error:
+        from dirjax.data import readers, row_checks
+
         # A temporary folder may be named by a link.
         names = "|".join(re.escape(str(f)) for f in (folder.resolve(), folder))
         file = rf"({names})/\w+\.(parquet|npz)"
         said = _OPTION.sub(field, re.sub(file, "the data", str(error)))
+        said = said.replace(row_checks.or_skip(readers.SKIP), row_checks.or_skip(""))
+        said = said.replace(f", {ROW}", "")
         if said == str(error):
             raise
         raise type(error)(said) from None

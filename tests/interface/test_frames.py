@@ -170,3 +170,21 @@ def test_errors_speak_of_the_data_and_of_fields():
     with pytest.raises(InputError, match="all 60 in 'y' of the data are 0") as error:
         training.description(frame, "y")
     assert 'with fields={"data.label": NAME}.' in str(error.value)
+
+
+def test_errors_on_new_rows_name_no_option_of_the_command(tmp_path):
+    said = (
+        f"'a' must hold numbers, row 0 of {tmp_path}/new.parquet has 'x' (if it stands "
+        "for a missing value, set --config.data.missing=x). Fix it, or skip such rows: "
+        f"--on_bad skip. It has b, {frames.ROW}."
+    )
+    with (
+        pytest.raises(InputError) as error,
+        frames.speaking_of(tmp_path),
+    ):
+        raise InputError(said)
+    assert str(error.value) == (
+        "'a' must hold numbers, row 0 of the data has 'x' (if it stands for a missing "
+        'value, set fields={"data.missing": "x"}). Fix it, or remove such rows. '
+        "It has b."
+    )
