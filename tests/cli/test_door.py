@@ -186,13 +186,15 @@ time.sleep(60)
     assert (running.returncode, said) == ENDED
 
 
-# How long imports take depends on the machine.
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 0.5, 0.9, 1.5, 2.2, 3.0])
-def test_ctrl_c_at_any_time_before_training(seconds, tmp_path):
+def test_ctrl_c_at_any_time(seconds, tmp_path):
     config = "--config=configs/bikeshare.py:vanilla"
     words = ("-m", "dirjax.main", config, f"--workdir={tmp_path / 'run'}")
-    assert interrupted(seconds, *words) == ENDED
+    code, said = interrupted(seconds, *words)
+    # How long imports take depends on the machine; a quick one trains by then.
+    saved = r"dirjax: stopped after step \d+, which is saved\. To go on: python .*\n"
+    assert (code, said) == ENDED or (code == 130 and re.fullmatch(saved, said)), said
 
 
 class TestPath:
