@@ -10,8 +10,8 @@ The argument is a data set of `common.py` (or another file in configs/, also a r
     length       contrastive epochs, 0.1 to 6 times those of the main stage, and number
                  of groups; the supplementary has 300 and 50 to 90
     temperature  of the contrast, as in the supplementary, 1 to 5
-    factors      lambda2 of the classification over lambda1 of the regression; Adam's
-                 steps depend on their ratio alone
+    factors      lambda2 of the classification over lambda1 of the regression; but for
+                 weight decay, Adam's steps depend on their ratio alone
     start        biases of the experts at the start: zeros, or centres of their groups
     beta         slope of the soft labels
     rate         learning rate of both stages, relative to that of the config; for

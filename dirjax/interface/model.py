@@ -18,7 +18,7 @@ import numpy as np
 from dirjax.errors import InputError, local_path
 from dirjax.interface import frames
 from dirjax.runtime import startup
-from dirjax.workdir import run_files
+from dirjax.workdir import files, run_files
 
 # Of a run, what predictions need; the rest is about its training.
 _NEEDED = (
@@ -300,7 +300,7 @@ class Model:
                 f"the folder must be outside of {self.workdir}, which is copied, got "
                 f"{folder}. Name another."
             )
-        half = folder.with_name(f".{folder.name}")
+        half = files.half(folder)
         left_out = shutil.ignore_patterns(run_files.LOCK)
         try:
             shutil.copytree(self.workdir, half, ignore=left_out)

@@ -114,7 +114,10 @@ def test_a_run_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             found.save(tmp_path / "copy")
     assert [f.name for f in tmp_path.iterdir()] == ["run"]
+    # A hidden folder of nearly that name is someone else's.
+    (tmp_path / ".copy").mkdir()
     saved = found.save(tmp_path / "copy")
+    assert (tmp_path / ".copy").exists()
     names = {f.name for f in saved.iterdir()}
     assert names == {run_files.CONFIG, run_files.RESULT}
 

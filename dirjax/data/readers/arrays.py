@@ -156,7 +156,10 @@ def load(
             name=inputs,
         )
         if dense:
-            seen = {mask: arrays[mask]} if mask in arrays else {}
+            y = _image_arrays.maps(y, rules.label, file)
+            seen = None
+            if mask in arrays:
+                seen = _image_arrays.maps(arrays[mask], mask, file)
             labelled = _labelled_pixels(y, seen, rows, rules, part, weights)
         else:
             labelled = _labelled(named, rows, rules, part, weights)
@@ -269,17 +272,14 @@ def _labelled(
 
 def _labelled_pixels(
     y: np.ndarray,
-    mask: Mapping[str, np.ndarray],
+    mask: np.ndarray | None,
     rows: row_checks.Rows,
     rules: label_rules.Rules,
     part: np.ndarray | None,
     weights: np.ndarray | None,
 ) -> labelling.Labelled:
-    """Rows with a label for each pixel, and the mask by its name, if there is one."""
-    y = _image_arrays.maps(y, rules.label, rows.file)
-    masks = (_image_arrays.maps(m, name, rows.file) for name, m in mask.items())
-    seen = next(masks, None)
-    y, real = _image_arrays.pixel_labels(y, seen, rows, rules.label)
+    """Rows with a label for each pixel, of which a mask may leave some out."""
+    y, real = _image_arrays.pixel_labels(y, mask, rows, rules.label)
     if part is None:
         part = _image_arrays.split_by_mean(y, real, rows, rules)
     return labelling.label_rows(y, rows, rules, part=part, weight=weights, mask=real)
